@@ -1,0 +1,81 @@
+"""The contract that every model adapter keeps; evaluation and training both stand on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A batch of tokenised texts, on the CPU.
+
+    Attributes:
+        inputs: The text tower's inputs by name (``input_ids``, ``attention_mask``, …), each ``(B, L)``.
+        truncated: For each text, whether it was longer than the model's context and was cut.
+    """
+
+    inputs: Mapping[str, torch.Tensor]
+    truncated: tuple[bool, ...]
+
+
+class Model(ABC):
+    """A pair of encoders whose features live in one space.
+
+    Attributes:
+        id: The model as the user named it, for result files.
+        device: Where the weights are.
+        dtype: The weights' precision.
+    """
+
+    id: str
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex digest over weights, preprocessing and tokenizer: equal means equal features."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> Mapping[str, object]:
+        """What a result file says of the model: library, architecture, parameters, revision,
+        precision, preprocessor, activation, context length, text path (``trimmed`` or ``padded``)."""
+
+    @abstractmethod
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """Turn an RGB image into the image tower's input, ``(3, H, W)`` float32, on the CPU."""
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Tokenise texts, cut to the context where they are longer."""
+
+    @abstractmethod
+    def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode ``(B, 3, H, W)`` pixels from any device. Returns ``(B, D)``, un-normalised, differentiable."""
+
+    @abstractmethod
+    def text_features(self, tokens: Tokens) -> torch.Tensor:
+        """Encode tokenised texts. Returns ``(B, D)``, un-normalised, differentiable."""
+
+    @property
+    @abstractmethod
+    def logit_scale(self) -> torch.Tensor:
+        """The factor on cosines in the contrastive loss (already exponentiated), a scalar."""
+
+    @property
+    @abstractmethod
+    def module(self) -> torch.nn.Module:
+        """The network itself, for training: parameters, train and eval mode."""
+
+    @abstractmethod
+    def save(self, directory: Path) -> None:
+        """Write a checkpoint that :func:`clipbench.load_model` reads back with equal features."""

@@ -1,0 +1,91 @@
+"""What flows through an evaluation: rows from a source, samples of a task, outcomes of judging.
+
+Images travel as :class:`ImageRef`, a name and a way to open it. Nothing here decodes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """A lazy image.
+
+    Attributes:
+        key: Names the image within its dataset (file name, image id, ``row 12, coco_image``). Two
+            references with one key are the same image and are decoded once; error messages quote it.
+        open: Decodes the image, upright and in RGB.
+
+            Raises:
+                DataError: There are bytes, but they are not an image that can be read whole.
+        missing: It is already known that there is nothing to open: no such file, an empty cell.
+    """
+
+    key: str
+    open: Callable[[], Image.Image] = field(compare=False, repr=False)
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record of a dataset, before any task looks at it.
+
+    Attributes:
+        id: Stable name of the record within its dataset, for reports and ``doc_id``.
+        images: The record's images, in the order of the source's image columns.
+        captions: The record's captions as written. For a caption dataset all belong to ``images[0]``;
+            for a dataset of pairs ``captions[i]`` belongs to ``images[i]``.
+        fields: Other columns that the task asked for, by name.
+    """
+
+    id: str
+    images: tuple[ImageRef, ...]
+    captions: tuple[str, ...]
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one judgement needs.
+
+    Attributes:
+        id: Unique within the task.
+        images: ``images[i]`` matches ``texts[i]``; what is left over on either side distracts.
+        texts: A sequence, maybe a lazy one: see :class:`clipbench.concepts.Variants`.
+        group: The part of the task it belongs to, for breakdowns (the keyword, for ranking).
+        cluster: Samples of one cluster are not independent (captions of one image): standard errors
+            are computed over clusters.
+    """
+
+    id: str
+    images: tuple[ImageRef, ...]
+    texts: Sequence[str]
+    group: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one sample was judged.
+
+    Attributes:
+        sample_id: The sample's id; for retrieval, the query's.
+        values: Metric name to value in [0, 1].
+        tied: A score that decides the judgement was equalled, so a win was withheld.
+        group: As in :class:`Sample`.
+        cluster: As in :class:`Sample`.
+        record: What ``samples_<task>.jsonl`` holds beside the above: texts, scores, …
+    """
+
+    sample_id: str
+    values: Mapping[str, float]
+    tied: bool
+    group: str
+    cluster: str
+    record: Mapping[str, object] = field(default_factory=dict)
