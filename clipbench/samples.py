@@ -89,3 +89,18 @@ class Outcome:
     group: str
     cluster: str
     record: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """A sample that could not be scored, and why.
+
+    Attributes:
+        sample_id: The sample's id.
+        image: Key of the image that cannot be read.
+        reason: What is wrong, in one line.
+    """
+
+    sample_id: str
+    image: str
+    reason: str

@@ -1,0 +1,108 @@
+"""Concepts: keywords, where they stand in a caption, and what they are exchanged for.
+
+Section 3.1 and Table 3 of Rösch et al., arXiv 2403.02875.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
+
+# What separates words when keywords are looked for. Anything else beside a keyword blocks a match
+# (`-`, `/`, quotes, parentheses, letters): this is not `\b`. The published sample counts are met only so.
+_SEPARATOR = r"[\s,.;@#?!&$]"
+
+
+class Variants(Sequence[str]):
+    """A caption followed by its copies with the keyword exchanged, made when asked for.
+
+    ``variants[0]`` is the caption as written; ``variants[k]`` for k ≥ 1 holds ``replacements[k - 1]``.
+
+    Attributes:
+        caption: The caption as written.
+        keyword: The keyword in the concept's spelling.
+        start: Where the keyword starts in the caption, in characters.
+        end: Where it ends.
+        replacements: What it is exchanged for, in the concept's order.
+    """
+
+    __slots__ = ("caption", "end", "keyword", "replacements", "start")
+
+    def __init__(self, caption: str, keyword: str, start: int, end: int, replacements: tuple[str, ...]) -> None:
+        self.caption = caption
+        self.keyword = keyword
+        self.start = start
+        self.end = end
+        self.replacements = replacements
+
+    def __len__(self) -> int:
+        return 1 + len(self.replacements)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"variant {index} of {len(self)}")
+        index %= len(self)
+        if index == 0:
+            return self.caption
+        return self.caption[: self.start] + self.replacements[index - 1] + self.caption[self.end :]
+
+    def __repr__(self) -> str:
+        return f"Variants({self.caption!r}, {self.keyword!r} → {len(self.replacements)})"
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A set of keywords, each with what it can be exchanged for.
+
+    Attributes:
+        name: The concept's name.
+        substitutions: Keyword to its replacements. Only these keywords are looked for in captions.
+    """
+
+    name: str
+    substitutions: Mapping[str, tuple[str, ...]]
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        # Longest first, so that at one place `in front of` is found before `front`.
+        keywords = sorted(self.substitutions, key=len, reverse=True)
+        words = "|".join(f"{_SEPARATOR}+".join(map(re.escape, keyword.split())) for keyword in keywords)
+        return re.compile(f"(?<![^{_SEPARATOR[1:-1]}])(?:{words})(?![^{_SEPARATOR[1:-1]}])")
+
+    def variants(self, caption: str) -> Variants | None:
+        """Exchange the leftmost keyword of a caption, that occurrence only.
+
+        Matching is case-sensitive, knows no plurals, and repairs no articles ("a orange cat").
+
+        >>> from clipbench.concepts import load_concept
+        >>> load_concept("location").variants("A cat on the left.")[1]
+        'A cat on the right.'
+
+        Returns:
+            The caption with its variants, or None where no keyword stands in it.
+        """
+        match = self._pattern.search(caption)
+        if match is None:
+            return None
+        # A keyword of several words may be written with any separators between them.
+        keyword = " ".join(re.split(f"{_SEPARATOR}+", match.group()))
+        return Variants(caption, keyword, match.start(), match.end(), self.substitutions[keyword])
+
+    def matches(self, caption: str) -> bool:
+        """Whether a keyword stands in a caption."""
+        return self._pattern.search(caption) is not None
+
+    def without_sources(self, keywords: Iterable[str]) -> Concept:
+        """The same concept that no longer looks for some keywords; they stay replacements."""
+        dropped = set(keywords)
+        kept = {word: others for word, others in self.substitutions.items() if word not in dropped}
+        return Concept(self.name, kept)

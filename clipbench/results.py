@@ -1,0 +1,260 @@
+"""Result files: their schema, in lm-evaluation-harness's layout, and how they are written and read."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clipbench.errors import ConfigError, ResultError
+from clipbench.samples import Outcome
+
+SCHEMA_VERSION = 1
+
+
+class SampleCount(BaseModel):
+    """Samples in the data, and samples that were scored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    original: int
+    effective: int
+
+
+class GroupScore(BaseModel):
+    """The primary metric over one part of a task (one keyword of a ranking task)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: int
+    value: float
+
+
+class TaskReport(BaseModel):
+    """What a reader needs to trust a task's numbers.
+
+    Attributes:
+        family: ``ranking``, ``pairs`` or ``retrieval``.
+        primary_metric: The metric to quote.
+        chance: What guessing gives on it.
+        expected_n: Samples in the complete data.
+        clusters: Images that the standard error is clustered by.
+        missing_images: Images that were not there.
+        broken_images: Images that could not be read.
+        unjudgeable: Samples that no judgement can be made on.
+        tied: Samples where an equal score withheld the win.
+        truncated_texts: Texts cut to the model's context.
+        complete: Nothing was missing: the numbers compare with others'.
+        problems: What was found, a line each.
+        error: Why there are no numbers.
+        data: Where the rows came from.
+        breakdown: The primary metric by part.
+        seconds: Wall time.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    family: str
+    primary_metric: str
+    chance: float | None = None
+    expected_n: int | None = None
+    clusters: int = 0
+    missing_images: int = 0
+    broken_images: int = 0
+    unjudgeable: int = 0
+    tied: int = 0
+    truncated_texts: int = 0
+    complete: bool = False
+    problems: list[str] = []
+    error: str | None = None
+    data: dict[str, Any] = {}
+    breakdown: dict[str, GroupScore] = {}
+    seconds: float = 0.0
+
+
+class Results(BaseModel):
+    """One run: ``results_<time>.json``. Keys are lm-evaluation-harness's, with ``tasks`` beside them.
+
+    Attributes:
+        results: Task to ``{"alias", "acc,none", "acc_stderr,none", …}``; a number that does not exist is null.
+        groups: Group to the plain mean of its tasks' primary metric, in the same form.
+        group_subtasks: Group to its tasks.
+        configs: Task to its declaration.
+        versions: Task to its version.
+        n_samples: Task to its number of samples, in the file ``n-samples``.
+        higher_is_better: Task to metric to true.
+        tasks: Task to :class:`TaskReport`.
+        config: The run: model, its facts and the options.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    schema_version: int = SCHEMA_VERSION
+    results: dict[str, dict[str, float | str | None]] = {}
+    groups: dict[str, dict[str, float | str | None]] = {}
+    group_subtasks: dict[str, list[str]] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    versions: dict[str, int] = {}
+    n_samples: dict[str, SampleCount] = Field(default={}, alias="n-samples")
+    higher_is_better: dict[str, dict[str, bool]] = {}
+    tasks: dict[str, TaskReport] = {}
+    config: dict[str, Any] = {}
+    model_name: str = ""
+    model_name_sanitized: str = ""
+    clipbench_version: str = ""
+    git_hash: str | None = None
+    date: float = 0.0
+    pretty_env_info: str = ""
+    total_evaluation_time_seconds: float = 0.0
+
+    def metric(self, task: str, name: str) -> float:
+        """A task's metric, NaN where it does not exist.
+
+        >>> Results(results={"coco_color": {"acc,none": 0.5}}).metric("coco_color", "acc")
+        0.5
+        """
+        value = self.results[task].get(f"{name},none")
+        return float(value) if isinstance(value, int | float) else math.nan
+
+    @property
+    def failed(self) -> list[str]:
+        """Tasks that have no numbers, or numbers from incomplete data that were not asked for."""
+        return [name for name, report in self.tasks.items() if report.error is not None]
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def read_results(path: Path) -> Results:
+    """Read a result file.
+
+    Raises:
+        ResultError: It is not there, not JSON, or not one of clipbench's.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ResultError(f"{path}: not a readable result file: {error}") from None
+    if not isinstance(data, dict) or "schema_version" not in data:
+        raise ResultError(f"{path}: not a clipbench result file (it has no schema_version)")
+    if data["schema_version"] != SCHEMA_VERSION:
+        raise ResultError(f"{path}: schema version {data['schema_version']}, this clipbench reads {SCHEMA_VERSION}")
+    try:
+        return Results.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ResultError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def sanitize(model_name: str) -> str:
+    """A model's name as a folder name, as lm-evaluation-harness makes it.
+
+    >>> sanitize("openai/clip-vit-base-patch32")
+    'openai__clip-vit-base-patch32'
+    """
+    return re.sub(r'[\s"<>:/|\\?*\[\]]+', "__", model_name)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file beside its place and move it there: a reader never sees half of it.
+
+    Raises:
+        ResultError: It cannot be written.
+    """
+    with _beside(path) as handle:
+        handle.write(text)
+
+
+class SampleSink(Protocol):
+    """Takes a task's outcomes as they come."""
+
+    def __call__(self, outcome: Outcome) -> None: ...
+
+
+class ResultsDirectory:
+    """``OUT/<model>/``, with ``results_<time>.json`` and ``samples_<task>_<time>.jsonl``.
+
+    Making one proves that the place can be written to, so make it before the model is loaded.
+
+    Raises:
+        ConfigError: The place cannot be written to.
+    """
+
+    def __init__(self, output_path: Path, model_name: str, when: datetime) -> None:
+        self._folder = output_path / sanitize(model_name)
+        self._time = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
+        if output_path.suffix == ".json":
+            raise ConfigError(f"--output_path {output_path}: give a folder, not a file")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
+        except OSError as error:
+            raise ConfigError(f"--output_path {output_path}: cannot be written to: {error.strerror}") from None
+
+    @property
+    def results_path(self) -> Path:
+        """Where the results are."""
+        return self._folder / f"results_{self._time}.json"
+
+    def write(self, results: Results) -> Path:
+        """Write the results, over those of the same run.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        write_atomically(self.results_path, results.to_json())
+        return self.results_path
+
+    @contextmanager
+    def samples(self, task: str) -> Iterator[SampleSink]:
+        """Collect a task's sample lines; the file is there once the block ends well.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        with _beside(self._folder / f"samples_{task}_{self._time}.jsonl") as handle:
+
+            def sink(outcome: Outcome) -> None:
+                handle.write(json.dumps(sample_line(task, outcome), ensure_ascii=False) + "\n")
+
+            yield sink
+
+
+def sample_line(task: str, outcome: Outcome) -> Mapping[str, object]:
+    """One line of a samples file."""
+    return {
+        "doc_id": outcome.sample_id,
+        "task": task,
+        "group": outcome.group,
+        **outcome.record,
+        **outcome.values,
+        "tied": outcome.tied,
+    }
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[IO[str]]:
+    """Open a temporary file in ``path``'s folder that takes its place if the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

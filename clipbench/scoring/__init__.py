@@ -1,0 +1,6 @@
+"""From samples to similarities: batching, read-ahead, and features kept for images that return."""
+
+from clipbench.scoring.batching import BatchSize
+from clipbench.scoring.scorer import Scored, Scorer
+
+__all__ = ["BatchSize", "Scored", "Scorer"]

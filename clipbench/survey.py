@@ -1,0 +1,146 @@
+"""What a task finds in its data, before any model sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+
+from clipbench.errors import DataError
+from clipbench.families.task import Task
+from clipbench.samples import ImageRef, Sample
+from clipbench.sources.dataset import Source
+
+_EXAMPLES = 3  # names in a message
+
+
+@dataclass
+class Survey:
+    """What is there and what is not.
+
+    Attributes:
+        n: Samples in the data, those included whose image is missing or which cannot be judged.
+        scorable: Samples that a model can be judged on.
+        expected_n: What the task declares; None where it declares nothing or a limit was set.
+        images: Distinct images that the samples ask for, by key: whether each is missing.
+        broken: Images that are there and cannot be read: key to what is wrong.
+        unjudgeable: Sample id to why it cannot be judged.
+        lenient: Unjudgeable samples are known noise of the published data.
+    """
+
+    expected_n: int | None = None
+    lenient: bool = False
+    n: int = 0
+    scorable: int = 0
+    images: dict[str, bool] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    unjudgeable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[str]:
+        """Keys of the images that are not there."""
+        return [key for key, is_missing in self.images.items() if is_missing]
+
+    @property
+    def failures(self) -> list[str]:
+        """What makes a score incomparable; empty where the data is whole."""
+        found = []
+        if self.expected_n is not None and self.n != self.expected_n:
+            found.append(f"{self.n:,} samples where {self.expected_n:,} are expected")
+        if not self.n:
+            found.append("no sample in the data")
+        if self.missing:
+            found.append(f"{len(self.missing):,} of {len(self.images):,} images missing ({_few(self.missing)})")
+        if self.broken:
+            found.append(f"{len(self.broken):,} images cannot be read ({_few(list(self.broken.values()))})")
+        if self.unjudgeable and not self.lenient:
+            found.append(self._unjudgeable_text)
+        return found
+
+    @property
+    def problems(self) -> list[str]:
+        """All there is to say, known noise included, a line each."""
+        known = [self._unjudgeable_text] if self.unjudgeable and self.lenient else []
+        return self.failures + known
+
+    @property
+    def _unjudgeable_text(self) -> str:
+        reasons = [f"{name}: {why}" for name, why in self.unjudgeable.items()]
+        return f"{len(reasons):,} samples cannot be judged ({_few(reasons)})"
+
+
+def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | None = None) -> Iterator[Sample]:
+    """Yield the samples a model can be judged on, and keep count of all in ``survey``.
+
+    Args:
+        task: The task.
+        source: Its rows.
+        survey: Filled as the samples pass.
+        limit: Stop after so many.
+
+    Raises:
+        DataError: A row or column cannot be read.
+    """
+
+    def passing() -> Iterator[Sample]:
+        for sample in task.samples(source):
+            survey.n += 1
+            for ref in sample.images:
+                survey.images[ref.key] = ref.missing
+            reason = task.unjudgeable(sample)
+            if reason is not None:
+                survey.unjudgeable[sample.id] = reason
+            elif not any(ref.missing for ref in sample.images):
+                survey.scorable += 1
+                yield sample
+
+    return islice(passing(), limit)
+
+
+def new_survey(task: Task, limit: int | None = None) -> Survey:
+    """An empty survey with the task's expectations; a limited one expects no number."""
+    return Survey(None if limit is not None else task.expected_n, task.tolerates_unjudgeable)
+
+
+def survey_task(task: Task, source: Source, *, limit: int | None = None, workers: int = 0) -> Survey:
+    """Go through a task's data without a model.
+
+    Args:
+        task: The task.
+        source: Its rows.
+        limit: Look at no more than so many samples that can be scored.
+        workers: Threads that also decode every distinct image; 0 leaves the images closed.
+
+    Raises:
+        DataError: A row or column cannot be read.
+    """
+    survey = new_survey(task, limit)
+    samples = scorable_samples(task, source, survey, limit)
+    if not workers:
+        for _ in samples:
+            pass
+        return survey
+    with ThreadPoolExecutor(workers) as pool:
+        seen: set[str] = set()
+        # A bounded batch at a time: an ImageRef may hold the image's bytes.
+        while batch := list(islice(samples, 256)):
+            refs = {ref.key: ref for sample in batch for ref in sample.images if ref.key not in seen}
+            seen.update(refs)
+            for key, problem in zip(refs, pool.map(_problem, refs.values()), strict=True):
+                if problem is not None:
+                    survey.broken[key] = problem
+    return survey
+
+
+def _problem(ref: ImageRef) -> str | None:
+    try:
+        ref.open()
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _few(names: list[str]) -> str:
+    more = f", … {len(names) - _EXAMPLES:,} more" if len(names) > _EXAMPLES else ""
+    return ", ".join(names[:_EXAMPLES]) + more

@@ -1,0 +1,1 @@
+"""The benchmarks that come with clipbench, one file each: declarations only."""

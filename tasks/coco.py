@@ -1,0 +1,79 @@
+"""COCO 2017 validation: four concept rankings, and retrieval over the whole set."""
+
+from clipbench.families import RankingTask, RetrievalTask
+from clipbench.sources import Dataset, HubTable
+
+COCO = Dataset(
+    name="coco",
+    hub=HubTable(
+        repo="lmms-lab/COCO-Caption2017",
+        revision="main",
+        split="val",
+        images=("image",),
+        captions=("answer",),
+    ),
+    layouts=("coco",),
+    license="Captions CC BY 4.0; photographs under their own Flickr licences.",
+    citation="Lin et al. 2014, Microsoft COCO: Common Objects in Context; Chen et al. 2015, arXiv 1504.00325",
+    homepage="https://cocodataset.org",
+    instructions="unpack val2017.zip and annotations_trainval2017.zip side by side",
+)
+
+
+class CocoRanking(RankingTask):
+    """Captions of COCO val2017, 25,014 for 5,000 photographs."""
+
+    dataset = COCO
+    groups = ("coco", "ranking", "paper")
+
+
+class CocoObject(CocoRanking):
+    """80 object names."""
+
+    name = "coco_object"
+    concept = "object"
+    chance = 1 / 80
+    expected_n = 12_907
+    tags = ("object",)
+
+
+class CocoColor(CocoRanking):
+    """Nine colors."""
+
+    name = "coco_color"
+    concept = "color"
+    chance = 1 / 9
+    expected_n = 3_907
+    tags = ("color",)
+
+
+class CocoLocation(CocoRanking):
+    """Relations in space and their opposites."""
+
+    name = "coco_location"
+    concept = "location"
+    chance = 1 / 2
+    expected_n = 2_527
+    tags = ("location",)
+
+
+class CocoSize(CocoRanking):
+    """Sizes and their opposites; on COCO the paper does not look for `tiny`."""
+
+    name = "coco_size"
+    concept = "size"
+    excluded_sources = ("tiny",)
+    chance = 1 / 2
+    expected_n = 2_601
+    tags = ("size",)
+
+
+class CocoRetrieval(RetrievalTask):
+    """5,000 photographs against 25,014 captions, both ways (§5.3: text-to-image Recall@5)."""
+
+    name = "coco_retrieval"
+    dataset = COCO
+    chance = 5 / 5_000
+    expected_n = 5_000
+    groups = ("paper",)
+    tags = ("retrieval",)

@@ -1,0 +1,47 @@
+"""Fashion200K: product photographs and their descriptions; object and color ranking."""
+
+from clipbench.families import RankingTask
+from clipbench.sources import Dataset, HubTable
+
+FASHION200K = Dataset(
+    name="fashion200k",
+    hub=HubTable(
+        repo="Marqo/fashion200k",
+        revision="main",
+        split="data",
+        images=("image",),
+        captions=("text",),
+    ),
+    layouts=("fashion200k",),
+    license="For research only; the photographs belong to the shops they were taken from.",
+    citation="Han et al. 2017, Automatic Spatially-aware Fashion Concept Discovery, ICCV, arXiv 1708.01311",
+    homepage="https://github.com/xthan/fashion-200k",
+    instructions="unpack the images (women/…) and labels/*_detect_all.txt side by side",
+)
+
+
+class Fashion200kRanking(RankingTask):
+    """One description a photograph."""
+
+    dataset = FASHION200K
+    groups = ("fashion200k", "ranking", "paper")
+
+
+class Fashion200kObject(Fashion200kRanking):
+    """80 object names, few of which are worn."""
+
+    name = "fashion200k_object"
+    concept = "object"
+    chance = 1 / 80
+    expected_n = 3_628
+    tags = ("object",)
+
+
+class Fashion200kColor(Fashion200kRanking):
+    """Nine colors."""
+
+    name = "fashion200k_color"
+    concept = "color"
+    chance = 1 / 9
+    expected_n = 141_413
+    tags = ("color",)

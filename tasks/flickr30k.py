@@ -1,0 +1,67 @@
+"""Flickr30k: four concept rankings over 31,014 photographs with five captions each."""
+
+from clipbench.families import RankingTask
+from clipbench.sources import Dataset, HubTable
+
+FLICKR30K = Dataset(
+    name="flickr30k",
+    hub=HubTable(
+        repo="phiyodr/flickr30k_long",
+        revision="main",
+        split="test",
+        images=("image",),
+        captions=("caption",),
+    ),
+    layouts=("flickr30k",),
+    license="Photographs for non-commercial research and education only, under Flickr's terms.",
+    citation="Young, Lai, Hodosh, Hockenmaier 2014, From image descriptions to visual denotations, TACL",
+    homepage="https://shannon.cs.illinois.edu/DenotationGraph/",
+    instructions="put results_20130124.token or dataset_flickr30k.json beside the folder flickr30k-images",
+)
+
+
+class Flickr30kRanking(RankingTask):
+    """Captions of the Karpathy split, all parts."""
+
+    dataset = FLICKR30K
+    groups = ("flickr30k", "ranking", "paper")
+
+
+class Flickr30kObject(Flickr30kRanking):
+    """80 object names."""
+
+    name = "flickr30k_object"
+    concept = "object"
+    chance = 1 / 80
+    expected_n = 30_926
+    tags = ("object",)
+
+
+class Flickr30kColor(Flickr30kRanking):
+    """Nine colors."""
+
+    name = "flickr30k_color"
+    concept = "color"
+    chance = 1 / 9
+    expected_n = 45_003
+    tags = ("color",)
+
+
+class Flickr30kLocation(Flickr30kRanking):
+    """Relations in space and their opposites."""
+
+    name = "flickr30k_location"
+    concept = "location"
+    chance = 1 / 2
+    expected_n = 20_097
+    tags = ("location",)
+
+
+class Flickr30kSize(Flickr30kRanking):
+    """Sizes and their opposites."""
+
+    name = "flickr30k_size"
+    concept = "size"
+    chance = 1 / 2
+    expected_n = 14_853
+    tags = ("size",)

@@ -1,0 +1,31 @@
+"""NASA Earth Instagram: satellite pictures with NASA's own captions; color ranking."""
+
+from clipbench.families import RankingTask
+from clipbench.sources import Dataset, HubTable
+
+NASA_EARTH = Dataset(
+    name="nasa_earth",
+    hub=HubTable(
+        repo="nkasmanoff/nasa_earth_instagram",
+        revision="main",
+        split="train",
+        images=("image",),
+        captions=("text",),
+    ),
+    license="NASA's media are mostly free of copyright; see the data card.",
+    citation="nkasmanoff/nasa_earth_instagram on the Hugging Face hub",
+    homepage="https://huggingface.co/datasets/nkasmanoff/nasa_earth_instagram",
+    instructions="put the parquet files of nkasmanoff/nasa_earth_instagram into a folder",
+)
+
+
+class NasaEarthColor(RankingTask):
+    """Nine colors."""
+
+    name = "nasa_earth_color"
+    dataset = NASA_EARTH
+    concept = "color"
+    chance = 1 / 9
+    expected_n = 132
+    groups = ("ranking", "paper")
+    tags = ("color",)
