@@ -1,0 +1,34 @@
+"""clipbench: benchmarks for CLIP-like models.
+
+>>> import clipbench
+>>> [task.name for task in clipbench.load_tasks("inpaintcoco")]
+['inpaintcoco_color', 'inpaintcoco_object', 'inpaintcoco_size']
+
+``clipbench.evaluate`` scores a model on tasks, ``clipbench.load_model`` loads one.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clipbench.evaluate import evaluate
+    from clipbench.models import load_model
+    from clipbench.plugins import select_tasks as load_tasks
+
+__all__ = ["evaluate", "load_model", "load_tasks"]
+
+# Resolved on first use: `import clipbench` must stay cheap, torch is not.
+_HOMES = {
+    "evaluate": ("clipbench.evaluate", "evaluate"),
+    "load_model": ("clipbench.models", "load_model"),
+    "load_tasks": ("clipbench.plugins", "select_tasks"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clipbench' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

@@ -39,6 +39,7 @@ class EvaluationOptions:
         allow_missing: Score what is there where data is incomplete, and say so in the results.
         streaming: Read hub data as it comes, without keeping it on disk.
         workers: Threads that decode images ahead.
+        seed: Set before scoring, for plugins that draw; clipbench itself draws nothing.
     """
 
     data: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class EvaluationOptions:
     allow_missing: bool = False
     streaming: bool = False
     workers: int = 2
+    seed: int = 0
 
 
 @dataclass

@@ -127,10 +127,10 @@ def _refuse_clashes(registry: Registry[Task]) -> None:
 
 
 def _builtin() -> Iterator[Task]:
-    import clipbench.tasks
-
-    for module in pkgutil.iter_modules(clipbench.tasks.__path__):
-        yield from _tasks_in(importlib.import_module(f"clipbench.tasks.{module.name}"))
+    # By name: type checkers do not see through the mapping of tasks/ to clipbench.tasks.
+    package = importlib.import_module("clipbench.tasks")
+    for module in pkgutil.iter_modules(package.__path__):
+        yield from _tasks_in(importlib.import_module(f"{package.__name__}.{module.name}"))
 
 
 def _from_entry_points() -> Iterator[Task]:

@@ -90,7 +90,8 @@ def task_from_yaml(path: Path) -> Task:
         concept = file.concept if file.concept in concept_names() else _concept_path(file.concept, path.parent)
         load_concept(concept)  # complains now rather than when the first row is read
         attributes["concept"] = concept
-    return type(file.name, (_FAMILIES[file.family],), attributes)()
+    task: Task = type(file.name, (_FAMILIES[file.family],), attributes)()
+    return task
 
 
 def _concept_path(concept: str, folder: Path) -> str:

@@ -165,13 +165,13 @@ class Scorer:
         """Encode distinct texts and return their unit features."""
         # Texts of like length share a batch, so that little of it is padding where the model trims.
         ordered = sorted(texts, key=lambda text: (len(text), text))
+        tokens = Tokens({}, ())
 
         def encode(part: Sequence[str]) -> torch.Tensor:
             nonlocal tokens
             tokens = self.model.tokenize(part)
             return self.model.text_features(tokens)
 
-        tokens: Tokens
         units: dict[str, Floats] = {}
         with torch.inference_mode():
             for features in self.text_batch.split(ordered, encode):

@@ -14,13 +14,14 @@ class HubTable:
     """A parquet dataset on the Hugging Face hub and the columns that are read from it.
 
     Attributes:
-        repo: ``owner/name``.
+        repo: ``owner/name``; empty where only split and columns are known, for a local copy.
         revision: The commit that is read, 40 hex digits; or a branch, where no commit is known.
         split: Split name.
         images: Image columns, in the order that :attr:`Row.images` keeps.
         captions: Text columns: one (a string or a list of strings), or one for each image.
         fields: Further columns that tasks filter on.
         config: Configuration name, where the repository has several.
+        exact: The columns were named by the user: where one is missing, no other is guessed.
     """
 
     repo: str
@@ -30,6 +31,7 @@ class HubTable:
     captions: tuple[str, ...]
     fields: tuple[str, ...] = ()
     config: str | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Dataset:
     Attributes:
         name: What ``--data NAME=PATH`` calls it.
         hub: Where it is on the hub; None where the user has to bring it.
+        path: A local path that is read unless ``--data`` names another.
         layouts: Raw layouts, by name in :mod:`clipbench.sources`, tried on a local path before the
             plain tables (folder, CSV, JSONL, parquet).
         license: One line on what the licence allows.
@@ -49,6 +52,7 @@ class Dataset:
 
     name: str
     hub: HubTable | None
+    path: str | None = None
     layouts: tuple[str, ...] = ()
     license: str = ""
     citation: str = ""

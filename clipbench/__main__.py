@@ -1,0 +1,5 @@
+"""`python -m clipbench` is `clipbench`."""
+
+from clipbench.cli import main
+
+main()

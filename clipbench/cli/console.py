@@ -1,0 +1,120 @@
+"""What the terminal sees: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from clipbench.results import Results
+
+FORMATS = ("table", "json", "markdown")
+
+
+def complain(message: str) -> None:
+    """Say on stderr, in one line, what went wrong."""
+    click.echo(f"clipbench: error: {' '.join(message.split())}", err=True)
+
+
+def note(message: str) -> None:
+    """Say something on stderr."""
+    click.echo(f"clipbench: {message}", err=True)
+
+
+def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: str) -> None:
+    """Print a table on stdout.
+
+    Args:
+        headers: Column titles.
+        rows: One sequence of cells a row; numbers are set right.
+        style: One of :data:`FORMATS`. A table is drawn on a terminal and plain where piped.
+    """
+    if style == "json":
+        click.echo(json.dumps([dict(zip(headers, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+    elif style == "table" and sys.stdout.isatty():
+        _print_rich(headers, rows)
+    else:
+        from tabulate import tabulate
+
+        layout = "github" if style == "markdown" else "simple"
+        # Cells come formatted: tabulate must not parse `0.50` back into 0.5.
+        click.echo(tabulate(rows, headers, tablefmt=layout, disable_numparse=True, colalign=_alignment(headers, rows)))
+
+
+def _alignment(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str] | None:
+    return ["right" if _numeric(rows, column) else "left" for column in range(len(headers))] if rows else None
+
+
+def _numeric(rows: Sequence[Sequence[object]], column: int) -> bool:
+    cells = [str(row[column]) for row in rows]
+    return all(not cell or cell[0] in "0123456789.-+" for cell in cells)
+
+
+def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    for column, header in enumerate(headers):
+        table.add_column(header, justify="right" if rows and _numeric(rows, column) else "left")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    Console().print(table)
+
+
+def print_results(results: Results, style: str) -> None:
+    """Print a run's results on stdout: all of them as JSON, or the metrics as a table."""
+    if style == "json":
+        click.echo(results.to_json(), nl=False)
+        return
+    rows: list[list[str]] = []
+    for name, report in results.tasks.items():
+        counts = results.n_samples[name]
+        if report.error is not None and not any(key.endswith(",none") for key in results.results[name]):
+            rows.append([name, str(results.versions[name]), "failed", "", "", "", f"0/{counts.original}"])
+            continue
+        for metric in results.higher_is_better[name]:
+            chance = f"{report.chance:.4f}" if metric == report.primary_metric and report.chance else ""
+            cells = _cells(results.results[name], metric)
+            amount = f"{counts.effective}/{report.expected_n or counts.original}"
+            first = metric == next(iter(results.higher_is_better[name]))
+            rows.append([name if first else "", str(results.versions[name]) if first else "", metric, *cells, chance,
+                         amount if first else ""])  # fmt: skip
+    for group, row in results.groups.items():
+        metric = next(key.split(",")[0] for key in row if key.endswith(",none"))
+        rows.append([f"{group} (mean)", "", metric, *_cells(row, metric), "", f"{len(results.group_subtasks[group])} tasks"])
+    print_rows(["Task", "Version", "Metric", "Value", "Stderr", "Chance", "n"], rows, style)
+
+
+def _cells(row: dict[str, float | str | None], metric: str) -> list[str]:
+    value, error = row.get(f"{metric},none"), row.get(f"{metric}_stderr,none")
+    return [f"{value:.4f}" if isinstance(value, float) else "–", f"± {error:.4f}" if isinstance(error, float) else "–"]
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar a task on stderr; nothing where stderr is no terminal.
+
+    Yields:
+        A function that takes a task's name, samples done and samples in all.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bars: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+
+        def advance(name: str, done: int, total: int) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name, total=total)
+            progress.update(bars[name], completed=done, total=total)
+
+        yield advance

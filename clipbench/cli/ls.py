@@ -1,0 +1,62 @@
+"""`clipbench ls`: what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipbench.cli.console import FORMATS, print_rows
+
+
+@click.command("ls")
+@click.argument("kind", type=click.Choice(["tasks", "groups", "tags", "models", "concepts"]))
+@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where further tasks are.")
+@click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
+def command(kind: str, include_path: tuple[Path, ...], style: str) -> None:
+    """List tasks, groups, tags, models or concepts."""
+    print_rows(*_LISTINGS[kind](include_path), style)
+
+
+_Listing = tuple[list[str], list[list[object]]]
+
+
+def _tasks(include_path: tuple[Path, ...]) -> _Listing:
+    from clipbench.plugins import known_tasks
+
+    rows: list[list[object]] = [
+        [task.name, task.version, task.family, task.dataset.name, task.primary_metric,
+         "" if task.chance is None else f"{task.chance:.4f}", task.expected_n or "", ",".join(task.groups)]
+        for task in known_tasks(include_path)
+    ]  # fmt: skip
+    return ["task", "version", "family", "data", "metric", "chance", "n", "groups"], rows
+
+
+def _groups(include_path: tuple[Path, ...]) -> _Listing:
+    from clipbench.plugins import group_members, known_tasks
+
+    members = group_members(known_tasks(include_path))
+    return ["group", "n", "tasks"], [[name, len(tasks), ",".join(tasks)] for name, tasks in members.items()]
+
+
+def _tags(include_path: tuple[Path, ...]) -> _Listing:
+    from clipbench.plugins import known_tasks, tag_members
+
+    members = tag_members(known_tasks(include_path))
+    return ["tag", "n", "tasks"], [[name, len(tasks), ",".join(tasks)] for name, tasks in members.items()]
+
+
+def _models(include_path: tuple[Path, ...]) -> _Listing:
+    from clipbench.models import adapters
+
+    return ["library", "write", "loads"], [[one.name, one.written, one.loads] for one in adapters()]
+
+
+def _concepts(include_path: tuple[Path, ...]) -> _Listing:
+    from clipbench.concepts import concept_names, load_concept
+
+    concepts = [load_concept(name) for name in concept_names()]
+    return ["concept", "keywords"], [[one.name, ", ".join(one.substitutions)] for one in concepts]
+
+
+_LISTINGS = {"tasks": _tasks, "groups": _groups, "tags": _tags, "models": _models, "concepts": _concepts}

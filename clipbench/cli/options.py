@@ -1,0 +1,123 @@
+"""Options that several subcommands share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from clipbench.cli.console import FORMATS
+from clipbench.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WORDS: dict[str, object] = {"true": True, "false": False, "none": None, "null": None}
+
+
+def parse_pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
+    """Read ``NAME=VALUE`` options.
+
+    Raises:
+        ConfigError: There is no ``=``, or a name comes twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name or not value:
+            raise ConfigError(f"{flag} {text}: write NAME=VALUE")
+        if name in pairs:
+            raise ConfigError(f"{flag} {name} is given twice")
+        pairs[name] = value
+    return pairs
+
+
+def parse_model_args(text: str) -> dict[str, object]:
+    """Read ``--model_args``: ``key=value,…`` or a JSON object.
+
+    >>> parse_model_args("pretrained=openai/clip-vit-base-patch32,trust_remote_code=true")
+    {'pretrained': 'openai/clip-vit-base-patch32', 'trust_remote_code': True}
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"--model_args {text}: not JSON: {error}") from None
+        return dict(found)
+    pairs = parse_pairs(tuple(part for part in text.split(",") if part), "--model_args")
+    return {name: _WORDS.get(value.lower(), value) for name, value in pairs.items()}
+
+
+def parse_batch_size(text: str) -> int | str:
+    """Read ``--batch_size``.
+
+    Raises:
+        ConfigError: It is neither ``auto`` nor a positive number.
+    """
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--batch_size {text}: give a positive number or auto")
+    return int(text)
+
+
+def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    """Let a YAML file set defaults: a flag goes before the file, the file before the built-in default."""
+    if value is None:
+        return
+    from clipbench.registry import close_matches
+    from clipbench.yaml_files import read_yaml
+
+    data = read_yaml(value)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{value}:1: expected a mapping of flags to values")
+    known = {option.name for option in ctx.command.params if option.name}
+    for key, entry in list(data.items()):
+        if key not in known:
+            raise ConfigError(f"{value}: unknown flag {key!r}{close_matches(str(key), known)}")
+        # Lists and mappings are what a person writes in YAML; the flags take text.
+        if key == "data" and isinstance(entry, dict):
+            data[key] = [f"{name}={place}" for name, place in entry.items()]
+        elif key == "model_args" and isinstance(entry, dict):
+            data[key] = json.dumps(entry)
+        elif key == "tasks" and isinstance(entry, list):
+            data[key] = ",".join(map(str, entry))
+    ctx.default_map = {**(ctx.default_map or {}), **data}
+
+
+def task_options(command: F) -> F:
+    """``--tasks``, ``--data``, ``--include_path``, ``--limit``, ``--streaming``, ``--format``, ``--config``."""
+    for option in reversed(
+        (
+            click.option(
+                "--tasks", "-t", required=True, metavar="NAMES",
+                help="Tasks, groups, tags, globs, YAML files or folders of them, joined by commas.",
+            ),
+            click.option(
+                "--data", multiple=True, metavar="NAME=PLACE",
+                help="A dataset's local copy, or hub:OWNER/NAME[@REVISION][:SPLIT]. Repeatable.",
+            ),
+            click.option(
+                "--include_path", multiple=True, type=click.Path(path_type=Path), metavar="PATH",
+                help="A .py or .yaml file, or a folder of them, with further tasks. Repeatable.",
+            ),
+            click.option("--limit", "-L", type=click.IntRange(min=1), help="Look at no more than N samples a task."),
+            click.option("--streaming", is_flag=True, help="Read hub data as it comes, keeping none of it."),
+            click.option(
+                "--num_workers", type=click.IntRange(min=1), default=2, show_default=True,
+                help="Threads that decode images.",
+            ),
+            click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True),
+            click.option(
+                "--config", "-C", type=click.Path(path_type=Path, dir_okay=False), callback=_read_config,
+                is_eager=True, expose_value=False, help="A YAML file of flags; flags given here go before it.",
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command

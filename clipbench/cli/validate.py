@@ -1,0 +1,53 @@
+"""`clipbench validate`: go through tasks' data without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipbench.cli.console import complain, print_rows
+from clipbench.cli.options import parse_pairs, task_options
+
+
+@click.command("validate")
+@task_options
+@click.option("--decode/--no_decode", default=True, show_default=True, help="Also open every image.")
+def command(
+    tasks: str,
+    data: tuple[str, ...],
+    include_path: tuple[Path, ...],
+    limit: int | None,
+    streaming: bool,
+    num_workers: int,
+    style: str,
+    decode: bool,
+) -> int:
+    """Go through tasks' data without a model, and count what is there and what is not.
+
+    Exits with 1 where a task's data cannot be read at all; what is missing is reported, not an error.
+    """
+    from clipbench.errors import ClipbenchError
+    from clipbench.evaluate import EvaluationOptions, Sources
+    from clipbench.plugins import select_tasks
+    from clipbench.survey import survey_task
+
+    chosen = select_tasks(tasks, include_path)
+    sources = Sources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))
+    rows, failed = [], False
+    for task in chosen:
+        try:
+            survey = survey_task(task, sources.of(task), limit=limit, workers=num_workers if decode else 0)
+        except ClipbenchError as error:
+            complain(f"{task.name}: {error}")
+            failed = True
+            rows.append((task.name, 0, task.expected_n, 0, 0, [str(error)]))
+            continue
+        rows.append(
+            (task.name, survey.n, task.expected_n, len(survey.missing), len(survey.unjudgeable), survey.problems)
+        )
+    headers = ("task", "n", "expected_n", "missing_images", "unjudgeable", "problems")
+    if style != "json":
+        rows = [(*row[:5], "; ".join(row[5]) or "none") for row in rows]  # type: ignore[misc]  # text for people
+    print_rows(headers, rows, style)
+    return 1 if failed else 0

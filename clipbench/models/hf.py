@@ -1,0 +1,200 @@
+"""Every transformers model that has text features and image features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from clipbench.errors import ModelError
+from clipbench.models import checks
+from clipbench.models.fingerprint import Fingerprint, tokenizer_settings
+from clipbench.models.model import Model, Tokens
+from clipbench.models.saving import writing_checkpoint
+
+# RoBERTa counts positions from its padding index + 1, so that many of its positions cannot be used.
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model")
+# The texts of these were padded to the full length in training, without a mask: padding is part of the input.
+_PADDED_IN_TRAINING = ("siglip", "siglip2")
+_VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_commit_hash")
+
+
+class TransformersModel(Model):
+    """CLIP, MetaCLIP, SigLIP, ALIGN, AltCLIP, Chinese-CLIP, VisionTextDualEncoder and their like.
+
+    Args:
+        module: A loaded model with ``get_text_features`` and ``get_image_features``.
+        tokenizer: Its tokenizer.
+        image_processor: Its PIL image processor.
+        id: The model as the user named it.
+
+    Raises:
+        ModelError: Features of the two sides do not live in one space.
+    """
+
+    def __init__(self, module: Any, tokenizer: Any, image_processor: Any, *, id: str) -> None:
+        self.id = id
+        self._module = module.eval()
+        self._tokenizer = tokenizer
+        self._processor = image_processor
+        self.device = next(module.parameters()).device
+        self.dtype = next(module.parameters()).dtype
+        text_config = module.config.get_text_config()
+        self._full_length = str(text_config.model_type).split("_")[0] in _PADDED_IN_TRAINING
+        self._context_length = _context_length(text_config, tokenizer)
+        self._packs_patches = "spatial_shapes" in image_processor.model_input_names  # SigLIP 2 NaFlex
+        self._trims = False
+        self._fingerprint = Fingerprint(module, self._settings())
+        self._probe()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint.hex()
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        import transformers
+
+        config = self._module.config
+        return {
+            "library": "transformers",
+            "library_version": transformers.__version__,
+            "architecture": type(self._module).__name__,
+            "parameters": sum(parameter.numel() for parameter in self._module.parameters()),
+            "revision": getattr(config, "_commit_hash", None),
+            "precision": checks.dtype_name(self.dtype),
+            "preprocessor": type(self._processor).__name__,
+            "activation": _activations(config),
+            "context_length": self._context_length,
+            "feature_dim": self._feature_dim,
+            "text_path": "trimmed" if self._trims else "padded",
+        }
+
+    @property
+    def logit_scale(self) -> torch.Tensor:
+        if hasattr(self._module, "logit_scale"):
+            scale: torch.Tensor = self._module.logit_scale.exp()
+        elif hasattr(self._module, "temperature"):  # ALIGN divides by a temperature, which it learns as it is
+            scale = 1.0 / self._module.temperature
+        else:
+            scale = torch.ones((), device=self.device)
+        return scale.reshape(())
+
+    @property
+    def module(self) -> torch.nn.Module:
+        network: torch.nn.Module = self._module
+        return network
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """As in :class:`Model`; for NaFlex ``(patches + 1, values per patch)``, the last row holding the grid's shape."""
+        inputs = self._processor(images=image, return_tensors="pt")
+        pixels: torch.Tensor = inputs["pixel_values"][0].to(torch.float32)
+        if not self._packs_patches:
+            return pixels
+        row = torch.zeros(1, pixels.shape[1])
+        row[0, :2] = inputs["spatial_shapes"][0]
+        return torch.cat([pixels, row])
+
+    def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        pixels = pixels.to(self.device, non_blocking=True)
+        if self._packs_patches:
+            return _features(self._module.get_image_features(**_unpack(pixels, self.dtype)))
+        return _features(self._module.get_image_features(pixel_values=pixels.to(self.dtype)))
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        return self._tokenize(texts, trim=self._trims)
+
+    def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
+        encoded = self._tokenizer(
+            list(texts),
+            padding="longest" if trim else "max_length",
+            truncation=True,
+            max_length=self._context_length,
+            return_attention_mask=not self._full_length,
+            return_tensors="pt",
+            verbose=False,
+        )
+        inputs = {name: encoded[name] for name in ("input_ids", "attention_mask") if name in encoded}
+        if encoded.is_fast:
+            truncated = tuple(bool(encoding.overflowing) for encoding in encoded.encodings)
+        else:
+            whole = self._tokenizer(list(texts), verbose=False)["input_ids"]
+            truncated = tuple(len(ids) > self._context_length for ids in whole)
+        return Tokens(inputs, truncated)
+
+    def text_features(self, tokens: Tokens) -> torch.Tensor:
+        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tokens.inputs.items()}
+        return _features(self._module.get_text_features(**inputs))
+
+    def save(self, directory: Path) -> None:
+        with writing_checkpoint(directory) as beside, checks.quiet():
+            self._module.save_pretrained(beside)
+            self._tokenizer.save_pretrained(beside)
+            self._processor.save_pretrained(beside)
+
+    @torch.no_grad()
+    def _probe(self) -> None:
+        """Encode a few texts and an image: the two sides must fit, and trimming must change nothing."""
+        padded = self.text_features(self._tokenize(checks.PROBE_TEXTS, trim=False))
+        image = self.image_features(self.preprocess(Image.new("RGB", (64, 48), "gray"))[None])
+        if padded.ndim != 2 or image.ndim != 2 or padded.shape[1] != image.shape[1]:
+            raise ModelError(
+                f"{self.id}: text features {tuple(padded.shape)} and image features {tuple(image.shape)} "
+                f"do not live in one space: {type(self._module).__name__} is not a CLIP-like model"
+            )
+        self._feature_dim = padded.shape[1]
+        if not self._full_length:
+            singly = [self.text_features(self._tokenize([text], trim=True)) for text in checks.PROBE_TEXTS]
+            difference = checks.largest_difference(padded, torch.cat(singly))
+            self._trims = difference <= checks.trimming_tolerance(self.dtype)
+
+    def _settings(self) -> dict[str, object]:
+        config = self._module.config.to_dict()
+        processor = self._processor.to_dict()
+        return {
+            "architecture": type(self._module).__name__,
+            "config": _without(config, _VOLATILE),
+            "preprocessor": {"class": type(self._processor).__name__, **_without(processor, _VOLATILE)},
+            "tokenizer": tokenizer_settings(self._tokenizer),
+            "context_length": self._context_length,
+        }
+
+
+def _features(output: Any) -> torch.Tensor:
+    # transformers < 5 returned the tensor itself, and remote code still does.
+    features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
+    return features
+
+
+def _unpack(packed: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Undo :meth:`TransformersModel.preprocess` for NaFlex: ``(B, P + 1, V)`` to the image tower's inputs."""
+    shapes = packed[:, -1, :2].round().long()  # (B, 2)
+    patches = packed[:, :-1]
+    index = torch.arange(patches.shape[1], device=packed.device)
+    mask = (index[None] < shapes.prod(dim=1, keepdim=True)).to(torch.int32)  # (B, P)
+    return {"pixel_values": patches.to(dtype), "pixel_attention_mask": mask, "spatial_shapes": shapes}
+
+
+def _context_length(text_config: Any, tokenizer: Any) -> int:
+    positions = int(getattr(text_config, "max_position_embeddings", 0) or 512)
+    if text_config.model_type in _OFFSET_POSITIONS:
+        positions -= text_config.pad_token_id + 1
+    # A tokenizer without a limit says 1e30.
+    return min(positions, int(tokenizer.model_max_length))
+
+
+def _activations(config: Any) -> dict[str, str]:
+    """Activation by tower, from the configuration: the networks are built from it."""
+    towers = {"text": config.get_text_config(), "image": getattr(config, "vision_config", config)}
+    return {side: str(getattr(tower, "hidden_act", None)) for side, tower in towers.items()}
+
+
+def _without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        key: _without(value, names) if isinstance(value, Mapping) else value
+        for key, value in mapping.items()
+        if key not in names
+    }

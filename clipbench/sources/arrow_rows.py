@@ -1,0 +1,196 @@
+"""Records from a table of the ``datasets`` library, downloaded or streamed, decoding nothing.
+
+A table that lies on disk is memory-mapped: its text columns are scanned without its images, and an image is
+read when it is opened. A streamed table holds the bytes of the rows that were kept until they are let go,
+so consume it as it comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clipbench.errors import DataError
+from clipbench.samples import ImageRef
+from clipbench.sources.columns import Columns, captions_of
+from clipbench.sources.records import Record, absent_ref, file_ref
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_ROWS_A_BATCH = 256
+# Few, because a batch of these holds the images too.
+_STREAMED_ROWS_A_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How to read one image of a table, now or later.
+
+    Attributes:
+        value: The cell of a streamed table; None where it is read from ``table``.
+        table: A ``datasets.Dataset`` in Arrow format.
+        row: Row number.
+        column: Column name.
+        folder: What relative paths in the cell start from.
+    """
+
+    row: int
+    column: str
+    folder: Path
+    table: Any = None
+    value: Any = None
+
+    def read(self) -> Any:
+        """The cell as an Arrow scalar, without copying."""
+        return (
+            self.value if self.table is None else self.table[self.row : self.row + 1].column(self.column)[0]
+        )
+
+
+def scan(
+    table: Any, columns: Columns, where: Mapping[str, object], *, folder: Path, name: str
+) -> Iterator[Record]:
+    """Records of a ``datasets.Dataset`` on disk, in row order.
+
+    Args:
+        table: The table.
+        columns: Its columns.
+        where: Unused here: the scan of text columns is fast enough to leave the choice to the caller.
+        folder: What relative image paths start from.
+        name: The table's name, for messages.
+
+    Raises:
+        DataError: A cell is not what its column should hold.
+    """
+    pictures = table.with_format("arrow")
+    by_content = _one_caption_a_row(table.features, columns)
+    for row, text in enumerate(texts(table, columns)):
+        captions = captions_of(text, columns, f"{name}, row {row}")
+        cells = [Cell(row, column, folder, table=pictures) for column in columns.images]
+        yield _record(row, captions, cells, text, columns, by_content=by_content)
+
+
+def stream(
+    table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path, name: str
+) -> Iterator[Record]:
+    """Records of a ``datasets.IterableDataset``.
+
+    Args:
+        table: The table, maybe already filtered.
+        columns: Its columns.
+        numbers: Row numbers of its rows, in order.
+        folder: What relative image paths start from.
+        name: The table's name, for messages.
+
+    Raises:
+        DataError: A cell is not what its column should hold.
+    """
+    by_content = _one_caption_a_row(table.features, columns)
+    readable = (*columns.captions, *columns.fields)
+    for batch in table.with_format("arrow").iter(batch_size=_STREAMED_ROWS_A_BATCH):
+        rows = batch.select(list(dict.fromkeys(readable))).to_pylist()
+        for offset, (row, text) in enumerate(zip(numbers_of(numbers, len(rows)), rows, strict=True)):
+            captions = captions_of(text, columns, f"{name}, row {row}")
+            cells = [
+                Cell(row, column, folder, value=batch.column(column)[offset]) for column in columns.images
+            ]
+            yield _record(row, captions, cells, text, columns, by_content=by_content)
+
+
+def numbers_of(numbers: Iterator[int], count: int) -> list[int]:
+    """The next ``count`` row numbers.
+
+    Raises:
+        DataError: There are fewer: the filtered stream has rows that the scan of its fields has not.
+    """
+    taken = [number for _, number in zip(range(count), numbers, strict=False)]
+    if len(taken) < count:
+        raise DataError(
+            "the streamed table changed between the scan of its fields and its images: run it again"
+        )
+    return taken
+
+
+def texts(table: Any, columns: Columns) -> Iterator[dict[str, Any]]:
+    """Captions and fields of every row; image columns are not read."""
+    names = list(dict.fromkeys((*columns.captions, *columns.fields)))
+    batches: Iterable[Any] = table.select_columns(names).with_format("arrow").iter(batch_size=_ROWS_A_BATCH)
+    for batch in batches:
+        yield from batch.to_pylist()
+
+
+def _record(
+    row: int,
+    captions: tuple[str, ...],
+    cells: list[Cell],
+    text: Mapping[str, object],
+    columns: Columns,
+    *,
+    by_content: bool,
+) -> Record:
+    fields = {name: text[name] for name in columns.fields}
+    return Record(str(row), captions, partial(_refs, cells, by_content=by_content), fields)
+
+
+def _one_caption_a_row(features: Mapping[str, Any], columns: Columns) -> bool:
+    """Whether captions are plain strings: then an image with five captions fills five rows."""
+    return all(
+        getattr(features[name], "dtype", None) in ("string", "large_string") for name in columns.captions
+    )
+
+
+def _refs(cells: list[Cell], *, by_content: bool) -> tuple[ImageRef, ...]:
+    return tuple(_ref(cell, by_content=by_content, alone=len(cells) == 1) for cell in cells)
+
+
+def _ref(cell: Cell, *, by_content: bool, alone: bool) -> ImageRef:
+    label = f"row {cell.row}" if alone else f"row {cell.row}, {cell.column}"
+    content, path = _bytes_and_path(cell, label)
+    if content is None and path:
+        file = cell.folder / path
+        return file_ref(file, path, missing=not file.is_file() or not file.stat().st_size)
+    if not content:
+        return absent_ref(label)
+    key = label
+    if by_content:
+        # The same photograph in several rows has to be one image: for retrieval, for standard errors by
+        # image, and to be encoded once. Paths inside cells are no help: many tables have none, or one name.
+        key = f"image {hashlib.blake2b(content, digest_size=16).hexdigest()}"
+    return ImageRef(key, partial(_open, cell, label))
+
+
+def _open(cell: Cell, label: str) -> Image.Image:
+    from clipbench.sources.images import decode
+
+    content, _ = _bytes_and_path(cell, label)
+    return decode(bytes(content) if content is not None else b"", label)
+
+
+def _bytes_and_path(cell: Cell, label: str) -> tuple[memoryview | None, str | None]:
+    """What a cell holds: raw bytes, ``{bytes, path}`` as the hub stores images, or a path."""
+    import pyarrow as pa
+
+    value = cell.read()
+    path = None
+    if isinstance(value, pa.StructScalar):
+        names = {field.name for field in value.type}
+        if "bytes" not in names:
+            raise DataError(
+                f"{label}: column {cell.column} holds a struct without bytes ({', '.join(sorted(names))})"
+            )
+        if not value.is_valid:
+            return None, None
+        path = value["path"].as_py() if "path" in names else None
+        value = value["bytes"]
+    if pa.types.is_string(value.type) or pa.types.is_large_string(value.type):
+        return None, value.as_py()
+    if pa.types.is_null(value.type) or not value.is_valid:
+        return None, path
+    if pa.types.is_binary(value.type) or pa.types.is_large_binary(value.type):
+        return memoryview(value.as_buffer()), path
+    raise DataError(f"{label}: column {cell.column} holds {value.type}, not an image, its bytes or its path")
