@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clipbench.evaluate import evaluate
+    from clipbench.evaluation import evaluate
     from clipbench.models import load_model
     from clipbench.plugins import select_tasks as load_tasks
 
@@ -21,7 +21,7 @@ __all__ = ["evaluate", "load_model", "load_tasks"]
 
 # Resolved on first use: `import clipbench` must stay cheap, torch is not.
 _HOMES = {
-    "evaluate": ("clipbench.evaluate", "evaluate"),
+    "evaluate": ("clipbench.evaluation", "evaluate"),
     "load_model": ("clipbench.models", "load_model"),
     "load_tasks": ("clipbench.plugins", "select_tasks"),
 }

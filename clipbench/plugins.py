@@ -10,7 +10,7 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -106,7 +106,7 @@ def _named(word: str, registry: Registry[Task]) -> list[Task]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _registry(include_path: tuple[str, ...]) -> Registry[Task]:
     registry: Registry[Task] = Registry("task", "clipbench ls tasks")
     found = [*_builtin(), *_from_entry_points()]

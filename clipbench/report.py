@@ -16,7 +16,7 @@ from clipbench.metrics import chance_centred, macro_stderr
 from clipbench.results import GroupScore, Results, SampleCount, TaskReport, sanitize
 
 if TYPE_CHECKING:
-    from clipbench.evaluate import EvaluationOptions, TaskResult
+    from clipbench.evaluation import EvaluationOptions, TaskResult
     from clipbench.families.task import Task
     from clipbench.models import Model
 
@@ -124,9 +124,7 @@ def _report(result: TaskResult) -> TaskReport:
         problems=problems,
         error=result.error,
         data=asdict(result.source.provenance) if result.source else {},
-        breakdown={
-            part: GroupScore(n=mean.count, value=mean.mean) for part, mean in sorted(result.breakdown.items())
-        },
+        breakdown={part: GroupScore(n=mean.count, value=mean.mean) for part, mean in sorted(result.breakdown.items())},
         seconds=result.seconds,
     )
 

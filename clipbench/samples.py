@@ -22,7 +22,7 @@ class ImageRef:
             references with one key are the same image and are decoded once; error messages quote it.
         open: Decodes the image, upright and in RGB.
 
-            Raises:
+    Raises:
                 DataError: There are bytes, but they are not an image that can be read whole.
         missing: It is already known that there is nothing to open: no such file, an empty cell.
     """

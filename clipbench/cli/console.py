@@ -88,7 +88,9 @@ def print_results(results: Results, style: str) -> None:
                          amount if first else ""])  # fmt: skip
     for group, row in results.groups.items():
         metric = next(key.split(",")[0] for key in row if key.endswith(",none"))
-        rows.append([f"{group} (mean)", "", metric, *_cells(row, metric), "", f"{len(results.group_subtasks[group])} tasks"])
+        rows.append(
+            [f"{group} (mean)", "", metric, *_cells(row, metric), "", f"{len(results.group_subtasks[group])} tasks"]
+        )
     print_rows(["Task", "Version", "Metric", "Value", "Stderr", "Chance", "n"], rows, style)
 
 

@@ -15,7 +15,7 @@ from clipbench.cli.options import parse_batch_size, parse_model_args, parse_pair
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from clipbench.evaluate import EvaluationOptions, Plan, TaskResult
+    from clipbench.evaluation import EvaluationOptions, Plan, TaskResult
     from clipbench.models import Model
     from clipbench.results import Results, ResultsDirectory
 
@@ -51,13 +51,13 @@ def command(
     trust_remote_code: bool,
     seed: int,
 ) -> int:
-    """Score a model on tasks.
+    r"""Score a model on tasks.
 
     \b
     clipbench eval --model openai/clip-vit-base-patch32 --tasks inpaintcoco_color
     clipbench eval --model open_clip:ViT-B-32/laion2b_s34b_b79k --tasks coco --data coco=COCO_FOLDER
     """
-    from clipbench.evaluate import EvaluationOptions, plan_tasks
+    from clipbench.evaluation import EvaluationOptions, plan_tasks
     from clipbench.plugins import select_tasks
     from clipbench.results import ResultsDirectory
 
@@ -85,16 +85,15 @@ def command(
 
     from clipbench.models import load_model
 
-    loaded = load_model(
-        model, model_args=arguments, device=device, dtype=dtype, trust_remote_code=trust_remote_code
-    )
+    loaded = load_model(model, model_args=arguments, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     results, interrupted = _run(plans, loaded, options, folder, log_samples)
     print_results(results, style)
-    for report in results.tasks.values():
+    for task, report in results.tasks.items():
         if report.error:
             complain(report.error)
-        for problem in report.problems if not report.error else ():
-            note(f"{problem}")
+        else:
+            for problem in report.problems:
+                note(f"{task}: {problem}")
     if folder:
         note(f"results in {folder.results_path}")
     if interrupted:
@@ -107,7 +106,7 @@ def _run(
     plans: Sequence[Plan], model: Model, options: EvaluationOptions, folder: ResultsDirectory | None, log_samples: bool
 ) -> tuple[Results, bool]:
     """Run the tasks, writing the results after each one. Returns them, and whether Ctrl-C ended the run."""
-    from clipbench.evaluate import run_plan
+    from clipbench.evaluation import run_plan
     from clipbench.report import assemble_results
     from clipbench.scoring import Scorer
 

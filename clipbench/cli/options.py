@@ -76,18 +76,26 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
     data = read_yaml(value)
     if not isinstance(data, dict):
         raise ConfigError(f"{value}:1: expected a mapping of flags to values")
-    known = {option.name for option in ctx.command.params if option.name}
-    for key, entry in list(data.items()):
-        if key not in known:
+    # A flag's name is not always its parameter's: `--format` fills `style`.
+    known = {flag.lstrip("-"): option.name for option in ctx.command.params for flag in option.opts}
+    defaults: dict[str, Any] = {}
+    for key, entry in data.items():
+        name = known.get(str(key).replace("-", "_"))
+        if name is None:
             raise ConfigError(f"{value}: unknown flag {key!r}{close_matches(str(key), known)}")
-        # Lists and mappings are what a person writes in YAML; the flags take text.
-        if key == "data" and isinstance(entry, dict):
-            data[key] = [f"{name}={place}" for name, place in entry.items()]
-        elif key == "model_args" and isinstance(entry, dict):
-            data[key] = json.dumps(entry)
-        elif key == "tasks" and isinstance(entry, list):
-            data[key] = ",".join(map(str, entry))
-    ctx.default_map = {**(ctx.default_map or {}), **data}
+        defaults[name] = _as_flag(str(key), entry)
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+
+
+def _as_flag(key: str, entry: Any) -> Any:
+    """Lists and mappings are what a person writes in YAML; the flags take text."""
+    if key == "data" and isinstance(entry, dict):
+        return [f"{name}={place}" for name, place in entry.items()]
+    if key == "model_args" and isinstance(entry, dict):
+        return json.dumps(entry)
+    if key == "tasks" and isinstance(entry, list):
+        return ",".join(map(str, entry))
+    return entry
 
 
 def task_options(command: F) -> F:

@@ -28,13 +28,14 @@ def command(
     Exits with 1 where a task's data cannot be read at all; what is missing is reported, not an error.
     """
     from clipbench.errors import ClipbenchError
-    from clipbench.evaluate import EvaluationOptions, Sources
+    from clipbench.evaluation import EvaluationOptions, Sources
     from clipbench.plugins import select_tasks
     from clipbench.survey import survey_task
 
     chosen = select_tasks(tasks, include_path)
     sources = Sources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))
-    rows, failed = [], False
+    rows: list[tuple[object, ...]] = []
+    failed = False
     for task in chosen:
         try:
             survey = survey_task(task, sources.of(task), limit=limit, workers=num_workers if decode else 0)
@@ -48,6 +49,6 @@ def command(
         )
     headers = ("task", "n", "expected_n", "missing_images", "unjudgeable", "problems")
     if style != "json":
-        rows = [(*row[:5], "; ".join(row[5]) or "none") for row in rows]  # type: ignore[misc]  # text for people
+        rows = [tuple("; ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
     print_rows(headers, rows, style)
     return 1 if failed else 0

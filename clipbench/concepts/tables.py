@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -62,7 +62,7 @@ def concept_names() -> list[str]:
     return sorted(path.stem for path in _TABLES.glob("*.yaml"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_concept(name: str) -> Concept:
     """Load a concept by name, or a user's own from a YAML file.
 

@@ -53,7 +53,7 @@ _BUILT_IN = (
     Adapter(
         "hf",
         "hf:ORG/NAME, ORG/NAME, DIR",
-        "any transformers model with text and image features: CLIP, MetaCLIP, SigLIP (2), ALIGN, AltCLIP, Chinese-CLIP, …",
+        "any transformers model with text and image features: CLIP, MetaCLIP, SigLIP (2), ALIGN, AltCLIP, …",
         "clipbench.models.hf_load:load",
     ),
     Adapter(

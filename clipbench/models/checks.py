@@ -66,7 +66,7 @@ def quiet() -> Iterator[None]:
 
     Download bars stay: they belong to the hub client, which shows them on terminals only.
     """
-    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging as transformers_logging
 
     level, bars = logging.root.manager.disable, transformers_logging.is_progress_bar_enabled()

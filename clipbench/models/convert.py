@@ -11,38 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from clipbench.errors import ModelError
 from clipbench.models import load_model
+from clipbench.models.checks import PROBE_TEXTS, largest_difference
+from clipbench.models.convert_names import SIDES, to_open_clip_names, to_transformers_names
 from clipbench.models.model import Model
 
 _END = 49407
-# transformers' name of a part of a block, and open_clip's; attention projections are joined separately.
-_BLOCK = {
-    "layer_norm1": "ln_1",
-    "layer_norm2": "ln_2",
-    "self_attn.out_proj": "attn.out_proj",
-    "mlp.fc1": "mlp.c_fc",
-    "mlp.fc2": "mlp.c_proj",
-}
-_OUTER = {
-    "logit_scale": "logit_scale",
-    "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
-    "text_model.embeddings.position_embedding.weight": "positional_embedding",
-    "text_model.final_layer_norm.weight": "ln_final.weight",
-    "text_model.final_layer_norm.bias": "ln_final.bias",
-    "vision_model.embeddings.class_embedding": "visual.class_embedding",
-    "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
-    "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
-    "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",
-    "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
-    "vision_model.post_layernorm.weight": "visual.ln_post.weight",
-    "vision_model.post_layernorm.bias": "visual.ln_post.bias",
-}
-_TRANSPOSED = {"text_projection.weight": "text_projection", "visual_projection.weight": "visual.proj"}
-_TOWERS = {"text_model.encoder.layers": "transformer", "vision_model.encoder.layers": "visual.transformer"}
-
-
 def to_open_clip(model: Model, directory: Path) -> None:
     """Write a transformers CLIP as an open_clip checkpoint.
 
@@ -56,17 +33,16 @@ def to_open_clip(model: Model, directory: Path) -> None:
     if config is None or config.model_type != "clip":
         raise ModelError(f"{model.id}: only a CLIP of transformers can be written in open_clip's format")
     settings = _open_clip_config(config, model.id)
-    state = _rename(network.state_dict(), {side: getattr(config, side).num_hidden_layers for side in _SIDES})
+    state = to_open_clip_names(network.state_dict(), {side: getattr(config, side).num_hidden_layers for side in SIDES})
     exported = _build_open_clip(settings, state, processor)
     from open_clip.tokenizer import SimpleTokenizer
 
     tokenizer = SimpleTokenizer(context_length=settings["text_cfg"]["context_length"])
-    OpenClipModel(
+    converted = OpenClipModel(
         exported, tokenizer, settings, id=model.id, architecture="CLIP", dtype=torch.float32
-    ).save(directory)
-
-
-_SIDES = ("text_config", "vision_config")
+    )
+    _check_equal(model, converted)
+    converted.save(directory)
 
 
 def _open_clip_config(config: Any, name: str) -> dict[str, Any]:
@@ -95,21 +71,6 @@ def _open_clip_config(config: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _rename(state: Mapping[str, torch.Tensor], layers: Mapping[str, int]) -> dict[str, torch.Tensor]:
-    """transformers' names to open_clip's."""
-    renamed = {there: state[here].float() for here, there in _OUTER.items()}
-    renamed |= {there: state[here].float().T.contiguous() for here, there in _TRANSPOSED.items()}
-    for (here, there), side in zip(_TOWERS.items(), _SIDES, strict=True):
-        for layer in range(layers[side]):
-            old, new = f"{here}.{layer}", f"{there}.resblocks.{layer}"
-            for kind in ("weight", "bias"):
-                for part, other in _BLOCK.items():
-                    renamed[f"{new}.{other}.{kind}"] = state[f"{old}.{part}.{kind}"].float()
-                joined = [state[f"{old}.self_attn.{letter}_proj.{kind}"].float() for letter in "qkv"]
-                renamed[f"{new}.attn.in_proj_{kind}"] = torch.cat(joined)
-    return renamed
-
-
 def _build_open_clip(settings: dict[str, Any], state: Mapping[str, torch.Tensor], processor: Any) -> Any:
     import copy
 
@@ -135,20 +96,27 @@ def to_transformers(model: Model, directory: Path) -> None:
         ModelError: The model has no counterpart in transformers, or the directory cannot be written.
     """
     import open_clip
+    from open_clip.transformer import VisionTransformer
     from transformers import CLIPModel
 
     from clipbench.models.hf import TransformersModel
 
     network: Any = model.module
-    settings = getattr(model, "_config", None)
-    if settings is None or type(network) is not open_clip.CLIP or not hasattr(network.visual, "conv1"):
+    settings: Any = getattr(model, "_config", None)
+    plain = settings is not None and type(network) is open_clip.CLIP
+    if not plain or not isinstance(network.visual, VisionTransformer):
         raise ModelError(f"{model.id}: only a plain CLIP of open_clip can be written in transformers' format")
     config = _transformers_config(network, settings)
     exported = CLIPModel(config)
-    layers = {side: getattr(config, side).num_hidden_layers for side in _SIDES}
-    exported.load_state_dict(_unrename(network.state_dict(), layers, exported.state_dict()))
-    processor = _processor(network.visual.preprocess_cfg)
-    TransformersModel(exported, clip_tokenizer(), processor, id=model.id).save(directory)
+    layers = {side: getattr(config, side).num_hidden_layers for side in SIDES}
+    state = to_transformers_names(network.state_dict(), layers)
+    wanted = exported.state_dict()
+    _check_names(model.id, known=to_open_clip_names(wanted, layers), given=network.state_dict())
+    exported.load_state_dict({**wanted, **state})  # wanted: position_ids, which are no weights
+    tokenizer, processor = clip_tokenizer(network.context_length), image_processor(network.visual.preprocess_cfg)
+    converted = TransformersModel(exported, tokenizer, processor, id=model.id)
+    _check_equal(model, converted)
+    converted.save(directory)
 
 
 def _transformers_config(network: Any, settings: Mapping[str, Any]) -> Any:
@@ -177,25 +145,34 @@ def _transformers_config(network: Any, settings: Mapping[str, Any]) -> Any:
     )
 
 
-def _unrename(
-    state: Mapping[str, torch.Tensor], layers: Mapping[str, int], wanted: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """open_clip's names to transformers'."""
-    renamed = {here: state[there].float() for here, there in _OUTER.items()}
-    renamed |= {here: state[there].float().T.contiguous() for here, there in _TRANSPOSED.items()}
-    for (here, there), side in zip(_TOWERS.items(), _SIDES, strict=True):
-        for layer in range(layers[side]):
-            old, new = f"{here}.{layer}", f"{there}.resblocks.{layer}"
-            for kind in ("weight", "bias"):
-                for part, other in _BLOCK.items():
-                    renamed[f"{old}.{part}.{kind}"] = state[f"{new}.{other}.{kind}"].float()
-                for letter, part_of in zip("qkv", state[f"{new}.attn.in_proj_{kind}"].chunk(3), strict=True):
-                    renamed[f"{old}.self_attn.{letter}_proj.{kind}"] = part_of.float()
-    # position_ids and the like are no weights, but a strict load wants them
-    return {**{name: value for name, value in wanted.items() if name.endswith("position_ids")}, **renamed}
+def _check_names(name: str, *, known: Mapping[str, object], given: Mapping[str, object]) -> None:
+    extra = sorted(set(given) - set(known))
+    if extra:
+        raise ModelError(f"{name}: a CLIP of transformers has no place for {extra[0]} ({len(extra)} such weights)")
 
 
-def _processor(preprocess: Mapping[str, Any]) -> Any:
+@torch.no_grad()
+def _check_equal(one: Model, other: Model) -> None:
+    """Compare features of texts and of an image through both libraries' whole paths.
+
+    Raises:
+        ModelError: They differ: the model has something that this conversion does not know.
+    """
+    if one.dtype != torch.float32:
+        raise ModelError(f"{one.id}: load it in float32 to convert it, not in {one.dtype}")
+    noise = torch.randint(0, 256, (61, 97, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    image = Image.fromarray(noise.numpy())
+    for name, encode in {
+        "text": lambda model: model.text_features(model.tokenize(PROBE_TEXTS)),
+        "image": lambda model: model.image_features(model.preprocess(image)[None]),
+    }.items():
+        difference = largest_difference(encode(one).cpu(), encode(other).cpu())
+        if difference > 1e-5:
+            raise ModelError(f"{one.id}: its {name} features change by {difference:.1g} when converted: not supported")
+
+
+def image_processor(preprocess: Mapping[str, Any]) -> Any:
+    """Transformers' PIL image processor for open_clip's preprocessing settings."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     size = preprocess["size"]
@@ -210,7 +187,7 @@ def _processor(preprocess: Mapping[str, Any]) -> Any:
 
 
 def clip_tokenizer(context_length: int = 77) -> Any:
-    """transformers' CLIP tokenizer with OpenAI's 49,408 tokens, from the vocabulary that open_clip ships."""
+    """Transformers' CLIP tokenizer with OpenAI's 49,408 tokens, from the vocabulary that open_clip ships."""
     from open_clip.tokenizer import SimpleTokenizer
     from transformers import CLIPTokenizer
 

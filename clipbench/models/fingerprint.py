@@ -41,7 +41,7 @@ def _digest(state: Mapping[str, torch.Tensor], settings: Mapping[str, object]) -
     for name in sorted(state):
         tensor = state[name].detach().to("cpu").contiguous()
         sha.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        sha.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 

@@ -89,7 +89,7 @@ class TransformersModel(Model):
         return network
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
-        """As in :class:`Model`; for NaFlex ``(patches + 1, values per patch)``, the last row holding the grid's shape."""
+        """As in :class:`Model`; for NaFlex ``(patches + 1, values)``, the last row holding the grid's shape."""
         inputs = self._processor(images=image, return_tensors="pt")
         pixels: torch.Tensor = inputs["pixel_values"][0].to(torch.float32)
         if not self._packs_patches:

@@ -29,7 +29,7 @@ def load(request: Request) -> TransformersModel:
     request.only("pretrained")
     source = request.source or request.text("pretrained")
     if not source:
-        raise ConfigError(f"{request.id}: say which checkpoint, as hf:ORG/NAME or with --model_args pretrained=ORG/NAME")
+        raise ConfigError(f"{request.id}: say which checkpoint: hf:ORG/NAME, or --model_args pretrained=ORG/NAME")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with checks.quiet():
         try:
@@ -45,7 +45,7 @@ def load(request: Request) -> TransformersModel:
 def load_dual(request: Request) -> TransformersModel:
     """Load a saved VisionTextDualEncoder, or pair any two encoders (``vision=…,text=…``).
 
-    Pairing leaves the projections untrained (seeded, so that two loads agree): scores are at chance until it is trained.
+    Pairing leaves the projections untrained (seeded, so that two loads agree): scores are at chance until training.
 
     Raises:
         ModelError: An encoder cannot be found, read or used.
@@ -79,7 +79,8 @@ def finish(module: Any, request: Request, *, config: Any, text: str, image: str)
     common: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(text, **common)
     # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
-    processor = AutoImageProcessor.from_pretrained(image, backend="pil", config=config, **common)
+    load_processor: Any = AutoImageProcessor.from_pretrained
+    processor = load_processor(image, backend="pil", config=config, **common)
     return TransformersModel(module, tokenizer, processor, id=request.id)
 
 
@@ -93,7 +94,7 @@ def _config(source: str, request: Request) -> Any:
     remote = request.trust_remote_code and "AutoModel" in (getattr(config, "auto_map", None) or {})
     if remote:
         return config
-    network = MODEL_MAPPING.get(type(config), None)
+    network: Any = MODEL_MAPPING.get(type(config), None)
     if isinstance(network, tuple):
         network = network[0]
     lacking = [side for side in ("text", "image") if not hasattr(network, f"get_{side}_features")]

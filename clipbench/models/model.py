@@ -48,7 +48,8 @@ class Model(ABC):
     @abstractmethod
     def facts(self) -> Mapping[str, object]:
         """What a result file says of the model: library, architecture, parameters, revision,
-        precision, preprocessor, activation, context length, text path (``trimmed`` or ``padded``)."""
+        precision, preprocessor, activation, context length, text path (``trimmed`` or ``padded``).
+        """
 
     @abstractmethod
     def preprocess(self, image: Image.Image) -> torch.Tensor:

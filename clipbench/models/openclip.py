@@ -15,6 +15,7 @@ from clipbench.errors import ModelError
 from clipbench.models import checks
 from clipbench.models.fingerprint import Fingerprint, tokenizer_settings
 from clipbench.models.model import Model, Tokens
+from clipbench.models.openclip_crop import image_transform
 from clipbench.models.saving import writing_checkpoint
 from clipbench.models.spec import OPEN_CLIP_CONFIG
 
@@ -32,6 +33,7 @@ class OpenClipModel(Model):
         architecture: The architecture's name, or the class's where it has none.
         dtype: The precision it computes in; some parameters may be kept in float32.
         revision: The commit on the hub, where it came from there.
+        crop: ``floor`` or ``native``; see :class:`clipbench.models.openclip_crop.FloorCrop`.
 
     Raises:
         ModelError: Features of the two sides do not live in one space.
@@ -47,19 +49,19 @@ class OpenClipModel(Model):
         architecture: str,
         dtype: torch.dtype,
         revision: str | None = None,
+        crop: str = "floor",
     ) -> None:
-        from open_clip.transform import PreprocessCfg, image_transform_v2
-
         self.id = id
         self.dtype = dtype
         self.device = next(module.parameters()).device
         self._module = module.eval()
         self._tokenizer = tokenizer
-        self._config = dict(config)
+        self._config = {**config, "quick_gelu": bool(config.get("quick_gelu"))}
         self._architecture = architecture
         self._revision = revision
         self._preprocess_config = dict(module.visual.preprocess_cfg)
-        self._transform = image_transform_v2(PreprocessCfg(**self._preprocess_config), is_train=False)
+        self._crop = crop
+        self._transform = image_transform(self._preprocess_config, crop)
         self._context_length = int(tokenizer.context_length)
         self._tower = getattr(module, "text", module)
         self._trims = False
@@ -83,7 +85,7 @@ class OpenClipModel(Model):
             "parameters": sum(parameter.numel() for parameter in self._module.parameters()),
             "revision": self._revision,
             "precision": checks.dtype_name(self.dtype),
-            "preprocessor": "open_clip.image_transform_v2 (PIL)",
+            "preprocessor": f"open_clip.image_transform_v2 (PIL), crop={self._crop}",
             "activation": {
                 "text": text.get("hf_model_name") or activation,
                 "image": image.get("timm_model_name") or activation,
@@ -165,7 +167,7 @@ class OpenClipModel(Model):
         return {
             "architecture": type(self._module).__name__,
             "config": self._config,
-            "preprocessor": self._preprocess_config,
+            "preprocessor": {**self._preprocess_config, "crop": self._crop},
             "tokenizer": _tokenizer_settings(self._tokenizer),
             "context_length": self._context_length,
         }

@@ -129,7 +129,7 @@ def guess_architecture(path: Path, state: Mapping[str, torch.Tensor]) -> str:
     except (KeyError, IndexError):
         pass
     if len(names) == 1:
-        return names[0]
+        return str(names[0])
     if names:  # a file does not say whether it was trained with QuickGELU, and a wrong guess scores differently
         reason = f"it fits {', '.join(names)}, and the weights do not say which"
     else:

@@ -12,32 +12,16 @@ from typing import Any
 
 import torch
 
-from clipbench.errors import ClipbenchError, ConfigError, ModelError, UnknownName
+from clipbench.errors import ClipbenchError, ConfigError, ModelError
 from clipbench.models import checks
 from clipbench.models.hub_errors import explain
 from clipbench.models.openclip import OpenClipModel
 from clipbench.models.openclip_files import build_from_state, guess_architecture, is_openai, read_weights
-from clipbench.models.spec import OPEN_CLIP_CONFIG, WEIGHT_SUFFIXES, Request, as_bool
-from clipbench.registry import close_matches
+from clipbench.models.openclip_plan import LOCAL_PREFIX, Plan, make_plan
+from clipbench.models.spec import OPEN_CLIP_CONFIG, Request, as_bool
 
-HUB_PREFIX, LOCAL_PREFIX = "hf-hub:", "local-dir:"
 _FILES = f"{OPEN_CLIP_CONFIG} and open_clip_model.safetensors"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Where weights come from: exactly one of a tag, a hub repository, a directory or a file."""
-
-    architecture: str | None = None
-    tag: str | None = None
-    repository: str | None = None
-    directory: Path | None = None
-    file: Path | None = None
-
-    @property
-    def source(self) -> str:
-        return str(self.repository or self.directory or self.file or f"{self.architecture}/{self.tag}")
 
 
 def load(request: Request) -> OpenClipModel:
@@ -48,105 +32,30 @@ def load(request: Request) -> OpenClipModel:
         ModelError: The checkpoint cannot be found, read or used.
         ConfigError: An argument makes no sense.
     """
-    request.only("pretrained", "model_name", "force_quick_gelu")
+    request.only("pretrained", "model_name", "force_quick_gelu", "crop")
+    crop = request.text("crop") or "floor"
+    if crop not in ("floor", "native"):
+        raise ConfigError(f"crop={crop!r}: floor (as transformers, the default) or native (as open_clip)")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
-    plan = _plan(request)
+    plan = make_plan(request)
     with checks.quiet():
         try:
             loaded = _open(plan, request, dtype)
             checks.check_finite(request.id, loaded.module.state_dict())
-            tokenizer = _tokenizer(loaded.config, loaded.directory)
+            return OpenClipModel(
+                loaded.module.to(device),
+                _tokenizer(loaded.config, loaded.directory),
+                loaded.config,
+                id=request.id,
+                architecture=plan.architecture or type(loaded.module).__name__,
+                dtype=dtype,
+                revision=loaded.revision,
+                crop=crop,
+            )
         except ClipbenchError:
             raise
         except Exception as error:  # open_clip, the hub client, torch and pickle all raise what they like
             raise _explain(error, plan) from error
-        return OpenClipModel(
-            loaded.module.to(device),
-            tokenizer,
-            loaded.config,
-            id=request.id,
-            architecture=plan.architecture or type(loaded.module).__name__,
-            dtype=dtype,
-            revision=loaded.revision,
-        )
-
-
-def _plan(request: Request) -> _Plan:
-    """Read the source and its arguments."""
-    source, pretrained = request.source, request.text("pretrained")
-    named = request.text("model_name")
-    if source and pretrained:
-        plan = _with_weights(_architecture(source), pretrained)
-    elif named and (source or pretrained):
-        plan = _with_weights(_architecture(named), source or str(pretrained))
-    elif source or pretrained:
-        plan = _parse(source or str(pretrained))
-    else:
-        raise ConfigError(f"{request.id}: say which model, as open_clip:ARCH/TAG or with --model_args pretrained=…")
-    if request.revision and not plan.repository:
-        raise ConfigError(f"{request.id}: a revision goes with hf-hub:ORG/NAME only, not with {plan.source}")
-    return plan
-
-
-def _parse(source: str) -> _Plan:
-    if source.startswith(HUB_PREFIX):
-        return _Plan(repository=source.removeprefix(HUB_PREFIX))
-    path = Path(source.removeprefix(LOCAL_PREFIX))
-    if path.is_dir():
-        return _Plan(directory=path)
-    if path.is_file():
-        return _Plan(file=path)
-    if source.startswith((LOCAL_PREFIX, "/", ".")):
-        raise ModelError(f"no such file or directory: {path}")
-    known = _architectures()
-    parts = source.split("/")
-    for end in range(len(parts), 0, -1):  # open_clip also knows ViT-B-32 as ViT-B/32
-        name = "-".join(parts[:end])
-        if name in known:
-            weights = "/".join(parts[end:])
-            if not weights:
-                raise ConfigError(f"open_clip:{source} has no weights: {_tags_hint(name)}")
-            return _with_weights(name, weights)
-    hint = f"; for a hub repository write open_clip:{HUB_PREFIX}{source}" if len(parts) == 2 else ""
-    near = close_matches(parts[0], known)
-    raise UnknownName(f"unknown open_clip architecture {parts[0]!r}{near}{hint}")
-
-
-def _with_weights(architecture: str, weights: str) -> _Plan:
-    import open_clip
-
-    if open_clip.get_pretrained_cfg(architecture, weights):
-        return _Plan(architecture, tag=weights)
-    path = Path(weights)
-    if path.is_file():
-        return _Plan(architecture, file=path)
-    if weights.endswith(WEIGHT_SUFFIXES):
-        raise ModelError(f"no such file: {path}")
-    if path.is_dir() or weights.startswith(HUB_PREFIX):
-        raise ConfigError(f"{weights} says its own architecture: leave {architecture} out")
-    near = close_matches(weights, open_clip.list_pretrained_tags_by_model(architecture))
-    raise UnknownName(f"unknown weights {weights!r} for {architecture}{near}: {_tags_hint(architecture)}")
-
-
-def _architecture(name: str) -> str:
-    name = name.replace("/", "-")
-    if name not in _architectures():
-        raise UnknownName(f"unknown open_clip architecture {name!r}{close_matches(name, _architectures())}")
-    return name
-
-
-def _architectures() -> list[str]:
-    import open_clip
-
-    names: list[str] = open_clip.list_models()
-    return names
-
-
-def _tags_hint(architecture: str) -> str:
-    import open_clip
-
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    return f"pass one of {', '.join(tags)}, or a file" if tags else "pass a file of weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +66,7 @@ class _Loaded:
     revision: str | None = None
 
 
-def _open(plan: _Plan, request: Request, dtype: torch.dtype) -> _Loaded:
+def _open(plan: Plan, request: Request, dtype: torch.dtype) -> _Loaded:
     import open_clip
 
     quick_gelu = request.args.get("force_quick_gelu")
@@ -204,7 +113,7 @@ def _from_directory(directory: Path, dtype: torch.dtype, forced: bool | None) ->
     return _Loaded(_create(f"{LOCAL_PREFIX}{directory}", config, dtype), config, directory=directory)
 
 
-def _from_file(plan: _Plan, dtype: torch.dtype, forced: bool | None) -> _Loaded:
+def _from_file(plan: Plan, dtype: torch.dtype, forced: bool | None) -> _Loaded:
     import open_clip
 
     file = plan.file
@@ -239,10 +148,10 @@ def _create(name: str, config: dict[str, Any], dtype: torch.dtype, pretrained: s
 
 
 def _precision(config: dict[str, Any], dtype: torch.dtype) -> str:
-    """open_clip's name of a precision. Its mixed forms leave LayerNorms in float32, which foreign towers cannot take."""
+    """open_clip's name of a precision. Its mixed forms, with LayerNorms in float32, work for plain CLIPs only."""
     short = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
-    foreign = "hf_model_name" in config.get("text_cfg", {})
-    return f"pure_{short}" if foreign and short != "fp32" else short
+    custom = config.get("custom_text") or "hf_model_name" in config.get("text_cfg", {})
+    return f"pure_{short}" if custom and short != "fp32" else short
 
 
 def _tokenizer(config: dict[str, Any], directory: Path | None) -> Any:
@@ -260,7 +169,7 @@ def _tokenizer(config: dict[str, Any], directory: Path | None) -> Any:
     return HFTokenizer(name, tokenizer_mode=text.get("tokenizer_mode"), trust_remote_code=False, **options)
 
 
-def _explain(error: Exception, plan: _Plan) -> ModelError:
+def _explain(error: Exception, plan: Plan) -> ModelError:
     text = str(error)
     if isinstance(error, pickle.UnpicklingError) or "Weights only load failed" in text:
         return ModelError(
@@ -269,13 +178,13 @@ def _explain(error: Exception, plan: _Plan) -> ModelError:
         )
     if "Error(s) in loading state_dict" in text:
         found = {kind: _names(text, kind) for kind in ("Missing", "Unexpected")}
-        shapes = re.findall(r"size mismatch for (\S+): .*?(\(.*?\]\)|torch\.Size\(\[.*?\]\)).*?(torch\.Size\(\[.*?\]\))", text)
+        shapes = re.findall(r"size mismatch for ([^\s:]+):", text)
         try:
             checks.check_keys(
                 plan.source,
                 missing=found["Missing"],
                 unexpected=found["Unexpected"],
-                shapes=[name for name, *_ in shapes],
+                shapes=shapes,
             )
         except ModelError as clear:
             return clear

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from clipbench.errors import ConfigError
-from clipbench.models.convert import clip_tokenizer, to_open_clip
+from clipbench.models.convert import clip_tokenizer, image_processor, to_open_clip
 from clipbench.models.hf import TransformersModel
 from clipbench.registry import close_matches
 
@@ -59,14 +59,12 @@ def seeded_clip(size: str = "tiny", seed: int = 0, *, activation: str = "quick_g
     """A CLIP of seeded random weights, in memory."""
     from transformers import CLIPModel
 
-    from clipbench.models.convert import _processor
-
     config = _config(size, activation)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = CLIPModel(config)
         _spread(network)
-    processor = _processor(
+    processor = image_processor(
         {
             "size": config.vision_config.image_size,
             "mean": (0.48145466, 0.4578275, 0.40821073),

@@ -99,7 +99,8 @@ def split_prefix(spec: str, adapters: list[str]) -> tuple[str | None, str]:
     if "/" in prefix or Path(spec).exists() or len(prefix) == 1:  # a path that happens to hold a colon
         return None, spec
     raise UnknownName(
-        f"unknown model library {prefix!r} in {spec!r}{close_matches(prefix, adapters)}; `clipbench ls models` lists all"
+        f"unknown model library {prefix!r} in {spec!r}{close_matches(prefix, adapters)}; "
+        "`clipbench ls models` lists all"
     )
 
 

@@ -88,7 +88,9 @@ class Scorer:
                     columns = np.stack([texts[text] for text in sample.texts])
                     yield Scored(sample, cosines(np.stack(rows), columns))
 
-    def features(self, samples: Iterable[Sample], namespace: str) -> Iterator[tuple[Sample, Floats | DataError, Floats]]:
+    def features(
+        self, samples: Iterable[Sample], namespace: str
+    ) -> Iterator[tuple[Sample, Floats | DataError, Floats]]:
         """Encode each sample's single image and all its texts.
 
         Yields:

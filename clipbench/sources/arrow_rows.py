@@ -153,7 +153,8 @@ def _ref(cell: Cell, *, by_content: bool, alone: bool) -> ImageRef:
     content, path = _bytes_and_path(cell, label)
     if content is None and path:
         file = cell.folder / path
-        return file_ref(file, path, missing=not file.is_file() or not file.stat().st_size)
+        key = file.relative_to(cell.folder).as_posix() if file.is_relative_to(cell.folder) else path
+        return file_ref(file, key, missing=not file.is_file() or not file.stat().st_size)
     if not content:
         return absent_ref(label)
     key = label

@@ -16,7 +16,7 @@ from clipbench.errors import DataError
 from clipbench.sources.columns import Columns, choose_columns
 from clipbench.sources.dataset import Dataset, HubTable, Provenance
 from clipbench.sources.hub_errors import explained, unreachable
-from clipbench.sources.parquet import Files, open_parquet, open_table
+from clipbench.sources.parquet import Files, open_parquet, open_table, quiet
 from clipbench.sources.records import RecordSource
 from clipbench.sources.shards import split_files
 
@@ -78,8 +78,9 @@ def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool, named: Colum
     """
     with explained(dataset, table.repo):
         snapshot = _find(table)
+        where = table.repo if snapshot.folder is None else f"{table.repo} (as cached, the hub was not asked)"
         names = split_files(
-            snapshot.names, _card(table, snapshot), config=table.config, split=table.split, where=table.repo
+            snapshot.names, _card(table, snapshot), config=table.config, split=table.split, where=where
         )
         provenance = _provenance(table, snapshot)
         if not names:
@@ -115,6 +116,8 @@ def _find(table: HubTable) -> Snapshot:
     except Exception as error:
         raise (trouble or _offline_error(error)) from error
     names = tuple(file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file())
+    if set(names) <= {"README.md"}:  # a first run that got no further
+        raise trouble or _offline_error(FileNotFoundError(table.repo))
     return Snapshot(folder.name, names, folder)
 
 
@@ -154,20 +157,26 @@ def _download(table: HubTable, snapshot: Snapshot, name: str) -> str:
     path = hf_hub_download(
         table.repo, name, repo_type="dataset", revision=snapshot.commit, library_name="clipbench"
     )
-    _remember(table.revision, snapshot.commit, Path(path), name)
+    _remember(table, snapshot.commit)
     return str(path)
 
 
-def _remember(revision: str, commit: str, path: Path, name: str) -> None:
+def _cache_folder(table: HubTable) -> Path:
+    """Where the hub client keeps a repository: ``refs`` and ``snapshots``."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"datasets--{table.repo.replace('/', '--')}"
+
+
+def _remember(table: HubTable, commit: str) -> None:
     """Note in the cache what a branch stood for, as the hub client does when asked by branch.
 
     Files are asked for by commit, so that a push in mid-download cannot mix two versions; then the client
     notes nothing, and offline nobody would know which commit ``main`` was.
     """
-    if _COMMIT.fullmatch(revision):
+    if _COMMIT.fullmatch(table.revision):
         return
-    repository = path.parents[len(Path(name).parts) + 1]
-    note = repository / "refs" / revision
+    note = _cache_folder(table) / "refs" / table.revision
     if note.is_file() and note.read_text(encoding="utf-8") == commit:
         return
     note.parent.mkdir(parents=True, exist_ok=True)
@@ -194,11 +203,15 @@ def _open_other(
 
     if streaming:
         raise DataError(f"{table.repo}: has no parquet files, and only parquet can be streamed: download it")
-    loaded = datasets.load_dataset(table.repo, name=table.config, split=table.split, revision=snapshot.commit)
+    with quiet():
+        loaded = datasets.load_dataset(
+            table.repo, name=table.config, split=table.split, revision=snapshot.commit
+        )
+    _remember(table, snapshot.commit)
     for file in loaded.cache_files:
         # Without the hub, datasets takes the newest copy in its cache, whatever revision was asked for.
         if snapshot.commit not in Path(file["filename"]).parts:
             raise DataError(f"{table.repo}: the cache holds another revision than {snapshot.commit}")
     columns = choose_columns(loaded.column_names, named=named, declared=table, where=table.repo)
-    files = Files((), Path(), table.repo)
+    files = Files((), _cache_folder(table) / "snapshots" / snapshot.commit, table.repo)
     return open_table(loaded, columns, files, dataset, provenance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,7 +40,7 @@ class Files:
         """
         import datasets
 
-        with _quiet():
+        with quiet():
             return datasets.load_dataset(
                 "parquet", data_files={"rows": list(self.paths)}, split="rows", streaming=streaming, **options
             )
@@ -64,10 +64,14 @@ def open_parquet(
         DataError: A file or column cannot be read.
     """
     with explained(dataset, files.name):
-        available = list(files.load(streaming=True).features)
-        columns = choose_columns(available, named=named, declared=declared, where=files.name)
+        features = files.load(streaming=True).features
+        columns = choose_columns(list(features), named=named, declared=declared, where=files.name)
         if streaming:
-            return RecordSource(provenance, partial(_streamed, files, dataset, columns), columns.fields)
+            # Of text only: another type's comparison with a value that it cannot hold makes Arrow fail.
+            pushable = {name for name in columns.fields if _is_text(features[name])}
+            return RecordSource(
+                provenance, partial(_streamed, files, dataset, columns, pushable), columns.fields
+            )
         table = files.load(streaming=False, columns=list(columns.all))
     return open_table(table, columns, files, dataset, provenance)
 
@@ -85,29 +89,27 @@ def open_table(
 
 
 def _streamed(
-    files: Files, dataset: Dataset, columns: Columns, where: Mapping[str, object]
+    files: Files, dataset: Dataset, columns: Columns, pushable: set[str], where: Mapping[str, object]
 ) -> Iterator[Record]:
     with explained(dataset, files.name):
-        # Text only: a value of another type than the column's makes Arrow fail, where it should match no row.
-        filters = [(name, "==", value) for name, value in where.items() if isinstance(value, str)]
-        text_fields = _text_columns(files, [name for name, _, _ in filters])
-        filters = [entry for entry in filters if entry[0] in text_fields]
-        if not filters:
+        pushed = {name: value for name, value in where.items() if name in pushable and isinstance(value, str)}
+        if not pushed:
             table = files.load(streaming=True, columns=list(columns.all))
             yield from arrow_rows.stream(table, columns, count(), folder=files.folder, name=files.name)
             return
-        pushed = {name: value for name, _, value in filters}
         # A filtered stream does not say which rows it gives, so their numbers come from a scan of the fields.
         numbers = _matching_rows(files, pushed)
-        table = files.load(streaming=True, columns=list(columns.all), filters=filters)
+        table = files.load(streaming=True, columns=list(columns.all), filters=_equal(pushed))
         yield from arrow_rows.stream(table, columns, numbers, folder=files.folder, name=files.name)
 
 
-def _text_columns(files: Files, names: Sequence[str]) -> set[str]:
-    if not names:
-        return set()
-    features = files.load(streaming=True, columns=list(names)).features
-    return {name for name in names if getattr(features[name], "dtype", None) in ("string", "large_string")}
+def _equal(values: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """A filter as Arrow takes it."""
+    return [(name, "==", value) for name, value in values.items()]
+
+
+def _is_text(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in ("string", "large_string")
 
 
 def _matching_rows(files: Files, where: Mapping[str, object]) -> Iterator[int]:
@@ -118,7 +120,7 @@ def _matching_rows(files: Files, where: Mapping[str, object]) -> Iterator[int]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars in log files: ``datasets`` draws them whether or not a terminal is there."""
     import datasets
 

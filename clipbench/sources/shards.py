@@ -18,13 +18,19 @@ _SHARD = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>
 _SYNONYMS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
-    "val": ("val", "validation", "valid", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
+_SYNONYMS_OF = {word: words for words in _SYNONYMS.values() for word in words}
 
 
 def split_files(
-    names: Sequence[str], card: Mapping[str, Any] | None, *, config: str | None, split: str, where: str
+    names: Sequence[str],
+    card: Mapping[str, Any] | None,
+    *,
+    config: str | None,
+    split: str,
+    where: str,
+    or_only: bool = False,
 ) -> list[str]:
     """The parquet files of a split, in the order of their rows.
 
@@ -34,6 +40,7 @@ def split_files(
         config: Configuration; None is the default one.
         split: Split.
         where: The repository or folder, for messages.
+        or_only: Where there is but one split, take it, whatever it is called.
 
     Returns:
         File names; empty where the repository has no parquet at all.
@@ -46,17 +53,14 @@ def split_files(
         return []
     patterns = _patterns(card, config, where)
     if patterns:
-        if split not in patterns:
-            split = next((word for word in _SYNONYMS.get(split, ()) if word in patterns), split)
-        if split not in patterns:
-            raise DataError(f"{where}: no split {split!r}; splits there are: {', '.join(patterns)}")
+        split = known_split(split, list(patterns), where, or_only=or_only)
         found = [name for name in parquet if any(fnmatchcase(name, pattern) for pattern in patterns[split])]
         if not found:
             raise DataError(
                 f"{where}: the README says that split {split!r} is {patterns[split]}, but no file is"
             )
     else:
-        found = _by_name(parquet, split, where)
+        found = _by_name(parquet, split, where, or_only=or_only)
     _require_all_shards(found, where)
     return found
 
@@ -91,23 +95,36 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _by_name(parquet: list[str], split: str, where: str) -> list[str]:
-    """Files with the split's name as a word of their path; without any split names, all are ``train``."""
-    if found := [name for name in parquet if _names_split(name, (split,))]:
-        return found
-    if found := [name for name in parquet if _names_split(name, _SYNONYMS.get(split, ()))]:
-        return found
-    others = {word for name in parquet for word, words in _SYNONYMS.items() if _names_split(name, words)}
-    sharded = {match["stem"].rpartition("/")[2] for name in parquet if (match := _SHARD.fullmatch(name))}
-    if others or len(sharded) > 1:
-        there = ", ".join(sorted(others | sharded))
-        raise DataError(f"{where}: no file of split {split!r}; splits there are: {there}")
-    return parquet
+def known_split(split: str, there: Sequence[str], where: str, *, or_only: bool) -> str:
+    """The split as the repository calls it: ``val`` may be its ``validation``."""
+    for word in (split, *_SYNONYMS_OF.get(split, ())):
+        if word in there:
+            return word
+    if or_only and len(there) == 1:
+        return there[0]
+    wanted = f"no split {split!r}" if split else "several splits: name one"
+    raise DataError(f"{where}: {wanted}; splits there are: {', '.join(there)}")
 
 
-def _names_split(name: str, words: Sequence[str]) -> bool:
-    parts = re.split(r"[^a-zA-Z0-9]+", name.removesuffix(".parquet"))
-    return any(re.sub(r"\d+$", "", part) == word or part == word for part in parts for word in words)
+def _by_name(parquet: list[str], split: str, where: str, *, or_only: bool) -> list[str]:
+    """Files whose path names the split; all files where there is nothing but one series of shards."""
+    labels = {name: _split_label(name) for name in parquet}
+    there = sorted({label for label in labels.values() if label})
+    if not there or (len(there) == 1 and there[0] not in _SYNONYMS):
+        return parquet
+    chosen = known_split(split, there, where, or_only=or_only)
+    return [name for name in parquet if labels[name] == chosen]
+
+
+def _split_label(name: str) -> str | None:
+    """The split that a file's path names: a known word, or what stands before a shard's number."""
+    parts = [part.rstrip("0123456789") for part in re.split(r"[^a-zA-Z0-9]+", name.removesuffix(".parquet"))]
+    for word in reversed(parts):
+        for label, words in _SYNONYMS.items():
+            if word in words:
+                return label
+    shard = _SHARD.fullmatch(name)
+    return shard["stem"].rpartition("/")[2] if shard else None
 
 
 def _require_all_shards(names: list[str], where: str) -> None:

@@ -77,9 +77,15 @@ def _open_repository(
         from huggingface_hub.repocard import metadata_load
 
         card = metadata_load(folder / "README.md")
-    split = dataset.hub.split if dataset.hub else "train"
-    config = dataset.hub.config if dataset.hub else None
-    chosen = split_files(names, card, config=config, split=split, where=str(folder))
+    chosen = split_files(
+        names,
+        card,
+        config=dataset.hub.config if dataset.hub else None,
+        split=dataset.hub.split if dataset.hub else "",
+        where=str(folder),
+        # A dataset of the hub needs its own split; of a user's own, any that stands alone is meant.
+        or_only=not (dataset.hub and dataset.hub.repo),
+    )
     return _open_parquet(folder, chosen, dataset, location, streaming=streaming, named=named)
 
 
@@ -124,15 +130,15 @@ def _open_saved(folder: Path, dataset: Dataset, location: str, *, named: Columns
 
     from clipbench.sources.hub_errors import explained
     from clipbench.sources.parquet import Files, open_table
+    from clipbench.sources.shards import known_split
 
     with explained(dataset, location):
         table = datasets.load_from_disk(str(folder))
         if isinstance(table, datasets.DatasetDict):
-            split = dataset.hub.split if dataset.hub else "train"
-            if split not in table:
-                raise DataError(
-                    f"{location}: no split {split!r}; splits there are: {', '.join(map(str, table))}"
-                )
+            wanted = dataset.hub.split if dataset.hub else ""
+            split = known_split(
+                wanted, list(map(str, table)), location, or_only=not (dataset.hub and dataset.hub.repo)
+            )
             folder, table = folder / split, table[split]
         columns = choose_columns(table.column_names, named=named, declared=dataset.hub, where=location)
         state = (folder / "state.json").read_bytes()

@@ -1,13 +1,19 @@
-"""Evaluation: tasks and a model in, typed results out. Prints nothing."""
+"""Evaluation: tasks and a model in, typed results out. Prints nothing.
+
+Not called ``evaluate``: importing a module of that name would replace the function :func:`clipbench.evaluate`.
+"""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from clipbench.errors import ClipbenchError, DataError
 from clipbench.families.task import Task
@@ -92,14 +98,19 @@ class Sources:
 
     Raises:
         DataError: ``data`` names a dataset that no task of the run uses.
+        ConfigError: A location makes no sense.
     """
 
     def __init__(self, tasks: Iterable[Task], options: EvaluationOptions) -> None:
-        used = {task.dataset.name for task in tasks}
+        datasets = {task.dataset.name: task.dataset for task in tasks}
         for name in options.data:
-            if name not in used:
-                raise DataError(f"--data {name}=…: no chosen task reads {name!r}; they read {', '.join(sorted(used))}")
-        self._options = options
+            if name not in datasets:
+                known = ", ".join(sorted(datasets))
+                raise DataError(f"--data {name}=…: no chosen task reads {name!r}; they read {known}")
+        self._places = {
+            name: parse_location(dataset, options.data.get(name, dataset.path)) for name, dataset in datasets.items()
+        }
+        self._streaming = options.streaming
         self._opened: dict[str, Source] = {}
 
     def of(self, task: Task) -> Source:
@@ -110,8 +121,8 @@ class Sources:
         """
         name = task.dataset.name
         if name not in self._opened:
-            dataset, location = parse_location(task.dataset, self._options.data.get(name, task.dataset.path))
-            self._opened[name] = open_source(dataset, location, streaming=self._options.streaming)
+            dataset, location = self._places[name]
+            self._opened[name] = open_source(dataset, location, streaming=self._streaming)
         return self._opened[name]
 
 
@@ -170,6 +181,7 @@ def run_plan(
     started = time.perf_counter()
     result = TaskResult(plan.task, plan.survey, source=plan.source, error=plan.error)
     if plan.error is None and plan.source is not None:
+        _seed(options.seed)
         truncated = scorer.truncated_texts
         try:
             with sink or nullcontext() as take:
@@ -182,6 +194,15 @@ def run_plan(
             result.error = f"{plan.task.name}: {'; '.join(result.survey.failures)}; pass --allow_missing to accept that"
     result.seconds = time.perf_counter() - started
     return result
+
+
+def _seed(seed: int) -> None:
+    """Seed what a plugin may draw from, anew for each task, so that the order of tasks does not matter."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  # plugins draw from the global generator too
+    torch.manual_seed(seed)
 
 
 def _score(
@@ -229,7 +250,10 @@ def evaluate(
         model: A loaded model, or what :func:`clipbench.load_model` takes.
         tasks: Names, groups, tags, globs or YAML files, as a list or joined by commas; or tasks themselves.
         data: Dataset name to a local path, as ``--data`` takes it.
-        model_args: Passed to :func:`clipbench.load_model`, as are ``device``, ``dtype`` and ``trust_remote_code``.
+        model_args: Passed to :func:`clipbench.load_model`.
+        device: Likewise.
+        dtype: Likewise.
+        trust_remote_code: Likewise.
         include_path: Files or folders with task classes or YAML tasks.
         on_outcome: Called with a task's name and each of its outcomes.
         on_progress: Called with a task's name, samples done, and samples in all.

@@ -1,0 +1,184 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from clipbench.cli import main
+from clipbench.results import Results, read_results
+from tests.toy import write_toy
+
+PLUGIN = """
+from clipbench.families import RankingTask
+from clipbench.sources import Dataset
+
+class Interrupted(RankingTask):
+    name = "interrupted"
+    concept = "color"
+    dataset = Dataset("interrupted", None, path={path!r})
+
+    def judge(self, sample, similarities):
+        raise KeyboardInterrupt
+"""
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line; returns exit code, stdout, stderr."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return caught.value.code or 0, out, err
+
+    return call
+
+
+def test_results_and_samples_in_lm_evals_layout(run, tiny_clip, tmp_path):
+    out = tmp_path / "out"
+    code, printed, _ = run(
+        "eval", "--model", tiny_clip, "--tasks", write_toy(tmp_path / "toy"), "--output_path", out, "--log_samples",
+        "--format", "json",
+    )  # fmt: skip
+    assert code == 0
+    (folder,) = out.iterdir()
+    assert folder.name == str(tiny_clip).replace("/", "__")
+    (results_file,) = folder.glob("results_*.json")
+    (samples_file,) = folder.glob("samples_toy_color_*.jsonl")
+    stored = json.loads(results_file.read_text())
+    assert stored == json.loads(printed)
+    row = stored["results"]["toy_color"]
+    assert {"alias", "acc,none", "acc_stderr,none"} <= row.keys()
+    for key in ("results", "groups", "configs", "versions", "n-samples", "higher_is_better", "config", "git_hash",
+                "date", "pretty_env_info", "schema_version"):  # fmt: skip
+        assert key in stored
+    assert stored["config"]["model_facts"]["library"]
+    assert stored["n-samples"]["toy_color"] == {"original": 2, "effective": 2}
+    lines = [json.loads(line) for line in samples_file.read_text().splitlines()]
+    assert len(lines) == 2
+    for line in lines:
+        assert {"doc_id", "task", "texts", "scores", "acc", "tied"} <= line.keys()
+        assert len(line["texts"]) == len(line["scores"]) == 9
+        assert line["acc"] == (line["scores"][0] > max(line["scores"][1:]))
+    assert lines[0]["texts"][0] == "a white dog"
+    assert row["acc,none"] == sum(line["acc"] for line in lines) / 2
+    jsonschema.validate(stored, Results.model_json_schema(by_alias=True))
+    assert read_results(results_file).metric("toy_color", "acc") == row["acc,none"]
+    assert not [file for file in folder.iterdir() if file.suffix == ".part"]
+
+
+@pytest.mark.parametrize("style", ["table", "markdown"])
+def test_a_table_when_piped_is_plain(run, tiny_clip, tmp_path, style):
+    code, out, err = run("run", "-M", tiny_clip, "-t", write_toy(tmp_path), "--format", style, "--batch-size", 2)
+    assert code == 0
+    assert "toy_color" in out
+    assert "\x1b" not in out + err
+    assert ("|" in out) == (style == "markdown")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--tasks", "coco_colour"], 2, "did you mean coco_color"),
+        (["--tasks", "coco", "--batch_size", "0"], 2, "--batch_size 0: give a positive number or auto"),
+        (["--tasks", "coco", "--batch_size", "many"], 2, "give a positive number or auto"),
+        (["--tasks", "coco", "--data", "coco"], 2, "--data coco: write NAME=VALUE"),
+        (["--tasks", "coco", "--data", "coco=/nowhere"], 1, "/nowhere"),
+        (["--tasks", "coco", "--format", "yaml"], 2, "'yaml' is not one of"),
+        (["--tasks", "coco", "--limits", "3"], 2, "--limit"),
+        (["--tasks", "coco", "--limit", "0"], 2, "0 is not in the range"),
+        (["--tasks", "coco", "--log_samples"], 2, "--log_samples needs --output_path"),
+        (["--tasks", "coco", "--model_args", "{x"], 2, "not JSON"),
+        (["--tasks", "sbu_color"], 1, "sbu-captions-all.json"),
+    ],
+)
+def test_bad_usage_is_one_line(run, arguments, code, message):
+    found, out, err = run("eval", "--model", "no/such-model", *arguments)
+    assert (found, out) == (code, "")
+    assert message in err
+
+
+def test_an_unwritable_place_is_found_before_the_model_is_looked_at(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = run("eval", "-M", "no/such", "-t", write_toy(tmp_path / "toy"), "-o", tmp_path / "file/out")
+    assert code == 2
+    assert "cannot be written to" in err
+    code, _, err = run("eval", "-M", "no/such", "-t", write_toy(tmp_path / "toy"), "-o", tmp_path / "out.json")
+    assert "give a folder" in err
+
+
+def test_a_model_that_is_not_there(run, tmp_path):
+    code, out, err = run("eval", "-M", tmp_path / "no-model", "-t", write_toy(tmp_path))
+    assert (code, out) == (1, "")
+    assert "no-model" in err
+    assert err.count("\n") == 1
+
+
+def test_missing_data_stops_before_the_model_and_says_how_to_go_on(run, tmp_path):
+    file = write_toy(tmp_path)
+    (tmp_path / "0.png").unlink()
+    code, _, err = run("eval", "-M", "no/such-model", "-t", file)
+    assert code == 1
+    assert "1 of 2 images missing (0.png); pass --allow_missing" in err
+
+
+def test_a_failed_task_makes_the_exit_code_1_and_keeps_the_others(run, tiny_clip, tmp_path):
+    good, bad = write_toy(tmp_path / "good"), write_toy(tmp_path / "bad", name="bad_color", expected_n=7)
+    code, out, err = run("eval", "-M", tiny_clip, "-t", f"{bad},{good}", "-o", tmp_path / "out", "--format", "json")
+    assert code == 1
+    assert "bad_color: 2 samples where 7 are expected" in err
+    stored = json.loads(out)
+    assert stored["results"]["toy_color"]["acc,none"] is not None
+    assert stored["tasks"]["bad_color"]["error"]
+
+
+def test_ctrl_c_keeps_the_finished_tasks(run, tiny_clip, tmp_path):
+    good = write_toy(tmp_path / "toy")
+    (tmp_path / "plugin.py").write_text(PLUGIN.format(path=str(tmp_path / "toy/toy.csv")))
+    code, _, err = run(
+        "eval", "-M", tiny_clip, "-t", f"{good},interrupted", "--include_path", tmp_path / "plugin.py",
+        "-o", tmp_path / "out", "-s",
+    )  # fmt: skip
+    assert code == 130
+    assert "interrupted" in err
+    (results,) = (read_results(path) for path in (tmp_path / "out").rglob("results_*.json"))
+    assert list(results.results) == ["toy_color"]
+    assert [path.name.split("_2")[0] for path in (tmp_path / "out").rglob("*.jsonl")] == ["samples_toy_color"]
+
+
+def test_a_config_file_sets_defaults_that_flags_override(run, tiny_clip, tmp_path):
+    file = write_toy(tmp_path)
+    config = tmp_path / "run.yaml"
+    config.write_text(f"model: {tiny_clip}\ntasks: [{file}]\nlimit: 1\nformat: json\n")
+    _, out, _ = run("eval", "-C", config)
+    assert json.loads(out)["config"]["limit"] == 1
+    _, out, _ = run("eval", "-C", config, "--limit", 2)
+    assert json.loads(out)["config"]["limit"] == 2
+    config.write_text("taks: coco\n")
+    code, _, err = run("eval", "-C", config)
+    assert code == 2
+    assert "unknown flag 'taks' (did you mean tasks?)" in err
+
+
+def test_lm_evals_way_to_name_a_model(run, tiny_clip, tmp_path):
+    code, out, _ = run(
+        "eval", "--model", "hf", "--model_args", f"pretrained={tiny_clip},dtype=float32", "--tasks", write_toy(tmp_path),
+        "--format", "json",
+    )  # fmt: skip
+    assert code == 0
+    assert str(tiny_clip) in json.loads(out)["model_name"]
+
+
+def test_python_and_command_line_agree(run, tiny_clip, tmp_path):
+    import clipbench
+
+    file = write_toy(tmp_path)
+    _, out, _ = run("eval", "-M", tiny_clip, "-t", file, "--format", "json")
+    assert clipbench.evaluate(str(tiny_clip), str(file)).results == json.loads(out)["results"]
+
+
+def test_the_schema_in_the_docs_is_the_one_in_the_code():
+    documented = Path(__file__).parents[2] / "docs/results.schema.json"
+    assert json.loads(documented.read_text()) == Results.model_json_schema(by_alias=True)

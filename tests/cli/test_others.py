@@ -1,0 +1,122 @@
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from clipbench.cli import main
+from tests.toy import write_toy
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return caught.value.code or 0, out, err
+
+
+def test_negatives_as_a_filter(capsys, monkeypatch):
+    text = "A white cat.\nNothing here\n  An orange  and a red fox\r\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
+    code, out, _ = run(capsys, "negatives", "--concept", "color")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [line["line"] for line in lines] == [1, 3]
+    assert lines[0] == {
+        "line": 1,
+        "caption": "A white cat.",
+        "keyword": "white",
+        "start": 2,
+        "variants": [f"A {c} cat." for c in ("blue", "red", "green", "yellow", "black", "brown", "gray", "orange")],
+    }
+    assert lines[1]["start"] == 5
+    assert lines[1]["variants"][0] == "  An blue  and a red fox"
+
+
+def test_negatives_with_a_concept_of_ones_own(capsys, tmp_path):
+    (tmp_path / "c.yaml").write_text("name: c\nsubstitutions: {cat: [dog]}\n")
+    (tmp_path / "captions.txt").write_text("a cat\n")
+    _, out, _ = run(capsys, "negatives", "--concept", tmp_path / "c.yaml", tmp_path / "captions.txt")
+    assert json.loads(out)["variants"] == ["a dog"]
+    code, _, err = run(capsys, "negatives", "--concept", "shape")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_validate_counts_the_official_captions(capsys, coco_folder):
+    code, out, _ = run(
+        capsys, "validate", "--tasks", "coco_object,coco_color,coco_location,coco_size",
+        "--data", f"coco={coco_folder}", "--format", "json", "--no_decode",
+    )  # fmt: skip
+    rows = {row["task"]: row for row in json.loads(out)}
+    assert code == 0
+    assert {name: row["n"] for name, row in rows.items()} == {
+        "coco_object": 12_907, "coco_color": 3_907, "coco_location": 2_527, "coco_size": 2_601,
+    }  # fmt: skip
+    for row in rows.values():
+        assert row["n"] == row["expected_n"]
+        assert row["unjudgeable"] == 0
+        assert len(row["problems"]) == 1
+        assert f"{row['missing_images']:,} of" in row["problems"][0]
+
+
+def test_validate_reports_what_is_wrong(capsys, tmp_path):
+    file = write_toy(tmp_path, expected_n=5)
+    (tmp_path / "0.png").write_bytes(b"not an image")
+    (tmp_path / "1.png").unlink()
+    code, out, _ = run(capsys, "validate", "--tasks", file, "--format", "json")
+    (row,) = json.loads(out)
+    assert code == 0
+    assert (row["n"], row["expected_n"], row["missing_images"]) == (2, 5, 1)
+    assert any("0.png" in problem for problem in row["problems"])
+    assert any("2 samples where 5 are expected" in problem for problem in row["problems"])
+
+
+def test_validate_fails_where_nothing_can_be_read(capsys, tmp_path):
+    file = write_toy(tmp_path)
+    (tmp_path / "toy.csv").unlink()
+    code, out, err = run(capsys, "validate", "--tasks", file, "--format", "json")
+    assert code == 1
+    assert json.loads(out)[0]["n"] == 0
+    assert err.startswith("clipbench: error: toy_color: ")
+
+
+@pytest.mark.parametrize("kind", ["tasks", "groups", "tags", "models", "concepts"])
+@pytest.mark.parametrize("style", ["table", "json", "markdown"])
+def test_ls(capsys, kind, style):
+    code, out, _ = run(capsys, "ls", kind, "--format", style)
+    assert code == 0
+    expected = {"tasks": "inpaintcoco_size", "groups": "paper", "tags": "color", "models": "open_clip"}
+    assert expected.get(kind, "location") in out
+    if style == "json":
+        assert len(json.loads(out)) >= 3
+
+
+def test_an_unknown_command_and_help(capsys):
+    code, _, err = run(capsys, "evil")
+    assert (code, "No such command" in err) == (2, True)
+    code, out, _ = run(capsys, "--help")
+    assert (code, "validate" in out) == (0, True)
+
+
+def test_what_must_be_quick_imports_no_torch(tmp_path):
+    """`--help`, `ls` and bad flags answer at once."""
+    script = """
+import sys
+from clipbench.cli import main
+for arguments in (["--help"], ["ls", "tasks"], ["ls", "models"], ["eval", "--tasks", "nope", "--model", "x"]):
+    try:
+        main(arguments)
+    except SystemExit:
+        pass
+heavy = {"torch", "transformers", "open_clip", "datasets", "pandas", "pyarrow"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -m clipbench ls tasks | true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert done.stderr == ""

@@ -1,0 +1,63 @@
+import pytest
+
+from clipbench.concepts import concept_names, load_concept
+from clipbench.errors import ConfigError, UnknownName
+
+
+def test_table_3_of_the_paper():
+    assert concept_names() == ["color", "location", "object", "size"]
+    objects = load_concept("object").substitutions
+    assert len(objects) == 77  # 80 names, three of which are never looked for
+    assert all(len(others) == 79 and word not in others for word, others in objects.items())
+    assert {"potted plant", "dining table", "tv monitor"} == set(objects["person"]) - set(objects) - {"person"}
+    colors = load_concept("color").substitutions
+    assert len(colors) == 9
+    assert all(len(others) == 8 for others in colors.values())
+    sizes = load_concept("size").substitutions
+    assert len(sizes) == 12
+    assert sizes["long"] == ("short",)
+    assert (sizes["short"], sizes["giant"], sizes["tiny"]) == (("tall",), ("tiny",), ("huge",))
+    places = load_concept("location").substitutions
+    assert len(places) == 12
+    assert all(places[others[0]] == (word,) for word, others in places.items())
+
+
+def test_a_keyword_that_is_no_source_stays_a_replacement():
+    concept = load_concept("size").without_sources(["tiny"])
+    assert not concept.matches("a tiny cat")
+    assert concept.variants("a huge cat")[1] == "a tiny cat"
+
+
+def test_a_concept_of_ones_own(tmp_path):
+    file = tmp_path / "material.yaml"
+    file.write_text("name: material\ninterchangeable: [wooden, metal]\nsubstitutions:\n  glass: [wooden, paper]\n")
+    concept = load_concept(str(file))
+    assert concept.name == "material"
+    assert list(concept.variants("a glass door")) == ["a glass door", "a wooden door", "a paper door"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nsubstitutions:\n  a: [a]\n", "x.yaml:1: 'a' is exchanged for itself"),
+        ("name: x\nsubstitutions:\n  a: b\n", "x.yaml:3: substitutions.a"),
+        ("name: x\n", "no keyword to look for"),
+        ("name: x\ninterchangable: [a, b]\n", "x.yaml:2: interchangable"),
+        ("name: x\ninterchangeable: [a, b\n", "x.yaml:3"),
+        ("- a\n- b\n", "expected a mapping"),
+        ("name: x\ninterchangeable: [a, ' ']\n", "empty or has stray white space"),
+        ("name: x\ninterchangeable: [a]\n", "'a' has nothing to be exchanged for"),
+    ],
+)
+def test_a_broken_concept_file_names_its_line(tmp_path, text, message):
+    file = tmp_path / "x.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        load_concept(str(file))
+
+
+def test_an_unknown_concept_is_answered_with_its_neighbours():
+    with pytest.raises(UnknownName, match=r"'colour' \(did you mean color\?\)"):
+        load_concept("colour")
+    with pytest.raises(ConfigError, match="no such concept file"):
+        load_concept("nowhere.yaml")

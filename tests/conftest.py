@@ -1,0 +1,25 @@
+import os
+from pathlib import Path
+
+import pytest
+
+# The suite builds what it needs; nothing may reach for a hub. Read by the libraries at import.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def coco_folder() -> Path:
+    """The official COCO val2017 caption file with some of its photographs."""
+    folder = os.environ.get("CLIPBENCH_TEST_DATA")
+    if not folder:
+        pytest.skip("CLIPBENCH_TEST_DATA does not name a folder with COCO val2017")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved CLIP of seeded random weights, in transformers' format."""
+    from clipbench.models.seeded import build_clip
+
+    return build_clip(tmp_path_factory.mktemp("models") / "tiny-clip", "tiny", seed=0)

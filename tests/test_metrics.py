@@ -1,0 +1,89 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipbench.metrics import ClusteredMean, chance_centred, cosines, macro_stderr, rank_of_best, wins
+
+
+def filled(pairs):
+    mean = ClusteredMean()
+    for value, cluster in pairs:
+        mean.add(value, cluster)
+    return mean
+
+
+def test_a_tie_is_not_a_win():
+    assert wins(np.float32([1, 1, 1])) == (False, True)
+    assert wins(np.float32([2, 1, 1])) == (True, False)
+    assert wins(np.float32([1, 2, 2])) == (False, False)
+
+
+def test_nan_never_wins():
+    assert wins(np.float32([np.nan, 1])) == (False, False)
+    assert wins(np.float32([1, np.nan])) == (False, False)
+
+
+def test_ranks_by_hand():
+    scores = np.float32([0.9, 0.5, 0.7, 0.5, 0.1])
+    assert rank_of_best(scores, np.array([0])) == (1, False)
+    assert rank_of_best(scores, np.array([2])) == (2, False)
+    assert rank_of_best(scores, np.array([1])) == (4, True)  # its equal is put ahead
+    assert rank_of_best(scores, np.array([1, 3])) == (3, False)  # both equals are its own
+    assert rank_of_best(scores, np.array([4, 2])) == (2, False)  # the better of its two
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.data())
+def test_rank_counts_what_sorting_counts(values, data):
+    own = data.draw(st.lists(st.integers(0, len(values) - 1), min_size=1, unique=True))
+    scores = np.float32(values)
+    # Pessimistic sorting: higher first, and among equals the others before the query's own.
+    order = sorted(range(len(values)), key=lambda i: (-values[i], i in own))
+    assert rank_of_best(scores, np.array(own))[0] == 1 + min(order.index(i) for i in own)
+
+
+def test_the_clustered_standard_error_by_hand():
+    # Cluster sums 2 of 2, 0 of 1, 1 of 1; mean 3/4; deviations 1/2, −3/4, 1/4: squares sum to 14/16.
+    mean = filled([(1, "a"), (1, "a"), (0, "b"), (1, "c")])
+    assert mean.mean == 0.75
+    assert mean.stderr == pytest.approx(math.sqrt(3 / 2 * 14 / 16) / 4)
+    assert (mean.count, mean.clusters) == (4, 3)
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=50))
+def test_with_one_value_a_cluster_it_is_the_ordinary_one(values):
+    mean = filled([(value, str(index)) for index, value in enumerate(values)])
+    assert mean.stderr == pytest.approx(np.std(values, ddof=1) / math.sqrt(len(values)), abs=1e-12)
+
+
+@given(st.permutations([(float(i % 3 == 0), f"c{i % 4}") for i in range(20)]))
+def test_order_changes_nothing(pairs):
+    mean = filled(pairs)
+    ordered = filled(sorted(pairs))
+    assert (mean.mean, mean.stderr) == (ordered.mean, ordered.stderr)
+
+
+def test_repeating_every_value_within_its_cluster_gains_nothing():
+    pairs = [(float(i % 3 == 0), str(i)) for i in range(30)]
+    assert filled(pairs * 5).stderr == pytest.approx(filled(pairs).stderr)
+
+
+def test_too_little_to_say():
+    assert math.isnan(ClusteredMean().mean)
+    assert math.isnan(filled([(1, "a"), (0, "a")]).stderr)
+
+
+def test_chance_centred_and_macro():
+    assert (chance_centred(1, 0.5), chance_centred(0.5, 0.5), chance_centred(0, 0.5)) == (1, 0, -1)
+    assert macro_stderr([0.3, 0.4]) == pytest.approx(0.25)
+
+
+def test_equal_features_give_equal_scores_whatever_the_shape():
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((1, 515), dtype=np.float32)
+    text = rng.standard_normal(515, dtype=np.float32)
+    for count in (1, 2, 3, 7, 64, 81):
+        scores = cosines(image, np.tile(text, (count, 1)))
+        assert len(set(scores[0].tolist()) | {float(cosines(image, text[None])[0, 0])}) == 1
