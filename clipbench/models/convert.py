@@ -107,7 +107,7 @@ def to_transformers(model: Model, directory: Path) -> None:
     if not plain or not isinstance(network.visual, VisionTransformer):
         raise ModelError(f"{model.id}: only a plain CLIP of open_clip can be written in transformers' format")
     config = _transformers_config(network, settings)
-    exported = CLIPModel(config)
+    exported: Any = CLIPModel(config)
     layers = {side: getattr(config, side).num_hidden_layers for side in SIDES}
     state = to_transformers_names(network.state_dict(), layers)
     wanted = exported.state_dict()

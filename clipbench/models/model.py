@@ -47,8 +47,10 @@ class Model(ABC):
     @property
     @abstractmethod
     def facts(self) -> Mapping[str, object]:
-        """What a result file says of the model: library, architecture, parameters, revision,
-        precision, preprocessor, activation, context length, text path (``trimmed`` or ``padded``).
+        """What a result file says of the model.
+
+        Library, architecture, parameters, revision, precision, preprocessor, activation, context length, text path
+        (``trimmed`` or ``padded``).
         """
 
     @abstractmethod

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from .fixtures import ask_python
 from .server import Hub
-from .tiny import Pair, pairs, write_clip, write_inpaintcoco
+from .tiny import Pair, pairs, write_clip, write_inpaintcoco, write_open_clip
 
 COMMAND = "clipbench eval --model openai/clip-vit-base-patch32 --tasks inpaintcoco_color"
 CLIP, INPAINTCOCO = "openai/clip-vit-base-patch32", "phiyodr/InpaintCOCO"
@@ -65,7 +66,6 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
             shlex.split(command), env=env, cwd=folder, capture_output=True, text=True, timeout=240, check=False
         )
         story.asked[step] = len(hub.requests)
-
 
     hub.cut_after(50_000, "*.parquet", reset=True)
     run("data cut off", hub.env(home))
@@ -177,3 +177,32 @@ def test_a_download_that_is_cut_off_is_one_line(story: Story) -> None:
 def test_without_a_hub_it_says_what_to_do(story: Story) -> None:
     assert_one_line(story.runs["down"], INPAINTCOCO, "--data inpaintcoco=")
     assert_one_line(story.runs["offline and new"], INPAINTCOCO, "HF_HUB_OFFLINE", "--data inpaintcoco=")
+
+
+def test_a_model_that_cannot_be_had_is_told_apart(hub: Hub, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip")
+    write_open_clip(tmp_path / "open_clip")
+    hub.add_model(CLIP, tmp_path / "clip", tag="v1")
+    hub.add_model("owner/gated", tmp_path / "clip", gated=True)
+    hub.add_model("owner/open_clip", tmp_path / "open_clip")
+    code = f"""
+        import json
+        from clipbench import load_model
+        def outcome(name, **options):
+            try:
+                return load_model(name, **options).id
+            except Exception as error:
+                return str(error)
+        print(json.dumps([
+            outcome("openai/clip-vit-base-patch23"),
+            outcome("owner/gated"),
+            outcome("{CLIP}", model_args=dict(revision="v2")),
+            outcome("{CLIP}", model_args=dict(revision="v1")),
+            outcome("open_clip:hf-hub:owner/open_clip"),
+        ]))
+    """
+    unknown, gated, revision, *loaded = ask_python(code, hub.env(tmp_path / "home"))
+    assert "there is no model openai/clip-vit-base-patch23" in unknown
+    assert "access to owner/gated is restricted" in gated
+    assert "no such revision" in revision
+    assert loaded == [CLIP, "open_clip:hf-hub:owner/open_clip"]

@@ -18,7 +18,10 @@ from clipbench.models.seeded import build_clip
 
 __all__ = ["FAMILIES", "WORDS", "build_bert", "build_clip", "build_dual_encoder", "build_vit"]
 
-WORDS = ["a", "an", "the", "photo", "of", "white", "brown", "red", "cat", "dog", "bird", "house", "on", "in", "front", "behind", "left", "right", "large", "small", "two", "and", "with", "long", "wooden", "fence", "person", "table", "city", "street"]
+WORDS = tuple(
+    "a an the photo of white brown red cat dog bird house on in front behind left right large small two and "  # noqa: SIM905
+    "with long wooden fence person table city street".split()
+)
 _LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789.,-'!?")
 
 TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -257,7 +260,7 @@ def open_clip_config(kind: str, directory: Path) -> dict[str, Any]:
     elif kind == "coca":
         config |= {
             "custom_text": True,
-            "vision_cfg": {**_OPEN_CLIP_VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},
+            "vision_cfg": _OPEN_CLIP_VISION | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},
             "text_cfg": {**_OPEN_CLIP_TEXT, "context_length": 76, "embed_cls": True, "output_tokens": True},
             "multimodal_cfg": {"context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
         }
@@ -266,7 +269,7 @@ def open_clip_config(kind: str, directory: Path) -> dict[str, Any]:
         text = {"hf_model_name": bert, "hf_tokenizer_name": bert, "hf_pooler_type": "mean_pooler", "context_length": 40}
         config["text_cfg"] = {**text, "hf_proj_type": "mlp"}
     elif kind == "timm":
-        config["vision_cfg"] = {"timm_model_name": "test_vit", "timm_pool": "", "timm_proj": "linear", "image_size": 160}
+        config["vision_cfg"] = {"timm_model_name": "test_vit", "timm_pool": "", "image_size": 160}
         config["custom_text"] = True
     return config
 
@@ -291,7 +294,8 @@ def build_open_clip(directory: Path, kind: str = "clip", seed: int = 0, *, quick
             for name, parameter in module.named_parameters():
                 if "embedding" in name or "cls_emb" in name or name == "text_decoder.text_projection":
                     parameter.normal_(std=0.3)  # open_clip leaves the last of these uninitialised
-    save_file({name: tensor.clone() for name, tensor in module.state_dict().items()}, directory / "open_clip_model.safetensors")
+    state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    save_file(state, directory / "open_clip_model.safetensors")
     text = json.dumps({"model_cfg": config, "preprocess_cfg": {}})
     (directory / "open_clip_config.json").write_text(text)
     return directory

@@ -101,7 +101,7 @@ def test_quick_gelu_is_kept(tmp_path):
 
 @pytest.fixture
 def named(tmp_path, monkeypatch):
-    """An architecture ``Tiny`` with a tag ``quick`` trained with QuickGELU, as open_clip knows ``ViT-B-32`` and ``openai``."""
+    """An architecture ``Tiny`` with a tag ``quick`` trained with QuickGELU, as ``openai`` is for ``ViT-B-32``."""
     directory = build_open_clip(tmp_path / "tiny")
     config = json.loads((directory / "open_clip_config.json").read_text())["model_cfg"]
     weights = str(directory / "open_clip_model.safetensors")
