@@ -92,7 +92,7 @@ class ClusteredMean:
     >>> mean = ClusteredMean()
     >>> for value, image in [(1, "a"), (1, "a"), (0, "b"), (1, "c")]: mean.add(value, image)
     >>> mean.mean, round(mean.stderr, 6)
-    (0.75, 0.279508)
+    (0.75, 0.286411)
     """
 
     count: int = 0

@@ -127,10 +127,24 @@ def _refuse_clashes(registry: Registry[Task]) -> None:
 
 
 def _builtin() -> Iterator[Task]:
-    # By name: type checkers do not see through the mapping of tasks/ to clipbench.tasks.
-    package = importlib.import_module("clipbench.tasks")
+    package = _task_package()
     for module in pkgutil.iter_modules(package.__path__):
         yield from _tasks_in(importlib.import_module(f"{package.__name__}.{module.name}"))
+
+
+def _task_package() -> ModuleType:
+    """The top-level folder tasks/, which is installed as ``clipbench.tasks``."""
+    name = "clipbench.tasks"
+    if importlib.util.find_spec(name) is None:
+        # Python was started in a checkout: its clipbench/ hides the installed one, and tasks/ lies beside it.
+        folder = Path(__file__).parents[1] / "tasks"
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        if spec is None:
+            raise ConfigError(f"clipbench is installed without its tasks, and {folder} is not there: install it anew")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+    return importlib.import_module(name)
 
 
 def _from_entry_points() -> Iterator[Task]:

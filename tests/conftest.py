@@ -1,7 +1,11 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+# Last, not first: `tests.…` must be found, and clipbench must be the installed one.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # The suite builds what it needs; nothing may reach for a hub. Read by the libraries at import.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -37,7 +37,7 @@ def world(tmp_path_factory):
     single = [(png(number), caption) for caption, number in owners.items()]
     grouped = [(png(n), [text.format(n) for text in WORDS.values()]) for n in range(PHOTOGRAPHS)]
     pairs = []
-    for number, concept in itertools.product(range(PHOTOGRAPHS), ("object", "color", "size")):
+    for _, concept in itertools.product(range(PHOTOGRAPHS), ("object", "color", "size")):
         first, second = 100 + len(pairs), 200 + len(pairs)
         texts = f"before {len(pairs)}", f"after {len(pairs)}"
         owners |= {texts[0]: first, texts[1]: second}
@@ -82,7 +82,7 @@ def test_the_paper_is_22_tasks():
 
 
 def test_a_perfect_model_is_perfect(world):
-    results, outcomes = run(world, "perfect")
+    results, _ = run(world, "perfect")
     assert len(results.results) == 22
     assert not results.failed
     for name, report in results.tasks.items():

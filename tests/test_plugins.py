@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +41,8 @@ def test_names_groups_tags_and_globs_each_task_once():
 
 def test_the_groups_of_the_paper():
     sizes = {group: len(tasks) for group, tasks in group_members(known_tasks()).items()}
-    wanted = dict(inpaintcoco=3, coco=4, flickr30k=4, sbu=4, fashion200k=2, oldbooks=3, ranking=18, paper=22)
+    wanted = {"inpaintcoco": 3, "coco": 4, "flickr30k": 4, "sbu": 4, "fashion200k": 2, "oldbooks": 3}
+    wanted |= {"ranking": 18, "paper": 22}
     assert wanted.items() <= sizes.items()
     assert {"object", "color", "location", "size", "pairs", "retrieval"} <= tag_members(known_tasks()).keys()
 
@@ -106,7 +111,8 @@ def test_a_plugin_file_adds_tasks_and_groups(tmp_path):
         ("def f(:\n", r"bad.py:1: SyntaxError"),
         ("import nowhere_at_all\n", r"bad.py:1: ModuleNotFoundError"),
         (
-            "from clipbench.families import RankingTask\nclass T(RankingTask):\n    name = 'x'\n    concept = 'color'\n",
+            "from clipbench.families import RankingTask\n"
+            "class T(RankingTask):\n    name = 'x'\n    concept = 'color'\n",
             "task 'x' declares no dataset",
         ),
         (PLUGIN.replace('"my_color"', '"coco_color"'), "two tasks are called 'coco_color'"),
@@ -142,3 +148,15 @@ def test_tasks_given_as_classes(tmp_path):
     assert names([type(task), "coco_color"]) == ["my_color", "coco_color"]
     with pytest.raises(ConfigError, match="two different tasks"):
         select_tasks([type(task), type(task)()])
+
+
+def test_a_checkout_finds_its_tasks_without_being_installed():
+    """Python started in a checkout sees clipbench/ there, and tasks/ beside it."""
+    root = Path(__file__).parents[1]
+    script = "import clipbench; print(clipbench.__file__, len(clipbench.load_tasks('paper')))"
+    libraries = os.pathsep.join(path for path in sys.path if "site-packages" in path)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],  # -S: no finder of an editable install
+        capture_output=True, text=True, check=False, cwd=root, env={"PYTHONPATH": libraries},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(root / "clipbench/__init__.py"), "22"], done.stderr

@@ -42,7 +42,7 @@ class Request:
     cdn: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class RefusalError(Exception):
     """An answer that is an error, with the headers from which clients tell what is wrong."""
 
