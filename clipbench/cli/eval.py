@@ -51,7 +51,7 @@ def command(
     trust_remote_code: bool,
     seed: int,
 ) -> int:
-    r"""Score a model on tasks.
+    """Score a model on tasks.
 
     \b
     clipbench eval --model openai/clip-vit-base-patch32 --tasks inpaintcoco_color

@@ -12,7 +12,7 @@ import click
 @click.option("--concept", "-c", required=True, help="object, color, location, size, or a YAML file.")
 @click.argument("captions", type=click.File("r", encoding="utf-8", errors="replace"), default="-")
 def command(concept: str, captions: TextIO) -> None:
-    r"""Read a caption a line, and write one JSON line for each that holds a keyword.
+    """Read a caption a line, and write one JSON line for each that holds a keyword.
 
     \b
     clipbench negatives --concept color < captions.txt

@@ -47,14 +47,10 @@ class Cell:
 
     def read(self) -> Any:
         """The cell as an Arrow scalar, without copying."""
-        return (
-            self.value if self.table is None else self.table[self.row : self.row + 1].column(self.column)[0]
-        )
+        return self.value if self.table is None else self.table[self.row : self.row + 1].column(self.column)[0]
 
 
-def scan(
-    table: Any, columns: Columns, where: Mapping[str, object], *, folder: Path, name: str
-) -> Iterator[Record]:
+def scan(table: Any, columns: Columns, where: Mapping[str, object], *, folder: Path, name: str) -> Iterator[Record]:
     """Records of a ``datasets.Dataset`` on disk, in row order.
 
     Args:
@@ -75,9 +71,7 @@ def scan(
         yield _record(row, captions, cells, text, columns, by_content=by_content)
 
 
-def stream(
-    table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path, name: str
-) -> Iterator[Record]:
+def stream(table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path, name: str) -> Iterator[Record]:
     """Records of a ``datasets.IterableDataset``.
 
     Args:
@@ -96,9 +90,7 @@ def stream(
         rows = batch.select(list(dict.fromkeys(readable))).to_pylist()
         for offset, (row, text) in enumerate(zip(numbers_of(numbers, len(rows)), rows, strict=True)):
             captions = captions_of(text, columns, f"{name}, row {row}")
-            cells = [
-                Cell(row, column, folder, value=batch.column(column)[offset]) for column in columns.images
-            ]
+            cells = [Cell(row, column, folder, value=batch.column(column)[offset]) for column in columns.images]
             yield _record(row, captions, cells, text, columns, by_content=by_content)
 
 
@@ -110,9 +102,7 @@ def numbers_of(numbers: Iterator[int], count: int) -> list[int]:
     """
     taken = [number for _, number in zip(range(count), numbers, strict=False)]
     if len(taken) < count:
-        raise DataError(
-            "the streamed table changed between the scan of its fields and its images: run it again"
-        )
+        raise DataError("the streamed table changed between the scan of its fields and its images: run it again")
     return taken
 
 
@@ -139,9 +129,7 @@ def _record(
 
 def _one_caption_a_row(features: Mapping[str, Any], columns: Columns) -> bool:
     """Whether captions are plain strings: then an image with five captions fills five rows."""
-    return all(
-        getattr(features[name], "dtype", None) in ("string", "large_string") for name in columns.captions
-    )
+    return all(getattr(features[name], "dtype", None) in ("string", "large_string") for name in columns.captions)
 
 
 def _refs(cells: list[Cell], *, by_content: bool) -> tuple[ImageRef, ...]:
@@ -181,9 +169,7 @@ def _bytes_and_path(cell: Cell, label: str) -> tuple[memoryview | None, str | No
     if isinstance(value, pa.StructScalar):
         names = {field.name for field in value.type}
         if "bytes" not in names:
-            raise DataError(
-                f"{label}: column {cell.column} holds a struct without bytes ({', '.join(sorted(names))})"
-            )
+            raise DataError(f"{label}: column {cell.column} holds a struct without bytes ({', '.join(sorted(names))})")
         if not value.is_valid:
             return None, None
         path = value["path"].as_py() if "path" in names else None

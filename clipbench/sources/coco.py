@@ -40,9 +40,7 @@ def recognise(path: Path) -> Path | None:
     if path.is_file():
         return path if _CAPTION_FILE.fullmatch(path.name) else None
     for folder in (path / "annotations", path):
-        found = [
-            file for file in sorted(folder.glob("captions_*.json")) if _CAPTION_FILE.fullmatch(file.name)
-        ]
+        found = [file for file in sorted(folder.glob("captions_*.json")) if _CAPTION_FILE.fullmatch(file.name)]
         chosen = [file for file in found if file.name == "captions_val2017.json"] or found
         if len(chosen) > 1:
             names = ", ".join(file.name for file in chosen)

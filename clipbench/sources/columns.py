@@ -43,9 +43,7 @@ class Columns:
         return tuple(dict.fromkeys((*self.images, *self.captions, *self.fields)))
 
 
-def choose_columns(
-    available: Sequence[str], *, named: Columns, declared: HubTable | None, where: str
-) -> Columns:
+def choose_columns(available: Sequence[str], *, named: Columns, declared: HubTable | None, where: str) -> Columns:
     """Decide on columns: those the user named, else those the dataset declares, else well-known names.
 
     Args:
@@ -91,9 +89,7 @@ def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tupl
             captions.append(value)
         elif value is None:
             captions.extend(() if ragged else ("",))
-        elif isinstance(value, (list, tuple)) and all(
-            item is None or isinstance(item, str) for item in value
-        ):
+        elif isinstance(value, (list, tuple)) and all(item is None or isinstance(item, str) for item in value):
             captions.extend(item or "" for item in value)
         else:
             raise DataError(
@@ -107,9 +103,7 @@ def missing_column(name: str, available: Sequence[str], where: str) -> DataError
     """The error for a column that is not there: what is there, and what was probably meant."""
     close = difflib.get_close_matches(name, available, 3, 0.6)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-    return DataError(
-        f"{where}: no column {name!r}{hint}; columns there are: {', '.join(available) or 'none'}"
-    )
+    return DataError(f"{where}: no column {name!r}{hint}; columns there are: {', '.join(available) or 'none'}")
 
 
 def _require(names: Sequence[str], available: Sequence[str], where: str) -> None:

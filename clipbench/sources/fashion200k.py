@@ -50,9 +50,7 @@ def _records(files: tuple[Path, ...], images: ImageFiles, where: Mapping[str, ob
         for number, line in numbered_lines(file):
             parts = line.split("\t")
             if len(parts) != 3:
-                raise DataError(
-                    f"{file}, line {number}: expected path<TAB>score<TAB>text, found {line[:60]!r}"
-                )
+                raise DataError(f"{file}, line {number}: expected path<TAB>score<TAB>text, found {line[:60]!r}")
             name, _, caption = parts
             yield Record(name, (caption,), partial(_photo, images, name))
 

@@ -47,9 +47,7 @@ def parse_address(address: str, declared: HubTable | None) -> HubTable:
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
-        raise DataError(
-            f"hub:{address}: expected hub:owner/name, hub:owner/name@revision or hub:owner/name:split"
-        )
+        raise DataError(f"hub:{address}: expected hub:owner/name, hub:owner/name@revision or hub:owner/name:split")
     repo, revision, split = match["repo"], match["revision"], match["split"]
     if declared is None:
         return HubTable(repo, revision or "main", split or "train", (), ())
@@ -79,9 +77,7 @@ def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool, named: Colum
     with explained(dataset, table.repo):
         snapshot = _find(table)
         where = table.repo if snapshot.folder is None else f"{table.repo} (as cached, the hub was not asked)"
-        names = split_files(
-            snapshot.names, _card(table, snapshot), config=table.config, split=table.split, where=where
-        )
+        names = split_files(snapshot.names, _card(table, snapshot), config=table.config, split=table.split, where=where)
         provenance = _provenance(table, snapshot)
         if not names:
             return _open_other(dataset, table, snapshot, provenance, streaming=streaming, named=named)
@@ -100,9 +96,7 @@ def _find(table: HubTable) -> Snapshot:
     trouble: Exception | None = None
     if not _offline():
         try:
-            info = HfApi(library_name="clipbench").dataset_info(
-                table.repo, revision=table.revision, timeout=30
-            )
+            info = HfApi(library_name="clipbench").dataset_info(table.repo, revision=table.revision, timeout=30)
             names = tuple(sibling.rfilename for sibling in info.siblings or ())
             return Snapshot(info.sha or table.revision, names)
         except Exception as error:
@@ -154,9 +148,7 @@ def _download(table: HubTable, snapshot: Snapshot, name: str) -> str:
 
     if snapshot.folder is not None:
         return str(snapshot.folder / name)
-    path = hf_hub_download(
-        table.repo, name, repo_type="dataset", revision=snapshot.commit, library_name="clipbench"
-    )
+    path = hf_hub_download(table.repo, name, repo_type="dataset", revision=snapshot.commit, library_name="clipbench")
     _remember(table, snapshot.commit)
     return str(path)
 
@@ -204,9 +196,7 @@ def _open_other(
     if streaming:
         raise DataError(f"{table.repo}: has no parquet files, and only parquet can be streamed: download it")
     with quiet():
-        loaded = datasets.load_dataset(
-            table.repo, name=table.config, split=table.split, revision=snapshot.commit
-        )
+        loaded = datasets.load_dataset(table.repo, name=table.config, split=table.split, revision=snapshot.commit)
     _remember(table, snapshot.commit)
     for file in loaded.cache_files:
         # Without the hub, datasets takes the newest copy in its cache, whatever revision was asked for.

@@ -57,11 +57,7 @@ def explained(dataset: Dataset, what: str) -> Iterator[None]:
 
 def advice(dataset: Dataset) -> str:
     """How to go on without the hub."""
-    bring = (
-        f"; or bring the data yourself: {_line(dataset.instructions).rstrip('.')}"
-        if dataset.instructions
-        else ""
-    )
+    bring = f"; or bring the data yourself: {_line(dataset.instructions).rstrip('.')}" if dataset.instructions else ""
     return f"{bring}; a local copy is used with --data {dataset.name}=PATH"
 
 
@@ -81,9 +77,7 @@ def reason(error: BaseException, what: str) -> str:
             " `hf auth login` or set HF_TOKEN"
         )
     if "OfflineModeIsEnabled" in names:
-        return (
-            "offline mode is on (HF_HUB_OFFLINE) and the data is not in the cache: unset it for the first run"
-        )
+        return "offline mode is on (HF_HUB_OFFLINE) and the data is not in the cache: unset it for the first run"
     if "RevisionNotFoundError" in names:
         return "the hub has no such revision of the dataset"
     if "RepositoryNotFoundError" in names or status == 401:

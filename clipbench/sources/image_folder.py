@@ -43,12 +43,8 @@ def open_folder(folder: Path, pairs: Mapping[str, str | None], location: str) ->
     for text in pairs:
         content = (folder / text).read_bytes()
         digest.update(f"{text}\0{len(content)}\0".encode() + content)
-    provenance = Provenance(
-        "folder", location, None, f"texts:sha256={digest.hexdigest()}", {"n": str(len(pairs))}
-    )
-    return RecordSource(
-        provenance, partial(_records, folder, pairs, ImageFiles(folder, empty_is_missing=True))
-    )
+    provenance = Provenance("folder", location, None, f"texts:sha256={digest.hexdigest()}", {"n": str(len(pairs))})
+    return RecordSource(provenance, partial(_records, folder, pairs, ImageFiles(folder, empty_is_missing=True)))
 
 
 def _records(

@@ -60,9 +60,7 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
         ) from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{key}: the image is too large to be a photograph ({error})") from error
-    except (
-        Exception
-    ) as error:  # decoders raise whatever their parser tripped over: struct.error, IndexError, …
+    except Exception as error:  # decoders raise whatever their parser tripped over: struct.error, IndexError, …
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{key}: the image is broken or cut off ({reason})") from error
 

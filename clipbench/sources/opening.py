@@ -81,9 +81,7 @@ def _layouts(dataset: Dataset) -> tuple[str, ...]:
     """The dataset's own raw layouts; for a user's dataset that names none and has no hub, any of them."""
     unknown = [name for name in dataset.layouts if name not in LAYOUTS]
     if unknown:
-        raise DataError(
-            f"dataset {dataset.name}: no layout {unknown[0]!r}; layouts are: {', '.join(LAYOUTS)}"
-        )
+        raise DataError(f"dataset {dataset.name}: no layout {unknown[0]!r}; layouts are: {', '.join(LAYOUTS)}")
     return dataset.layouts or (() if dataset.hub and dataset.hub.repo else LAYOUTS)
 
 

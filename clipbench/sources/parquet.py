@@ -63,22 +63,23 @@ def open_parquet(
     Raises:
         DataError: A file or column cannot be read.
     """
+    import pyarrow.parquet as pq
+
     with explained(dataset, files.name):
-        features = files.load(streaming=True).features
-        columns = choose_columns(list(features), named=named, declared=declared, where=files.name)
         if streaming:
+            features = files.load(streaming=True).features
+            columns = choose_columns(list(features), named=named, declared=declared, where=files.name)
             # Of text only: another type's comparison with a value that it cannot hold makes Arrow fail.
             pushable = {name for name in columns.fields if _is_text(features[name])}
-            return RecordSource(
-                provenance, partial(_streamed, files, dataset, columns, pushable), columns.fields
-            )
+            return RecordSource(provenance, partial(_streamed, files, dataset, columns, pushable), columns.fields)
+        # Not by a stream, which would import torch: several seconds for whoever only validates data.
+        names = pq.read_schema(files.paths[0]).names
+        columns = choose_columns(names, named=named, declared=declared, where=files.name)
         table = files.load(streaming=False, columns=list(columns.all))
     return open_table(table, columns, files, dataset, provenance)
 
 
-def open_table(
-    table: Any, columns: Columns, files: Files, dataset: Dataset, provenance: Provenance
-) -> RecordSource:
+def open_table(table: Any, columns: Columns, files: Files, dataset: Dataset, provenance: Provenance) -> RecordSource:
     """Open a ``datasets.Dataset`` that lies on disk as a source."""
 
     def read(where: Mapping[str, object]) -> Iterator[Record]:

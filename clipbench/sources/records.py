@@ -76,14 +76,10 @@ class RecordSource:
         unknown = [name for name in wanted if name not in self._fields]
         if unknown:
             there = f"its fields are {', '.join(self._fields)}" if self._fields else "this data has no fields"
-            raise DataError(
-                f"{self.provenance.location}: rows cannot be chosen by {', '.join(unknown)}: {there}"
-            )
+            raise DataError(f"{self.provenance.location}: rows cannot be chosen by {', '.join(unknown)}: {there}")
         return self._filtered(wanted, keep)
 
-    def _filtered(
-        self, where: Mapping[str, object], keep: Callable[[tuple[str, ...]], bool] | None
-    ) -> Iterator[Row]:
+    def _filtered(self, where: Mapping[str, object], keep: Callable[[tuple[str, ...]], bool] | None) -> Iterator[Row]:
         for record in self._read(where):
             if any(record.fields.get(name) != value for name, value in where.items()):
                 continue

@@ -122,9 +122,7 @@ def _read_json(path: Path) -> tuple[list[str], list[str]]:
     except ValueError as error:
         raise DataError(f"{path}: not JSON, or cut off: {error}") from error
     except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: expected an object with lists image_urls and captions; {error} is missing"
-        ) from error
+        raise DataError(f"{path}: expected an object with lists image_urls and captions; {error} is missing") from error
     return _parallel(urls, captions, f"{path}: image_urls and captions")
 
 

@@ -56,9 +56,7 @@ def split_files(
         split = known_split(split, list(patterns), where, or_only=or_only)
         found = [name for name in parquet if any(fnmatchcase(name, pattern) for pattern in patterns[split])]
         if not found:
-            raise DataError(
-                f"{where}: the README says that split {split!r} is {patterns[split]}, but no file is"
-            )
+            raise DataError(f"{where}: the README says that split {split!r} is {patterns[split]}, but no file is")
     else:
         found = _by_name(parquet, split, where, or_only=or_only)
     _require_all_shards(found, where)
@@ -137,6 +135,4 @@ def _require_all_shards(names: list[str], where: str) -> None:
         missing = sorted(set(range(count)) - indices)
         if missing:
             first = f"{stem}-{missing[0]:05d}-of-{count:05d}.parquet"
-            raise DataError(
-                f"{where}: incomplete: {len(missing)} of {count} files are missing, the first is {first}"
-            )
+            raise DataError(f"{where}: incomplete: {len(missing)} of {count} files are missing, the first is {first}")

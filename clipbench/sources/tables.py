@@ -22,9 +22,7 @@ EXPECTS = (
 _FOOTER_END_BYTES = 8
 
 
-def open_tables(
-    path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns
-) -> RecordSource | None:
+def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns) -> RecordSource | None:
     """Open a local path as a table; None where it is none that is known.
 
     Raises:
@@ -43,9 +41,7 @@ def open_tables(
     return None if pairs is None else image_folder.open_folder(path, pairs, location)
 
 
-def _open_file(
-    path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns
-) -> RecordSource | None:
+def _open_file(path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns) -> RecordSource | None:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _open_parquet(path.parent, [path.name], dataset, location, streaming=streaming, named=named)
@@ -136,9 +132,7 @@ def _open_saved(folder: Path, dataset: Dataset, location: str, *, named: Columns
         table = datasets.load_from_disk(str(folder))
         if isinstance(table, datasets.DatasetDict):
             wanted = dataset.hub.split if dataset.hub else ""
-            split = known_split(
-                wanted, list(map(str, table)), location, or_only=not (dataset.hub and dataset.hub.repo)
-            )
+            split = known_split(wanted, list(map(str, table)), location, or_only=not (dataset.hub and dataset.hub.repo))
             folder, table = folder / split, table[split]
         columns = choose_columns(table.column_names, named=named, declared=dataset.hub, where=location)
         state = (folder / "state.json").read_bytes()

@@ -47,9 +47,7 @@ def open_text_table(path: Path, location: str, *, named: Columns, declared: HubT
     return RecordSource(provenance, partial(_records, path, columns, images), columns.fields)
 
 
-def _records(
-    path: Path, columns: Columns, images: ImageFiles, where: Mapping[str, object]
-) -> Iterator[Record]:
+def _records(path: Path, columns: Columns, images: ImageFiles, where: Mapping[str, object]) -> Iterator[Record]:
     for row, line in enumerate(_lines(path)):
         for name in columns.all:
             if name not in line.values:

@@ -134,9 +134,7 @@ def write_inpaintcoco(folder: Path, rows: Sequence[Row], *, row_group: int = 2) 
         }
         for number, row in enumerate(rows)
     ]
-    return write_table(
-        folder / "data/test-00000-of-00001.parquet", _INPAINTCOCO, full, row_group=row_group
-    ).parents[1]
+    return write_table(folder / "data/test-00000-of-00001.parquet", _INPAINTCOCO, full, row_group=row_group).parents[1]
 
 
 def write_coco_hub(folder: Path, rows: Sequence[tuple[bytes | None, Sequence[str]]]) -> Path:
@@ -206,9 +204,7 @@ def write_oldbooks_hub(folder: Path, rows: Sequence[tuple[bytes | None, str]]) -
     return write_table(folder / "data/train-00000-of-00001.parquet", _OLDBOOKS, full).parents[1]
 
 
-def write_coco(
-    folder: Path, photos: Mapping[str, tuple[bytes | None, Sequence[str]]], split: str = "val2017"
-) -> Path:
+def write_coco(folder: Path, photos: Mapping[str, tuple[bytes | None, Sequence[str]]], split: str = "val2017") -> Path:
     """COCO's raw layout: file name to (image or None for a missing one, captions)."""
     (folder / "annotations").mkdir(parents=True, exist_ok=True)
     (folder / split).mkdir(exist_ok=True)

@@ -79,9 +79,7 @@ def test_images_are_listed_once_and_only_asked_for_rows_that_are_kept(
 def test_equal_captions_have_equal_fingerprints(tmp_path: Path) -> None:
     first = open_source(COCO, str(write_coco(tmp_path / "one", PHOTOS))).provenance.fingerprint
     again = open_source(COCO, str(write_coco(tmp_path / "two", PHOTOS))).provenance.fingerprint
-    other = open_source(
-        COCO, str(write_coco(tmp_path / "three", {"b.jpg": (None, ["x"])}))
-    ).provenance.fingerprint
+    other = open_source(COCO, str(write_coco(tmp_path / "three", {"b.jpg": (None, ["x"])}))).provenance.fingerprint
     assert first == again != other
 
 

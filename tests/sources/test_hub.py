@@ -75,7 +75,9 @@ class Client:
             "location": location,
         }
         done = run_python(
-            CLIENT.format(**(options | changes)), self.hub.env(self.home, offline=offline, **(env or {}))
+            CLIENT.format(**(options | changes)),
+            # datasets imports torch where it streams, which takes longer than all the rest.
+            self.hub.env(self.home, offline=offline, USE_TORCH="0", **(env or {})),
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
@@ -90,7 +92,8 @@ def client(hub: Hub, tmp_path: Path) -> Client:
 def repository(tmp_path: Path) -> Path:
     """Rows 0–3 object, 4–5 color; the README claims other columns and another size, as old ones do."""
     folder = builders.write_inpaintcoco(tmp_path / "repository", pairs("oooocc"))
-    claims = "dataset_info:\n  features:\n  - name: other\n    dtype: string\n  splits:\n  - name: test\n    num_examples: 9"
+    columns = "  features:\n  - name: other\n    dtype: string"
+    claims = f"dataset_info:\n{columns}\n  splits:\n  - name: test\n    num_examples: 9"
     builders.write_readme(folder, {"test": "data/test-*"}, claims)
     return folder
 
@@ -121,9 +124,7 @@ def test_streamed_then_downloaded_then_offline(hub: Hub, client: Client, reposit
     assert client.open() == first
 
 
-def test_a_branch_that_moved_and_a_pinned_commit(
-    hub: Hub, client: Client, repository: Path, tmp_path: Path
-) -> None:
+def test_a_branch_that_moved_and_a_pinned_commit(hub: Hub, client: Client, repository: Path, tmp_path: Path) -> None:
     old = hub.add_dataset(REPO, repository).sha
     assert client.open()["revision"] == old
     changed = builders.write_inpaintcoco(tmp_path / "changed", pairs("cccccc", shade=200))
@@ -147,9 +148,7 @@ def test_only_the_split_is_downloaded(hub: Hub, client: Client, repository: Path
     assert hub.asked("*train*") == []
 
 
-def test_a_cut_off_download_is_said_and_the_second_try_is_clean(
-    hub: Hub, client: Client, repository: Path
-) -> None:
+def test_a_cut_off_download_is_said_and_the_second_try_is_clean(hub: Hub, client: Client, repository: Path) -> None:
     hub.add_dataset(REPO, repository)
     hub.cut_after(3000, "*.parquet", times=None)
     error = client.open()["error"]
@@ -179,9 +178,7 @@ def test_what_the_hub_refuses(hub: Hub, client: Client, repository: Path) -> Non
     assert "no such revision" in client.open(f"hub:{REPO}@nope")["error"]
     assert "no split 'train'; splits there are: test" in client.open(f"hub:{REPO}:train")["error"]
     columns = {"captions": ("coco_caption", "inpaint_captoin")}
-    assert (
-        "no column 'inpaint_captoin' (did you mean inpaint_caption" in client.open(columns=columns)["error"]
-    )
+    assert "no column 'inpaint_captoin' (did you mean inpaint_caption" in client.open(columns=columns)["error"]
     hub.status("*/revision/*", 500)
     assert "the hub answered with status 500" in client.open(f"hub:{REPO}@other")["error"]
 

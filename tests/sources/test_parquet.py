@@ -120,9 +120,7 @@ def test_streamed_rows_equal_downloaded_ones(
     folder = str(builders.write_inpaintcoco(tmp_path, PAIRS, row_group=row_group))
     downloaded = open_source(INPAINTCOCO, folder)
     streamed = open_source(INPAINTCOCO, folder, streaming=True)
-    assert seen(list(streamed.rows(where=where, keep=keep))) == seen(
-        list(downloaded.rows(where=where, keep=keep))
-    )
+    assert seen(list(streamed.rows(where=where, keep=keep))) == seen(list(downloaded.rows(where=where, keep=keep)))
     assert streamed.provenance.fingerprint == downloaded.provenance.fingerprint
 
 
@@ -143,9 +141,7 @@ def test_images_of_rows_that_are_filtered_out_are_never_touched(
         others[0].images[0].open()
 
 
-def test_only_the_columns_that_are_needed_are_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_columns_that_are_needed_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = builders.write_inpaintcoco(tmp_path, PAIRS)
     asked: list[dict[str, Any]] = []
     load = datasets.load_dataset
@@ -212,9 +208,7 @@ def test_broken_parquet_files(tmp_path: Path) -> None:
     (file,) = folder.glob("data/*.parquet")
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
-    with pytest.raises(
-        DataError, match=r"parquet: not a parquet file, or cut off \(\d+ bytes\): fetch it again$"
-    ):
+    with pytest.raises(DataError, match=r"parquet: not a parquet file, or cut off \(\d+ bytes\): fetch it again$"):
         open_source(MINE, str(folder))
     file.write_bytes(whole[:4] + b"\xff" * 200 + whole[204:])
     with pytest.raises(DataError, match=r"a data file is broken|cannot be read") as caught:

@@ -104,9 +104,7 @@ def write_sbu_json(folder: Path, urls: Sequence[str] = URLS, captions: Sequence[
     ],
 )
 @pytest.mark.parametrize("folder", [".", "images"])
-def test_sbu_finds_out_how_the_images_are_named(
-    tmp_path: Path, names: list[str], naming: str, folder: str
-) -> None:
+def test_sbu_finds_out_how_the_images_are_named(tmp_path: Path, names: list[str], naming: str, folder: str) -> None:
     write_sbu_json(tmp_path)
     for n in (0, 2):
         write(tmp_path / folder / names[0].format(n=n), picture((n, 0, 0)))
@@ -130,9 +128,7 @@ def test_sbu_files_left_empty_by_a_downloader_are_missing(tmp_path: Path) -> Non
 
 def test_sbu_parallel_text_files_keep_step_over_empty_captions(tmp_path: Path) -> None:
     write(tmp_path / "dataset/SBU_captioned_photo_dataset_urls.txt", "\n".join(URLS) + "\n")
-    captions = write(
-        tmp_path / "dataset/SBU_captioned_photo_dataset_captions.txt", "\n".join(CAPTIONS) + "\n"
-    )
+    captions = write(tmp_path / "dataset/SBU_captioned_photo_dataset_captions.txt", "\n".join(CAPTIONS) + "\n")
     source = open_source(SBU, str(tmp_path))
     assert [row.captions[0] for row in source.rows()] == CAPTIONS
     captions.write_text("a red car\n")
@@ -185,9 +181,7 @@ def test_fashion200k_broken_line(tmp_path: Path) -> None:
     write(tmp_path / "dress_train_detect_all.txt", DRESS + "women/dresses/2.jpeg blue\n")
     rows = open_source(FASHION, str(tmp_path)).rows()
     assert isinstance(next(rows), Row)
-    with pytest.raises(
-        DataError, match=r"dress_train_detect_all\.txt, line 3: expected path<TAB>score<TAB>text"
-    ):
+    with pytest.raises(DataError, match=r"dress_train_detect_all\.txt, line 3: expected path<TAB>score<TAB>text"):
         list(rows)
 
 
@@ -205,9 +199,7 @@ def test_an_unknown_layout_says_what_was_looked_for_and_what_is_there(tmp_path: 
     with pytest.raises(DataError, match=r"found a file notes\.md of 5 bytes$"):
         open_source(FLICKR, str(tmp_path / "notes.md"))
     with pytest.raises(DataError, match="found an empty folder$"):
-        open_source(
-            FLICKR, str(write(tmp_path / "empty/x", "").parent.joinpath("x").unlink() or tmp_path / "empty")
-        )
+        open_source(FLICKR, str(write(tmp_path / "empty/x", "").parent.joinpath("x").unlink() or tmp_path / "empty"))
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_csv(folder: Path) -> None:
     absolute = folder / "pictures/a.png"
-    text = f'image,caption,kind\npictures/a.png,"a dog, ""red""\nand big",x\n{absolute},,y\npictures/empty.png,c,y\n,d,z\n'
+    text = 'image,caption,kind\npictures/a.png,"a dog, ""red""\nand big",x\n'
+    text += f"{absolute},,y\npictures/empty.png,c,y\n,d,z\n"
     source = open_text(folder / "t.csv", "\ufeff" + text, fields=("kind",))
     rows = list(source.rows())
     assert [(row.id, row.captions) for row in rows] == [
@@ -101,9 +102,7 @@ def test_captions_survive_jsonl(texts: list[str]) -> None:
     texts = ["".join(c for c in text if not "\ud800" <= c <= "\udfff") for text in texts]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "t.jsonl")
-        lines = [
-            json.dumps({"image": "a", "caption": text}, ensure_ascii=False) + "\n" for text in ["", *texts]
-        ]
+        lines = [json.dumps({"image": "a", "caption": text}, ensure_ascii=False) + "\n" for text in ["", *texts]]
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
         assert captions(open_source(MINE, str(path))) == [(text,) for text in ["", *texts]]
 
@@ -134,9 +133,7 @@ def test_captions_survive_jsonl(texts: list[str]) -> None:
         ("u.json", "[", "u.json: not JSON, or cut off"),
     ],
 )
-def test_broken_tables_are_named_by_file_and_line(
-    tmp_path: Path, name: str, content: str | bytes, reason: str
-) -> None:
+def test_broken_tables_are_named_by_file_and_line(tmp_path: Path, name: str, content: str | bytes, reason: str) -> None:
     with pytest.raises(DataError) as caught:
         list(open_text(tmp_path / name, content).rows())
     assert reason in str(caught.value)
@@ -152,9 +149,7 @@ def test_rows_before_a_broken_line_are_given_first(tmp_path: Path) -> None:
 
 def test_a_named_column_that_is_missing_is_never_replaced_by_a_guess(tmp_path: Path) -> None:
     content = "image,caption,alt_text\na,b,c\n"
-    with pytest.raises(
-        DataError, match=r"no column 'alt_txt' \(did you mean alt_text\?\); columns there are: image"
-    ):
+    with pytest.raises(DataError, match=r"no column 'alt_txt' \(did you mean alt_text\?\); columns there are: image"):
         open_text(tmp_path / "t.csv", content, captions=("alt_txt",))
     dataset, place = parse_location(MINE, f"{tmp_path / 't.csv'}?captions=alt_txt")
     with pytest.raises(DataError, match="no column 'alt_txt'"):

@@ -1,0 +1,64 @@
+"""Write the generated pages: docs/cli.md, docs/tasks.md, docs/results.schema.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from clipbench.cli import cli
+from clipbench.plugins import group_members, known_tasks, tag_members
+from clipbench.results import Results
+
+HERE = Path(__file__).parent
+
+
+def cli_page() -> str:
+    """Every subcommand's `--help`."""
+    context = click.Context(cli, info_name="clipbench", max_content_width=100, terminal_width=100)
+    parts = ["# Command line", "", "Generated from `--help`.", "", "```", cli.get_help(context), "```"]
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        if command is not None:
+            inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
+            parts += ["", f"## clipbench {name}", "", "```", command.get_help(inner), "```"]
+    return "\n".join(parts) + "\n"
+
+
+def tasks_page() -> str:
+    """Every task, group and tag, and where the data is."""
+    tasks = known_tasks()
+    lines = ["# Tasks", "", "Generated from the declarations in `tasks/`.", ""]
+    lines += ["| task | family | data | primary metric | chance | n | version |", "|---|---|---|---|---|---|---|"]
+    for task in tasks:
+        chance = "" if task.chance is None else f"{task.chance:.4f}"
+        number = "" if task.expected_n is None else f"{task.expected_n:,}"
+        lines.append(
+            f"| `{task.name}` | {task.family} | {task.dataset.name} | `{task.primary_metric}` | {chance} | {number} |"
+            f" {task.version} |"
+        )
+    for title, members in (("Groups", group_members(tasks)), ("Tags", tag_members(tasks))):
+        lines += ["", f"## {title}", ""]
+        lines += [f"- `{name}`: {', '.join(f'`{task}`' for task in names)}" for name, names in members.items()]
+    lines += ["", "## Data", ""]
+    for dataset in {task.dataset.name: task.dataset for task in tasks}.values():
+        hub = (
+            f"`{dataset.hub.repo}`, split `{dataset.hub.split}`, at `{dataset.hub.revision}`" if dataset.hub else "none"
+        )
+        layouts = ", ".join(f"`{layout}`" for layout in dataset.layouts) or "none"
+        lines += [f"### {dataset.name}", "", f"- home: <{dataset.homepage}>", f"- hub: {hub}"]
+        lines += [f"- raw layout: {layouts}", f"- licence: {dataset.license}", f"- cite: {dataset.citation}"]
+        lines += [f"- local copy: {dataset.instructions}", ""]
+    return "\n".join(lines)
+
+
+def pages() -> dict[str, str]:
+    """File name to text, of every generated page."""
+    schema = json.dumps(Results.model_json_schema(by_alias=True), indent=2) + "\n"
+    return {"cli.md": cli_page(), "tasks.md": tasks_page(), "results.schema.json": schema}
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (HERE / name).write_text(text, encoding="utf-8")

@@ -1,0 +1,60 @@
+"""What the pages say is so: generated ones are current, commands exist, links lead somewhere."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from clipbench.cli import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands():
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        for line in re.findall(r"^\$ (.*)$", text, re.MULTILINE):
+            for part in re.split(r"&&|\|", line):
+                if part.strip().startswith("clipbench "):
+                    yield pytest.param(part.strip().split(" < ")[0], id=f"{page.name}: {part.strip()[:60]}")
+
+
+def test_generated_pages_are_current():
+    for name, text in runpy.run_path(str(ROOT / "docs/generate.py"))["pages"]().items():
+        assert (ROOT / "docs" / name).read_text() == text, f"docs/{name} is stale: run `make docs`"
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_documented_commands_parse(command, tmp_path, monkeypatch):
+    """Subcommands and flags exist and take such values; files that a page speaks of are made first."""
+    monkeypatch.chdir(tmp_path)
+    _, name, *arguments = shlex.split(command)
+    for word in arguments:
+        if re.fullmatch(r"[\w.-]+\.(txt|py|yaml)", word):
+            (tmp_path / word).write_text("")
+    subcommand = cli.get_command(None, name)
+    assert subcommand is not None, f"no subcommand {name}"
+    subcommand.make_context(name, arguments, parent=cli.make_context("clipbench", [name]))
+
+
+def test_every_subcommand_is_documented():
+    page = (ROOT / "docs/cli.md").read_text()
+    assert all(f"## clipbench {name}" in page for name in cli.list_commands(None))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_tree_in_the_readme_is_the_tree():
+    tree = (ROOT / "README.md").read_text().split("## Where things are")[1]
+    rooms = {path.name for path in (ROOT / "clipbench").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    for room in rooms:
+        assert f"  {room}/" in tree
+    for entry in re.findall(r"^  (\S+)", tree, re.MULTILINE):
+        assert (ROOT / "clipbench" / entry).exists(), entry
