@@ -149,7 +149,7 @@ def plan_tasks(tasks: Iterable[Task], options: EvaluationOptions) -> Iterator[Pl
             source = sources.of(task)
             survey = survey_task(task, source, limit=options.limit)
         except ClipbenchError as error:
-            yield Plan(task, source, new_survey(task), f"{task.name}: {error}")
+            yield Plan(task, source, new_survey(task, source), f"{task.name}: {error}")
             continue
         failures = survey.failures
         if failures and not (options.allow_missing and survey.scorable):
@@ -213,7 +213,7 @@ def _score(
     take: SampleSink | None,
     on_progress: Progress | None,
 ) -> None:
-    survey, done = new_survey(result.task, options.limit), 0
+    survey, done = new_survey(result.task, source, options.limit), 0
     samples = scorable_samples(result.task, source, survey, options.limit)
     expected = result.survey.scorable
     for outcome in result.task.outcomes(samples, scorer, source.provenance.fingerprint):

@@ -26,11 +26,13 @@ class Survey:
         images: Distinct images that the samples ask for, by key: whether each is missing.
         broken: Images that are there and cannot be read: key to what is wrong.
         unjudgeable: Sample id to why it cannot be judged.
+        notes: What the source has to say of its rows.
         lenient: Unjudgeable samples are known noise of the published data.
     """
 
     expected_n: int | None = None
     lenient: bool = False
+    notes: list[str] = field(default_factory=list)
     n: int = 0
     scorable: int = 0
     images: dict[str, bool] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class Survey:
     def problems(self) -> list[str]:
         """All there is to say, known noise included, a line each."""
         known = [self._unjudgeable_text] if self.unjudgeable and self.lenient else []
-        return self.failures + known
+        return self.failures + known + self.notes
 
     @property
     def _unjudgeable_text(self) -> str:
@@ -98,9 +100,14 @@ def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | No
     return islice(passing(), limit)
 
 
-def new_survey(task: Task, limit: int | None = None) -> Survey:
+def new_survey(task: Task, source: Source | None, limit: int | None = None) -> Survey:
     """An empty survey with the task's expectations; a limited one expects no number."""
-    return Survey(None if limit is not None else task.expected_n, task.tolerates_unjudgeable)
+    problem = source.provenance.details.get("problem") if source else None
+    return Survey(
+        expected_n=None if limit is not None else task.expected_n,
+        lenient=task.tolerates_unjudgeable,
+        notes=[problem] if problem else [],
+    )
 
 
 def survey_task(task: Task, source: Source, *, limit: int | None = None, workers: int = 0) -> Survey:
@@ -115,7 +122,7 @@ def survey_task(task: Task, source: Source, *, limit: int | None = None, workers
     Raises:
         DataError: A row or column cannot be read.
     """
-    survey = new_survey(task, limit)
+    survey = new_survey(task, source, limit)
     samples = scorable_samples(task, source, survey, limit)
     if not workers:
         for _ in samples:

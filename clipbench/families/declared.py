@@ -104,7 +104,16 @@ def _dataset(file: TaskFile, folder: Path) -> Dataset:
     captions = (data.captions,) if isinstance(data.captions, str) else tuple(data.captions)
     return Dataset(
         name=file.name,
-        hub=HubTable(data.hub or "", data.revision, data.split, images, captions, tuple(file.where), data.config),
+        hub=HubTable(
+            data.hub or "",
+            data.revision,
+            data.split,
+            images,
+            captions,
+            tuple(file.where),
+            data.config,
+            exact=bool(images or captions),
+        ),
         path=None if data.path is None else str(folder / data.path),
         license=file.license,
         citation=file.citation,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,12 @@ def test_a_folder_from_save_to_disk(tmp_path: Path, splits: bool) -> None:
     if splits:
         with pytest.raises(DataError, match="no split 'val'; splits there are: test"):
             open_source(hub_dataset("coco", "val", "image", "caption"), str(tmp_path / "saved"))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_images_travel_to_worker_processes(tmp_path: Path, streaming: bool) -> None:
+    folder = builders.write_flickr30k_hub(tmp_path, [(RED, "a"), (GREEN, "b")])
+    rows = list(open_source(MINE, str(folder), streaming=streaming).rows())
+    copy = pickle.loads(pickle.dumps(rows[1].images[0]))
+    assert copy == rows[1].images[0]
+    assert copy.open().getpixel((0, 0)) == (0, 255, 0)
