@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,10 +15,10 @@ class Fingerprint:
 
     Args:
         module: The network; its ``state_dict`` is digested: names, dtypes, shapes and bytes.
-        settings: All else that features depend on (architecture, activation, preprocessing, tokenizer).
+        settings: Gives all else that features depend on (architecture, activation, preprocessing, tokenizer).
     """
 
-    def __init__(self, module: torch.nn.Module, settings: Mapping[str, object]) -> None:
+    def __init__(self, module: torch.nn.Module, settings: Callable[[], Mapping[str, object]]) -> None:
         self._module = module
         self._settings = settings
         self._digest: str | None = None
@@ -30,7 +30,7 @@ class Fingerprint:
         # In-place changes count up a tensor's version: training must not go on under an old fingerprint.
         versions = tuple(tensor._version for tensor in state.values())
         if self._digest is None or versions != self._versions:
-            self._digest = _digest(state, self._settings)
+            self._digest = _digest(state, self._settings())
             self._versions = versions
         return self._digest
 

@@ -47,7 +47,7 @@ class TransformersModel(Model):
         self._context_length = _context_length(text_config, tokenizer)
         self._packs_patches = "spatial_shapes" in image_processor.model_input_names  # SigLIP 2 NaFlex
         self._trims = False
-        self._fingerprint = Fingerprint(module, self._settings())
+        self._fingerprint = Fingerprint(module, self._settings)
         self._probe()
 
     @property

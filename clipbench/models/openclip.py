@@ -65,7 +65,7 @@ class OpenClipModel(Model):
         self._context_length = int(tokenizer.context_length)
         self._tower = getattr(module, "text", module)
         self._trims = False
-        self._fingerprint = Fingerprint(module, self._settings())
+        self._fingerprint = Fingerprint(module, self._settings)
         self._probe()
 
     @property

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
 from tests.models.builders import FAMILIES, OPEN_CLIP_KINDS, build_clip, build_open_clip
+
+torch.set_num_threads(1)  # the models are tiny: threads only wait for each other
 
 TEXTS = ["a", "a photo of a white cat", "two brown dogs and a bird in front of a house", "the red bird"]
 
