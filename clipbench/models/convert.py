@@ -162,11 +162,11 @@ def _check_equal(one: Model, other: Model) -> None:
         raise ModelError(f"{one.id}: load it in float32 to convert it, not in {one.dtype}")
     noise = torch.randint(0, 256, (61, 97, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     image = Image.fromarray(noise.numpy())
-    for name, encode in {
-        "text": lambda model: model.text_features(model.tokenize(PROBE_TEXTS)),
-        "image": lambda model: model.image_features(model.preprocess(image)[None]),
-    }.items():
-        difference = largest_difference(encode(one).cpu(), encode(other).cpu())
+    differences = {
+        "text": largest_difference(*(m.text_features(m.tokenize(PROBE_TEXTS)).cpu() for m in (one, other))),
+        "image": largest_difference(*(m.image_features(m.preprocess(image)[None]).cpu() for m in (one, other))),
+    }
+    for name, difference in differences.items():
         if difference > 1e-5:
             raise ModelError(f"{one.id}: its {name} features change by {difference:.1g} when converted: not supported")
 

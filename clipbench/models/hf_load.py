@@ -15,6 +15,7 @@ from clipbench.models.hf import TransformersModel
 from clipbench.models.hub_errors import explain
 from clipbench.models.spec import TRANSFORMERS_CONFIG, Request
 
+_FEWEST_TOKENS = 20
 # Counters that older versions of transformers saved and newer ones compute.
 _HARMLESS = ("position_ids", "token_type_ids", "num_batches_tracked")
 
@@ -78,6 +79,8 @@ def finish(module: Any, request: Request, *, config: Any, text: str, image: str)
     checks.check_finite(request.id, module.state_dict())
     common: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(text, **common)
+    if len(tokenizer) < _FEWEST_TOKENS:  # where there are no files, transformers makes an empty tokenizer
+        raise ModelError(f"{text} holds no tokenizer: add tokenizer.json, or the original model's vocabulary files")
     # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
     load_processor: Any = AutoImageProcessor.from_pretrained
     processor = load_processor(image, backend="pil", config=config, **common)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
 from clipbench.errors import ModelError
 
 _HTTP_CLIENTS = ("httpx", "httpx2", "httpcore", "requests", "urllib3")  # the hub client changes them between majors
-_BROKEN_OFF = ("couldn't connect", "Consistency check failed")
+_BROKEN_OFF = ("couldn't connect", "offline mode", "cached files", "Consistency check failed")
 _FILES = "config.json, model.safetensors, preprocessor_config.json and the tokenizer files"
 
 
@@ -25,6 +26,11 @@ def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelE
 
     causes = list(_chain(error))
     text = " ".join(str(cause) for cause in causes)
+    if _holds(causes, pickle.UnpicklingError) or "Weights only load failed" in text:
+        return ModelError(
+            f"{source} holds Python code beside its weights, and code is not run: "
+            "save the state_dict as .safetensors and pass that"
+        )
     if Path(source).exists():
         return ModelError(f"cannot load {source}: {_first_line(error)}")
     if _holds(causes, hub.GatedRepoError) or "gated repo" in text:
@@ -38,13 +44,13 @@ def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelE
             f"there is no model {source} on the hub, and no such directory here: "
             "check the spelling, or run `hf auth login` if it is private"
         )
-    if _offline():
-        return ModelError(
-            f"{source} is not in the local cache and HF_HUB_OFFLINE is set: "
-            f"unset it, or pass a directory that holds {files}"
-        )
     unreachable = (hub.OfflineModeIsEnabled, hub.LocalEntryNotFoundError, ConnectionError)
     if _holds(causes, *unreachable) or _from_http_client(causes) or any(words in text for words in _BROKEN_OFF):
+        if _offline():
+            return ModelError(
+                f"{source} is not in the local cache and HF_HUB_OFFLINE is set: "
+                f"unset it, or pass a directory that holds {files}"
+            )
         return ModelError(
             f"the hub could not be reached for {source}, or broke off ({_first_line(causes[-1])}): "
             f"try again, or pass a directory that holds {files}"

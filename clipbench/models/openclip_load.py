@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pickle
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,7 +100,7 @@ def _from_repository(repository: str, revision: str | None, dtype: torch.dtype, 
 def _from_directory(directory: Path, dtype: torch.dtype, forced: bool | None) -> _Loaded:
     path = directory / OPEN_CLIP_CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
+        config = dict(json.loads(path.read_text(encoding="utf-8"))["model_cfg"])
     except FileNotFoundError:
         raise ModelError(f"{directory} holds no {OPEN_CLIP_CONFIG}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -171,11 +170,6 @@ def _tokenizer(config: dict[str, Any], directory: Path | None) -> Any:
 
 def _explain(error: Exception, plan: Plan) -> ModelError:
     text = str(error)
-    if isinstance(error, pickle.UnpicklingError) or "Weights only load failed" in text:
-        return ModelError(
-            f"{plan.source} holds Python code beside its weights, and code is not run: "
-            "save the state_dict as .safetensors and pass that"
-        )
     if "Error(s) in loading state_dict" in text:
         found = {kind: _names(text, kind) for kind in ("Missing", "Unexpected")}
         shapes = re.findall(r"size mismatch for ([^\s:]+):", text)

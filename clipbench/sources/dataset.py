@@ -42,6 +42,8 @@ class Dataset:
         name: What ``--data NAME=PATH`` calls it.
         hub: Where it is on the hub; None where the user has to bring it.
         path: A local path that is read unless ``--data`` names another.
+        generator: A function ``module:name`` without arguments that makes the rows, where they are neither on
+            the hub nor on disk.
         layouts: Raw layouts, by name in :mod:`clipbench.sources`, tried on a local path before the
             plain tables (folder, CSV, JSONL, parquet).
         license: One line on what the licence allows.
@@ -53,6 +55,7 @@ class Dataset:
     name: str
     hub: HubTable | None
     path: str | None = None
+    generator: str | None = None
     layouts: tuple[str, ...] = ()
     license: str = ""
     citation: str = ""

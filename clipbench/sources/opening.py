@@ -29,8 +29,9 @@ def open_source(
 
     Args:
         dataset: What to open.
-        location: None for its home on the hub; ``hub:owner/name[@revision][:split]`` for another repository;
-            otherwise a local path, whose layout is found out: the dataset's raw layouts, then plain tables.
+        location: None for its home on the hub, or for rows that are generated; another repository as
+            ``hub:owner/name[@revision][:split]``; otherwise a local path, whose layout is found out: the dataset's
+            raw layouts, then plain tables.
         streaming: Read hub or parquet data as it comes and store nothing. Images of a streamed row are held
             in memory until the row is let go. Other layouts ignore it: they store nothing anyway.
         images: Image columns, where they are not those that the dataset declares.
@@ -41,6 +42,10 @@ def open_source(
         DataError: Nothing there, nothing that is known, or it cannot be read; says what to do.
     """
     named = Columns(images, captions, fields)
+    if location is None and dataset.generator is not None:
+        module, _, function = dataset.generator.partition(":")
+        generated: Source = getattr(import_module(module), function)()
+        return generated
     if location is None or location.startswith("hub:"):
         from clipbench.sources.hub import open_hub, parse_address
 
