@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from clipbench.models.checks import quiet
 from clipbench.models.spec import OPEN_CLIP_CONFIG
 
 
 def holds_open_clip(repository: str, revision: str | None) -> bool:
     """Whether a hub repository is open_clip's. Answers from the cache when offline; False where nobody knows."""
+    from huggingface_hub import try_to_load_from_cache
     from transformers.utils.hub import cached_file
+
+    try:
+        known = try_to_load_from_cache(repository, OPEN_CLIP_CONFIG, revision=revision)
+    except ValueError:  # not the form of a repository's name: the loader says so
+        return False
+    if known is not None:  # a path, or the mark of a file that is known not to be there
+        return isinstance(known, str)
 
     # Errors are left to the loader that follows, which explains them.
     lenient: dict[str, Any] = {
@@ -18,6 +27,7 @@ def holds_open_clip(repository: str, revision: str | None) -> bool:
         "_raise_exceptions_for_connection_errors": False,
     }
     try:
-        return cached_file(repository, OPEN_CLIP_CONFIG, revision=revision, **lenient) is not None
+        with quiet():
+            return cached_file(repository, OPEN_CLIP_CONFIG, revision=revision, **lenient) is not None
     except Exception:  # an unknown repository or revision: as above
         return False
