@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 def cli_page() -> str:
     """Every subcommand's `--help`."""
-    context = click.Context(cli, info_name="clipbench", max_content_width=100, terminal_width=100)
+    context = cli.make_context("clipbench", ["ls"], max_content_width=100, terminal_width=100)
     parts = ["# Command line", "", "Generated from `--help`.", "", "```", cli.get_help(context), "```"]
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)

@@ -26,6 +26,7 @@ LEVELS = [
     {"plugins", "survey", "results", "scenes"},
     {"report"},
     {"evaluation"},
+    {"gallery"},
     {"cli"},
     {"__main__"},
 ]

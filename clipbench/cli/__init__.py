@@ -15,6 +15,8 @@ _COMMANDS = {
     "eval": "Score a model on tasks.",
     "ls": "List tasks, groups, tags, models or concepts.",
     "negatives": "Write captions with their keyword exchanged.",
+    "scenes": "Write the embedded world of drawn scenes to files.",
+    "show": "Draw logged samples as a contact sheet.",
     "validate": "Go through tasks' data without a model.",
 }
 _ALIASES = {"run": "eval"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipbench.cli.console import note
+from clipbench.cli.console import progress_bar
 
 
 @click.group("scenes")
@@ -22,4 +22,17 @@ def command() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def export(directory: Path, split: str, size: int, pairs: int, seed: int) -> None:
     """Write pictures with captions in COCO's layout, and edited pairs as parquet in InpaintCOCO's columns."""
-    note(f"{split}: {size} pictures, {pairs} pairs a concept → {directory}")
+    from clipbench.scenes.export import export_world
+    from clipbench.scenes.world import EDIT_CONCEPTS
+
+    total = size + pairs * len(EDIT_CONCEPTS)
+    done = 0
+    with progress_bar() as advance:
+
+        def tick(count: int) -> None:
+            nonlocal done
+            done += count
+            advance(f"scenes {split}", done, total)
+
+        export_world(directory, split=split, size=size, pairs=pairs, seed=seed, progress=tick)
+    click.echo(directory)

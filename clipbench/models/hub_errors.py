@@ -38,7 +38,9 @@ def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelE
             f"access to {source} is restricted: ask for it at https://huggingface.co/{source}, then run `hf auth login`"
         )
     if _holds(causes, hub.RevisionNotFoundError) or "not a valid git identifier" in text:
-        return ModelError(f"{source} has no such revision on the hub: check --model_args revision=… (branch, tag or commit)")
+        return ModelError(
+            f"{source} has no such revision on the hub: check --model_args revision=… (branch, tag or commit)"
+        )
     if _holds(causes, hub.RepositoryNotFoundError) or "is not a valid model identifier" in text:
         return ModelError(
             f"there is no model {source} on the hub, and no such directory here: "

@@ -163,8 +163,8 @@ def test_a_config_file_sets_defaults_that_flags_override(run, tiny_clip, tmp_pat
 
 def test_lm_evals_way_to_name_a_model(run, tiny_clip, tmp_path):
     code, out, _ = run(
-        "eval", "--model", "hf", "--model_args", f"pretrained={tiny_clip},dtype=float32", "--tasks", write_toy(tmp_path),
-        "--format", "json",
+        "eval", "--model", "hf", "--model_args", f"pretrained={tiny_clip},dtype=float32",
+        "--tasks", write_toy(tmp_path), "--format", "json",
     )  # fmt: skip
     assert code == 0
     assert str(tiny_clip) in json.loads(out)["model_name"]

@@ -185,9 +185,7 @@ def build_chinese_clip(directory: Path, seed: int = 0) -> Path:
     tokenizer = bert_tokenizer()
     text = {**TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": 48}
     config = ChineseCLIPConfig(text_config=text, vision_config=VISION, projection_dim=16)
-    processor = ChineseCLIPImageProcessorPil(
-        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-    )
+    processor = ChineseCLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     return _save(directory, config, tokenizer, processor, seed)
 
 
