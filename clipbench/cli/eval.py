@@ -58,6 +58,7 @@ def command(
     clipbench eval --model open_clip:ViT-B-32/laion2b_s34b_b79k --tasks coco --data coco=COCO_FOLDER
     """
     from clipbench.evaluation import EvaluationOptions, plan_tasks
+    from clipbench.models import load_model, name_of
     from clipbench.plugins import select_tasks
     from clipbench.results import ResultsDirectory
 
@@ -75,15 +76,12 @@ def command(
     arguments = parse_model_args(model_args)
     # What can be known to fail is found before the model is loaded, the cheapest first.
     chosen = select_tasks(tasks, include_path)
-    name = f"{model}:{arguments['pretrained']}" if "pretrained" in arguments else model
-    folder = ResultsDirectory(output_path, name, datetime.now()) if output_path else None
+    folder = ResultsDirectory(output_path, name_of(model, arguments), datetime.now()) if output_path else None
     plans = list(plan_tasks(chosen, options))
     if all(plan.error for plan in plans):
         for plan in plans:
             complain(plan.error or "")
         return 1
-
-    from clipbench.models import load_model
 
     loaded = load_model(model, model_args=arguments, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     results, interrupted = _run(plans, loaded, options, folder, log_samples)

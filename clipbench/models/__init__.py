@@ -17,7 +17,7 @@ from clipbench.models.model import Model, Tokens
 from clipbench.models.spec import Request, as_bool, local_adapter, looks_like_path, split_prefix
 from clipbench.registry import Registry
 
-__all__ = ["ADAPTERS", "Adapter", "Model", "Request", "Tokens", "adapters", "load_model"]
+__all__ = ["ADAPTERS", "Adapter", "Model", "Request", "Tokens", "adapters", "load_model", "name_of"]
 
 ENTRY_POINTS = "clipbench.models"
 
@@ -68,6 +68,12 @@ _BUILT_IN = (
         "a VisionTextDualEncoder of transformers, saved or paired from any two encoders",
         "clipbench.models.hf_load:load_dual",
     ),
+    Adapter(
+        "demo",
+        "demo",
+        "the small CLIP that comes with clipbench, trained on its embedded world (clipbench.scenes)",
+        "clipbench.models.demo:load",
+    ),
 )
 for _adapter in _BUILT_IN:
     ADAPTERS.register(_adapter.name, _adapter)
@@ -95,6 +101,16 @@ def adapters() -> list[Adapter]:
             ADAPTERS.register(found.name, found)
         _plugins_loaded = True
     return list(ADAPTERS.values())
+
+
+def name_of(spec: str, model_args: Mapping[str, object]) -> str:
+    """What results call a model: as it was written, and where that names a library only, with the rest of it.
+
+    >>> name_of("hf", {"pretrained": "openai/clip-vit-base-patch32"})
+    'hf:openai/clip-vit-base-patch32'
+    """
+    named = [str(model_args[key]) for key in ("pretrained", "model_name", "vision", "text") if key in model_args]
+    return ":".join([spec.strip(), *(named if spec.strip() in ADAPTERS else [])])
 
 
 def load_model(
@@ -128,9 +144,8 @@ def load_model(
     known = {adapter.name: adapter for adapter in adapters()}
     name, source = split_prefix(spec.strip(), list(known))
     args = dict(model_args or {})
-    named = [str(args[key]) for key in ("pretrained", "model_name") if key in args and not source]
     request = Request(
-        id=":".join([spec.strip(), *named]),
+        id=name_of(spec, args),
         source=source,
         device=_text(device, args.pop("device", None)),
         dtype=_text(dtype, args.pop("dtype", None)),

@@ -40,7 +40,7 @@ def test_a_contact_sheet_holds_the_images(logged, capsys, tmp_path):
     out, plugins = logged
     sheet = tmp_path / "sheets/all.png"
     code, printed, _ = run(
-        capsys, "show", out, "--task", "toy_pairs", "--all", "--include_path", plugins / "pairs/toy_pairs.yaml", "-o", sheet
+        capsys, "show", out, "-t", "toy_pairs", "--all", "--include_path", plugins / "pairs/toy_pairs.yaml", "-o", sheet
     )
     assert code == 0
     assert printed.strip() == str(sheet)
@@ -56,7 +56,7 @@ def test_html_has_every_wrong_sample_and_escapes_text(logged, capsys, tmp_path):
     for which in ("wrong", "right", "all"):
         page = tmp_path / f"{which}.html"
         code, printed, _ = run(
-            capsys, "show", out, "--task", "toy_color", f"--{which}", "--include_path", plugins / "ranking/toy_color.yaml",
+            capsys, "show", out, "-t", "toy_color", f"--{which}", "--include_path", plugins / "ranking/toy_color.yaml",
             "-o", page,
         )  # fmt: skip
         assert code == 0

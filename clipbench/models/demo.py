@@ -1,0 +1,24 @@
+"""The model that comes with clipbench, trained on its embedded world of drawn scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from clipbench.errors import ModelError
+from clipbench.models.hf import TransformersModel
+from clipbench.models.hf_load import load as load_transformers
+from clipbench.models.spec import Request
+
+FOLDER = Path(__file__).parents[1] / "scenes" / "demo"
+
+
+def load(request: Request) -> TransformersModel:
+    """Load it from the package: an ordinary transformers CLIP.
+
+    Raises:
+        ModelError: The installation lacks it.
+    """
+    if not (FOLDER / "config.json").is_file():
+        raise ModelError(f"the demo model is not in this installation ({FOLDER}): install clipbench anew")
+    return load_transformers(replace(request, source=str(FOLDER)))
