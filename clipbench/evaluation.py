@@ -154,6 +154,7 @@ def plan_tasks(tasks: Iterable[Task], options: EvaluationOptions) -> Iterator[Pl
         failures = survey.failures
         if failures and not (options.allow_missing and survey.scorable):
             hint = "; pass --allow_missing to score what is there" if survey.scorable else ""
+            hint += f" ({task.note})" if task.note else ""
             yield Plan(task, source, survey, f"{task.name}: {'; '.join(failures)}{hint}")
         else:
             yield Plan(task, source, survey)

@@ -20,6 +20,8 @@ from clipbench.models.convert_names import SIDES, to_open_clip_names, to_transfo
 from clipbench.models.model import Model
 
 _END = 49407
+
+
 def to_open_clip(model: Model, directory: Path) -> None:
     """Write a transformers CLIP as an open_clip checkpoint.
 
@@ -38,9 +40,7 @@ def to_open_clip(model: Model, directory: Path) -> None:
     from open_clip.tokenizer import SimpleTokenizer
 
     tokenizer = SimpleTokenizer(context_length=settings["text_cfg"]["context_length"])
-    converted = OpenClipModel(
-        exported, tokenizer, settings, id=model.id, architecture="CLIP", dtype=torch.float32
-    )
+    converted = OpenClipModel(exported, tokenizer, settings, id=model.id, architecture="CLIP", dtype=torch.float32)
     _check_equal(model, converted)
     converted.save(directory)
 

@@ -91,9 +91,7 @@ def _config(source: str, request: Request) -> Any:
     from transformers import MODEL_MAPPING, AutoConfig
 
     _check_json(source)
-    config = AutoConfig.from_pretrained(
-        source, revision=request.revision, trust_remote_code=request.trust_remote_code
-    )
+    config = AutoConfig.from_pretrained(source, revision=request.revision, trust_remote_code=request.trust_remote_code)
     remote = request.trust_remote_code and "AutoModel" in (getattr(config, "auto_map", None) or {})
     if remote:
         return config
