@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipbench.errors import ResultError
-from clipbench.evaluation import EvaluationOptions, Sources
+from clipbench.planning import EvaluationOptions, Sources
 from clipbench.plugins import select_tasks
 from clipbench.results import Results, read_results
 

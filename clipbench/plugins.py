@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-import traceback
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import entry_points
@@ -16,8 +16,9 @@ from pathlib import Path
 from types import ModuleType
 
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
+from clipbench.failures import line_in
 from clipbench.families import Task
-from clipbench.families.declared import task_from_yaml
+from clipbench.families.declared import is_concept_file, task_from_yaml
 from clipbench.registry import Registry, close_matches
 
 _YAML = (".yaml", ".yml")
@@ -83,12 +84,22 @@ def tag_members(tasks: Iterable[Task]) -> dict[str, list[str]]:
     return {tag: sorted(members[tag]) for tag in sorted(members)}
 
 
+def _yaml_task(path: Path) -> Task:
+    """The task of a YAML file, the same one as long as the file does not change."""
+    return _yaml_task_as_of(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _yaml_task_as_of(path: Path, modified: int) -> Task:
+    return task_from_yaml(path)
+
+
 def _named(word: str, registry: Registry[Task]) -> list[Task]:
     path = Path(word).expanduser()
     if word.endswith(_YAML):
         if not path.is_file():
             raise ConfigError(f"{word}: no such task file")
-        return [task_from_yaml(path)]
+        return [_yaml_task(path.resolve())]
     if word in registry:
         return [registry.get(word)]
     tasks = list(registry.values())
@@ -96,7 +107,8 @@ def _named(word: str, registry: Registry[Task]) -> list[Task]:
     if not found and any(sign in word for sign in "*?["):
         found = [task for task in tasks if fnmatch.fnmatchcase(task.name, word)]
     if not found and path.is_dir():
-        found = [task_from_yaml(file) for file in sorted(path.iterdir()) if file.suffix in _YAML]
+        files = [file for file in sorted(path.iterdir()) if file.suffix in _YAML and not is_concept_file(file)]
+        found = [_yaml_task(file.resolve()) for file in files]
     if not found:
         names = {*registry.names(), *group_members(tasks), *tag_members(tasks)}
         raise UnknownName(
@@ -170,7 +182,8 @@ def _included(path: Path) -> Iterator[Task]:
         raise ConfigError(f"--include_path {path}: no such file or folder")
     for file in files:
         if file.suffix in _YAML:
-            yield task_from_yaml(file)
+            if file == path or not is_concept_file(file):
+                yield _yaml_task(file.resolve())
         elif file.suffix == ".py":
             yield from _tasks_in(_load_file(file))
         else:
@@ -178,7 +191,8 @@ def _included(path: Path) -> Iterator[Task]:
 
 
 def _load_file(file: Path) -> ModuleType:
-    name = f"clipbench_plugin_{file.stem}"
+    # The path makes the name, so that two plugins of one stem do not take each other's place.
+    name = f"clipbench_plugin_{file.stem}_{zlib.crc32(str(file.resolve()).encode()):08x}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ConfigError(f"--include_path {file}: cannot be loaded")
@@ -188,18 +202,10 @@ def _load_file(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except ClipbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise ConfigError(f"{file}:{_line_in(file, error)}: {type(error).__name__}: {error}") from None
+        raise ConfigError(f"{file}:{line_in(file, error)}: {type(error).__name__}: {error}") from None
     return module
-
-
-def _line_in(file: Path, error: Exception) -> int:
-    """The last line of ``file`` that an error passed through."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return error.lineno
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    return (lines[-1] if lines else None) or 1
 
 
 def _tasks_in(module: ModuleType) -> Iterator[Task]:

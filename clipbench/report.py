@@ -6,25 +6,31 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipbench.metrics import chance_centred, macro_stderr
+from clipbench.plugins import group_members, known_tasks
 from clipbench.results import GroupScore, Results, SampleCount, TaskReport, sanitize
 
 if TYPE_CHECKING:
-    from clipbench.evaluation import EvaluationOptions, TaskResult
+    from clipbench.evaluation import TaskResult
     from clipbench.families.task import Task
     from clipbench.models import Model
+    from clipbench.planning import EvaluationOptions
 
 Row = dict[str, float | str | None]
 
 
 def assemble_results(
-    task_results: Iterable[TaskResult], model: Model, options: EvaluationOptions, started: float
+    task_results: Iterable[TaskResult],
+    model: Model,
+    options: EvaluationOptions,
+    started: float,
+    asked: Mapping[str, object] | None = None,
 ) -> Results:
     """Put a run's numbers and facts together.
 
@@ -33,10 +39,17 @@ def assemble_results(
         model: The model they were scored with.
         options: The run's options.
         started: When the run started, in seconds since the epoch.
+        asked: Further entries of ``config``: what the command line was asked for.
     """
     done = list(task_results)
     results = Results(
-        config={"model": model.id, "model_facts": dict(model.facts), **asdict(options)},
+        config={
+            "model": model.id,
+            "model_facts": {**model.facts, "fingerprint": model.fingerprint},
+            **asdict(options),
+            "include_path": [str(path) for path in options.include_path],
+            **(asked or {}),
+        },
         model_name=model.id,
         model_name_sanitized=sanitize(model.id),
         clipbench_version=metadata.version("clipbench"),
@@ -48,12 +61,12 @@ def assemble_results(
     for result in done:
         name = result.task.name
         results.results[name] = _row(result)
-        results.tasks[name] = _report(result)
+        results.tasks[name] = _report(result, options.limit)
         results.configs[name] = declaration(result.task)
         results.versions[name] = result.task.version
         results.higher_is_better[name] = dict.fromkeys(result.task.metrics, True)
         results.n_samples[name] = SampleCount(original=result.survey.n, effective=_scored(result))
-    _add_groups(results, [result.task for result in done])
+    _add_groups(results, [result.task for result in done], known_tasks(options.include_path))
     return results
 
 
@@ -93,26 +106,23 @@ def _row(result: TaskResult) -> Row:
         if name in result.metrics:
             row[f"{name},none"] = _number(result.metrics[name].mean)
             row[f"{name}_stderr,none"] = _number(result.metrics[name].stderr)
-    chance = _chance(result)
     primary = result.metrics.get(task.primary_metric)
-    if primary and chance is not None and chance < 1:
-        row[f"{task.primary_metric}_centred,none"] = chance_centred(primary.mean, chance)
+    if primary and result.chance.mean < 1:
+        row[f"{task.primary_metric}_centred,none"] = chance_centred(primary.mean, result.chance.mean)
     return row
 
 
-def _chance(result: TaskResult) -> float | None:
-    return result.task.measured_chance(_scored(result))
-
-
-def _report(result: TaskResult) -> TaskReport:
+def _report(result: TaskResult, limit: int | None) -> TaskReport:
     survey, primary = result.survey, result.metrics.get(result.task.primary_metric)
     problems = survey.problems
     if result.truncated_texts:
-        problems = [*problems, f"{result.truncated_texts:,} texts longer than the model's context were cut"]
+        problems.append(f"{result.truncated_texts:,} texts longer than the model's context were cut")
+    if limit is not None:
+        problems.append(f"limited to the first {limit:,} samples that can be scored")
     return TaskReport(
         family=result.task.family,
         primary_metric=result.task.primary_metric,
-        chance=_chance(result),
+        chance=_number(result.chance.mean),
         expected_n=result.task.expected_n,
         clusters=primary.clusters if primary else 0,
         missing_images=len(survey.missing),
@@ -120,7 +130,7 @@ def _report(result: TaskResult) -> TaskReport:
         unjudgeable=len(survey.unjudgeable),
         tied=result.tied,
         truncated_texts=result.truncated_texts,
-        complete=not survey.failures and result.error is None,
+        complete=not survey.failures and result.error is None and limit is None,
         problems=problems,
         error=result.error,
         data=asdict(result.source.provenance) if result.source else {},
@@ -129,32 +139,27 @@ def _report(result: TaskResult) -> TaskReport:
     )
 
 
-def _add_groups(results: Results, tasks: Sequence[Task]) -> None:
+def _add_groups(results: Results, tasks: Sequence[Task], known: Sequence[Task]) -> None:
     """Add the mean of every group that was run whole and whose tasks share their primary metric."""
-    from clipbench.plugins import known_tasks
-
-    members: dict[str, set[str]] = {}
-    for task in {**{task.name: task for task in known_tasks()}, **{task.name: task for task in tasks}}.values():
-        for group in task.groups:
-            members.setdefault(group, set()).add(task.name)
     done = {task.name: task for task in tasks if results.tasks[task.name].error is None}
-    for group, names in sorted(members.items()):
-        if not names <= done.keys():
+    for group, names in group_members({**{task.name: task for task in known}, **done}.values()).items():
+        if not set(names) <= done.keys():
             continue
-        subtasks = [name for name in done if name in names]
-        results.group_subtasks[group] = subtasks
-        metrics = {done[name].primary_metric for name in subtasks}
+        results.group_subtasks[group] = names
+        metrics = {done[name].primary_metric for name in names}
         if len(metrics) == 1:
-            results.groups[group] = _mean_row(group, metrics.pop(), [results.results[name] for name in subtasks])
+            whole = all(results.tasks[name].complete for name in names)
+            alias = group if whole else f"{group} (incomplete)"
+            results.groups[group] = _mean_row(alias, metrics.pop(), [results.results[name] for name in names])
 
 
-def _mean_row(group: str, metric: str, rows: Sequence[Row]) -> Row:
+def _mean_row(alias: str, metric: str, rows: Sequence[Row]) -> Row:
     values = [row.get(f"{metric},none") for row in rows]
     errors = [row.get(f"{metric}_stderr,none") for row in rows]
     numbers = [value for value in values if isinstance(value, float)]
     stderrs = [error for error in errors if isinstance(error, float)]
     return {
-        "alias": group,
+        "alias": alias,
         f"{metric},none": math.fsum(numbers) / len(numbers) if len(numbers) == len(rows) else None,
         f"{metric}_stderr,none": macro_stderr(stderrs) if len(stderrs) == len(rows) else None,
     }

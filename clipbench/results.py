@@ -7,11 +7,11 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -86,7 +86,8 @@ class Results(BaseModel):
 
     Attributes:
         results: Task to ``{"alias", "acc,none", "acc_stderr,none", …}``; a number that does not exist is null.
-        groups: Group to the plain mean of its tasks' primary metric, in the same form.
+        groups: Group to the plain mean of its tasks' primary metric, in the same form; its alias says where a task
+            of it is not complete.
         group_subtasks: Group to its tasks.
         configs: Task to its declaration.
         versions: Task to its version.
@@ -175,12 +176,6 @@ def write_atomically(path: Path, text: str) -> None:
         handle.write(text)
 
 
-class SampleSink(Protocol):
-    """Takes a task's outcomes as they come."""
-
-    def __call__(self, outcome: Outcome) -> None: ...
-
-
 class ResultsDirectory:
     """``OUT/<model>/``, with ``results_<time>.json`` and ``samples_<task>_<time>.jsonl``.
 
@@ -217,18 +212,14 @@ class ResultsDirectory:
         return self.results_path
 
     @contextmanager
-    def samples(self, task: str) -> Iterator[SampleSink]:
+    def samples(self, task: str) -> Iterator[Callable[[Outcome], None]]:
         """Collect a task's sample lines; the file is there once the block ends well.
 
         Raises:
             ResultError: They cannot be written.
         """
         with _beside(self._folder / f"samples_{task}_{self._time}.jsonl") as handle:
-
-            def sink(outcome: Outcome) -> None:
-                handle.write(json.dumps(sample_line(task, outcome), ensure_ascii=False) + "\n")
-
-            yield sink
+            yield lambda outcome: handle.write(json.dumps(sample_line(task, outcome), ensure_ascii=False) + "\n")
 
 
 def sample_line(task: str, outcome: Outcome) -> Mapping[str, object]:
@@ -243,18 +234,46 @@ def sample_line(task: str, outcome: Outcome) -> Mapping[str, object]:
     }
 
 
-@contextmanager
-def _beside(path: Path) -> Iterator[IO[str]]:
-    """Open a temporary file in ``path``'s folder that takes its place if the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("w", encoding="utf-8") as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
+class _PartFile:
+    """A file that is written beside its place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with self._told():
+            self._handle = self._beside.open("w", encoding="utf-8")
+
+    def write(self, text: str) -> None:
+        with self._told():
+            self._handle.write(text)
+
+    def put_in_place(self) -> None:
+        with self._told():
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+            self._handle.close()
+            os.replace(self._beside, self._path)
+
+    def discard(self) -> None:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            self._handle.close()
+        with suppress(OSError):
+            self._beside.unlink(missing_ok=True)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ResultError(f"{self._path}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[_PartFile]:
+    """A file that takes ``path``'s place if the block ends well, and is gone if not."""
+    part = _PartFile(path)
+    try:
+        yield part
+        part.put_in_place()
+    finally:
+        part.discard()

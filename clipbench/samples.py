@@ -20,10 +20,8 @@ class ImageRef:
     Attributes:
         key: Names the image within its dataset (file name, image id, ``row 12, coco_image``). Two
             references with one key are the same image and are decoded once; error messages quote it.
-        open: Decodes the image, upright and in RGB.
-
-    Raises:
-                DataError: There are bytes, but they are not an image that can be read whole.
+        open: Decodes the image, upright and in RGB. Raises DataError where there are bytes, but no image that can
+            be read whole.
         missing: It is already known that there is nothing to open: no such file, an empty cell.
     """
 
@@ -77,7 +75,8 @@ class Outcome:
     Attributes:
         sample_id: The sample's id; for retrieval, the query's.
         values: Metric name to value in [0, 1].
-        tied: A score that decides the judgement was equalled, so a win was withheld.
+        chance: What guessing gives on the primary metric.
+        tied: An equal score withheld a win on the primary metric.
         group: As in :class:`Sample`.
         cluster: As in :class:`Sample`.
         record: What ``samples_<task>.jsonl`` holds beside the above: texts, scores, …
@@ -85,6 +84,7 @@ class Outcome:
 
     sample_id: str
     values: Mapping[str, float]
+    chance: float
     tied: bool
     group: str
     cluster: str

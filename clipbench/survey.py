@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -49,13 +49,13 @@ class Survey:
         """What makes a score incomparable; empty where the data is whole."""
         found = []
         if self.expected_n is not None and self.n != self.expected_n:
-            found.append(f"{self.n:,} samples where {self.expected_n:,} are expected")
+            found.append(f"{_many(self.n, 'sample')} where {self.expected_n:,} are expected")
         if not self.n:
             found.append("no sample in the data")
         if self.missing:
             found.append(f"{len(self.missing):,} of {len(self.images):,} images missing ({_few(self.missing)})")
         if self.broken:
-            found.append(f"{len(self.broken):,} images cannot be read ({_few(list(self.broken.values()))})")
+            found.append(f"{_many(len(self.broken), 'image')} cannot be read ({_few(list(self.broken.values()))})")
         if self.unjudgeable and not self.lenient:
             found.append(self._unjudgeable_text)
         return found
@@ -69,7 +69,7 @@ class Survey:
     @property
     def _unjudgeable_text(self) -> str:
         reasons = [f"{name}: {why}" for name, why in self.unjudgeable.items()]
-        return f"{len(reasons):,} samples cannot be judged ({_few(reasons)})"
+        return f"{_many(len(reasons), 'sample')} cannot be judged ({_few(reasons)})"
 
 
 def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | None = None) -> Iterator[Sample]:
@@ -110,7 +110,14 @@ def new_survey(task: Task, source: Source | None, limit: int | None = None) -> S
     )
 
 
-def survey_task(task: Task, source: Source, *, limit: int | None = None, workers: int = 0) -> Survey:
+def survey_task(
+    task: Task,
+    source: Source,
+    *,
+    limit: int | None = None,
+    workers: int = 0,
+    on_progress: Callable[[str, int, int | None], None] | None = None,
+) -> Survey:
     """Go through a task's data without a model.
 
     Args:
@@ -118,20 +125,21 @@ def survey_task(task: Task, source: Source, *, limit: int | None = None, workers
         source: Its rows.
         limit: Look at no more than so many samples that can be scored.
         workers: Threads that also decode every distinct image; 0 leaves the images closed.
+        on_progress: Called with what is being done, samples seen, and samples expected if that is known.
 
     Raises:
         DataError: A row or column cannot be read.
     """
     survey = new_survey(task, source, limit)
     samples = scorable_samples(task, source, survey, limit)
-    if not workers:
-        for _ in samples:
-            pass
-        return survey
-    with ThreadPoolExecutor(workers) as pool:
-        seen: set[str] = set()
+    seen: set[str] = set()
+    with ThreadPoolExecutor(max(1, workers)) as pool:
         # A bounded batch at a time: an ImageRef may hold the image's bytes.
         while batch := list(islice(samples, 256)):
+            if on_progress:
+                on_progress(f"{task.name}: data", survey.n, limit or task.expected_n)
+            if not workers:
+                continue
             refs = {ref.key: ref for sample in batch for ref in sample.images if ref.key not in seen}
             seen.update(refs)
             for key, problem in zip(refs, pool.map(_problem, refs.values()), strict=True):
@@ -146,6 +154,10 @@ def _problem(ref: ImageRef) -> str | None:
     except DataError as error:
         return str(error)
     return None
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _few(names: list[str]) -> str:

@@ -18,12 +18,13 @@ PACKAGE = ROOT / "clipbench"
 # A module may import from its own level's siblings in the same folder and from lower levels.
 LEVELS = [
     {"errors", "samples", "metrics"},
-    {"registry"},
-    {"yaml_files"},
+    {"registry", "failures"},
+    {"yaml_files", "hub"},
     {"concepts"},
     {"sources", "models"},
     {"scoring", "families"},
     {"plugins", "survey", "results", "scenes"},
+    {"planning"},
     {"report"},
     {"evaluation"},
     {"gallery"},

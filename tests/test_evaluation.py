@@ -5,10 +5,10 @@ from PIL import Image
 
 import clipbench
 import clipbench.evaluation
-from clipbench.errors import ConfigError, DataError
-from clipbench.evaluation import EvaluationOptions, plan_tasks
+from clipbench.errors import ConfigError, UnknownName
+from clipbench.planning import EvaluationOptions, plan_tasks
 from clipbench.plugins import select_tasks
-from tests.oracles import oracle
+from tests.oracles import numbered_image, oracle
 from tests.toy import CAPTIONS, write_toy
 
 OWNERS = {caption: number for number, caption in enumerate(CAPTIONS)}
@@ -145,7 +145,7 @@ def test_cut_captions_are_reported(tmp_path):
 
 
 def test_data_for_a_dataset_that_no_task_reads(tmp_path):
-    with pytest.raises(DataError, match="no chosen task reads 'cocoa'; they read toy_color"):
+    with pytest.raises(UnknownName, match="no chosen task reads 'cocoa'; they read toy_color"):
         clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path)), data={"cocoa": "x"})
 
 
@@ -159,3 +159,84 @@ def test_a_column_named_in_the_location(tmp_path):
     assert results.metric("toy_color", "acc") == 1
     with pytest.raises(ConfigError, match=r"after '\?' come images="):
         list(plan_tasks(select_tasks(str(file)), EvaluationOptions(data={"toy_color": f"{table}?x=y"})))
+
+
+def test_two_datasets_with_the_same_names_and_captions_keep_their_own_images(tmp_path):
+    """As an original and an edited copy are: the captions' file is the same to the letter, the pictures are not."""
+    original, edited = write_toy(tmp_path / "a", name="original"), write_toy(tmp_path / "b", name="edited")
+    for number in range(4):
+        numbered_image(number + 10).save(tmp_path / f"b/{number}.png")
+    assert (tmp_path / "a/toy.csv").read_bytes() == (tmp_path / "b/toy.csv").read_bytes()
+    model = oracle("perfect", OWNERS)
+    both = clipbench.evaluate(model, [str(original), str(edited)])
+    alone = clipbench.evaluate(model, str(edited))
+    assert both.metric("original", "acc") == 1
+    assert both.results["edited"] == alone.results["edited"]
+    assert both.metric("edited", "acc") < 1
+
+
+def test_tasks_over_the_same_table_decode_its_images_once(tmp_path):
+    first, second = write_toy(tmp_path), tmp_path / "again.yaml"
+    second.write_text(first.read_text().replace("toy_color", "again"))
+    model = oracle("perfect", OWNERS)
+    clipbench.evaluate(model, [str(first), str(second)])
+    assert model.decoded == 2
+
+
+def test_a_limited_run_says_that_it_is_not_complete(tmp_path):
+    results = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path, groups=["g"])), limit=1)
+    assert not results.tasks["toy_color"].complete
+    assert "limited to the first 1 samples" in results.tasks["toy_color"].problems[0]
+    assert results.groups["g"]["alias"] == "g (incomplete)"
+
+
+def test_a_group_is_whole_or_has_no_mean(tmp_path):
+    paths = tuple(write_toy(tmp_path / name, name=name, groups=["g"]) for name in ("one", "other"))
+    part = clipbench.evaluate(oracle("perfect", OWNERS), "one", include_path=paths)
+    assert part.groups == {}
+    whole = clipbench.evaluate(oracle("perfect", OWNERS), "g", include_path=paths)
+    assert whole.group_subtasks == {"g": ["one", "other"]}
+    assert whole.groups["g"] == {"alias": "g", "acc,none": 1.0, "acc_stderr,none": 0.0}
+
+
+@pytest.mark.parametrize("where", ["judge", "samples"])
+def test_a_plugin_that_raises_costs_its_own_task_only(tmp_path, where):
+    good = select_tasks(str(write_toy(tmp_path)))[0]
+
+    class Broken(type(good)):
+        name = "broken"
+
+    def fail(self, *arguments):
+        raise KeyError("x")
+
+    setattr(Broken, where, fail)
+    results = clipbench.evaluate(oracle("perfect", OWNERS), [Broken, good])
+    assert results.metric("toy_color", "acc") == 1
+    assert results.tasks["broken"].error.startswith("broken: KeyError: 'x' (")
+    assert "test_evaluation.py:" in results.tasks["broken"].error
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": "many"}, {"limit": 0}, {"workers": 0}])
+def test_options_that_make_no_sense(tmp_path, options):
+    with pytest.raises(ConfigError, match=f"{next(iter(options))} .*: give a positive number"):
+        clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path)), **options)
+
+
+def test_chance_follows_from_the_variants_of_ones_own_concept(tmp_path):
+    (tmp_path / "c.yaml").write_text("name: c\nsubstitutions: {dog: [cat], boat: [car, bus, kite]}\n")
+    results = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path, name="t", concept="c.yaml")))
+    assert results.tasks["t"].chance == pytest.approx((1 / 2 + 1 / 4) / 2)
+
+
+def test_the_result_says_which_weights_and_options(tmp_path):
+    config = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path)), seed=5).config
+    assert config["model_facts"]["fingerprint"] == "oracle"
+    assert config["seed"] == 5
+    assert {"data", "batch_size", "limit", "allow_missing", "streaming", "include_path"} <= config.keys()
+
+
+def test_streamed_data_is_read_once_and_still_checked(tmp_path):
+    file = str(write_toy(tmp_path, expected_n=3))
+    results = clipbench.evaluate(oracle("perfect", OWNERS), file, streaming=True)
+    assert "2 samples where 3 are expected" in results.tasks["toy_color"].error
+    assert results.metric("toy_color", "acc") == 1  # computed before that was known, and kept

@@ -33,7 +33,7 @@ def test_names_groups_tags_and_globs_each_task_once():
     assert names("coco_size, coco_color") == ["coco_size", "coco_color"]
     assert names("coco") == ["coco_color", "coco_location", "coco_object", "coco_size"]
     assert names("*_color,coco_color")[:2] == ["coco_color", "fashion200k_color"]
-    assert set(names("location")) == {"coco_location", "flickr30k_location", "oldbooks_location", "sbu_location"}
+    assert {"coco_location", "flickr30k_location", "oldbooks_location", "sbu_location"} <= set(names("location"))
     assert names(["inpaintcoco", "inpaintcoco_size"]) == [
         "inpaintcoco_color", "inpaintcoco_object", "inpaintcoco_size",
     ]  # fmt: skip
@@ -71,10 +71,17 @@ def test_a_yaml_file_and_a_folder_of_them_are_tasks(tmp_path):
     assert names("toy_color", [tmp_path]) == ["toy_color"]
 
 
-def test_a_yaml_task_with_its_own_concept(tmp_path):
+def test_a_yaml_task_with_its_own_concept_beside_it(tmp_path):
     (tmp_path / "animals.yml").write_text("name: animals\ninterchangeable: [dog, cat]\n")
-    (task,) = select_tasks(str(write_toy(tmp_path, name="toy_animals", concept="animals.yml")))
-    assert task.vocabulary.variants("a dog")[1] == "a cat"
+    file = write_toy(tmp_path, name="toy_animals", concept="animals.yml")
+    for (task,) in (select_tasks(str(file)), select_tasks(str(tmp_path)), select_tasks("toy_animals", [tmp_path])):
+        assert task.vocabulary.variants("a dog")[1] == "a cat"
+
+
+def test_the_same_file_twice_is_one_task(tmp_path, monkeypatch):
+    file = write_toy(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert names(f"{file},{file.name},./{file.name}") == ["toy_color"]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +130,23 @@ def test_a_broken_plugin_names_file_and_line(tmp_path, text, message):
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(ConfigError, match=message):
         select_tasks("coco", [tmp_path])
+
+
+def test_a_plugin_named_by_a_relative_path_is_named_with_its_line(tmp_path, monkeypatch):
+    (tmp_path / "bad.py").write_text("x = 1\ny = 2\nx / 0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"bad.py:3: ZeroDivisionError"):
+        select_tasks("coco", ["bad.py"])
+
+
+def test_plugins_of_one_stem_in_two_folders(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(PLUGIN.replace("my_color", f"{folder}_color"))
+    files = [tmp_path / "one/mine.py", tmp_path / "two/mine.py"]
+    assert names("one_color,two_color", files) == ["one_color", "two_color"]
+    first, second = select_tasks("one_color,two_color", files)
+    assert type(first).__module__ != type(second).__module__
 
 
 def test_include_path_that_is_not_there(tmp_path):

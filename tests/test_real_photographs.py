@@ -6,7 +6,7 @@ import pytest
 import clipbench
 from clipbench.concepts import load_concept
 from clipbench.models.seeded import build_clip
-from tests.reference.clip_scores import ReferenceClip, rank_captions, retrieval
+from tests.reference.clip_scores import ReferenceClip, rank_captions, retrieval, retrieval_ranks
 
 TASKS = "coco_color,coco_location,coco_retrieval"
 
@@ -69,8 +69,15 @@ def test_every_ranking_decision_is_the_references(runs, tiny_clips, coco_folder,
         assert outcome.values["acc"] == (expected[0] > max(expected[1:]))
 
 
-def test_recall_is_the_references(runs, tiny_clips, coco_folder):
-    expected = retrieval(ReferenceClip(tiny_clips["transformers"]), coco_folder)
-    results, _ = runs["transformers"]
-    for name, value in expected.items():
+def test_every_rank_is_the_references(runs, tiny_clips, coco_folder):
+    clip = ReferenceClip(tiny_clips["transformers"])
+    expected = retrieval_ranks(clip, coco_folder)
+    results, outcomes = runs["transformers"]
+    found = {}
+    for task, outcome in outcomes:
+        if task == "coco_retrieval":
+            place = outcome.sample_id.partition("#")[1:]
+            found[outcome.group, outcome.record["image"] + "".join(place)] = outcome.record["rank"]
+    assert found == expected
+    for name, value in retrieval(clip, coco_folder).items():
         assert results.metric("coco_retrieval", name) == pytest.approx(value, abs=1e-12)

@@ -7,7 +7,7 @@ from clipbench.errors import ConfigError, ResultError
 from clipbench.results import Results, ResultsDirectory, read_results, sanitize, write_atomically
 from clipbench.samples import Outcome
 
-OUTCOME = Outcome("7", {"acc": 1.0}, False, "white", "7", {"texts": ["a"], "scores": [0.5]})
+OUTCOME = Outcome("7", {"acc": 1.0}, 1 / 9, False, "white", "7", {"texts": ["a"], "scores": [0.5]})
 
 
 def folder(tmp_path):

@@ -89,7 +89,14 @@ def print_results(results: Results, style: str) -> None:
     for group, row in results.groups.items():
         metric = next(key.split(",")[0] for key in row if key.endswith(",none"))
         rows.append(
-            [f"{group} (mean)", "", metric, *_cells(row, metric), "", f"{len(results.group_subtasks[group])} tasks"]
+            [
+                f"{row['alias']}, mean",
+                "",
+                metric,
+                *_cells(row, metric),
+                "",
+                f"{len(results.group_subtasks[group])} tasks",
+            ]
         )
     print_rows(["Task", "Version", "Metric", "Value", "Stderr", "Chance", "n"], rows, style)
 
@@ -100,11 +107,11 @@ def _cells(row: dict[str, float | str | None], metric: str) -> list[str]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
     """Show a bar a task on stderr; nothing where stderr is no terminal.
 
     Yields:
-        A function that takes a task's name, samples done and samples in all.
+        A function that takes a task's name, samples done and samples in all where that is known.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -114,7 +121,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     bars: dict[str, TaskID] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
 
-        def advance(name: str, done: int, total: int) -> None:
+        def advance(name: str, done: int, total: int | None) -> None:
             if name not in bars:
                 bars[name] = progress.add_task(name, total=total)
             progress.update(bars[name], completed=done, total=total)

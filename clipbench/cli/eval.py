@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,11 @@ import click
 
 from clipbench.cli.console import complain, note, print_results, progress_bar
 from clipbench.cli.options import parse_batch_size, parse_model_args, parse_pairs, task_options
-from clipbench.errors import ConfigError
+from clipbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
-    from clipbench.evaluation import EvaluationOptions, Plan, TaskResult
     from clipbench.models import Model
+    from clipbench.planning import EvaluationOptions, Plan
     from clipbench.results import Results, ResultsDirectory
 
 
@@ -57,8 +57,8 @@ def command(
     clipbench eval --model openai/clip-vit-base-patch32 --tasks inpaintcoco_color
     clipbench eval --model open_clip:ViT-B-32/laion2b_s34b_b79k --tasks coco --data coco=COCO_FOLDER
     """
-    from clipbench.evaluation import EvaluationOptions, plan_tasks
     from clipbench.models import load_model, name_of
+    from clipbench.planning import EvaluationOptions, plan_tasks
     from clipbench.plugins import select_tasks
     from clipbench.results import ResultsDirectory
 
@@ -72,55 +72,100 @@ def command(
         streaming=streaming,
         workers=num_workers,
         seed=seed,
+        include_path=include_path,
     )
     arguments = parse_model_args(model_args)
     # What can be known to fail is found before the model is loaded, the cheapest first.
     chosen = select_tasks(tasks, include_path)
     folder = ResultsDirectory(output_path, name_of(model, arguments), datetime.now()) if output_path else None
-    plans = list(plan_tasks(chosen, options))
+    with progress_bar() as advance:
+        plans = list(plan_tasks(chosen, options, advance))
     if all(plan.error for plan in plans):
         for plan in plans:
             complain(plan.error or "")
         return 1
-
     loaded = load_model(model, model_args=arguments, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
-    results, interrupted = _run(plans, loaded, options, folder, log_samples)
-    print_results(results, style)
-    for task, report in results.tasks.items():
+    asked = {
+        "tasks": [task.name for task in chosen],
+        "model_args": {**arguments, "device": device, "dtype": dtype, "trust_remote_code": trust_remote_code},
+    }
+    run = _Run(plans, loaded, options, folder if log_samples else None, asked)
+    for results in run:
+        if folder:
+            run.keep(folder, results)
+    return _report(run, folder, style)
+
+
+class _Run:
+    """Tasks done one after another; iterating yields the results so far after each one.
+
+    Attributes:
+        results: The last of them.
+        interrupted: Ctrl-C ended the run.
+        unwritten: Why results could not be written.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        model: Model,
+        options: EvaluationOptions,
+        samples: ResultsDirectory | None,
+        asked: Mapping[str, object],
+    ) -> None:
+        self._plans, self._model, self._options = plans, model, options
+        self._samples, self._asked = samples, asked
+        self.results: Results | None = None
+        self.interrupted = False
+        self.unwritten: str | None = None
+
+    def __iter__(self) -> Iterator[Results]:
+        from clipbench.evaluation import TaskResult, run_plan
+        from clipbench.report import assemble_results
+        from clipbench.scoring import Scorer
+
+        started = time.time()
+        done: list[TaskResult] = []
+        with Scorer(self._model, self._options.batch_size, self._options.workers) as scorer, progress_bar() as advance:
+            try:
+                for plan in self._plans:
+                    sink = self._samples.samples(plan.task.name) if self._samples and not plan.error else None
+                    done.append(run_plan(plan, scorer, self._options, sink, advance))
+                    self.results = assemble_results(done, self._model, self._options, started, self._asked)
+                    yield self.results
+            except KeyboardInterrupt:
+                self.interrupted = True
+        if self.interrupted and done:
+            asked = {**self._asked, "interrupted": True}
+            self.results = assemble_results(done, self._model, self._options, started, asked)
+            yield self.results
+
+    def keep(self, folder: ResultsDirectory, results: Results) -> None:
+        """Write the results; where that fails, go on: the terminal still gets them."""
+        try:
+            folder.write(results)
+            self.unwritten = None
+        except ResultError as error:
+            self.unwritten = str(error)
+
+
+def _report(run: _Run, folder: ResultsDirectory | None, style: str) -> int:
+    """Print what there is and what went wrong. Returns the exit code."""
+    if run.results is None:
+        complain("interrupted before a task was done")
+        return 130
+    print_results(run.results, style)
+    for task, report in run.results.tasks.items():
         if report.error:
             complain(report.error)
         else:
             for problem in report.problems:
                 note(f"{task}: {problem}")
-    if folder:
+    if run.unwritten:
+        complain(run.unwritten)
+    elif folder:
         note(f"results in {folder.results_path}")
-    if interrupted:
+    if run.interrupted:
         complain("interrupted: the tasks above are done and kept")
         return 130
-    return 1 if results.failed else 0
-
-
-def _run(
-    plans: Sequence[Plan], model: Model, options: EvaluationOptions, folder: ResultsDirectory | None, log_samples: bool
-) -> tuple[Results, bool]:
-    """Run the tasks, writing the results after each one. Returns them, and whether Ctrl-C ended the run."""
-    from clipbench.evaluation import run_plan
-    from clipbench.report import assemble_results
-    from clipbench.scoring import Scorer
-
-    started, interrupted = time.time(), False
-    done: list[TaskResult] = []
-    with Scorer(model, options.batch_size, options.workers) as scorer, progress_bar() as advance:
-        for plan in plans:
-            sink = folder.samples(plan.task.name) if folder and log_samples and not plan.error else None
-            try:
-                done.append(run_plan(plan, scorer, options, sink, advance))
-            except KeyboardInterrupt:
-                interrupted = True
-                break
-            if folder:
-                folder.write(assemble_results(done, model, options, started))
-    results = assemble_results(done, model, options, started)
-    if folder:
-        folder.write(results)
-    return results, interrupted
+    return 1 if run.results.failed or run.unwritten else 0

@@ -83,7 +83,16 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
         name = known.get(str(key).replace("-", "_"))
         if name is None:
             raise ConfigError(f"{value}: unknown flag {key!r}{close_matches(str(key), known)}")
-        defaults[name] = _as_flag(str(key), entry)
+        option = next(option for option in ctx.command.params if option.name == name)
+        entry = _as_flag(str(key), entry)
+        if option.multiple and not isinstance(entry, list):
+            entry = [entry]
+        try:
+            for part in entry if option.multiple else [entry]:
+                option.type.convert(part, option, ctx)
+        except click.BadParameter as error:
+            raise ConfigError(f"{value}: {key}: {error.message}") from None
+        defaults[name] = entry
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 

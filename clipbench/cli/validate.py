@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipbench.cli.console import complain, print_rows
+from clipbench.cli.console import complain, print_rows, progress_bar
 from clipbench.cli.options import parse_pairs, task_options
 
 
@@ -27,8 +27,8 @@ def command(
 
     Exits with 1 where a task's data cannot be read at all; what is missing is reported, not an error.
     """
-    from clipbench.errors import ClipbenchError
-    from clipbench.evaluation import EvaluationOptions, Sources
+    from clipbench.failures import one_line
+    from clipbench.planning import EvaluationOptions, Sources
     from clipbench.plugins import select_tasks
     from clipbench.survey import survey_task
 
@@ -36,17 +36,18 @@ def command(
     sources = Sources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))
     rows: list[tuple[object, ...]] = []
     failed = False
-    for task in chosen:
-        try:
-            survey = survey_task(task, sources.of(task), limit=limit, workers=num_workers if decode else 0)
-        except ClipbenchError as error:
-            complain(f"{task.name}: {error}")
-            failed = True
-            rows.append((task.name, 0, task.expected_n, 0, 0, [str(error)]))
-            continue
-        rows.append(
-            (task.name, survey.n, task.expected_n, len(survey.missing), len(survey.unjudgeable), survey.problems)
-        )
+    with progress_bar() as advance:
+        for task in chosen:
+            try:
+                workers = num_workers if decode else 0
+                survey = survey_task(task, sources.of(task), limit=limit, workers=workers, on_progress=advance)
+            except Exception as error:  # a plugin's task may raise anything; the other tasks go on
+                complain(f"{task.name}: {one_line(error)}")
+                failed = True
+                rows.append((task.name, 0, task.expected_n, 0, 0, [one_line(error)]))
+                continue
+            counts = len(survey.missing), len(survey.unjudgeable)
+            rows.append((task.name, survey.n, task.expected_n, *counts, survey.problems))
     headers = ("task", "n", "expected_n", "missing_images", "unjudgeable", "problems")
     if style != "json":
         rows = [tuple("; ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]

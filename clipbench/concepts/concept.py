@@ -13,6 +13,7 @@ from typing import overload
 
 # What separates words when keywords are looked for. Anything else beside a keyword blocks a match
 # (`-`, `/`, quotes, parentheses, letters): this is not `\b`. The published sample counts are met only so.
+SEPARATORS = frozenset(" ,.;@#?!&$")
 _SEPARATOR = r"[\s,.;@#?!&$]"
 
 

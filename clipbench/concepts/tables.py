@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from clipbench.concepts.concept import Concept
+from clipbench.concepts.concept import SEPARATORS, Concept
 from clipbench.errors import ConfigError, UnknownName
 from clipbench.registry import close_matches
 from clipbench.yaml_files import parse_yaml
@@ -36,6 +36,9 @@ class ConceptFile(BaseModel):
     def _check(self) -> ConceptFile:
         words = [*self.interchangeable, *self.substitutions]
         words += [word for others in self.substitutions.values() for word in others]
+        for word in self.table():
+            if SEPARATORS & set(word) - {" "}:
+                raise ValueError(f"{word!r} can never be found: {' '.join(sorted(SEPARATORS - {' '}))} separate words")
         if any(not word.strip() or word != " ".join(word.split()) for word in words):
             raise ValueError("a keyword is empty or has stray white space")
         if len(set(self.interchangeable)) != len(self.interchangeable):

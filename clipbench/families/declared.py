@@ -13,7 +13,7 @@ from clipbench.families.ranking import RankingTask
 from clipbench.families.retrieval import RetrievalTask
 from clipbench.families.task import Task
 from clipbench.sources.dataset import Dataset, HubTable
-from clipbench.yaml_files import parse_yaml
+from clipbench.yaml_files import parse_yaml, read_yaml
 
 _FAMILIES: dict[str, type[Task]] = {"ranking": RankingTask, "pairs": PairsTask, "retrieval": RetrievalTask}
 
@@ -51,7 +51,6 @@ class TaskFile(BaseModel):
     version: int = 1
     dataset: DatasetFile
     concept: str | None = None
-    chance: float | None = None
     expected_n: int | None = None
     groups: list[str] = []
     tags: list[str] = []
@@ -64,6 +63,12 @@ class TaskFile(BaseModel):
         if (self.family == "ranking") != (self.concept is not None):
             raise ValueError("a ranking task names its concept, the other families have none")
         return self
+
+
+def is_concept_file(path: Path) -> bool:
+    """Whether a YAML file holds a concept, which may lie beside the tasks that use it."""
+    data = read_yaml(path)
+    return isinstance(data, dict) and "dataset" not in data and bool({"interchangeable", "substitutions"} & data.keys())
 
 
 def task_from_yaml(path: Path) -> Task:
@@ -84,8 +89,6 @@ def task_from_yaml(path: Path) -> Task:
         "where": file.where,
         "__doc__": f"Declared in {path.name}.",
     }
-    if file.chance is not None:
-        attributes["chance"] = file.chance
     if file.concept is not None:
         concept = file.concept if file.concept in concept_names() else _concept_path(file.concept, path.parent)
         load_concept(concept)  # complains now rather than when the first row is read

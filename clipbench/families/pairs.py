@@ -33,7 +33,7 @@ class PairsTask(Task):
         for row in source.rows(where=self.where):
             if len(row.images) != 2 or len(row.captions) != 2:
                 raise DataError(
-                    f"{self.name}: row {row.id} has {len(row.images)} images and {len(row.captions)} captions;"
+                    f"row {row.id} has {len(row.images)} images and {len(row.captions)} captions;"
                     " a pair has two of each"
                 )
             yield Sample(row.id, row.images, row.captions, self.name, row.images[0].key)
@@ -49,12 +49,11 @@ class PairsTask(Task):
         """Compare within columns (image score) and within rows (text score)."""
         (s00, s01), (s10, s11) = similarities.tolist()
         image, text = s00 > s10 and s11 > s01, s00 > s01 and s11 > s10
-        # The scores as judged on: an equal pair withheld a win that strict order would have given.
-        tied = s00 == s10 or s11 == s01
+        tied = s00 >= s10 and s11 >= s01 and not image
         values = {"acc": float(image), "text_acc": float(text), "group_acc": float(image and text)}
         record = {
             "images": [ref.key for ref in sample.images],
             "texts": list(sample.texts),
             "scores": similarities.tolist(),
         }
-        return Outcome(sample.id, values, tied, sample.group, sample.cluster, record)
+        return Outcome(sample.id, values, 1 / 4, tied, sample.group, sample.cluster, record)

@@ -40,7 +40,7 @@ class RankingTask(Task):
         rows = source.rows(where=self.where, keep=lambda captions: any(map(concept.matches, captions)))
         for row in rows:
             if not row.images:
-                raise DataError(f"{self.name}: row {row.id} has no image column")
+                raise DataError(f"row {row.id} has no image")
             for index, caption in enumerate(row.captions):
                 variants = concept.variants(caption)
                 if variants is not None:
@@ -64,4 +64,4 @@ class RankingTask(Task):
         }
         if isinstance(sample.texts, Variants):
             record["replacements"] = list(sample.texts.replacements)
-        return Outcome(sample.id, {"acc": float(won)}, tied, sample.group, sample.cluster, record)
+        return Outcome(sample.id, {"acc": float(won)}, 1 / len(scores), tied, sample.group, sample.cluster, record)

@@ -39,7 +39,7 @@ class RetrievalTask(Task):
         gathered: dict[str, tuple[Sample, list[str]]] = {}
         for row in source.rows(where=self.where):
             if not row.images:
-                raise DataError(f"{self.name}: row {row.id} has no image column")
+                raise DataError(f"row {row.id} has no image")
             image = row.images[0]
             if image.key not in gathered:
                 texts: list[str] = []
@@ -56,10 +56,6 @@ class RetrievalTask(Task):
     def judge(self, sample: Sample, similarities: Floats) -> Outcome:
         """Not possible: a rank needs the whole set."""
         raise NotImplementedError("retrieval is judged over the whole set: use outcomes()")
-
-    def measured_chance(self, n: int) -> float | None:
-        """A caption's own image is among the first 5 of ``n`` by luck."""
-        return min(1.0, 5 / n) if n else None
 
     def outcomes(self, samples: Iterable[Sample], scorer: Scorer, namespace: str) -> Iterator[Outcome | Unscored]:
         """Encode all, keeping features and never images, then rank by counting."""
@@ -103,6 +99,8 @@ class RetrievalTask(Task):
         self, way: str, sample: Sample, name: str, texts: list[str], scores: Floats, own: NDArray[np.intp]
     ) -> Outcome:
         rank, tied = rank_of_best(scores, own)
+        # An image has several captions, and one of them is enough; but chance is quoted for text to image only.
+        chance = min(1.0, 5 / len(scores))
         values = {f"{way}_recall@{k}": float(rank <= k) for k in _CUTOFFS}
         record = {
             "direction": way,
@@ -112,7 +110,7 @@ class RetrievalTask(Task):
             "rank": rank,
             "acc": values[f"{way}_recall@5"],
         }
-        return Outcome(f"{way}:{name}", values, tied, way, sample.cluster, record)
+        return Outcome(f"{way}:{name}", values, chance, tied, way, sample.cluster, record)
 
 
 def _rows(queries: Floats, items: Floats) -> Iterator[tuple[int, Floats]]:

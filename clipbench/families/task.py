@@ -24,7 +24,8 @@ class Task(ABC):
         name: What ``--tasks`` calls it.
         version: Raised whenever scores change for the same model; results of two versions never mix.
         dataset: Where its rows come from.
-        chance: What guessing gives on :attr:`primary_metric`; None where it follows from the data.
+        chance: What guessing gives on :attr:`primary_metric` over the complete data; None where that follows from
+            the data. Results hold what it is over the samples scored.
         expected_n: Samples in the complete data; None where that is not known.
         groups: Groups it belongs to; their mean is reported.
         tags: Further names that select it, without a mean.
@@ -79,7 +80,3 @@ class Task(ABC):
                 yield scored.similarities
             else:
                 yield self.judge(scored.sample, scored.similarities)
-
-    def measured_chance(self, n: int) -> float | None:
-        """What guessing gives on the primary metric over ``n`` scored samples."""
-        return self.chance

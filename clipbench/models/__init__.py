@@ -107,10 +107,17 @@ def name_of(spec: str, model_args: Mapping[str, object]) -> str:
     """What results call a model: as it was written, and where that names a library only, with the rest of it.
 
     >>> name_of("hf", {"pretrained": "openai/clip-vit-base-patch32"})
-    'hf:openai/clip-vit-base-patch32'
+    'openai/clip-vit-base-patch32'
+    >>> name_of("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
+    'open_clip:ViT-B-32/laion2b_s34b_b79k'
     """
-    named = [str(model_args[key]) for key in ("pretrained", "model_name", "vision", "text") if key in model_args]
-    return ":".join([spec.strip(), *(named if spec.strip() in ADAPTERS else [])])
+    spec = spec.strip()
+    if spec not in ADAPTERS:
+        return spec
+    parts = [str(model_args[key]) for key in ("model_name", "pretrained", "vision", "text") if key in model_args]
+    if spec == "hf" and parts:
+        return parts[0]
+    return ":".join([spec, *(["/".join(parts)] if parts else [])])
 
 
 def load_model(

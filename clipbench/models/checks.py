@@ -133,7 +133,7 @@ def check_finite(source: str, state: Mapping[str, torch.Tensor]) -> None:
         count = int((~torch.isfinite(tensor)).sum())
         if count:
             raise ModelError(
-                f"{source}: {count} of {tensor.numel()} values of {name} are NaN or infinite: the checkpoint is damaged"
+                f"{source}: {name} is NaN or infinite in {count} of {tensor.numel()} places: the checkpoint is damaged"
             )
 
 

@@ -148,7 +148,9 @@ def _transformers_config(network: Any, settings: Mapping[str, Any]) -> Any:
 def _check_names(name: str, *, known: Mapping[str, object], given: Mapping[str, object]) -> None:
     extra = sorted(set(given) - set(known))
     if extra:
-        raise ModelError(f"{name}: a CLIP of transformers has no place for {extra[0]} ({len(extra)} such weights)")
+        raise ModelError(
+            f"{name}: a CLIP of transformers has no place for {len(extra)} of its weights, the first is {extra[0]}"
+        )
 
 
 @torch.no_grad()

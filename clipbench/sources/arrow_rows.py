@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 _ROWS_A_BATCH = 256
 # Few, because a batch of these holds the images too.
 _STREAMED_ROWS_A_BATCH = 16
+_MISSING, _THERE = b"", b"+"
+
+Seen = Mapping[str, list[bytes | None]]
+"""By image column, what earlier passes learnt of each row's bytes: None for nothing, else ``_MISSING``, ``_THERE`` or a
+digest. So a source reads an image's bytes to name it once, however many tasks ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,18 @@ class Cell:
         return self.value if self.table is None else self.table[self.row : self.row + 1].column(self.column)[0]
 
 
-def scan(table: Any, columns: Columns, where: Mapping[str, object], *, folder: Path, name: str) -> Iterator[Record]:
+def nothing_seen(table: Any, columns: Columns) -> Seen:
+    """What is known of the images of a ``datasets.Dataset`` before its first pass."""
+    return {column: [None] * len(table) for column in columns.images}
+
+
+def scan(table: Any, columns: Columns, seen: Seen, *, folder: Path, name: str) -> Iterator[Record]:
     """Records of a ``datasets.Dataset`` on disk, in row order.
 
     Args:
         table: The table.
         columns: Its columns.
-        where: Unused here: the scan of text columns is fast enough to leave the choice to the caller.
+        seen: From :func:`nothing_seen`, kept by the caller from pass to pass; it is filled in here.
         folder: What relative image paths start from.
         name: The table's name, for messages.
 
@@ -68,7 +78,7 @@ def scan(table: Any, columns: Columns, where: Mapping[str, object], *, folder: P
     for row, text in enumerate(texts(table, columns)):
         captions = captions_of(text, columns, f"{name}, row {row}")
         cells = [Cell(row, column, folder, table=pictures) for column in columns.images]
-        yield _record(row, captions, cells, text, columns, by_content=by_content)
+        yield _record(captions, cells, text, columns, by_content=by_content, seen=seen)
 
 
 def stream(table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path, name: str) -> Iterator[Record]:
@@ -91,7 +101,8 @@ def stream(table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path
         for offset, (row, text) in enumerate(zip(numbers_of(numbers, len(rows)), rows, strict=True)):
             captions = captions_of(text, columns, f"{name}, row {row}")
             cells = [Cell(row, column, folder, value=batch.column(column)[offset]) for column in columns.images]
-            yield _record(row, captions, cells, text, columns, by_content=by_content)
+            # The bytes are here anyway, and nobody knows how many rows there will be: nothing is kept.
+            yield _record(captions, cells, text, columns, by_content=by_content, seen={})
 
 
 def numbers_of(numbers: Iterator[int], count: int) -> list[int]:
@@ -115,16 +126,16 @@ def texts(table: Any, columns: Columns) -> Iterator[dict[str, Any]]:
 
 
 def _record(
-    row: int,
     captions: tuple[str, ...],
     cells: list[Cell],
     text: Mapping[str, object],
     columns: Columns,
     *,
     by_content: bool,
+    seen: Seen,
 ) -> Record:
     fields = {name: text[name] for name in columns.fields}
-    return Record(str(row), captions, partial(_refs, cells, by_content=by_content), fields)
+    return Record(str(cells[0].row), captions, partial(_refs, cells, by_content=by_content, seen=seen), fields)
 
 
 def _one_caption_a_row(features: Mapping[str, Any], columns: Columns) -> bool:
@@ -132,25 +143,37 @@ def _one_caption_a_row(features: Mapping[str, Any], columns: Columns) -> bool:
     return all(getattr(features[name], "dtype", None) in ("string", "large_string") for name in columns.captions)
 
 
-def _refs(cells: list[Cell], *, by_content: bool) -> tuple[ImageRef, ...]:
-    return tuple(_ref(cell, by_content=by_content, alone=len(cells) == 1) for cell in cells)
+def _refs(cells: list[Cell], *, by_content: bool, seen: Seen) -> tuple[ImageRef, ...]:
+    return tuple(_ref(cell, by_content=by_content, alone=len(cells) == 1, seen=seen) for cell in cells)
 
 
-def _ref(cell: Cell, *, by_content: bool, alone: bool) -> ImageRef:
+def _ref(cell: Cell, *, by_content: bool, alone: bool, seen: Seen) -> ImageRef:
     label = f"row {cell.row}" if alone else f"row {cell.row}, {cell.column}"
-    content, path = _bytes_and_path(cell, label)
-    if content is None and path:
-        file = cell.folder / path
-        key = file.relative_to(cell.folder).as_posix() if file.is_relative_to(cell.folder) else path
-        return file_ref(file, key, missing=not file.is_file() or not file.stat().st_size)
-    if not content:
+    marks = seen.get(cell.column)
+    mark = marks[cell.row] if marks else None
+    if mark is None:
+        content, path = _bytes_and_path(cell, label)
+        if content is None and path:
+            file = cell.folder / path
+            key = file.relative_to(cell.folder).as_posix() if file.is_relative_to(cell.folder) else path
+            return file_ref(file, key, missing=not file.is_file() or not file.stat().st_size)
+        mark = _mark(content, by_content=by_content)
+        if marks:
+            marks[cell.row] = mark
+    if mark == _MISSING:
         return absent_ref(label)
-    key = label
-    if by_content:
-        # The same photograph in several rows has to be one image: for retrieval, for standard errors by
-        # image, and to be encoded once. Paths inside cells are no help: many tables have none, or one name.
-        key = f"image {hashlib.blake2b(content, digest_size=16).hexdigest()}"
-    return ImageRef(key, partial(_open, cell, label))
+    return ImageRef(f"image {mark.hex()}" if by_content else label, partial(_open, cell, label))
+
+
+def _mark(content: memoryview | None, *, by_content: bool) -> bytes:
+    """What :data:`Seen` keeps of an image's bytes.
+
+    The same photograph in several rows has to be one image: for retrieval, for standard errors by image, and to
+    be encoded once. Paths inside cells are no help: many tables have none, or one name.
+    """
+    if not content:
+        return _MISSING
+    return hashlib.blake2b(content, digest_size=16).digest() if by_content else _THERE
 
 
 def _open(cell: Cell, label: str) -> Image.Image:

@@ -5,7 +5,6 @@ Format: https://cocodataset.org/#format-data ("Image Captioning").
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from clipbench.errors import DataError
 from clipbench.samples import ImageRef
 from clipbench.sources.dataset import Provenance
-from clipbench.sources.records import ImageFiles, Record, RecordSource, sha256_of
+from clipbench.sources.records import ImageFiles, Record, RecordSource, read_json, sha256_of
 
 EXPECTS = "annotations/captions_val2017.json + val2017/000000000139.jpg …"
 _CAPTION_FILE = re.compile(r"captions_(?P<split>[^/]+)\.json")
@@ -80,13 +79,7 @@ def _photo_ref(images: ImageFiles, file_name: str) -> tuple[ImageRef, ...]:
 
 
 def _read_photos(path: Path) -> list[_Photo]:
-    """All of it at once: JSON cannot be read in parts, and train2017's 592 k captions are 92 MB."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON, or cut off: {error}") from error
+    content = read_json(path)
     captions: dict[object, list[str]] = {}
     entry: Any = None
     try:

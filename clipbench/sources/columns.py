@@ -66,7 +66,7 @@ def choose_columns(available: Sequence[str], *, named: Columns, declared: HubTab
     if len(images) > 1 and len(captions) not in (1, len(images)):
         raise DataError(
             f"{where}: {len(images)} image columns ({', '.join(images)}) with {len(captions)} caption columns"
-            f" ({', '.join(captions)}): name one caption column for each image"
+            f" ({', '.join(captions)}): name one caption column for each image, {_how('caption')}"
         )
     fields = named.fields or tuple(name for name in own.fields if name in available)
     return Columns(images, captions, fields)
@@ -126,14 +126,19 @@ def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: s
             return found[0]
         if found:
             raise DataError(
-                f"{where}: several columns could hold the {what} ({', '.join(found)}): name one of them;"
+                f"{where}: several columns could hold the {what} ({', '.join(found)}): name one of them, {_how(what)};"
                 f" columns there are: {', '.join(available)}"
             )
     known = ", ".join(name for tier in tiers for name in tier)
     raise DataError(
         f"{where}: no column is known to hold the {what}: looked for {known};"
-        f" columns there are: {', '.join(available) or 'none'}; name the one that is meant"
+        f" columns there are: {', '.join(available) or 'none'}; name the one that is meant, {_how(what)}"
     )
+
+
+def _how(what: str) -> str:
+    """Where a user names a column."""
+    return f"by `{what}s:` in a task file or by --data 'NAME=PLACE?{what}s=COLUMN'"
 
 
 def _guess_captions(available: Sequence[str], where: str) -> tuple[str, ...]:

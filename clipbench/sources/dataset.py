@@ -96,7 +96,8 @@ class Source(Protocol):
         """Yield rows.
 
         Args:
-            where: Only rows whose fields equal these values; pushed down to the file format if it can.
+            where: Only rows whose fields equal these values, or their text where a table knows text only;
+                pushed down to the file format if it can.
             keep: Only rows whose captions it accepts, asked before any image is touched.
 
         Raises:

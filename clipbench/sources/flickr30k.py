@@ -7,7 +7,6 @@ images. Benchmarks, and the paper's Table 2, use the 31,014 of Karpathy's split 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from clipbench.sources.records import (
     RecordSource,
     first_folder,
     numbered_lines,
+    read_json,
     sha256_of,
 )
 
@@ -76,7 +76,7 @@ def open_layout(files: CaptionFiles, location: str) -> RecordSource:
     details = {"images": str(images.root), "n_images": str(len(captions))}
     if karpathy is None:
         details["problem"] = (
-            f"{_SPLIT_NAME} is not beside {_CAPTIONS_NAME}: all {len(captions)} images are used, not the"
+            f"{_SPLIT_NAME} is not beside {_CAPTIONS_NAME}: every image is used ({len(captions)} in all), not the"
             " 31014 of Karpathy's split, so results cannot be compared with published ones"
         )
     provenance = Provenance("flickr30k", location, None, sha256_of(files.token, files.split), details)
@@ -109,16 +109,12 @@ def _read_tokens(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _read_split(path: Path) -> dict[str, tuple[str, ...]]:
+    content = read_json(path)
     try:
-        content = json.loads(path.read_bytes())
         return {
             str(image["filename"]): tuple(str(sentence["raw"]) for sentence in image["sentences"])
             for image in content["images"]
         }
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON, or cut off: {error}") from error
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{path}: not Karpathy's format: expected images with filename and sentences with raw;"

@@ -6,13 +6,13 @@ After a first run everything is read from the hub's cache (``HF_HOME``), offline
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clipbench.errors import DataError
+from clipbench.hub import offline
 from clipbench.sources.columns import Columns, choose_columns
 from clipbench.sources.dataset import Dataset, HubTable, Provenance
 from clipbench.sources.hub_errors import explained, unreachable
@@ -94,7 +94,7 @@ def _find(table: HubTable) -> Snapshot:
     from huggingface_hub import HfApi, snapshot_download
 
     trouble: Exception | None = None
-    if not _offline():
+    if not offline("HF_DATASETS_OFFLINE"):
         try:
             info = HfApi(library_name="clipbench").dataset_info(table.repo, revision=table.revision, timeout=30)
             names = tuple(sibling.rfilename for sibling in info.siblings or ())
@@ -113,18 +113,6 @@ def _find(table: HubTable) -> Snapshot:
     if set(names) <= {"README.md"}:  # a first run that got no further
         raise trouble or _offline_error(FileNotFoundError(table.repo))
     return Snapshot(folder.name, names, folder)
-
-
-def _offline() -> bool:
-    """``HF_DATASETS_OFFLINE`` alone does not keep the hub client from asking, so it is looked at here."""
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE) or os.environ.get("HF_DATASETS_OFFLINE", "").upper() in (
-        "1",
-        "ON",
-        "YES",
-        "TRUE",
-    )
 
 
 def _offline_error(error: Exception) -> Exception:

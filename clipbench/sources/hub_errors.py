@@ -7,33 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from clipbench.errors import DataError
+from clipbench.hub import causes, class_names, cut_off, error_status, not_reached
 from clipbench.sources.dataset import Dataset
-
-# By class name: which HTTP library raises (requests, httpx, aiohttp, …) depends on the hub client's version.
-_UNREACHABLE = {
-    "ConnectError",
-    "ConnectTimeout",
-    "ConnectionError",
-    "ConnectionRefusedError",
-    "MaxRetryError",
-    "NameResolutionError",
-    "NewConnectionError",
-    "PoolTimeout",
-    "ProxyError",
-    "ReadTimeout",
-    "SSLError",
-    "ClientConnectorError",
-}
-_CUT_OFF = {
-    "ChunkedEncodingError",
-    "ClientPayloadError",
-    "ConnectionResetError",
-    "IncompleteRead",
-    "ProtocolError",
-    "ReadError",
-    "RemoteProtocolError",
-    "RemoteDisconnected",
-}
 
 
 @contextmanager
@@ -63,14 +38,13 @@ def advice(dataset: Dataset) -> str:
 
 def unreachable(error: BaseException) -> bool:
     """Whether the hub could not be asked at all, so that a cached copy has to do."""
-    names = _names(error)
-    return bool(names & (_UNREACHABLE | _CUT_OFF | {"OfflineModeIsEnabled"})) or (_status(error) or 0) >= 500
+    return not_reached(error) or cut_off(error) or (error_status(error) or 0) >= 500
 
 
 def reason(error: BaseException, what: str) -> str:
     """The cause in plain words, taken from an exception and what it was raised from."""
-    names = _names(error)
-    status = _status(error)
+    names = class_names(error)
+    status = error_status(error)
     if "GatedRepoError" in names:
         return (
             "access is restricted: ask for it on the dataset's page on the hub, then log in with"
@@ -84,32 +58,19 @@ def reason(error: BaseException, what: str) -> str:
         return "no such dataset on the hub, or it is private: log in with `hf auth login` or set HF_TOKEN"
     if status is not None:
         return f"the hub answered with status {status}: {_line(str(error))[:120]}; try again later"
-    for link in _chain(error):
+    for link in causes(error):
         if isinstance(link, OSError) and link.errno == errno.ENOSPC:
             return "no space left on the disk of the cache (HF_HOME)"
         if isinstance(link, PermissionError):
             return f"no permission to write {link.filename or 'the cache'} (HF_HOME)"
-    if names & _CUT_OFF or "Consistency check failed" in str(error):
+    if cut_off(error):
         return "the download was cut off: run the command again, what is complete is kept"
-    if names & _UNREACHABLE or "LocalEntryNotFoundError" in names:
+    if not_reached(error):
         return "the hub cannot be reached and the data is not in the cache: check the connection"
     if names & {"ArrowInvalid", "ArrowIOError", "ArrowException"}:
         return f"a data file is broken or cut off ({_line(str(_innermost(error)))[:160]}): fetch it again"
     innermost = _innermost(error)
     return f"cannot be read: {type(innermost).__name__}: {_line(str(innermost))[:200]}"
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or link.__context__
-
-
-def _names(error: BaseException) -> set[str]:
-    return {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -118,14 +79,6 @@ def _innermost(error: BaseException) -> BaseException:
     while link.__cause__ is not None:
         link = link.__cause__
     return link
-
-
-def _status(error: BaseException) -> int | None:
-    for link in _chain(error):
-        status = getattr(getattr(link, "response", None), "status_code", None)
-        if isinstance(status, int) and status >= 400:
-            return status
-    return None
 
 
 def _line(text: str) -> str:

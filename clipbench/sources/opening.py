@@ -11,6 +11,7 @@ from clipbench.sources import tables
 from clipbench.sources.columns import Columns
 from clipbench.sources.dataset import Dataset, Source
 from clipbench.sources.hub_errors import advice
+from clipbench.sources.records import counted
 
 LAYOUTS = ("coco", "flickr30k", "sbu", "fashion200k")
 _NAMES_SHOWN = 12
@@ -92,7 +93,7 @@ def _layouts(dataset: Dataset) -> tuple[str, ...]:
 
 def _contents(path: Path) -> str:
     if path.is_file():
-        return f"a file {path.name} of {path.stat().st_size} bytes"
+        return f"a file {path.name} of {counted(path.stat().st_size, 'byte')}"
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return f"{', '.join(names[:_NAMES_SHOWN])}{more}" if names else "an empty folder"

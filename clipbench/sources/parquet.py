@@ -81,10 +81,11 @@ def open_parquet(
 
 def open_table(table: Any, columns: Columns, files: Files, dataset: Dataset, provenance: Provenance) -> RecordSource:
     """Open a ``datasets.Dataset`` that lies on disk as a source."""
+    seen = arrow_rows.nothing_seen(table, columns)
 
     def read(where: Mapping[str, object]) -> Iterator[Record]:
         with explained(dataset, files.name):
-            yield from arrow_rows.scan(table, columns, where, folder=files.folder, name=files.name)
+            yield from arrow_rows.scan(table, columns, seen, folder=files.folder, name=files.name)
 
     return RecordSource(provenance, read, columns.fields)
 

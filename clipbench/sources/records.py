@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from clipbench.errors import DataError
 from clipbench.samples import ImageRef, Row
@@ -81,11 +82,27 @@ class RecordSource:
 
     def _filtered(self, where: Mapping[str, object], keep: Callable[[tuple[str, ...]], bool] | None) -> Iterator[Row]:
         for record in self._read(where):
-            if any(record.fields.get(name) != value for name, value in where.items()):
+            if not all(holds(record.fields.get(name), value) for name, value in where.items()):
                 continue
             if keep is not None and not keep(record.captions):
                 continue
             yield Row(record.id, record.images(), record.captions, record.fields)
+
+
+def holds(cell: object, wanted: object) -> bool:
+    """Whether a cell holds the value that rows are chosen by.
+
+    CSV knows text only, so ``3`` also fits the text ``3``, and true fits ``true``, ``True`` and ``TRUE``. An
+    empty cell fits no text, and ``1`` is not true.
+
+    >>> holds("3", 3), holds("TRUE", True), holds(1, True), holds(None, "None")
+    (True, True, False, False)
+    """
+    if isinstance(cell, bool) or isinstance(wanted, bool):
+        return str(cell).lower() == str(wanted).lower()
+    if cell is None or wanted is None:
+        return cell is wanted
+    return cell == wanted or str(cell) == str(wanted)
 
 
 class ImageFiles:
@@ -157,6 +174,15 @@ def _refuse(key: str) -> NoReturn:
     raise DataError(f"{key}: the dataset has no image here")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, for messages.
+
+    >>> counted(1, "column"), counted(2, "column")
+    ('1 column', '2 columns')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def sha256_of(*paths: Path | None) -> str:
     """Names and SHA-256 of files, as a fingerprint; None stands for no file.
 
@@ -201,6 +227,20 @@ def numbered_lines(path: Path, *, keep_empty: bool = False) -> Iterator[tuple[in
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}, after line {number}: not UTF-8 text: {error.reason}") from error
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, all of it at once: JSON has no rows to stop at.
+
+    Raises:
+        DataError: The file cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON, or cut off: {error}") from error
 
 
 def first_folder(root: Path, names: tuple[str, ...]) -> Path:

@@ -7,7 +7,6 @@ finds most of a sample of the images is taken for all. Dead links leave missing 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 from clipbench.errors import DataError
 from clipbench.samples import ImageRef
 from clipbench.sources.dataset import Provenance
-from clipbench.sources.records import ImageFiles, Record, RecordSource, numbered_lines, sha256_of
+from clipbench.sources.records import ImageFiles, Record, RecordSource, counted, numbered_lines, read_json, sha256_of
 
 EXPECTS = (
     "sbu-captions-all.json, or SBU_captioned_photo_dataset_urls.txt and …_captions.txt,"
@@ -114,13 +113,9 @@ def _find_images(folder: Path, urls: Sequence[str]) -> tuple[ImageFiles, str]:
 
 
 def _read_json(path: Path) -> tuple[list[str], list[str]]:
+    content = read_json(path)
     try:
-        content = json.loads(path.read_bytes())
         urls, captions = content["image_urls"], content["captions"]
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON, or cut off: {error}") from error
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: expected an object with lists image_urls and captions; {error} is missing") from error
     return _parallel(urls, captions, f"{path}: image_urls and captions")
@@ -138,7 +133,9 @@ def _parallel(urls: object, captions: object, what: str) -> tuple[list[str], lis
     if not isinstance(urls, list) or not isinstance(captions, list):
         raise DataError(f"{what}: expected two lists")
     if len(urls) != len(captions):
-        raise DataError(f"{what} do not run in parallel: {len(urls)} URLs, {len(captions)} captions")
+        raise DataError(
+            f"{what} do not run in parallel: {counted(len(urls), 'URL')}, {counted(len(captions), 'caption')}"
+        )
     for row, pair in enumerate(zip(urls, captions, strict=True)):
         if not all(isinstance(text, str) for text in pair):
             raise DataError(f"{what}, row {row}: expected two texts, found {str(pair)[:80]}")

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from clipbench.errors import DataError
+from clipbench.sources.records import counted
 
 _SHARD = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>(-[0-9a-f]+)?\.parquet)")
 _SYNONYMS = {
@@ -135,4 +136,6 @@ def _require_all_shards(names: list[str], where: str) -> None:
         missing = sorted(set(range(count)) - indices)
         if missing:
             first = f"{stem}-{missing[0]:05d}-of-{count:05d}.parquet"
-            raise DataError(f"{where}: incomplete: {len(missing)} of {count} files are missing, the first is {first}")
+            raise DataError(
+                f"{where}: incomplete: it lacks {len(missing)} of {counted(count, 'file')}, the first is {first}"
+            )

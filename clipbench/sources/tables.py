@@ -10,7 +10,7 @@ from clipbench.errors import DataError
 from clipbench.sources import image_folder, text_tables
 from clipbench.sources.columns import Columns, choose_columns
 from clipbench.sources.dataset import Dataset, Provenance
-from clipbench.sources.records import RecordSource
+from clipbench.sources.records import RecordSource, counted
 
 EXPECTS = (
     "a .parquet, .csv, .tsv, .jsonl or .json file",
@@ -112,7 +112,7 @@ def _footer(path: Path) -> bytes:
             file.seek(max(0, size - _FOOTER_END_BYTES))
             end = file.read()
             if size < 12 or end[4:] != b"PAR1":
-                raise DataError(f"{path}: not a parquet file, or cut off ({size} bytes): fetch it again")
+                raise DataError(f"{path}: not a parquet file, or cut off ({counted(size, 'byte')}): fetch it again")
             length = int.from_bytes(end[:4], "little")
             file.seek(max(0, size - _FOOTER_END_BYTES - length))
             return file.read(length)

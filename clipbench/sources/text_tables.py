@@ -19,7 +19,9 @@ from clipbench.sources.records import (
     Record,
     RecordSource,
     absent_ref,
+    counted,
     numbered_lines,
+    read_json,
     sha256_of,
 )
 
@@ -111,7 +113,7 @@ def _csv_lines(path: Path) -> Iterator[_Line]:
     for number, cells in rows:
         where = f"{path}, line {number}"
         if len(cells) != len(names):
-            raise DataError(f"{where}: {len(cells)} cells, but the head has {len(names)} columns")
+            raise DataError(f"{where}: {counted(len(cells), 'cell')}, but the head has {counted(len(names), 'column')}")
         yield _Line(where, dict(zip(names, cells, strict=True)))
 
 
@@ -132,13 +134,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _json_items(path: Path) -> Iterator[_Line]:
-    """A JSON list of objects, read at once: JSON has no rows to stop at."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON, or cut off: {error}") from error
+    content = read_json(path)
     if not isinstance(content, list):
         raise DataError(f"{path}: expected a list of objects, found {type(content).__name__}")
     for row, item in enumerate(content):

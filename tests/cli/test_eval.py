@@ -143,8 +143,41 @@ def test_ctrl_c_keeps_the_finished_tasks(run, tiny_clip, tmp_path):
     assert code == 130
     assert "interrupted" in err
     (results,) = (read_results(path) for path in (tmp_path / "out").rglob("results_*.json"))
+    assert results.config["interrupted"] is True
+    assert results.config["tasks"] == ["toy_color", "interrupted"]
     assert list(results.results) == ["toy_color"]
     assert [path.name.split("_2")[0] for path in (tmp_path / "out").rglob("*.jsonl")] == ["samples_toy_color"]
+
+
+def test_ctrl_c_before_a_task_is_done_writes_nothing(run, tiny_clip, tmp_path):
+    write_toy(tmp_path / "toy")
+    (tmp_path / "plugin.py").write_text(PLUGIN.format(path=str(tmp_path / "toy/toy.csv")))
+    code, out, err = run(
+        "eval", "-M", tiny_clip, "-t", "interrupted", "--include_path", tmp_path / "plugin.py", "-o", tmp_path / "out"
+    )
+    assert (code, out) == (130, "")
+    assert "interrupted before a task was done" in err
+    assert not list((tmp_path / "out").rglob("results_*"))
+
+
+def test_results_that_cannot_be_written_are_printed_all_the_same(run, tiny_clip, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    first, second = write_toy(tmp_path / "a", name="first"), write_toy(tmp_path / "b", name="second")
+    code, out, err = run("eval", "-M", tiny_clip, "-t", f"{first},{second}", "-o", tmp_path / "out", "--format", "json")
+    assert code == 1
+    assert json.loads(out)["results"].keys() == {"first", "second"}
+    assert "No space left on device" in err
+
+
+def test_the_results_hold_what_was_asked_for(run, tiny_clip, tmp_path):
+    _, out, _ = run("eval", "-M", tiny_clip, "-t", write_toy(tmp_path), "--dtype", "float32", "--format", "json")
+    config = json.loads(out)["config"]
+    assert config["tasks"] == ["toy_color"]
+    assert config["model_args"]["dtype"] == "float32"
+    assert len(config["model_facts"]["fingerprint"]) == 64
 
 
 def test_a_config_file_sets_defaults_that_flags_override(run, tiny_clip, tmp_path):
@@ -155,6 +188,13 @@ def test_a_config_file_sets_defaults_that_flags_override(run, tiny_clip, tmp_pat
     assert json.loads(out)["config"]["limit"] == 1
     _, out, _ = run("eval", "-C", config, "--limit", 2)
     assert json.loads(out)["config"]["limit"] == 2
+    config.write_text(f"model: {tiny_clip}\ntasks: toy_color\ninclude_path: {file}\nformat: json\n")
+    code, _, err = run("eval", "-C", config)
+    assert code == 0, err
+    config.write_text("limit: many\n")
+    code, _, err = run("eval", "-C", config)
+    assert code == 2
+    assert "run.yaml: limit: 'many' is not a valid integer" in err
     config.write_text("taks: coco\n")
     code, _, err = run("eval", "-C", config)
     assert code == 2
@@ -167,7 +207,7 @@ def test_lm_evals_way_to_name_a_model(run, tiny_clip, tmp_path):
         "--tasks", write_toy(tmp_path), "--format", "json",
     )  # fmt: skip
     assert code == 0
-    assert str(tiny_clip) in json.loads(out)["model_name"]
+    assert json.loads(out)["model_name"] == str(tiny_clip)
 
 
 def test_python_and_command_line_agree(run, tiny_clip, tmp_path):

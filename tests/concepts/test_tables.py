@@ -46,6 +46,7 @@ def test_a_concept_of_ones_own(tmp_path):
         ("name: x\ninterchangeable: [a, b\n", "x.yaml:3"),
         ("- a\n- b\n", "expected a mapping"),
         ("name: x\ninterchangeable: [a, ' ']\n", "empty or has stray white space"),
+        ("name: x\ninterchangeable: [Dr. Who, a]\n", "'Dr. Who' can never be found"),
         ("name: x\ninterchangeable: [a]\n", "'a' has nothing to be exchanged for"),
     ],
 )

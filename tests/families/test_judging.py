@@ -43,6 +43,7 @@ PAIR = Sample("p", (ref("a"), ref("b")), ["one", "two"], "g", "a")
         ([[0.5, 0.6], [0.2, 0.8]], 1, 0, False),  # image a prefers the other caption
         ([[0.3, 0.1], [0.2, 0.15]], 1, 0, False),  # image b prefers the other caption
         ([[0.5, 0.1], [0.5, 0.8]], 0, 1, True),  # equal: no win
+        ([[0.5, 0.9], [0.5, 0.1]], 0, 0, False),  # equal, but lost all the same
         ([[0.5, 0.5], [0.5, 0.5]], 0, 0, True),
         ([[0.1, 0.9], [0.8, 0.2]], 0, 0, False),
     ],
@@ -101,7 +102,17 @@ def test_retrieval_by_hand():
     np.testing.assert_allclose(outcomes["i2t:a"].record["scores"], [1, 0.6], rtol=1e-6)
 
 
-def test_chance_of_retrieval_follows_from_the_number_of_images():
-    assert Retrieval().measured_chance(5_000) == pytest.approx(0.001)
-    assert Retrieval().measured_chance(3) == 1
-    assert Retrieval().measured_chance(0) is None
+def test_chance_follows_from_what_there_is_to_choose_from():
+    outcomes = list(
+        Retrieval().judge_all(
+            [Sample(f"{n}", (ref(f"{n}"),), [f"{n}"], "g", f"{n}") for n in range(20)],
+            np.eye(20, dtype=np.float32),
+            np.eye(20, dtype=np.float32),
+            np.arange(20),
+        )
+    )
+    assert {outcome.chance for outcome in outcomes} == {5 / 20}
+    assert Pairs().judge(PAIR, np.zeros((2, 2), np.float32)).chance == 1 / 4
+    variants = load_concept("color").variants("a white cat")
+    sample = Sample("r", (ref("a"),), variants, variants.keyword, "a")
+    assert Ranking().judge(sample, np.zeros((1, 9), np.float32)).chance == 1 / 9

@@ -86,7 +86,17 @@ def rank_captions(
 
 
 def retrieval(clip: ReferenceClip, coco: Path) -> dict[str, float]:
-    """Recall@k both ways, by sorting whole rows of one similarity matrix."""
+    """Recall@k both ways."""
+    ranks = retrieval_ranks(clip, coco)
+    return {
+        f"{way}_recall@{k}": float(np.mean([rank <= k for (kind, _), rank in ranks.items() if kind == way]))
+        for k in (1, 5, 10)
+        for way in ("t2i", "i2t")
+    }
+
+
+def retrieval_ranks(clip: ReferenceClip, coco: Path) -> dict[tuple[str, str], int]:
+    """Direction and file name (with ``#k`` for its caption k) to rank, by sorting rows of one similarity matrix."""
     data = photographs(coco)
     images = np.stack([clip.image(coco / "val2017" / name) for name in data])
     texts = clip.texts([caption for captions in data.values() for caption in captions])
@@ -94,8 +104,10 @@ def retrieval(clip: ReferenceClip, coco: Path) -> dict[str, float]:
     similar = images @ texts.T
     by_text = np.argsort(-similar, axis=0)
     by_image = np.argsort(-similar, axis=1)
-    recalls = {}
-    for k in (1, 5, 10):
-        recalls[f"t2i_recall@{k}"] = float(np.mean([owner[j] in by_text[:k, j] for j in range(len(owner))]))
-        recalls[f"i2t_recall@{k}"] = float(np.mean([i in owner[by_image[i, :k]] for i in range(len(images))]))
-    return recalls
+    ranks = {}
+    for i, (name, captions) in enumerate(data.items()):
+        ranks["i2t", name] = 1 + int(np.flatnonzero(owner[by_image[i]] == i)[0])
+        for k in range(len(captions)):
+            column = int(np.flatnonzero(owner == i)[0]) + k
+            ranks["t2i", f"{name}#{k}"] = 1 + int(np.flatnonzero(by_text[:, column] == i)[0])
+    return ranks

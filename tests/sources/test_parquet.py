@@ -172,6 +172,52 @@ def test_one_photograph_in_several_rows_is_one_image(tmp_path: Path) -> None:
     assert [row.images[0].key for row in coco.rows()] == ["row 0", "row 1"]  # a row is an image there
 
 
+@pytest.mark.parametrize("one_caption_a_row", [False, True])
+def test_images_are_read_once_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_caption_a_row: bool
+) -> None:
+    images = [RED, None, RED, b"", GREEN]
+    if one_caption_a_row:
+        folder = builders.write_flickr30k_hub(tmp_path, [(image, f"c {n}") for n, image in enumerate(images)])
+        source = open_source(MINE, str(folder))
+    else:
+        folder = builders.write_coco_hub(tmp_path, [(image, [f"c {n}"]) for n, image in enumerate(images)])
+        source = open_source(MINE, str(folder), captions=("answer",))
+    touched: list[int] = []
+    read = arrow_rows.Cell.read
+    monkeypatch.setattr(arrow_rows.Cell, "read", lambda cell: touched.append(cell.row) or read(cell))
+    (first,) = source.rows(keep=lambda captions: captions == ("c 2",))
+    assert touched == [2]
+    rows = list(source.rows())  # another task on the same source
+    assert touched[1:] == [0, 1, 3, 4]
+    touched.clear()
+    again = list(source.rows())
+    assert set(touched) <= {1}  # COCO's cell of row 1 has no bytes but a path, which is looked up anew
+    assert [row.images for row in again] == [row.images for row in rows]
+    assert again[2].images == first.images
+    assert [row.images[0].missing for row in again] == [False, True, False, True, False]
+    assert again[4].images[0].open().getpixel((0, 0)) == (0, 255, 0)
+    assert set(touched) == {4}  # only now, to decode it
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_are_chosen_by_numbers_and_truth(tmp_path: Path, streaming: bool) -> None:
+    columns = {"image": [RED] * 3, "caption": ["a", "b", "c"], "n": [1, 3, 3], "text": ["3", "1", "3"]}
+    pq.write_table(pa.table(columns | {"good": [True, False, None]}), tmp_path / "t.parquet")
+    source = open_source(MINE, str(tmp_path / "t.parquet"), streaming=streaming, fields=("n", "text", "good"))
+    for where, expected in (
+        ({"n": 3}, "bc"),
+        ({"n": "3"}, "bc"),
+        ({"text": 3}, "ac"),
+        ({"text": "3"}, "ac"),
+        ({"text": "3", "n": 3}, "c"),
+        ({"good": True}, "a"),
+        ({"good": "true"}, "a"),
+        ({"n": True}, ""),
+    ):
+        assert "".join(row.captions[0] for row in source.rows(where=where)) == expected, where
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_images_as_bytes_and_as_paths(tmp_path: Path, streaming: bool) -> None:
     (tmp_path / "a.png").write_bytes(BLUE)

@@ -78,7 +78,7 @@ def test_a_missing_split_lists_what_there_is() -> None:
 
 
 def test_a_missing_shard_is_noticed() -> None:
-    with pytest.raises(DataError, match=r"2 of 4 files are missing, the first is data/test-00001-of-00004\.parquet"):
+    with pytest.raises(DataError, match=r"it lacks 2 of 4 files, the first is data/test-00001-of-00004\.parquet"):
         files("data/test-00000-of-00004.parquet", "data/test-00003-of-00004.parquet")
 
 

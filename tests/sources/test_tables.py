@@ -55,6 +55,41 @@ def test_csv(folder: Path) -> None:
     assert source.provenance.layout == "csv"
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "json"])
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ({"n": 3}, "ad"),
+        ({"n": "3"}, "ad"),
+        ({"n": 1}, "b"),
+        ({"n": 30}, ""),
+        ({"good": True}, "ac"),
+        ({"good": "true"}, "ac"),
+        ({"good": False}, "b"),
+        ({"good": 1}, ""),
+        ({"n": 3, "good": True}, "a"),
+        ({"n": True}, ""),
+        ({"good": "None"}, ""),
+    ],
+)
+def test_rows_are_chosen_alike_by_text_and_by_typed_values(
+    folder: Path, suffix: str, where: dict[str, object], rows: str
+) -> None:
+    """A task file says ``where: {n: 3, good: true}``; in CSV these are texts."""
+    values = [("a", 3, True), ("b", 1, False), ("c", 2, True), ("d", 3, None)]
+    items = [{"image": "i", "caption": caption, "n": n, "good": good} for caption, n, good in values]
+    between = "\t" if suffix == "tsv" else ","
+    good = {True: "true", False: "False", None: ""}
+    lines = [["image", "caption", "n", "good"], *(["i", c, str(n), good[g]] for c, n, g in values)]
+    content = {
+        "json": json.dumps(items),
+        "jsonl": "\n".join(map(json.dumps, items)),
+    }.get(suffix, "\n".join(between.join(line) for line in lines))
+    source = open_text(folder / f"t.{suffix}", content, fields=("n", "good"))
+    found = "".join(row.captions[0] for row in source.rows(where=where))
+    assert found == rows
+
+
 def test_tsv_jsonl_and_json_read_the_same(folder: Path) -> None:
     items = [{"path": "pictures/a.png", "text": "a dog"}, {"path": "pictures/b.png", "text": "a\u2028cat"}]
     tsv = "path\ttext\n" + "".join(f"{item['path']}\t{item['text']}\n" for item in items)
@@ -112,12 +147,14 @@ def test_captions_survive_jsonl(texts: list[str]) -> None:
     [
         ("t.csv", "", "t.csv: the table is empty"),
         ("t.jsonl", "\n", "t.jsonl: the table is empty"),
-        ("t.csv", "image,caption\na,b\nc\n", "t.csv, line 3: 1 cells, but the head has 2 columns"),
+        ("t.csv", "image,caption\na,b\nc\n", "t.csv, line 3: 1 cell, but the head has 2 columns"),
         ("t.csv", 'image,caption\n"a\nb",c\nd,"e\nf\n', "t.csv, line 4: broken row: unexpected end of data"),
         ("t.csv", b"image,caption\na,caf\xe9\n", "broken row: 'utf-8' codec can't decode byte 0xe9"),
         ("t.csv", "image,image,caption\na,b,c\n", "t.csv, line 1: column 'image' is there twice"),
         ("t.csv", "image,captoin\na,b\n", "no column is known to hold the caption"),
+        ("t.csv", "image,captoin\na,b\n", "`captions:` in a task file or by --data 'NAME=PLACE?captions=COLUMN'"),
         ("t.csv", "image,img,caption\na,b,c\n", "several columns could hold the image (image, img)"),
+        ("t.csv", "image,img,caption\na,b,c\n", "`images:` in a task file or by --data 'NAME=PLACE?images=COLUMN'"),
         ("t.jsonl", '{"image": "a", "caption": "b"}\n{"image": "a"\n', "t.jsonl, line 2: not JSON"),
         ("t.jsonl", '{"image": "a", "caption": "b"}\n["a"]\n', "t.jsonl, line 2: expected an object"),
         (

@@ -1,0 +1,30 @@
+"""Errors as one line, whoever raised them."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from clipbench.errors import ClipbenchError
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong, in one line: a message made for users as it stands, anything else with its place.
+
+    >>> one_line(ClipbenchError("no such file"))
+    'no such file'
+    """
+    if isinstance(error, ClipbenchError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def line_in(file: Path, error: BaseException) -> int:
+    """The last line of a file that an error passed through; 1 where it passed through none."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.lineno and Path(frame.filename).resolve() == file.resolve()]
+    return lines[-1] if lines else 1

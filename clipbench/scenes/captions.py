@@ -1,0 +1,191 @@
+"""Sentences about a scene, in the manner of COCO's captions.
+
+Five a scene, each with its own choice of what to name and what to leave unsaid. Every one is true of its
+picture, and a sentence is used only if no swap of one thing's name for another's would leave it true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from clipbench.scenes.claims import SIZE_WORDS, Claim, Mention, places
+from clipbench.scenes.dice import Dice
+from clipbench.scenes.scene import Scene, Thing, dice_for
+
+CAPTIONS_PER_SCENE: Final = 5
+_CAPTION_STREAM: Final = 2
+
+_BACKDROP_PHRASES: Final[dict[str, tuple[str, ...]]] = {
+    "beach": ("on the beach", "at a sandy beach", "by the seaside"),
+    "street": ("on the street", "in a city street", "in the city"),
+    "field": ("in a field", "in a meadow", "out in a grassy field"),
+    "snow": ("in the snow", "on a snowy day", "in a snowy landscape"),
+    "room": ("in a room", "on a wooden floor", "inside a house"),
+    "water": ("on the water", "on the lake", "out at sea"),
+    "desert": ("in the desert", "among sand dunes", "on a hot desert day"),
+    "night": ("at night", "by moonlight", "on a dark night"),
+}
+_PLAIN: Final[dict[int, tuple[str, ...]]] = {
+    1: ("{a} {bg}", "a photo of {a} {bg}", "there is {a} {bg}", "a picture of {a} {bg}", "{a} is shown {bg}"),
+    2: (
+        "{a} and {b} {bg}",
+        "{a} with {b} {bg}",
+        "{a} next to {b} {bg}",
+        "{a} beside {b} {bg}",
+        "a photo of {a} and {b} {bg}",
+        "there is {a} and {b} {bg}",
+        "{a} and {b} are seen {bg}",
+    ),
+    3: (
+        "{a}, {b} and {c} {bg}",
+        "{a} with {b} and {c} {bg}",
+        "a photo of {a}, {b} and {c} {bg}",
+        "there is {a}, {b} and {c} {bg}",
+        "a picture of {a} and {b} with {c} {bg}",
+    ),
+}
+_PLACE_PHRASES: Final[dict[str, tuple[str, ...]]] = {
+    "left": ("on the left", "on the left side of the picture", "to the left"),
+    "right": ("on the right", "on the right side of the picture", "to the right"),
+    "foreground": ("in the foreground", "in the foreground of the picture"),
+    "background": ("in the background", "in the background of the picture"),
+    "front": ("in the front", "at the front"),
+    "back": ("in the back", "at the back"),
+}
+_RELATION_PHRASES: Final[dict[str, tuple[str, ...]]] = {
+    "left": ("to the left of", "on the left of", "left of"),
+    "right": ("to the right of", "on the right of", "right of"),
+    "above": ("above", "up above", "placed above"),
+    "below": ("below", "down below", "placed below"),
+    "over": ("over",),
+    "under": ("under",),
+    "in front of": ("in front of", "just in front of"),
+    "behind": ("behind", "just behind"),
+}
+_PLACED: Final[dict[int, tuple[str, ...]]] = {
+    1: ("{a} {at} {bg}", "a photo with {a} {at} {bg}", "there is {a} {at} {bg}"),
+    2: ("{a} {at} with {b} {bg}", "{a} is {at} with {b} {bg}"),
+    3: ("{a} {at} with {b} and {c} {bg}", "{a} is {at} with {b} and {c} {bg}"),
+}
+_RELATED: Final[dict[int, tuple[str, ...]]] = {
+    2: ("{a} {at} {b} {bg}", "{a} is {at} {b} {bg}", "a photo of {a} {at} {b} {bg}", "there is {a} {at} {b} {bg}"),
+    3: (
+        "{a} {at} {b} with {c} {bg}",
+        "{a} is {at} {b}, and there is {c} {bg}",
+        "a photo of {a} {at} {b}, with {c} {bg}",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How often captions say what, each in per cent.
+
+    Attributes:
+        color, size: of each thing named.
+        place: of each caption, where anything clear can be said.
+        backdrop: of each caption.
+        whole: captions that name everything in the picture.
+    """
+
+    color: int = 22
+    size: int = 14
+    place: int = 24
+    backdrop: int = 62
+    whole: int = 80
+
+
+HABITS: Final = Habits()
+
+
+def captions(scene: Scene, habits: Habits = HABITS) -> tuple[str, ...]:
+    """The five captions of a scene."""
+    return tuple(text for _, text in sayings(scene, habits))
+
+
+def sayings(scene: Scene, habits: Habits = HABITS) -> list[tuple[Claim, str]]:
+    """The five captions of a scene, each with what it says."""
+    dice = dice_for(scene.split, scene.seed, scene.index, _CAPTION_STREAM)
+    said: list[tuple[Claim, str]] = []
+    for _ in range(CAPTIONS_PER_SCENE):
+        made = claim(dice, scene, habits)
+        said.append((made, write(dice, scene, made)))
+    return said
+
+
+def claim(dice: Dice, scene: Scene, habits: Habits = HABITS) -> Claim:
+    """Something true to say of a scene that no other name would leave true."""
+    while True:
+        made = _claim(dice, scene, habits)
+        if not _true_of_another(made, scene):
+            return made
+
+
+def claim_about(dice: Dice, scene: Scene, thing: Thing, concept: str) -> Claim:
+    """Something true whose leftmost keyword of a concept ("object", "color" or "size") is about a given thing.
+
+    The thing comes first in the sentence, its property is said and no other thing's. A thing whose name is to be
+    varied is not called orange: that is an object's name too.
+    """
+    made = _claim(dice, scene, HABITS, thing)
+    first, *others = made.mentions
+    if concept == "color":
+        first, others = replace(first, color=thing.color), [replace(other, color=None) for other in others]
+    elif concept == "size":
+        word = first.size or dice.choice(SIZE_WORDS[thing.size])
+        first, others = replace(first, size=word), [replace(other, size=None) for other in others]
+    elif first.color == "orange":
+        first = replace(first, color=None)
+    return replace(made, mentions=(first, *others))
+
+
+def _claim(dice: Dice, scene: Scene, habits: Habits, about: Thing | None = None) -> Claim:
+    count = len(scene.things) if dice.percent(habits.whole) else dice.between(1, len(scene.things))
+    chosen = dice.sample(scene.things, len(scene.things))
+    if about is not None:
+        chosen = [about, *(thing for thing in chosen if thing != about)]
+    chosen = chosen[:count]
+    place, relative = None, False
+    if dice.percent(habits.place):
+        relative = count > 1 and dice.percent(75)
+        words = places(scene, chosen[0], chosen[1] if relative else None)
+        place = dice.choice(words) if words else None
+    mentions = tuple(_mention(dice, thing, habits) for thing in chosen)
+    return Claim(mentions, place, relative and place is not None, dice.percent(habits.backdrop))
+
+
+def _mention(dice: Dice, thing: Thing, habits: Habits) -> Mention:
+    color = thing.color if dice.percent(habits.color) else None
+    size = dice.choice(SIZE_WORDS[thing.size]) if dice.percent(habits.size) else None
+    return Mention(thing.name, color, size)
+
+
+def _true_of_another(made: Claim, scene: Scene) -> bool:
+    """Whether the claim stays true when the first thing's name becomes that of some other thing in the picture."""
+    first = made.mentions[0]
+    others = (thing.name for thing in scene.things if thing.name != first.name)
+    return any(made.with_first(Mention(name, first.color, first.size)).holds(scene, loosely=True) for name in others)
+
+
+def write(dice: Dice, scene: Scene, made: Claim) -> str:
+    """A sentence that says what a claim says."""
+    count = len(made.mentions)
+    at = ""
+    if made.place is None:
+        template = dice.choice(_PLAIN[count])
+    elif made.relative:
+        template, at = dice.choice(_RELATED[count]), dice.choice(_RELATION_PHRASES[made.place])
+    else:
+        template, at = dice.choice(_PLACED[count]), dice.choice(_PLACE_PHRASES[made.place])
+    phrases = dict(zip("abc", (_noun_phrase(mention) for mention in made.mentions), strict=False))
+    backdrop = dice.choice(_BACKDROP_PHRASES[scene.backdrop]) if made.backdrop else ""
+    text = template.format(at=at, bg=backdrop, **phrases).strip()
+    if dice.percent(75):
+        text = text[0].upper() + text[1:]
+    return text + "." if dice.percent(65) else text
+
+
+def _noun_phrase(mention: Mention) -> str:
+    words = " ".join(word for word in (mention.size, mention.color, mention.name) if word)
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

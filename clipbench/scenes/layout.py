@@ -1,0 +1,139 @@
+"""Teaching an image tower where things are and which color is whose, before it ever sees a sentence.
+
+Contrastive learning with random negatives has next to no use for such facts, so a small tower does not learn them,
+and hard negatives then have nothing to align words with. Large models have them from hundreds of millions of
+pairs; here the world is asked, which knows its own layout.
+
+All facts are read from the *image embedding* by linear maps (`LayoutHeads`), because a dot product with a text
+embedding is a linear map too: what no linear map can read, no sentence can ask for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clipbench.scenes.scene import CANVAS, COLORS, NAMES, Scene
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
+
+_NAME_NUMBER: Final = {name: number for number, name in enumerate(NAMES)}
+_COLOR_NUMBER: Final = {color: number for number, color in enumerate(COLORS)}
+_MEASURES: Final = 4  # x, y, size, depth
+_NOTHING: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Layouts:
+    """What N scenes hold, as arrays; K names, P patches a side.
+
+    Attributes:
+        color: (N, K) number of the color of the thing of each name, -1 where there is none.
+        measures: (N, K, 4) x and y in quarters of the picture from its middle, size (-1 small, 1 large), depth.
+        patch: (N, P * P) number of the name of the thing whose square covers a patch's centre, -1 where none does.
+    """
+
+    color: NDArray[np.int64]
+    measures: NDArray[np.float32]
+    patch: NDArray[np.int64]
+
+
+def layouts_of(scenes: list[Scene], patches: int) -> Layouts:
+    """The layouts of scenes for a tower that sees `patches` x `patches` patches."""
+    color = np.full((len(scenes), len(NAMES)), _NOTHING, dtype=np.int64)
+    measures = np.zeros((len(scenes), len(NAMES), _MEASURES), dtype=np.float32)
+    patch = np.full((len(scenes), patches, patches), _NOTHING, dtype=np.int64)
+    side = CANVAS / patches
+    centres = np.arange(patches) * side + side / 2
+    for row, scene in enumerate(scenes):
+        for thing in scene.things:
+            name = _NAME_NUMBER[thing.name]
+            color[row, name] = _COLOR_NUMBER[thing.color]
+            size = 1 if thing.size == "large" else -1
+            measures[row, name] = (thing.x * 4 / CANVAS - 2, thing.y * 4 / CANVAS - 2, size, thing.depth)
+            reach = max(thing.side, side) / 2
+            across, down = np.abs(centres - thing.x) <= reach, np.abs(centres - thing.y) <= reach
+            patch[row][down[:, None] & across[None, :]] = name
+    return Layouts(color, measures, patch.reshape(len(scenes), -1))
+
+
+class LayoutHeads(nn.Module):
+    """Linear maps from an embedding of width D to a layout; thrown away after pretraining."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.presence = nn.Linear(width, len(NAMES))
+        self.color = nn.Linear(width, len(NAMES) * len(COLORS))
+        self.measures = nn.Linear(width, len(NAMES) * _MEASURES)
+
+    def of_things(self, embedding: Tensor, rows: Tensor, names: Tensor) -> tuple[Tensor, Tensor]:
+        """Color logits (M, 9) and measures (M, 4) of M things, each given by its embedding's row and its name."""
+        color = self.color(embedding).view(len(embedding), len(NAMES), len(COLORS))
+        measures = self.measures(embedding).view(len(embedding), len(NAMES), _MEASURES)
+        return color[rows, names], measures[rows, names]
+
+
+def layout_loss(
+    model: CLIPModel, heads: LayoutHeads, pixels: Tensor, target: Layouts
+) -> tuple[Tensor, dict[str, float]]:
+    """How badly a layout is read from image embeddings (B, D) and from those of single patches.
+
+    A patch's token goes through the same projection and heads as the whole picture's and has to describe the thing
+    that it shows. The whole picture then only has to add up what its patches say.
+
+    Returns:
+        The loss, and what was read well: share of scenes with all names right, shares of right colors and sizes,
+        mean squared errors of x and y, share of right signs among things in front or behind.
+    """
+    states = model.vision_model(pixels).last_hidden_state  # (B, 1 + P*P, W)
+    embeddings = model.visual_projection(model.vision_model.post_layernorm(states))  # (B, 1 + P*P, D)
+    embeddings = functional.normalize(embeddings, dim=-1) * embeddings.shape[-1] ** 0.5
+    whole, patches = embeddings[:, 0], embeddings[:, 1:].flatten(0, 1)
+
+    color, measures = torch.from_numpy(target.color), torch.from_numpy(target.measures)
+    there = color >= 0
+    rows, names = there.nonzero(as_tuple=True)
+    presence = heads.presence(whole)
+    loss = 8 * functional.binary_cross_entropy_with_logits(presence, there.float())
+    found_color, found_measures = heads.of_things(whole, rows, names)
+    loss = loss + _description_loss(found_color, found_measures, color[there], measures[there])
+
+    shown = torch.from_numpy(target.patch).flatten()
+    covered = (shown >= 0).nonzero().squeeze(1)
+    scene = covered // target.patch.shape[1]
+    loss = loss + functional.cross_entropy(_with_nothing(heads.presence(patches)), shown + 1)
+    in_patch = heads.of_things(patches[covered], torch.arange(len(covered)), shown[covered])
+    loss = loss + _description_loss(*in_patch, color[scene, shown[covered]], measures[scene, shown[covered]])
+    with torch.no_grad():
+        deep = measures[there][:, 3] != 0
+        right_sign = (found_measures.sign() == measures[there].sign()).float()
+        squares = (found_measures - measures[there]).square().mean(0)
+        read = {
+            "names": ((presence > 0) == there).all(1).float().mean(),
+            "color": (found_color.argmax(-1) == color[there]).float().mean(),
+            "size": right_sign[:, 2].mean(),
+            "x_error": squares[0],
+            "y_error": squares[1],
+            "depth": right_sign[deep, 3].mean(),
+        }
+    return loss, {name: float(value) for name, value in read.items()}
+
+
+def _description_loss(color: Tensor, measures: Tensor, true_color: Tensor, true_measures: Tensor) -> Tensor:
+    weights = measures.new_tensor((1.0, 1.0, 1.0, 1.5))
+    return (
+        1.5 * functional.cross_entropy(color, true_color)
+        + (functional.mse_loss(measures, true_measures, reduction="none").mean(0) * weights).sum()
+    )
+
+
+def _with_nothing(presence: Tensor) -> Tensor:
+    """Logits over nothing, which stands at zero, and the names: presence means the same in a patch and a whole."""
+    return functional.pad(presence, (1, 0))

@@ -1,0 +1,175 @@
+"""What is in a picture: things with a name, a color, a size and a place, on a backdrop.
+
+A scene is a function of (split, seed, index) alone, so a world has no stored state: any scene can be made at
+any time, in any order, on any machine, and two splits never share one.
+
+Lengths are in *units*: a picture is `CANVAS` = 256 units wide and high, x to the right and y downwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from clipbench.errors import ConfigError
+from clipbench.scenes.dice import Dice
+
+CANVAS: Final = 256
+
+SPLITS: Final = ("train", "val", "test")
+
+# Names as in the paper's Table 3, by COCO super-category; an object edit stays inside a super-category.
+SUPERCATEGORIES: Final[dict[str, tuple[str, ...]]] = {
+    "vehicle": ("car", "bus", "boat"),
+    "outdoor": ("stop sign", "traffic light"),
+    "animal": ("bird", "cat"),
+    "accessory": ("umbrella", "suitcase"),
+    "sports": ("kite", "skateboard"),
+    "kitchen": ("bottle", "cup"),
+    "food": ("banana", "apple", "donut"),
+    "furniture": ("chair", "bed"),
+    "indoor": ("book", "clock"),
+}
+NAMES: Final = tuple(name for group in SUPERCATEGORIES.values() for name in group)
+
+COLORS: Final[dict[str, tuple[int, int, int]]] = {
+    "blue": (36, 84, 214),
+    "red": (214, 36, 40),
+    "green": (36, 156, 60),
+    "yellow": (246, 218, 44),
+    "black": (28, 28, 32),
+    "white": (246, 246, 246),
+    "brown": (120, 72, 38),
+    "gray": (138, 138, 144),
+    "orange": (246, 136, 24),
+}
+SIZES: Final[dict[str, tuple[int, int]]] = {"large": (86, 94), "small": (46, 52)}  # side in units, from and to
+BACKDROPS: Final = ("beach", "street", "field", "snow", "room", "water", "desert", "night")
+
+_LATTICE: Final = (48, 80, 112, 144, 176, 208)  # centres keep to these, give or take _JITTER: a large thing fits whole
+_JITTER: Final = 3
+_APART: Final = 3  # steps of the lattice between centres, in x or in y, whatever the sizes: room for a size edit
+_TINT: Final = 12  # largest change of a color channel: no two red cups are the same red
+_SCENE_STREAM: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One thing in a picture.
+
+    Attributes:
+        name: a COCO object name of `NAMES`, at most once in a scene.
+        color: a color word of `COLORS`.
+        size: "large" or "small".
+        side: side in units of the square the thing is drawn in.
+        x, y: centre in units.
+        depth: 1 in front of its neighbour, -1 behind it, 0 where it overlaps nothing.
+        tint: what is added to the color's (R, G, B).
+    """
+
+    name: str
+    color: str
+    size: str
+    side: int
+    x: int
+    y: int
+    depth: int
+    tint: tuple[int, int, int]
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """The color it is painted in, 0-255 a channel."""
+        red, green, blue = (
+            max(0, min(255, base + shift)) for base, shift in zip(COLORS[self.color], self.tint, strict=True)
+        )
+        return red, green, blue
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A picture's contents; `things` in drawing order, the farthest first."""
+
+    split: str
+    seed: int
+    index: int
+    backdrop: str
+    things: tuple[Thing, ...]
+
+    @property
+    def key(self) -> str:
+        """A name for this scene that is unique among all worlds."""
+        return f"scenes-{self.split}-{self.seed}-{self.index}"
+
+
+def dice_for(split: str, seed: int, index: int, stream: int) -> Dice:
+    """The random numbers of one scene; `stream` separates their uses (contents, backdrop, captions, edits).
+
+    Raises:
+        ConfigError: an unknown split, or a negative seed or index.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"unknown split {split!r} of the scenes world: choose one of {', '.join(SPLITS)}")
+    if seed < 0 or index < 0:
+        raise ConfigError(f"a scene's seed and index are not negative, but seed={seed} and index={index}")
+    return Dice(seed, SPLITS.index(split), index, stream)
+
+
+def sample_scene(split: str, seed: int, index: int) -> Scene:
+    """The scene at an address: one to three things, every name once.
+
+    In about a third of the scenes of two or more things, two of them overlap: one is in front of the other.
+    """
+    dice = dice_for(split, seed, index, _SCENE_STREAM)
+    backdrop = dice.choice(BACKDROPS)
+    names = dice.sample(NAMES, 1 + dice.weighted((8, 44, 48)))
+    overlap = len(names) > 1 and dice.percent(36)
+    while True:
+        things = _place(dice, names, overlap)
+        if things is not None:
+            return Scene(split, seed, index, backdrop, things)
+
+
+def _place(dice: Dice, names: list[str], overlap: bool) -> tuple[Thing, ...] | None:
+    """Things at random places, or None where the last one found no room."""
+    taken: list[tuple[int, int]] = []
+    placed: list[Thing] = []
+    if overlap:
+        placed, taken = _overlapping_pair(dice, names[0], names[1])
+    for name in names[len(placed) :]:
+        for _ in range(40):
+            column, row = dice.below(len(_LATTICE)), dice.below(len(_LATTICE))
+            if all(max(abs(column - x), abs(row - y)) >= _APART for x, y in taken):
+                taken.append((column, row))
+                placed.append(_at(dice, _thing(dice, name, 0), column, row))
+                break
+        else:
+            return None
+    return tuple(placed)
+
+
+def _overlapping_pair(dice: Dice, name_behind: str, name_front: str) -> tuple[list[Thing], list[tuple[int, int]]]:
+    """Two things of one size, the second partly hiding the first and standing lower, as what is nearer does."""
+    size = "large" if dice.percent(65) else "small"
+    step = 2 if size == "large" else 1
+    front, behind = _thing(dice, name_front, 1, size), _thing(dice, name_behind, -1, size)
+    column, row = dice.below(len(_LATTICE) - step), dice.below(len(_LATTICE))
+    columns = (column, column + step) if dice.percent(50) else (column + step, column)
+    lower = front.side * dice.between(14, 26) // 100
+    pair = [_at(dice, behind, columns[0], row), _at(dice, front, columns[1], row)]
+    if row == len(_LATTICE) - 1:
+        pair[0] = replace(pair[0], y=pair[0].y - lower)
+    else:
+        pair[1] = replace(pair[1], y=pair[1].y + lower)
+    return pair, [(columns[0], row), (columns[1], row)]
+
+
+def _at(dice: Dice, thing: Thing, column: int, row: int) -> Thing:
+    x, y = (_LATTICE[slot] + dice.between(-_JITTER, _JITTER) for slot in (column, row))
+    return replace(thing, x=x, y=y)
+
+
+def _thing(dice: Dice, name: str, depth: int, size: str | None = None) -> Thing:
+    """A thing of random color and size, not yet placed."""
+    size = size or dice.choice(tuple(SIZES))
+    tint = (dice.between(-_TINT, _TINT), dice.between(-_TINT, _TINT), dice.between(-_TINT, _TINT))
+    return Thing(name, dice.choice(tuple(COLORS)), size, dice.between(*SIZES[size]), 0, 0, depth, tint)

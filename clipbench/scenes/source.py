@@ -1,0 +1,64 @@
+"""The world as a source of rows, like any data set's, but drawn as it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Final
+
+from clipbench.samples import ImageRef
+from clipbench.scenes.drawing import draw
+from clipbench.scenes.scene import Scene
+from clipbench.scenes.world import EDIT_CONCEPTS, Edit, World, edits
+from clipbench.sources.dataset import Provenance
+from clipbench.sources.records import Record, RecordSource
+
+WORLD_VERSION: Final = 1  # raised when any picture or caption changes: results of two versions never mix
+
+
+def open_pictures(split: str = "test", size: int = 1000, seed: int = 0) -> RecordSource:
+    """A row a picture, with its five captions; the field `tenth`, 0 to 9, cuts the world into parts.
+
+    Raises:
+        ConfigError: An unknown split, or a negative size or seed.
+    """
+    world = World(split, size, seed)
+    return RecordSource(_provenance(f"{split}, {size} pictures, seed {seed}"), partial(_pictures, world), ("tenth",))
+
+
+def open_edits(split: str = "test", pairs: int = 300, seed: int = 0) -> RecordSource:
+    """A row a pair of pictures that differ in one thing; the field `concept` says in what.
+
+    Raises:
+        ConfigError: An unknown split, or a negative seed.
+    """
+    World(split, pairs, seed)
+    read = partial(_pairs, split, pairs, seed)
+    return RecordSource(_provenance(f"{split}, {pairs} pairs a concept, seed {seed}"), read, ("concept",))
+
+
+def _provenance(what: str) -> Provenance:
+    return Provenance("scenes", f"scenes: {what}", None, f"scenes world {WORLD_VERSION}: {what}")
+
+
+def _pictures(world: World, where: Mapping[str, object]) -> Iterator[Record]:
+    for index, picture in enumerate(world):
+        images = partial(_refs, (picture.scene, picture.scene.key))
+        yield Record(picture.scene.key, picture.captions, images, {"tenth": index % 10})
+
+
+def _pairs(split: str, pairs: int, seed: int, where: Mapping[str, object]) -> Iterator[Record]:
+    for concept in EDIT_CONCEPTS:
+        if where.get("concept", concept) == concept:
+            for number, pair in enumerate(edits(split, pairs, concept, seed)):
+                yield _pair_record(f"{concept}-{number}", pair)
+
+
+def _pair_record(name: str, pair: Edit) -> Record:
+    before, after = pair.before.key, f"{pair.before.key}-{pair.concept}"
+    images = partial(_refs, (pair.before, before), (pair.after, after))
+    return Record(name, (pair.caption_before, pair.caption_after), images, {"concept": pair.concept})
+
+
+def _refs(*scenes: tuple[Scene, str]) -> tuple[ImageRef, ...]:
+    return tuple(ImageRef(key, partial(draw, scene)) for scene, key in scenes)

@@ -1,0 +1,77 @@
+"""Does a model read sentences, or bags of words? `python -m clipbench.scenes.word_order --model DIR --tasks scenes`.
+
+Every task is scored twice, as it is and with the words of every caption shuffled; a model that treats a caption as
+a bag of words does not mind. (The check of Yuksekgonul et al. 2023, arXiv 2210.01936, section 2.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from clipbench.samples import Sample
+from clipbench.sources.dataset import Source
+
+if TYPE_CHECKING:
+    from clipbench.families.task import Task
+
+SUFFIX = "_shuffled"
+
+
+def shuffled(text: str, seed: str) -> str:
+    """The words of a text in an order that depends on the seed and their number only; punctuation is left out.
+
+    >>> sorted(shuffled("A cup, a cat.", "7").split())
+    ['A', 'a', 'cat', 'cup']
+    """
+    words = re.findall(r"[\w'-]+", text)
+    random.Random(seed).shuffle(words)  # noqa: S311  # a scientific shuffle, no secret
+    return " ".join(words)
+
+
+def with_shuffled_words(task: Task) -> Task:
+    """The same task, `NAME_shuffled`, with the words of every text shuffled.
+
+    All texts of a sample with equally many words are shuffled alike: a variant stays one substitution away from its
+    caption. In retrieval each caption of a picture has an order of its own.
+    """
+
+    def samples(self: Task, source: Source) -> Iterator[Sample]:
+        for sample in task.samples(source):
+            texts = [
+                shuffled(text, f"{sample.id} {number if task.family == 'retrieval' else 0}")
+                for number, text in enumerate(sample.texts)
+            ]
+            yield replace(sample, texts=texts)
+
+    made = type(f"Shuffled{type(task).__name__}", (type(task),), {"name": task.name + SUFFIX, "samples": samples})
+    shuffled_task: Task = made()
+    return shuffled_task
+
+
+def main() -> None:
+    """Prints each task's primary metric as written and shuffled."""
+    from clipbench import evaluate, load_tasks
+
+    parser = argparse.ArgumentParser(description="Score tasks as they are and with shuffled words.")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--tasks", default="scenes")
+    parser.add_argument("--limit", type=int)
+    options = parser.parse_args()
+    tasks = load_tasks(options.tasks)
+    both = [*tasks, *map(with_shuffled_words, tasks)]
+    results = evaluate(options.model, both, limit=options.limit)
+    lines = ["| task | metric | as written | shuffled |", "|---|---|---|---|"]
+    for task in tasks:
+        written, mixed = (results.metric(name, task.primary_metric) for name in (task.name, task.name + SUFFIX))
+        lines.append(f"| `{task.name}` | {task.primary_metric} | {written:.3f} | {mixed:.3f} |")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
