@@ -101,17 +101,8 @@ HABITS: Final = Habits()
 
 def captions(scene: Scene, habits: Habits = HABITS) -> tuple[str, ...]:
     """The five captions of a scene."""
-    return tuple(text for _, text in sayings(scene, habits))
-
-
-def sayings(scene: Scene, habits: Habits = HABITS) -> list[tuple[Claim, str]]:
-    """The five captions of a scene, each with what it says."""
     dice = dice_for(scene.split, scene.seed, scene.index, _CAPTION_STREAM)
-    said: list[tuple[Claim, str]] = []
-    for _ in range(CAPTIONS_PER_SCENE):
-        made = claim(dice, scene, habits)
-        said.append((made, write(dice, scene, made)))
-    return said
+    return tuple(write(dice, scene, claim(dice, scene, habits)) for _ in range(CAPTIONS_PER_SCENE))
 
 
 def claim(dice: Dice, scene: Scene, habits: Habits = HABITS) -> Claim:

@@ -11,21 +11,6 @@ from typing import Final
 
 from clipbench.scenes.scene import CANVAS, Scene, Thing
 
-# Words for one place each; those of a pair exclude one another. Relations need a second thing.
-OPPOSITE: Final[dict[str, str]] = {
-    "left": "right",
-    "right": "left",
-    "above": "below",
-    "below": "above",
-    "over": "under",
-    "under": "over",
-    "in front of": "behind",
-    "behind": "in front of",
-    "foreground": "background",
-    "background": "foreground",
-    "front": "back",
-    "back": "front",
-}
 SIZE_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "large": ("large", "large", "big", "huge"),
     "small": ("small", "small", "little", "tiny"),
@@ -65,7 +50,7 @@ class Claim:
 
     Attributes:
         mentions: the things named, in the order of the sentence; all of them are in the picture.
-        place: where the first is, a word of `OPPOSITE`, or None. If it is a relation, then to the second.
+        place: where the first is, a word of the concept location, or None. If it is a relation, then to the second.
         relative: whether `place` relates the first to the second.
         backdrop: whether the backdrop is named.
     """
@@ -124,7 +109,7 @@ def _offset(place: str, across: int, down: int) -> int:
 
 
 def places(scene: Scene, thing: Thing, other: Thing | None) -> tuple[str, ...]:
-    """Every word of `OPPOSITE` that is true of a thing (in relation to the other); none if nothing is clear."""
+    """Every place word that is true of a thing (in relation to the other); none if nothing is clear."""
     if other is None:
         words: tuple[str, ...] = ("left", "right", "foreground", "background", "front", "back")
     else:

@@ -111,19 +111,26 @@ def layout_loss(
     loss = loss + functional.cross_entropy(_with_nothing(heads.presence(patches)), shown + 1)
     in_patch = heads.of_things(patches[covered], torch.arange(len(covered)), shown[covered])
     loss = loss + _description_loss(*in_patch, color[scene, shown[covered]], measures[scene, shown[covered]])
-    with torch.no_grad():
-        deep = measures[there][:, 3] != 0
-        right_sign = (found_measures.sign() == measures[there].sign()).float()
-        squares = (found_measures - measures[there]).square().mean(0)
-        read = {
-            "names": ((presence > 0) == there).all(1).float().mean(),
-            "color": (found_color.argmax(-1) == color[there]).float().mean(),
-            "size": right_sign[:, 2].mean(),
-            "x_error": squares[0],
-            "y_error": squares[1],
-            "depth": right_sign[deep, 3].mean(),
-        }
-    return loss, {name: float(value) for name, value in read.items()}
+    read = _read_well(presence, there, found_color.argmax(-1) == color[there], found_measures, measures[there])
+    return loss, read
+
+
+@torch.no_grad()
+def _read_well(
+    presence: Tensor, there: Tensor, right_color: Tensor, measures: Tensor, true_measures: Tensor
+) -> dict[str, float]:
+    deep = true_measures[:, 3] != 0
+    right_sign = (measures.sign() == true_measures.sign()).float()
+    squares = (measures - true_measures).square().mean(0)
+    read = {
+        "names": ((presence > 0) == there).all(1).float().mean(),
+        "color": right_color.float().mean(),
+        "size": right_sign[:, 2].mean(),
+        "x_error": squares[0],
+        "y_error": squares[1],
+        "depth": right_sign[deep, 3].mean(),
+    }
+    return {name: float(value) for name, value in read.items()}
 
 
 def _description_loss(color: Tensor, measures: Tensor, true_color: Tensor, true_measures: Tensor) -> Tensor:

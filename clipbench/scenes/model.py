@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from clipbench.concepts import concept_names, load_concept
+from clipbench.scenes.tokenizer import CONTEXT_LENGTH
 from clipbench.scenes.world import World
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ IMAGE_SIZE: Final = 64  # pixels a side that the image tower sees
 PATCH_SIZE: Final = 8
 MEAN: Final = 0.5
 SPREAD: Final = 0.25
-CONTEXT_LENGTH: Final = 77
 _WIDTH: Final = 128
 
 
@@ -73,7 +73,7 @@ def build_words(scenes: int = 3000) -> list[str]:
 
 def shrink(picture: Image.Image) -> NDArray[np.uint8]:
     """A picture as the image processor shrinks it, in bytes (64, 64, 3)."""
-    return np.asarray(picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC))
+    return np.array(picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC))
 
 
 def encode_texts(tokenizer: Any, texts: list[str]) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ Two stages, both seeded, both resumed from the last checkpoint in the output fol
 
 1. *layout*: the image tower learns to tell what is where, as the world itself knows it (`layout.py`).
 2. *contrast*: the image tower is frozen, and the text tower learns from captions by the ordinary symmetric InfoNCE
-   loss with the other captions of the batch as its only negatives, and besides what sentences say (`sayings.py`).
+   loss with the other captions of the batch as its only negatives.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clipbench.scenes.captions import CAPTIONS_PER_SCENE, sayings
-from clipbench.scenes.claims import Claim
 from clipbench.scenes.layout import LayoutHeads, Layouts, layout_loss, layouts_of
 from clipbench.scenes.model import (
     IMAGE_SIZE,
@@ -37,7 +35,6 @@ from clipbench.scenes.model import (
     encode_texts,
     shrink,
 )
-from clipbench.scenes.sayings import sayings_loss, sayings_of
 from clipbench.scenes.tokenizer import build_tokenizer
 from clipbench.scenes.world import World
 
@@ -56,7 +53,6 @@ class Recipe:
         scenes: Pictures of the train split, drawn once and kept as bytes (12 kB each).
         layout_steps, layout_batch, layout_rate: Steps, pictures a step and peak learning rate of the first stage.
         contrast_steps, contrast_batch, contrast_rate: The same of the second.
-        sayings_weight: Weight of the second stage's other loss, that of `sayings.py`.
         weight_decay: AdamW's, in both.
     """
 
@@ -68,7 +64,6 @@ class Recipe:
     contrast_steps: int = 1_500
     contrast_batch: int = 128
     contrast_rate: float = 1e-3
-    sayings_weight: float = 0.5
     weight_decay: float = 0.05
 
 
@@ -98,7 +93,14 @@ class Checkpoint:
 
 
 def pretrain(output: Path, recipe: Recipe, save_every: int = 200) -> None:
-    """Trains a model by a recipe and saves it in `output` as an ordinary transformers CLIP folder."""
+    """Trains a model by a recipe and saves it in `output` as an ordinary transformers CLIP folder.
+
+    Args:
+        output: Made if it is not there; its checkpoints `layout.pt` and `contrast.pt`, if of this recipe, are
+            gone on from.
+        recipe: What to do.
+        save_every: Steps between two checkpoints.
+    """
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer(build_words())
@@ -107,8 +109,9 @@ def pretrain(output: Path, recipe: Recipe, save_every: int = 200) -> None:
     pictures = _drawn(world)
     train_layout(model, world, pictures, Checkpoint(output / "layout.pt", recipe), recipe, save_every)
     embeddings = embed_pictures(model, pictures)
-    said = [saying for picture in world for saying in sayings(picture.scene)]
-    train_contrast(model, tokenizer, embeddings, said, recipe)
+    captions = [picture.captions for picture in world]
+    checkpoint = Checkpoint(output / "contrast.pt", recipe)
+    train_contrast(model, tokenizer, embeddings, captions, checkpoint, recipe, save_every)
     model.save_pretrained(output)
     build_processor(tokenizer).save_pretrained(output)
 
@@ -134,37 +137,44 @@ def train_layout(
 
 
 def train_contrast(
-    model: CLIPModel, tokenizer: Any, embeddings: Tensor, said: list[tuple[Claim, str]], recipe: Recipe
+    model: CLIPModel,
+    tokenizer: Any,
+    embeddings: Tensor,
+    captions: list[tuple[str, ...]],
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    save_every: int,
 ) -> None:
-    """Stage 2: the text tower learns to find the picture among those of the batch, and what sentences say.
+    """Stage 2: the text tower learns to find the picture among those of the batch.
 
     Args:
         model: Its image tower is not touched.
         tokenizer: Its own.
         embeddings: Unit embeddings (N, D) of the pictures.
-        said: The captions of picture 0, then those of picture 1, …, five each; a step takes one of a picture's.
+        captions: Those of each picture, equally many; a step takes one of them at random.
+        checkpoint: Where the run was left and is saved.
         recipe: Steps, batch and learning rate.
+        save_every: Steps between two checkpoints.
     """
-    ids, lengths = encode_texts(tokenizer, [text for _, text in said])
-    target = sayings_of([claim for claim, _ in said])
-    heads = LayoutHeads(model.text_projection.in_features)
+    ids, lengths = encode_texts(tokenizer, [text for texts in captions for text in texts])
+    ids, lengths = ids.view(len(captions), -1, ids.shape[1]), lengths.view(len(captions), -1)
     trained = [*model.text_model.parameters(), *model.text_projection.parameters(), model.logit_scale]
-    trained += heads.parameters()
     optimizer = torch.optim.AdamW(trained, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+    done = checkpoint.load("contrast", model=model, optimizer=optimizer)
     choose = np.random.Generator(np.random.Philox(recipe.seed + 1))
+    for _ in range(done):
+        choose.integers(ids.shape[1], size=recipe.contrast_batch)
     model.train()
     began = time.monotonic()
-    for step, rows in _batches(recipe.seed + 1, len(embeddings), recipe.contrast_batch, 0, recipe.contrast_steps):
-        texts = rows * CAPTIONS_PER_SCENE + choose.integers(CAPTIONS_PER_SCENE, size=len(rows))
-        pooled = model.text_model(input_ids=ids[texts, : int(lengths[texts].max())]).pooler_output
-        found = functional.normalize(model.text_projection(pooled), dim=-1)
-        contrast = contrastive_loss(model, embeddings[rows], found)
-        loss = contrast + recipe.sayings_weight * sayings_loss(heads, pooled, target.rows(texts))
+    for step, rows in _batches(recipe.seed + 1, recipe.scenes, recipe.contrast_batch, done, recipe.contrast_steps):
+        which = choose.integers(ids.shape[1], size=len(rows))
+        texts = ids[rows, which, : int(lengths[rows, which].max())]
+        loss = contrastive_loss(model, embeddings[rows], text_embeddings(model, texts))
         _step(optimizer, loss, trained, _rate(recipe.contrast_rate, step, recipe.contrast_steps))
         model.logit_scale.data.clamp_(max=_LARGEST_SCALE)
-        if (step + 1) % 100 == 0:
-            read = {"contrast": float(contrast.detach()), "scale": float(model.logit_scale.detach().exp())}
-            _tell("contrast", step + 1, began, loss, read)
+        if (step + 1) % save_every == 0 or step + 1 == recipe.contrast_steps:
+            _tell("contrast", step + 1, began, loss, {"scale": float(model.logit_scale.detach().exp())})
+            checkpoint.save("contrast", step + 1, model=model, optimizer=optimizer)
 
 
 def contrastive_loss(model: CLIPModel, images: Tensor, texts: Tensor) -> Tensor:

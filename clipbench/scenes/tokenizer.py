@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -69,8 +68,3 @@ def build_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
     vocabulary = {token: number for number, token in enumerate([*tokens, _START_OF_TEXT, _END_OF_TEXT])}
     pairs: Any = merges  # pairs are what it takes, whatever its annotation says
     return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=CONTEXT_LENGTH)
-
-
-def saved_size(directory: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

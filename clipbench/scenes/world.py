@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 
 from clipbench.errors import ConfigError
 from clipbench.scenes.captions import HABITS, Habits, captions, claim_about, write
-from clipbench.scenes.claims import OPPOSITE_SIZE, Claim, Mention
+from clipbench.scenes.claims import OPPOSITE_SIZE, Mention
 from clipbench.scenes.dice import Dice
 from clipbench.scenes.drawing import draw, silhouette
 from clipbench.scenes.scene import COLORS, SIZES, SUPERCATEGORIES, Scene, Thing, dice_for, sample_scene
@@ -166,6 +166,3 @@ def _retold(mention: Mention, thing: Thing, concept: EditConcept) -> Mention:
     if concept == "color":
         return replace(mention, color=thing.color)
     return replace(mention, size=OPPOSITE_SIZE[mention.size or thing.size])
-
-
-__all__ = ["EDIT_CONCEPTS", "Claim", "Edit", "EditConcept", "Picture", "World", "edit", "edits"]

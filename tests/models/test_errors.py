@@ -112,7 +112,7 @@ def _response(status):
     [
         (huggingface_hub.errors.GatedRepoError("gated", response=_response(403)), "hf auth login"),
         (huggingface_hub.errors.RepositoryNotFoundError("404", response=_response(404)), "check the spelling"),
-        (huggingface_hub.errors.RevisionNotFoundError("404", response=_response(404)), "--revision"),
+        (huggingface_hub.errors.RevisionNotFoundError("404", response=_response(404)), "--model_args revision="),
         (httpx2.ConnectError("refused"), "could not be reached"),
         (httpx2.RemoteProtocolError("peer closed connection"), "try again"),
         (ValueError("some\nlong story"), "some"),
@@ -143,7 +143,7 @@ def test_offline_says_what_to_do(tmp_path):
 
 def test_importing_and_listing_loads_no_model_library():
     code = (
-        "import sys, clipbench.models as m; assert [a.name for a in m.adapters()] >= ['dual_encoder', 'hf']\n"
+        "import sys, clipbench.models as m; assert {a.name for a in m.adapters()} >= {'dual_encoder', 'hf'}\n"
         "assert not {'torch', 'transformers', 'open_clip', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import clipbench
-from clipbench.scenes.model import encode_texts, shrink
-from clipbench.scenes.pretrain import Recipe, as_pixels, embed_pictures, text_embeddings
+from clipbench.scenes.model import build_words, encode_texts, shrink
+from clipbench.scenes.pretrain import Recipe, embed_pictures, text_embeddings
+from clipbench.scenes.tokenizer import build_tokenizer
 from clipbench.scenes.word_order import with_shuffled_words
 from clipbench.scenes.world import World
 
@@ -39,13 +40,20 @@ def test_it_loads_as_an_ordinary_transformers_model(loaded):
     inputs = CLIPProcessor.from_pretrained(DEMO)(
         text=list(picture.captions), images=picture.draw(), padding=True, return_tensors="pt"
     )
+    pillow = AutoImageProcessor.from_pretrained(DEMO, backend="pil")  # the default resizes by other arithmetic
+    inputs["pixel_values"] = pillow(images=picture.draw(), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         logits = model(**inputs).logits_per_image[0]
         ids, _ = encode_texts(tokenizer, list(picture.captions))
         ours = (embed_pictures(model, shrink(picture.draw())[None]) @ text_embeddings(model, ids).T)[0]
     assert torch.allclose(logits / model.logit_scale.exp(), ours, atol=1e-5)
-    pixels = AutoImageProcessor.from_pretrained(DEMO)(images=picture.draw(), return_tensors="pt")["pixel_values"]
-    assert torch.allclose(pixels, as_pixels(shrink(picture.draw())[None]), atol=1e-5)
+
+
+def test_its_tokenizer_is_the_one_the_script_makes(loaded):
+    made = build_tokenizer(build_words())
+    assert made.get_vocab() == loaded[1].get_vocab()
+    for text in World("val", 3)[2].captions:
+        assert made(text)["input_ids"] == loaded[1](text)["input_ids"]
 
 
 def test_it_finds_pictures_it_has_never_seen(loaded):

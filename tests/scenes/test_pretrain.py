@@ -2,12 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from clipbench.scenes.captions import sayings
-from clipbench.scenes.claims import Claim, Mention
 from clipbench.scenes.layout import LayoutHeads, layout_loss, layouts_of
 from clipbench.scenes.model import build_model, build_processor, build_words, encode_texts, shrink
 from clipbench.scenes.pretrain import Recipe, as_pixels, contrastive_loss, embed_pictures, pretrain, text_embeddings
-from clipbench.scenes.sayings import sayings_of
 from clipbench.scenes.scene import COLORS, NAMES, Scene, Thing
 from clipbench.scenes.tokenizer import build_tokenizer, byte_letters, learn_merges
 from clipbench.scenes.world import World
@@ -42,7 +39,8 @@ def test_any_text_can_be_encoded(tokenizer, text):
     assert ids[0] == len(tokenizer) - 2
     assert ids[-1] == len(tokenizer) - 1
     assert len(tokenizer) - 1 not in ids[:-1], "an unknown token is taken for the end of the text"
-    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == text.lower()
+    decoded = tokenizer.decode(ids, skip_special_tokens=True)
+    assert decoded.replace(" ", "") == text.lower().replace(" ", "")
 
 
 def test_variants_share_their_tokens_up_to_the_keyword(tokenizer):
@@ -63,36 +61,6 @@ def test_layouts_by_hand():
     assert np.argwhere(covered).tolist() == [[row, column] for row in (5, 6) for column in (1, 2)]
 
 
-def test_sayings_by_hand():
-    claims = [
-        Claim((Mention("cup", color="red"), Mention("bed", size="tiny")), place="left", relative=True),
-        Claim((Mention("bed"),), place="foreground"),
-    ]
-    said = sayings_of(claims)
-    cup, bed = NAMES.index("cup"), NAMES.index("bed")
-    assert np.argwhere(said.named).tolist() == [*sorted([[0, cup], [0, bed]]), [1, bed]]
-    assert said.color[0, cup] == list(COLORS).index("red")
-    assert (said.color >= 0).sum() == 1
-    assert said.measures[0, cup].tolist() == [-1, 0, 0, 0]
-    assert said.measures[0, bed].tolist() == [1, 0, -1, 0]
-    assert said.measures[1, bed].tolist() == [0, 0, 0, 1]
-    assert np.count_nonzero(said.measures) == 4
-
-
-def test_what_sentences_say_agrees_with_what_their_pictures_show():
-    world = World("val", 200)
-    for picture in world:
-        shown = layouts_of([picture.scene], 8)
-        for claim, text in sayings(picture.scene):
-            assert text in picture.captions
-            said = sayings_of([claim])
-            assert (shown.color[said.named] >= 0).all()
-            assert (said.color[said.color >= 0] == shown.color[said.color >= 0]).all()
-            if not claim.relative:
-                told = said.measures != 0
-                assert (np.sign(shown.measures[told]) == said.measures[told]).all()
-
-
 def test_every_part_of_a_layout_can_be_learnt():
     torch.manual_seed(0)
     model, world = build_model(1000), World("train", 4)
@@ -103,7 +71,7 @@ def test_every_part_of_a_layout_can_be_learnt():
     losses = []
     for _ in range(40):
         loss, read = layout_loss(model, heads, pixels, target)
-        losses.append(float(loss))
+        losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -111,9 +79,13 @@ def test_every_part_of_a_layout_can_be_learnt():
     assert read["color"] > 0.9
 
 
-def test_pixels_are_those_of_the_saved_processor(tokenizer):
+def test_pixels_are_those_of_the_saved_processor(tokenizer, tmp_path):
+    from transformers import AutoImageProcessor
+
+    build_processor(tokenizer).save_pretrained(tmp_path)
+    processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
     picture = World("test", 1)[0].draw()
-    expected = build_processor(tokenizer)(images=picture, text="a cup", return_tensors="pt")["pixel_values"]
+    expected = processor(images=picture, return_tensors="pt")["pixel_values"]
     assert torch.allclose(as_pixels(shrink(picture)[None]), expected, atol=1e-5)
 
 
@@ -139,26 +111,36 @@ def same(one, two):
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_a_run_can_be_repeated_and_resumed(tmp_path, monkeypatch):
-    pretrain(tmp_path / "whole", TINY, save_every=1)
-    pretrain(tmp_path / "again", TINY)
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "again"))
+class Interrupted(Exception):
+    pass
 
-    class Interrupted(Exception):
-        pass
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    pretrain(folder, TINY, save_every=1)
+    return weights(folder)
+
+
+def test_a_run_can_be_repeated(tmp_path, whole):
+    pretrain(tmp_path, TINY)
+    assert same(whole, weights(tmp_path))
+
+
+@pytest.mark.parametrize("where", [("layout", 2), ("contrast", 2)])
+def test_a_run_can_be_resumed(tmp_path, monkeypatch, whole, where):
     def interrupt(*args):
-        if args[:2] == ("layout", 2):
+        if args[:2] == where:
             raise Interrupted
 
     with monkeypatch.context() as patched:
         patched.setattr("clipbench.scenes.pretrain._tell", interrupt)
         with pytest.raises(Interrupted):
-            pretrain(tmp_path / "cut", TINY, save_every=1)
-    assert (tmp_path / "cut/layout.pt").exists()
-    assert not (tmp_path / "cut/model.safetensors").exists()
-    pretrain(tmp_path / "cut", TINY, save_every=1)
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+            pretrain(tmp_path, TINY, save_every=1)
+    assert (tmp_path / f"{where[0]}.pt").exists()
+    assert not (tmp_path / "model.safetensors").exists()
+    pretrain(tmp_path, TINY, save_every=1)
+    assert same(whole, weights(tmp_path))
 
 
 def test_another_recipe_starts_anew(tmp_path):
