@@ -10,6 +10,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 # The suite builds what it needs; nothing may reach for a hub. Read by the libraries at import.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Models here are tiny: a second thread waits more than it computes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
