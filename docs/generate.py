@@ -50,7 +50,7 @@ def tasks_page() -> str:
         lines += [f"### {dataset.name}", "", f"- home: <{dataset.homepage}>", f"- hub: {hub}"]
         lines += [f"- raw layout: {layouts}", f"- licence: {dataset.license}", f"- cite: {dataset.citation}"]
         lines += [f"- local copy: {dataset.instructions}", ""]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def pages() -> dict[str, str]:
