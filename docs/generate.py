@@ -43,13 +43,17 @@ def tasks_page() -> str:
         lines += [f"- `{name}`: {', '.join(f'`{task}`' for task in names)}" for name, names in members.items()]
     lines += ["", "## Data", ""]
     for dataset in {task.dataset.name: task.dataset for task in tasks}.values():
-        hub = (
-            f"`{dataset.hub.repo}`, split `{dataset.hub.split}`, at `{dataset.hub.revision}`" if dataset.hub else "none"
-        )
-        layouts = ", ".join(f"`{layout}`" for layout in dataset.layouts) or "none"
-        lines += [f"### {dataset.name}", "", f"- home: <{dataset.homepage}>", f"- hub: {hub}"]
-        lines += [f"- raw layout: {layouts}", f"- licence: {dataset.license}", f"- cite: {dataset.citation}"]
-        lines += [f"- local copy: {dataset.instructions}", ""]
+        hub = dataset.hub
+        facts = {
+            "home": f"<{dataset.homepage}>" if dataset.homepage else "",
+            "hub": f"`{hub.repo}`, split `{hub.split}`, at `{hub.revision}`" if hub else "",
+            "made by": f"`{dataset.generator}`" if dataset.generator else "",
+            "raw layout": ", ".join(f"`{layout}`" for layout in dataset.layouts),
+            "licence": dataset.license,
+            "cite": dataset.citation,
+            "local copy": dataset.instructions,
+        }
+        lines += [f"### {dataset.name}", "", *(f"- {name}: {text}" for name, text in facts.items() if text), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
