@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TextIO
 
 import click
 
+from clipbench.errors import DataError
+
 
 @click.command("negatives")
 @click.option("--concept", "-c", required=True, help="object, color, location, size, or a YAML file.")
-@click.argument("captions", type=click.File("r", encoding="utf-8", errors="replace"), default="-")
+@click.argument("captions", type=click.File("r", encoding="utf-8"), default="-")
 def command(concept: str, captions: TextIO) -> None:
     """Read a caption a line, and write one JSON line for each that holds a keyword.
 
@@ -21,8 +24,8 @@ def command(concept: str, captions: TextIO) -> None:
     from clipbench.concepts import load_concept
 
     chosen = load_concept(concept)
-    for number, line in enumerate(captions, 1):
-        variants = chosen.variants(line.rstrip("\r\n"))
+    for number, line in _lines(captions):
+        variants = chosen.variants(line)
         if variants is not None:
             found = {
                 "line": number,
@@ -32,3 +35,14 @@ def command(concept: str, captions: TextIO) -> None:
                 "variants": variants[1:],
             }
             click.echo(json.dumps(found, ensure_ascii=False))
+
+
+def _lines(captions: TextIO) -> Iterator[tuple[int, str]]:
+    """Number, from 1, and text of each line."""
+    number = 0
+    try:
+        for line in captions:
+            number += 1
+            yield number, line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{captions.name}: not UTF-8 after line {number}: {error.reason}") from None

@@ -8,7 +8,7 @@ import click
 
 from clipbench.cli.console import note
 from clipbench.cli.options import parse_pairs
-from clipbench.errors import ConfigError
+from clipbench.errors import ConfigError, ResultError
 
 
 @click.command("show")
@@ -52,10 +52,13 @@ def command(
         note(f"{source}: no such sample of {task}")
         return 0
     title = f"{task}: {len(shown)} samples, {'all kinds' if which == 'all' else which}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".html":
-        write_atomically(target, html_page(shown, title))
-    else:
-        contact_sheet(shown, title).save(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".html":
+            write_atomically(target, html_page(shown, title))
+        else:
+            contact_sheet(shown, title).save(target)
+    except OSError as error:
+        raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from None
     click.echo(target)
     return 0

@@ -43,6 +43,13 @@ def test_negatives_with_a_concept_of_ones_own(capsys, tmp_path):
     assert (code, err.count("\n")) == (2, 1)
 
 
+def test_captions_that_are_no_text(capsys, tmp_path):
+    (tmp_path / "captions.txt").write_bytes(b"a white cat\na wh\xffite cat\n")
+    code, _, err = run(capsys, "negatives", "--concept", "color", tmp_path / "captions.txt")
+    assert code == 1
+    assert "not UTF-8" in err
+
+
 def test_validate_counts_the_official_captions(capsys, coco_folder):
     code, out, _ = run(
         capsys, "validate", "--tasks", "coco_object,coco_color,coco_location,coco_size",

@@ -88,6 +88,16 @@ def test_bad_usage(logged, capsys, arguments, code, message):
     assert (found, message in err) == (code, True)
 
 
+def test_a_place_that_cannot_be_written_to(logged, capsys, tmp_path):
+    out, plugins = logged
+    (tmp_path / "file").write_text("")
+    code, _, err = run(
+        capsys, "show", out, "-t", "toy_color", "--all", "--include_path", plugins / "ranking/toy_color.yaml",
+        "-o", tmp_path / "file/sheet.png",
+    )  # fmt: skip
+    assert (code, "cannot be written" in err) == (1, True)
+
+
 def test_no_results_or_no_samples(logged, capsys, tmp_path):
     code, _, err = run(capsys, "show", tmp_path, "--task", "t")
     assert (code, "no results_*.json there" in err) == (1, True)
