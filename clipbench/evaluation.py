@@ -9,20 +9,19 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clipbench.failures import one_line
 from clipbench.families.task import Task
-from clipbench.metrics import ClusteredMean
 from clipbench.planning import EvaluationOptions, Plan, Progress, plan_tasks, refusal
 from clipbench.plugins import select_tasks
 from clipbench.report import assemble_results
 from clipbench.results import Results
 from clipbench.samples import Outcome, Unscored
-from clipbench.survey import Survey, new_survey, scorable_samples
+from clipbench.survey import new_survey, scorable_samples
+from clipbench.task_result import TaskResult
+from clipbench.wording import one_line
 
 if TYPE_CHECKING:
     from clipbench.models import Model
@@ -30,45 +29,6 @@ if TYPE_CHECKING:
     from clipbench.sources import Source
 
 Take = Callable[[Outcome], None]
-
-
-@dataclass
-class TaskResult:
-    """One task's numbers.
-
-    Attributes:
-        task: The task.
-        survey: What its data held.
-        metrics: Metric to its mean over samples, with the standard error.
-        breakdown: Part of the task to the mean of the primary metric.
-        chance: What guessing gives on the primary metric, over the samples scored.
-        tied: Samples where an equal score withheld the win.
-        truncated_texts: Texts cut to the model's context.
-        source: Where the rows came from; None where that failed.
-        error: Why the task failed, in one line.
-        seconds: Wall time.
-    """
-
-    task: Task
-    survey: Survey
-    metrics: dict[str, ClusteredMean] = field(default_factory=dict)
-    breakdown: dict[str, ClusteredMean] = field(default_factory=dict)
-    chance: ClusteredMean = field(default_factory=ClusteredMean)
-    tied: int = 0
-    truncated_texts: int = 0
-    source: Source | None = None
-    error: str | None = None
-    seconds: float = 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome in."""
-        for name, value in outcome.values.items():
-            self.metrics.setdefault(name, ClusteredMean()).add(value, outcome.cluster)
-        if self.task.primary_metric in outcome.values:
-            part = self.breakdown.setdefault(outcome.group, ClusteredMean())
-            part.add(outcome.values[self.task.primary_metric], outcome.cluster)
-            self.chance.add(outcome.chance, outcome.cluster)
-        self.tied += outcome.tied
 
 
 def run_plan(

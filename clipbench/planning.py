@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clipbench.errors import ConfigError, UnknownName
-from clipbench.failures import one_line
 from clipbench.families.task import Task
 from clipbench.registry import close_matches
 from clipbench.sources import Dataset, Source, open_source
 from clipbench.sources.location import parse_location
 from clipbench.survey import Survey, new_survey, survey_task
+from clipbench.wording import one_line
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is, and how much there is in all if that is known."""

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
-from clipbench.failures import line_in
 from clipbench.families import Task
 from clipbench.families.declared import is_concept_file, task_from_yaml
 from clipbench.registry import Registry, close_matches
+from clipbench.wording import line_in
 
 _YAML = (".yaml", ".yml")
 

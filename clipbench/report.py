@@ -17,10 +17,10 @@ from clipbench.plugins import group_members, known_tasks
 from clipbench.results import GroupScore, Results, SampleCount, TaskReport, sanitize
 
 if TYPE_CHECKING:
-    from clipbench.evaluation import TaskResult
     from clipbench.families.task import Task
     from clipbench.models import Model
     from clipbench.planning import EvaluationOptions
+    from clipbench.task_result import TaskResult
 
 Row = dict[str, float | str | None]
 

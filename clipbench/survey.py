@@ -11,6 +11,7 @@ from clipbench.errors import DataError
 from clipbench.families.task import Task
 from clipbench.samples import ImageRef, Sample
 from clipbench.sources.dataset import Source
+from clipbench.wording import counted
 
 _EXAMPLES = 3  # names in a message
 
@@ -49,13 +50,13 @@ class Survey:
         """What makes a score incomparable; empty where the data is whole."""
         found = []
         if self.expected_n is not None and self.n != self.expected_n:
-            found.append(f"{_many(self.n, 'sample')} where {self.expected_n:,} are expected")
+            found.append(f"{counted(self.n, 'sample')} where {self.expected_n:,} are expected")
         if not self.n:
             found.append("no sample in the data")
         if self.missing:
             found.append(f"{len(self.missing):,} of {len(self.images):,} images missing ({_few(self.missing)})")
         if self.broken:
-            found.append(f"{_many(len(self.broken), 'image')} cannot be read ({_few(list(self.broken.values()))})")
+            found.append(f"{counted(len(self.broken), 'image')} cannot be read ({_few(list(self.broken.values()))})")
         if self.unjudgeable and not self.lenient:
             found.append(self._unjudgeable_text)
         return found
@@ -69,7 +70,7 @@ class Survey:
     @property
     def _unjudgeable_text(self) -> str:
         reasons = [f"{name}: {why}" for name, why in self.unjudgeable.items()]
-        return f"{_many(len(reasons), 'sample')} cannot be judged ({_few(reasons)})"
+        return f"{counted(len(reasons), 'sample')} cannot be judged ({_few(reasons)})"
 
 
 def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | None = None) -> Iterator[Sample]:
@@ -154,10 +155,6 @@ def _problem(ref: ImageRef) -> str | None:
     except DataError as error:
         return str(error)
     return None
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _few(names: list[str]) -> str:

@@ -120,9 +120,10 @@ class _Run:
         self.unwritten: str | None = None
 
     def __iter__(self) -> Iterator[Results]:
-        from clipbench.evaluation import TaskResult, run_plan
+        from clipbench.evaluation import run_plan
         from clipbench.report import assemble_results
         from clipbench.scoring import Scorer
+        from clipbench.task_result import TaskResult
 
         started = time.time()
         done: list[TaskResult] = []

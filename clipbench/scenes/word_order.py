@@ -1,15 +1,12 @@
-"""Does a model read sentences, or bags of words? `python -m clipbench.scenes.word_order --model DIR --tasks scenes`.
+"""Tasks with the words of every caption shuffled: a model that reads a caption as a bag of words does not mind.
 
-Every task is scored twice, as it is and with the words of every caption shuffled; a model that treats a caption as
-a bag of words does not mind. (The check of Yuksekgonul et al. 2023, arXiv 2210.01936, section 2.)
+The check of Yuksekgonul et al. 2023, arXiv 2210.01936, section 2; `benchmarks/word_order.py` runs it.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -52,26 +49,3 @@ def with_shuffled_words(task: Task) -> Task:
     made = type(f"Shuffled{type(task).__name__}", (type(task),), {"name": task.name + SUFFIX, "samples": samples})
     shuffled_task: Task = made()
     return shuffled_task
-
-
-def main() -> None:
-    """Prints each task's primary metric as written and shuffled."""
-    from clipbench import evaluate, load_tasks
-
-    parser = argparse.ArgumentParser(description="Score tasks as they are and with shuffled words.")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--tasks", default="scenes")
-    parser.add_argument("--limit", type=int)
-    options = parser.parse_args()
-    tasks = load_tasks(options.tasks)
-    both = [*tasks, *map(with_shuffled_words, tasks)]
-    results = evaluate(options.model, both, limit=options.limit)
-    lines = ["| task | metric | as written | shuffled |", "|---|---|---|---|"]
-    for task in tasks:
-        written, mixed = (results.metric(name, task.primary_metric) for name in (task.name, task.name + SUFFIX))
-        lines.append(f"| `{task.name}` | {task.primary_metric} | {written:.3f} | {mixed:.3f} |")
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipbench.errors import DataError
-from clipbench.sources.records import counted
+from clipbench.wording import counted
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,7 +11,7 @@ from clipbench.sources import tables
 from clipbench.sources.columns import Columns
 from clipbench.sources.dataset import Dataset, Source
 from clipbench.sources.hub_errors import advice
-from clipbench.sources.records import counted
+from clipbench.wording import counted
 
 LAYOUTS = ("coco", "flickr30k", "sbu", "fashion200k")
 _NAMES_SHOWN = 12

@@ -174,15 +174,6 @@ def _refuse(key: str) -> NoReturn:
     raise DataError(f"{key}: the dataset has no image here")
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, for messages.
-
-    >>> counted(1, "column"), counted(2, "column")
-    ('1 column', '2 columns')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def sha256_of(*paths: Path | None) -> str:
     """Names and SHA-256 of files, as a fingerprint; None stands for no file.
 

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from clipbench.errors import DataError
 from clipbench.samples import ImageRef
 from clipbench.sources.dataset import Provenance
-from clipbench.sources.records import ImageFiles, Record, RecordSource, counted, numbered_lines, read_json, sha256_of
+from clipbench.sources.records import ImageFiles, Record, RecordSource, numbered_lines, read_json, sha256_of
+from clipbench.wording import counted
 
 EXPECTS = (
     "sbu-captions-all.json, or SBU_captioned_photo_dataset_urls.txt and …_captions.txt,"

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from clipbench.errors import DataError
-from clipbench.sources.records import counted
+from clipbench.wording import counted
 
 _SHARD = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>(-[0-9a-f]+)?\.parquet)")
 _SYNONYMS = {

@@ -10,7 +10,8 @@ from clipbench.errors import DataError
 from clipbench.sources import image_folder, text_tables
 from clipbench.sources.columns import Columns, choose_columns
 from clipbench.sources.dataset import Dataset, Provenance
-from clipbench.sources.records import RecordSource, counted
+from clipbench.sources.records import RecordSource
+from clipbench.wording import counted
 
 EXPECTS = (
     "a .parquet, .csv, .tsv, .jsonl or .json file",

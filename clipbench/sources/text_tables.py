@@ -19,11 +19,11 @@ from clipbench.sources.records import (
     Record,
     RecordSource,
     absent_ref,
-    counted,
     numbered_lines,
     read_json,
     sha256_of,
 )
+from clipbench.wording import counted
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 

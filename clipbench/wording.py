@@ -1,4 +1,4 @@
-"""Errors as one line, whoever raised them."""
+"""The wording of messages: errors as one line, whoever raised them, and numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ def one_line(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "column"), counted(12_907, "sample")
+    ('1 column', '12,907 samples')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def line_in(file: Path, error: BaseException) -> int:

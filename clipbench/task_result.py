@@ -1,0 +1,50 @@
+"""One task's numbers, as they come in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from clipbench.families.task import Task
+from clipbench.metrics import ClusteredMean
+from clipbench.samples import Outcome
+from clipbench.sources import Source
+from clipbench.survey import Survey
+
+
+@dataclass
+class TaskResult:
+    """One task's numbers.
+
+    Attributes:
+        task: The task.
+        survey: What its data held.
+        metrics: Metric to its mean over samples, with the standard error.
+        breakdown: Part of the task to the mean of the primary metric.
+        chance: What guessing gives on the primary metric, over the samples scored.
+        tied: Samples where an equal score withheld the win.
+        truncated_texts: Texts cut to the model's context.
+        source: Where the rows came from; None where that failed.
+        error: Why the task failed, in one line.
+        seconds: Wall time.
+    """
+
+    task: Task
+    survey: Survey
+    metrics: dict[str, ClusteredMean] = field(default_factory=dict)
+    breakdown: dict[str, ClusteredMean] = field(default_factory=dict)
+    chance: ClusteredMean = field(default_factory=ClusteredMean)
+    tied: int = 0
+    truncated_texts: int = 0
+    source: Source | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome in."""
+        for name, value in outcome.values.items():
+            self.metrics.setdefault(name, ClusteredMean()).add(value, outcome.cluster)
+        if self.task.primary_metric in outcome.values:
+            part = self.breakdown.setdefault(outcome.group, ClusteredMean())
+            part.add(outcome.values[self.task.primary_metric], outcome.cluster)
+            self.chance.add(outcome.chance, outcome.cluster)
+        self.tied += outcome.tied
