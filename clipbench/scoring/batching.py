@@ -16,12 +16,12 @@ class BatchSize:
     """How many items go through an encoder at once; halves on out-of-memory, and stays halved.
 
     Args:
-        size: Items a batch, or ``auto``: a size that suits the device, found by halving.
-        device: The device that ``auto`` is for.
+        size: Items a batch, or ``auto``.
+        automatic: What ``auto`` starts with.
     """
 
-    def __init__(self, size: int | str, device: torch.device) -> None:
-        self.size = (64 if device.type == "cpu" else 1024) if size == "auto" else int(size)
+    def __init__(self, size: int | str, automatic: int) -> None:
+        self.size = automatic if size == "auto" else int(size)
 
     def split(self, items: Sequence[T], encode: Callable[[Sequence[T]], torch.Tensor]) -> Iterator[torch.Tensor]:
         """Encode items batch by batch, in order.

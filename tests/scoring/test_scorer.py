@@ -117,7 +117,7 @@ def test_other_errors_are_not_taken_for_memory():
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        list(BatchSize(8, torch.device("cpu")).split([1, 2], encode))
+        list(BatchSize(8, automatic=64).split([1, 2], encode))
 
 
 def test_scores_are_fp32_whatever_the_encoders_precision():
