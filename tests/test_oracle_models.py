@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -164,5 +165,12 @@ def test_every_task_declares_what_a_reader_needs():
         assert declared.citation
         assert declared.homepage.startswith("https://")
         assert declared.instructions
-        assert declared.hub is None or declared.hub.revision
         assert task.__doc__
+
+
+def test_hub_datasets_are_pinned_to_a_commit():
+    """Save those whose commit could not be learnt without the hub: they read `main`, and results record the commit."""
+    known = {task.dataset.name: task.dataset.hub for task in select_tasks("paper")}
+    unpinned = {name for name, hub in known.items() if hub and not re.fullmatch("[0-9a-f]{40}", hub.revision)}
+    assert unpinned == {"coco", "flickr30k", "inpaintcoco", "nasa_earth", "oldbooks"}
+    assert all(known[name].revision == "main" for name in unpinned)

@@ -88,6 +88,19 @@ def test_validate_fails_where_nothing_can_be_read(capsys, tmp_path):
     assert err.startswith("clipbench: error: toy_color: ")
 
 
+def test_scenes_export_is_read_back_as_coco_and_as_inpaintcoco(capsys, tmp_path):
+    code, out, _ = run(capsys, "scenes", "export", tmp_path / "world", "--size", 4, "--pairs", 2)
+    assert (code, out.strip()) == (0, str(tmp_path / "world"))
+    code, out, _ = run(
+        capsys, "validate", "--tasks", "scenes_retrieval,inpaintcoco_color", "--data", f"scenes={tmp_path / 'world'}",
+        "--data", f"inpaintcoco={tmp_path / 'world/inpaint'}", "--format", "json",
+    )  # fmt: skip
+    assert code == 0
+    assert [(row["n"], row["missing_images"]) for row in json.loads(out)] == [(4, 0), (2, 0)]
+    code, _, err = run(capsys, "scenes", "export", tmp_path / "world", "--split", "tset")
+    assert (code, "'tset' is not one of" in err) == (2, True)
+
+
 @pytest.mark.parametrize("kind", ["tasks", "groups", "tags", "models", "concepts"])
 @pytest.mark.parametrize("style", ["table", "json", "markdown"])
 def test_ls(capsys, kind, style):
