@@ -46,7 +46,7 @@ def test_a_path_that_is_not_there(tmp_path):
 def test_broken_configuration(pair, tmp_path, content):
     shutil.copytree(pair[0], tmp_path / "model")
     (tmp_path / "model/config.json").write_text(content)
-    message_of(tmp_path / "model")
+    assert str(tmp_path / "model") in message_of(tmp_path / "model")
 
 
 @pytest.mark.parametrize("content", ["{", '{"model_cfg": 3}', "{}"])
@@ -62,7 +62,7 @@ def test_a_missing_file_is_named_or_at_least_the_directory(pair, tmp_path, missi
     (tmp_path / "model" / missing).unlink()
     if missing == "tokenizer.json":
         (tmp_path / "model/tokenizer_config.json").unlink()
-    message_of(tmp_path / "model")
+    assert str(tmp_path / "model") in message_of(tmp_path / "model")
 
 
 def test_weights_of_transformers_passed_as_a_file(pair):
