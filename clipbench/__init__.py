@@ -4,7 +4,8 @@
 >>> [task.name for task in clipbench.load_tasks("inpaintcoco")]
 ['inpaintcoco_color', 'inpaintcoco_object', 'inpaintcoco_size']
 
-``clipbench.evaluate`` scores a model on tasks, ``clipbench.load_model`` loads one.
+``clipbench.load_model`` loads a model, ``clipbench.evaluate`` scores it on tasks, ``clipbench.finetune`` trains one on
+hard negatives, and ``clipbench.build_leaderboard`` puts results together to a board.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from clipbench.evaluation import evaluate
+    from clipbench.leaderboard.merge import build_leaderboard
     from clipbench.models import load_model
     from clipbench.plugins import select_tasks as load_tasks
+    from clipbench.training.finetuning import finetune
 
-__all__ = ["evaluate", "load_model", "load_tasks"]
+__all__ = ["build_leaderboard", "evaluate", "finetune", "load_model", "load_tasks"]
 
 # Resolved on first use: `import clipbench` must stay cheap, torch is not.
 _HOMES = {
+    "build_leaderboard": ("clipbench.leaderboard.merge", "build_leaderboard"),
     "evaluate": ("clipbench.evaluation", "evaluate"),
+    "finetune": ("clipbench.training.finetuning", "finetune"),
     "load_model": ("clipbench.models", "load_model"),
     "load_tasks": ("clipbench.plugins", "select_tasks"),
 }

@@ -105,6 +105,61 @@ def _score(
     result.survey = survey
 
 
+class Evaluation:
+    """Tasks whose data has been gone through once, to be scored with any number of models.
+
+    Args:
+        tasks: Names, groups, tags, globs or YAML files, as a list or joined by commas; or tasks themselves.
+        options: How it is done.
+        on_progress: Told how far going through the data is.
+
+    Attributes:
+        plans: The tasks with their data, in order.
+
+    Raises:
+        UnknownName: A task, group or concept that is not there.
+        ConfigError: An option, task file or plugin that makes no sense.
+    """
+
+    def __init__(
+        self,
+        tasks: str | Sequence[str | Task | type[Task]],
+        options: EvaluationOptions | None = None,
+        on_progress: Progress | None = None,
+    ) -> None:
+        self.options = options or EvaluationOptions()
+        self.plans = list(plan_tasks(select_tasks(tasks, self.options.include_path), self.options, on_progress))
+
+    def score(
+        self,
+        model: Model,
+        *,
+        on_outcome: Callable[[str, Outcome], None] | None = None,
+        on_progress: Progress | None = None,
+        asked: Mapping[str, object] | None = None,
+    ) -> Results:
+        """Score one model on all tasks.
+
+        Args:
+            model: The model, in evaluation mode.
+            on_outcome: Called with a task's name and each of its outcomes.
+            on_progress: Called with a task's name, samples done, and samples in all where that is known.
+            asked: What the results say the user asked for, beside the options.
+
+        Returns:
+            The results. A task that failed has ``results.tasks[name].error`` set; the others have their numbers.
+        """
+        from clipbench.scoring import Scorer
+
+        started = time.time()
+        done = []
+        with Scorer(model, self.options.batch_size, self.options.workers) as scorer:
+            for plan in self.plans:
+                sink = nullcontext(_taker(plan.task.name, on_outcome))
+                done.append(run_plan(plan, scorer, self.options, sink, on_progress))
+        return assemble_results(done, model, self.options, started, asked)
+
+
 def evaluate(
     model: Model | str,
     tasks: str | Sequence[str | Task | type[Task]],
@@ -133,19 +188,11 @@ def evaluate(
         ModelError: The model cannot be loaded.
     """
     from clipbench.models import load_model
-    from clipbench.scoring import Scorer
 
-    chosen = EvaluationOptions(**options)
-    started = time.time()
-    plans = list(plan_tasks(select_tasks(tasks, chosen.include_path), chosen))
+    evaluation = Evaluation(tasks, EvaluationOptions(**options))
     if isinstance(model, str):
         model = load_model(model, model_args=model_args)
-    results = []
-    with Scorer(model, chosen.batch_size, chosen.workers) as scorer:
-        for plan in plans:
-            sink = nullcontext(_taker(plan.task.name, on_outcome))
-            results.append(run_plan(plan, scorer, chosen, sink, on_progress))
-    return assemble_results(results, model, chosen, started)
+    return evaluation.score(model, on_outcome=on_outcome, on_progress=on_progress)
 
 
 def _taker(task: str, on_outcome: Callable[[str, Outcome], None] | None) -> Take | None:

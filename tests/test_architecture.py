@@ -24,10 +24,11 @@ LEVELS = [
     {"sources", "models"},
     {"scoring", "families"},
     {"plugins", "survey", "results", "scenes"},
-    {"planning", "task_result"},
+    {"planning", "task_result", "hub_results"},
     {"report"},
     {"evaluation"},
     {"gallery"},
+    {"leaderboard", "training"},
     {"cli"},
     {"__main__"},
 ]

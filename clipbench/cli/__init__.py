@@ -12,11 +12,18 @@ from clipbench.cli.console import complain
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
 
 _COMMANDS = {
+    "compare": "Test whether one run is better than another, on the same samples.",
     "eval": "Score a model on tasks.",
+    "interpolate": "Score the models between a model and its fine-tuned version.",
+    "leaderboard": "Put results together to one board of models × tasks.",
+    "finetune": "Train a model on hard negatives.",
     "ls": "List tasks, groups, tags, models or concepts.",
     "negatives": "Write captions with their keyword exchanged.",
+    "push": "Put results on the hub.",
+    "rescore": "Compute metrics again from logged scores, without a model.",
     "scenes": "Write the embedded world of drawn scenes to files.",
     "show": "Draw logged samples as a contact sheet.",
+    "tradeoff": "Draw the trade-offs of several runs in one figure.",
     "validate": "Go through tasks' data without a model.",
 }
 _ALIASES = {"run": "eval"}

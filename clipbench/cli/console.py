@@ -127,3 +127,29 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
             progress.update(bars[name], completed=done, total=total)
 
         yield advance
+
+
+@contextmanager
+def training_bar(steps: int) -> Iterator[Callable[[int, str], None]]:
+    """Show a bar over optimiser steps on stderr; nothing where stderr is no terminal.
+
+    Yields:
+        A function that takes the steps done and what to say beside the bar.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        bar = progress.add_task("", total=steps)
+        yield lambda done, text: progress.update(bar, completed=done, description=text)
+
+
+def headline(results: Results) -> dict[str, str]:
+    """Task to its primary metric, written with its standard error."""
+    found = {}
+    for name, report in results.tasks.items():
+        value, error = _cells(results.results[name], report.primary_metric)
+        found[name] = f"{value} {error}"
+    return found

@@ -98,13 +98,24 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
 
 def _as_flag(key: str, entry: Any) -> Any:
     """Lists and mappings are what a person writes in YAML; the flags take text."""
-    if key == "data" and isinstance(entry, dict):
+    if key in ("data", "eval_data") and isinstance(entry, dict):
         return [f"{name}={place}" for name, place in entry.items()]
     if key == "model_args" and isinstance(entry, dict):
         return json.dumps(entry)
-    if key == "tasks" and isinstance(entry, list):
+    if isinstance(entry, list) and key != "data" and not key.endswith(("_data", "_path")):
         return ",".join(map(str, entry))
     return entry
+
+
+config_option = click.option(
+    "--config",
+    "-C",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_read_config,
+    is_eager=True,
+    expose_value=False,
+    help="A YAML file of flags; flags given here go before it.",
+)
 
 
 def task_options(command: F) -> F:
@@ -130,10 +141,7 @@ def task_options(command: F) -> F:
                 help="Threads that decode images.",
             ),
             click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True),
-            click.option(
-                "--config", "-C", type=click.Path(path_type=Path, dir_okay=False), callback=_read_config,
-                is_eager=True, expose_value=False, help="A YAML file of flags; flags given here go before it.",
-            ),
+            config_option,
         )
     ):  # fmt: skip
         command = option(command)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from clipbench.errors import ModelError
-from clipbench.models import checks
+from clipbench.models import checks, packing
 from clipbench.models.fingerprint import Fingerprint, tokenizer_settings
 from clipbench.models.model import Model, Tokens
 from clipbench.models.saving import writing_checkpoint
@@ -19,6 +19,8 @@ from clipbench.models.saving import writing_checkpoint
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model")
 # The texts of these were padded to the full length in training, without a mask: padding is part of the input.
 _PADDED_IN_TRAINING = ("siglip", "siglip2")
+# Towers that look left only, are pooled at the end token, and take masks and positions as they are given.
+_PACKING = ("clip_text_model", "metaclip_2_text_model")
 _VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_commit_hash")
 
 
@@ -46,7 +48,7 @@ class TransformersModel(Model):
         self._full_length = str(text_config.model_type).split("_")[0] in _PADDED_IN_TRAINING
         self._context_length = _context_length(text_config, tokenizer)
         self._packs_patches = "spatial_shapes" in image_processor.model_input_names  # SigLIP 2 NaFlex
-        self._trims = False
+        self._trims = self._packs = False
         self._fingerprint = Fingerprint(module, self._settings)
         self._probe()
 
@@ -70,7 +72,7 @@ class TransformersModel(Model):
             "activation": _activations(config),
             "context_length": self._context_length,
             "feature_dim": self._feature_dim,
-            "text_path": "trimmed" if self._trims else "padded",
+            "text_path": "packed" if self._packs else "trimmed" if self._trims else "padded",
         }
 
     @property
@@ -129,6 +131,27 @@ class TransformersModel(Model):
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tokens.inputs.items()}
         return _features(self._module.get_text_features(**inputs))
 
+    @property
+    def packs(self) -> bool:
+        return self._packs
+
+    def pack(self, tokens: Tokens) -> list[packing.PackedRow]:
+        if not self._packs:
+            return super().pack(tokens)
+        tower = self._module.text_model
+        # CLIP's configurations once said 2, whatever the vocabulary; the tower then takes the largest id.
+        by_largest = tower.config.model_type == "clip_text_model" and tower.eos_token_id == 2
+        ends = packing.end_tokens(tokens, None if by_largest else tower.eos_token_id)
+        return packing.pack(tokens.inputs["input_ids"].numpy(), ends, self._context_length)
+
+    def packed_text_features(self, rows: Sequence[packing.PackedRow]) -> torch.Tensor:
+        batch = packing.collate(rows, self.device, self.dtype)
+        output = self._module.text_model(
+            input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids
+        )
+        features: torch.Tensor = self._module.text_projection(batch.at_ends(output.last_hidden_state))
+        return features
+
     def save(self, directory: Path) -> None:
         with writing_checkpoint(directory) as beside, checks.quiet():
             self._module.save_pretrained(beside)
@@ -137,7 +160,7 @@ class TransformersModel(Model):
 
     @torch.no_grad()
     def _probe(self) -> None:
-        """Encode a few texts and an image: the two sides must fit, and trimming must change nothing."""
+        """Encode a few texts and an image: the two sides must fit, and trimming and packing change nothing."""
         padded = self.text_features(self._tokenize(checks.PROBE_TEXTS, trim=False))
         image = self.image_features(self.preprocess(Image.new("RGB", (64, 48), "gray"))[None])
         if padded.ndim != 2 or image.ndim != 2 or padded.shape[1] != image.shape[1]:
@@ -150,6 +173,8 @@ class TransformersModel(Model):
             singly = [self.text_features(self._tokenize([text], trim=True)) for text in checks.PROBE_TEXTS]
             difference = checks.largest_difference(padded, torch.cat(singly))
             self._trims = difference <= checks.trimming_tolerance(self.dtype)
+        self._packs = self._trims and _may_pack(self._module)
+        self._packs = self._packs and packing.packs_exactly(self)
 
     def _settings(self) -> dict[str, object]:
         config = self._module.config.to_dict()
@@ -167,6 +192,15 @@ def _features(output: Any) -> torch.Tensor:
     # transformers < 5 returned the tensor itself, and remote code still does.
     features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
     return features
+
+
+def _may_pack(module: Any) -> bool:
+    config = getattr(getattr(module, "text_model", None), "config", None)
+    return (
+        getattr(config, "model_type", None) in _PACKING
+        and getattr(config, "_attn_implementation", None) in ("eager", "sdpa")  # others know no masks of one's own
+        and hasattr(module, "text_projection")
+    )
 
 
 def _unpack(packed: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]:

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipbench.errors import ModelError
+
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+
+    from clipbench.models.packing import PackedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Model(ABC):
         """What a result file says of the model.
 
         Library, architecture, parameters, revision, precision, preprocessor, activation, context length, text path
-        (``trimmed`` or ``padded``).
+        (``packed``, ``trimmed`` or ``padded``: the best of what is exact for it).
         """
 
     @abstractmethod
@@ -68,6 +72,34 @@ class Model(ABC):
     @abstractmethod
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         """Encode tokenised texts. Returns ``(B, D)``, un-normalised, differentiable."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts can be packed, so that common beginnings are encoded once; see :meth:`pack`."""
+        return False
+
+    def pack(self, tokens: Tokens) -> list[PackedRow]:
+        """Arrange tokenised texts in rows that share common beginnings: the more texts, the more they share.
+
+        A row takes about as long as one text of the full context. Text features are the same, in another order:
+        ``clipbench.models.packing.texts_of(rows)`` says which is whose.
+
+        Raises:
+            ModelError: The model does not pack.
+        """
+        raise ModelError(f"{self.id} does not pack texts: use text_features")
+
+    def packed_text_features(self, rows: Sequence[PackedRow]) -> torch.Tensor:
+        """Encode rows of :meth:`pack`, a batch of them.
+
+        Returns:
+            Features of the rows' texts, row after row, ``(sum of len(row.texts), D)``, un-normalised, differentiable:
+            those of :meth:`text_features` up to rounding.
+
+        Raises:
+            ModelError: The model does not pack.
+        """
+        raise ModelError(f"{self.id} does not pack texts: use text_features")
 
     @property
     @abstractmethod

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from clipbench.errors import ModelError
-from clipbench.models import checks
+from clipbench.models import checks, openclip_tower, packing
 from clipbench.models.fingerprint import Fingerprint, tokenizer_settings
 from clipbench.models.model import Model, Tokens
 from clipbench.models.openclip_crop import image_transform
@@ -64,7 +64,7 @@ class OpenClipModel(Model):
         self._transform = image_transform(self._preprocess_config, crop)
         self._context_length = int(tokenizer.context_length)
         self._tower = getattr(module, "text", module)
-        self._trims = False
+        self._trims = self._packs = False
         self._fingerprint = Fingerprint(module, self._settings)
         self._probe()
 
@@ -92,7 +92,7 @@ class OpenClipModel(Model):
             },
             "context_length": self._context_length,
             "feature_dim": self._feature_dim,
-            "text_path": "trimmed" if self._trims else "padded",
+            "text_path": "packed" if self._packs else "trimmed" if self._trims else "padded",
         }
 
     @property
@@ -129,9 +129,27 @@ class OpenClipModel(Model):
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         ids = tokens.inputs["input_ids"].to(self.device, non_blocking=True)
         if ids.shape[1] < self._context_length:
-            return _encode_short(self._tower, ids)
+            return openclip_tower.encode_short(self._tower, ids)
         features: torch.Tensor = self._module.encode_text(ids, normalize=False)
         return features
+
+    @property
+    def packs(self) -> bool:
+        return self._packs
+
+    def pack(self, tokens: Tokens) -> list[packing.PackedRow]:
+        if not self._packs:
+            return super().pack(tokens)
+        pool, end_id = openclip_tower.pooling(self._tower)
+        ends = packing.end_tokens(tokens, end_id if pool == "eos" else None)
+        return packing.pack(tokens.inputs["input_ids"].numpy(), ends, self._context_length)
+
+    def packed_text_features(self, rows: Sequence[packing.PackedRow]) -> torch.Tensor:
+        batch = packing.collate(rows, self.device, self.dtype)
+        heads = self._tower.transformer.resblocks[0].attn.num_heads
+        mask = batch.mask.expand(-1, heads, -1, -1).flatten(0, 1)  # (B · heads, W, W), as MultiheadAttention wants it
+        states = openclip_tower.states(self._tower, batch.input_ids, batch.position_ids, mask)
+        return openclip_tower.project(self._tower, batch.at_ends(states))
 
     def save(self, directory: Path) -> None:
         from safetensors.torch import save_file
@@ -149,7 +167,7 @@ class OpenClipModel(Model):
 
     @torch.no_grad()
     def _probe(self) -> None:
-        """Encode a few texts and an image: the two sides must fit, and trimming must change nothing."""
+        """Encode a few texts and an image: the two sides must fit, and trimming and packing change nothing."""
         padded = self.text_features(self._tokenize(checks.PROBE_TEXTS, trim=False))
         image = self.image_features(self.preprocess(Image.new("RGB", (64, 48), "gray"))[None])
         if padded.ndim != 2 or padded.shape[1:] != image.shape[1:]:
@@ -158,10 +176,12 @@ class OpenClipModel(Model):
                 "do not live in one space"
             )
         self._feature_dim = padded.shape[1]
-        if _is_causal(self._tower) and not getattr(self._tokenizer, "reduction_fn", None):
+        if openclip_tower.is_causal(self._tower) and not getattr(self._tokenizer, "reduction_fn", None):
             singly = [self.text_features(self._tokenize([text], trim=True)) for text in checks.PROBE_TEXTS]
             difference = checks.largest_difference(padded, torch.cat(singly))
             self._trims = difference <= checks.trimming_tolerance(self.dtype)
+        self._packs = self._trims
+        self._packs = self._packs and packing.packs_exactly(self)
 
     def _settings(self) -> dict[str, object]:
         return {
@@ -171,38 +191,6 @@ class OpenClipModel(Model):
             "tokenizer": _tokenizer_settings(self._tokenizer),
             "context_length": self._context_length,
         }
-
-
-def _is_causal(tower: Any) -> bool:
-    """Whether a text tower looks left only and is pooled at the end token, so that padding cannot matter.
-
-    CoCa's is causal, but reads a class token that stands behind the padding.
-    """
-    pool = getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
-    return (
-        getattr(tower, "attn_mask", None) is not None
-        and pool in ("argmax", "eos")
-        and getattr(tower, "cls_emb", None) is None
-    )
-
-
-def _encode_short(tower: Any, ids: torch.Tensor) -> torch.Tensor:
-    """``encode_text`` for ids ``(B, L)`` shorter than the context, where open_clip's own adds all 77 positions."""
-    from open_clip.transformer import text_global_pool
-
-    length = ids.shape[1]
-    dtype = tower.transformer.get_cast_dtype()
-    x = tower.token_embedding(ids).to(dtype) + tower.positional_embedding[:length].to(dtype)  # (B, L, W)
-    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-    x = tower.ln_final(x)
-    pool = getattr(tower, "text_pool_type", getattr(tower, "pool_type", "argmax"))
-    end = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
-    pooled: torch.Tensor = text_global_pool(x, ids, pool, eos_token_id=end)  # (B, W)
-    projection = tower.text_projection
-    if projection is None:
-        return pooled
-    projected: torch.Tensor = projection(pooled) if isinstance(projection, torch.nn.Module) else pooled @ projection
-    return projected
 
 
 def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:

@@ -33,7 +33,7 @@ def writing_checkpoint(directory: Path) -> Iterator[Path]:
         raise ModelError(f"cannot write a checkpoint to {directory}: {error.strerror or error}") from None
     try:
         yield beside
-        _put_in_place(beside, directory)
+        put_in_place(beside, directory)
     except OSError as error:
         raise ModelError(f"cannot write a checkpoint to {directory}: {error.strerror or error}") from error
     finally:
@@ -48,7 +48,12 @@ def _check_target(directory: Path) -> None:
         raise ModelError(f"{directory} holds other files and no checkpoint: pass a new or empty directory")
 
 
-def _put_in_place(beside: Path, directory: Path) -> None:
+def put_in_place(beside: Path, directory: Path) -> None:
+    """Move a checkpoint's files into a directory, the configuration last; an older checkpoint's weights go.
+
+    Raises:
+        OSError: A file cannot be moved.
+    """
     _open_up(beside)
     if not directory.exists():
         os.replace(beside, directory)

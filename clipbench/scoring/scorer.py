@@ -15,6 +15,7 @@ import torch
 from clipbench.errors import DataError, ModelError
 from clipbench.metrics import Floats, cosines
 from clipbench.models.model import Model, Tokens
+from clipbench.models.packing import texts_of
 from clipbench.samples import ImageRef, Sample, Unscored
 from clipbench.scoring.batching import BatchSize
 
@@ -53,6 +54,8 @@ class Scorer:
         # On a CPU larger batches gain images nothing, and texts, which are shorter, a good deal.
         self.image_batch = BatchSize(batch_size, automatic=64 if on_cpu else 1024)
         self.text_batch = BatchSize(batch_size, automatic=256 if on_cpu else 1024)
+        # A row is as long as the context: several texts.
+        self.row_batch = BatchSize(batch_size, automatic=16 if on_cpu else 256)
         self.truncated_texts = 0
         self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
         self._images: OrderedDict[tuple[str, str], Floats | DataError] = OrderedDict()
@@ -167,6 +170,8 @@ class Scorer:
 
     def _text_features(self, texts: Sequence[str]) -> dict[str, Floats]:
         """Encode distinct texts and return their unit features."""
+        if self.model.packs and texts:
+            return self._packed_text_features(texts)
         # Texts of like length share a batch, so that little of it is padding where the model trims.
         ordered = sorted(texts, key=lambda text: (len(text), text))
         tokens = Tokens({}, ())
@@ -180,6 +185,19 @@ class Scorer:
         with torch.inference_mode():
             for features in self.text_batch.split(ordered, encode):
                 self.truncated_texts += sum(tokens.truncated)
+                names = ordered[len(units) : len(units) + len(features)]
+                units.update(zip(names, self._unit(features, [f"text {name!r}" for name in names]), strict=True))
+        return units
+
+    def _packed_text_features(self, texts: Sequence[str]) -> dict[str, Floats]:
+        """As :meth:`_text_features`, common beginnings of texts encoded once."""
+        tokens = self.model.tokenize(texts)
+        self.truncated_texts += sum(tokens.truncated)
+        rows = self.model.pack(tokens)
+        ordered = [texts[index] for index in texts_of(rows)]
+        units: dict[str, Floats] = {}
+        with torch.inference_mode():
+            for features in self.row_batch.split(rows, self.model.packed_text_features):
                 names = ordered[len(units) : len(units) + len(features)]
                 units.update(zip(names, self._unit(features, [f"text {name!r}" for name in names]), strict=True))
         return units

@@ -11,6 +11,7 @@ from tests.models.builders import FAMILIES
 from tests.models.conftest import TEXTS, assert_same_directions
 
 PADDED = ("siglip", "siglip2-naflex")
+PACKED = ("clip", "clip-legacy", "metaclip2")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -36,7 +37,8 @@ def test_text_features_are_those_of_plain_transformers_with_full_padding(family)
     features = model.text_features(model.tokenize(TEXTS))
     assert features.shape == (len(TEXTS), model.facts["feature_dim"])
     assert_same_directions(features, reference_text(directory, name))
-    assert model.facts["text_path"] == ("padded" if name in PADDED else "trimmed")
+    path = "padded" if name in PADDED else "packed" if name in PACKED else "trimmed"
+    assert model.facts["text_path"] == path
 
 
 @torch.no_grad()

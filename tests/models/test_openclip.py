@@ -13,7 +13,7 @@ from clipbench.models import load_model
 from tests.models.builders import OPEN_CLIP_KINDS, build_clip, build_open_clip
 from tests.models.conftest import TEXTS, assert_same_directions
 
-TRIMMED = ("clip", "resnet", "custom-text", "timm")
+PACKED = ("clip", "resnet", "custom-text", "timm")
 
 
 @pytest.fixture(scope="module", params=OPEN_CLIP_KINDS)
@@ -37,7 +37,7 @@ def test_features_are_those_of_plain_open_clip(kind, image):
     pixels = transform(image)[None]
     expected = network.encode_image(pixels, normalize=False)
     assert_same_directions(model.image_features(pixels), expected)
-    assert model.facts["text_path"] == ("trimmed" if name in TRIMMED else "padded")
+    assert model.facts["text_path"] == ("packed" if name in PACKED else "padded")
 
 
 @torch.no_grad()

@@ -1,0 +1,156 @@
+"""`clipbench interpolate`: score the models between a model and its fine-tuned version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipbench.cli.console import complain, note, print_rows, progress_bar
+from clipbench.cli.options import parse_batch_size, parse_pairs, task_options
+from clipbench.errors import ConfigError, ResultError
+
+if TYPE_CHECKING:
+    from clipbench.results import Results
+    from clipbench.training.tradeoff import Point
+
+
+@click.command("interpolate")
+@click.argument("base")
+@click.argument("finetuned")
+@click.option("--alpha", "alphas", default="0,0.1,…,1", show_default=True, help="Shares of FINETUNED; … or ... fills.")
+@task_options
+@click.option("--batch_size", "-b", default="auto", show_default=True, help="N or auto; halves when memory runs out.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU where there is one.")
+@click.option("--output_path", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all results.")
+@click.option("--save", metavar="A,…", help="Also write the models of these alphas: OUT/alpha-0.50/model.")
+@click.option("--allow_missing", is_flag=True, help="Score what is there where images or rows are missing.")
+@click.option("--trust_remote_code", is_flag=True, help="Run code that comes with a checkpoint.")
+def command(
+    base: str,
+    finetuned: str,
+    alphas: str,
+    tasks: str,
+    data: tuple[str, ...],
+    include_path: tuple[Path, ...],
+    limit: int | None,
+    streaming: bool,
+    num_workers: int,
+    style: str,
+    batch_size: str,
+    device: str | None,
+    output_path: Path,
+    save: str | None,
+    allow_missing: bool,
+    trust_remote_code: bool,
+) -> int:
+    """Score (1 − α) · BASE + α · FINETUNED for several α (WiSE-FT, arXiv 2109.01903).
+
+    What a run has finished, the next one with the same OUT does not do again.
+
+    \b
+    clipbench interpolate openai/clip-vit-base-patch32 out/checkpoint --tasks coco_color,coco_retrieval -o wise
+    """
+    from clipbench.models import load_model
+    from clipbench.planning import EvaluationOptions, plan_tasks
+    from clipbench.plugins import select_tasks
+    from clipbench.training.interpolated_scores import alpha_folders, score_interpolations
+    from clipbench.training.interpolation import parse_alphas
+
+    shares, saved = parse_alphas(alphas), parse_alphas(save) if save else ()
+    if not set(saved) <= set(shares):
+        raise ConfigError(f"--save {save}: not among --alpha {alphas}")
+    options = EvaluationOptions(
+        data=parse_pairs(data, "--data"),
+        batch_size=parse_batch_size(batch_size),
+        limit=limit,
+        allow_missing=allow_missing,
+        streaming=streaming,
+        workers=num_workers,
+        include_path=include_path,
+    )
+    chosen, folders = select_tasks(tasks, include_path), alpha_folders(output_path, shares)
+    with progress_bar() as advance:
+        plans = list(plan_tasks(chosen, options, advance))
+    errors = [plan.error for plan in plans if plan.error]
+    for error in errors:
+        complain(error)
+    plans = [plan for plan in plans if plan.error is None]
+    if not plans:
+        return 1
+    original = load_model(base, device=device, trust_remote_code=trust_remote_code)
+    changed = load_model(finetuned, device=device, trust_remote_code=trust_remote_code)
+    scored: dict[float, Results] = {}
+    interrupted = False
+    try:
+        with progress_bar() as advance:
+            advance("alphas", 0, len(folders))
+            for alpha, results in score_interpolations(
+                original, changed, folders, plans, options, save=saved, on_progress=advance
+            ):
+                scored[alpha] = results
+                advance("alphas", len(scored), len(folders))
+    except KeyboardInterrupt:
+        interrupted = True
+        complain(f"interrupted: {len(scored)} of {len(folders)} alphas are done and kept; the same command goes on")
+    failed = _finish(scored, _short(base), _short(finetuned), output_path, style)
+    return 130 if interrupted else 1 if errors or failed else 0
+
+
+def _short(model: str) -> str:
+    """A model in the figure: a folder's own name, anything else as written."""
+    return Path(model).resolve().name if Path(model).exists() else model
+
+
+def _finish(scored: Mapping[float, Results], base: str, finetuned: str, output_path: Path, style: str) -> bool:
+    """Print the table and draw the figure. Returns whether a task failed."""
+    from clipbench.training.interpolated_scores import interpolation_points
+    from clipbench.training.tradeoff import draw_tradeoff
+
+    try:
+        points = interpolation_points(scored, base, finetuned)
+    except ResultError as error:
+        points = []
+        note(f"no figure: {error}")
+    if scored:
+        _print_table(scored, points, style)
+    if points:
+        title = f"Weights between {base} and {finetuned}"
+        note(f"figure in {', '.join(map(str, draw_tradeoff(points, output_path, title)))}")
+    problems = {report.error for results in scored.values() for report in results.tasks.values() if report.error}
+    for problem in sorted(problems):
+        complain(problem)
+    return bool(problems)
+
+
+def _print_table(scored: Mapping[float, Results], points: list[Point], style: str) -> None:
+    """Print a row an α; a star stands where the point is on a task's Pareto front."""
+    from clipbench.training.interpolated_scores import alphas_on_front
+    from clipbench.training.interpolation import alpha_name
+
+    tasks = {task: report for results in scored.values() for task, report in results.tasks.items()}
+    headers, rows = ["alpha"], [[alpha_name(alpha)] for alpha in scored]
+    objects: list[dict[str, object]] = [{"alpha": alpha} for alpha in scored]
+    for task, report in tasks.items():
+        metric = report.primary_metric
+        front = alphas_on_front(points, task)
+        headers += [f"{task} {metric}", *(["Pareto"] if front else [])]
+        for (alpha, results), row, entry in zip(scored.items(), rows, objects, strict=True):
+            failed = task in results.failed
+            value, stderr = (None if failed else results.results[task].get(f"{key},none")
+                             for key in (metric, f"{metric}_stderr"))  # fmt: skip
+            row += [_cell(value, stderr), *(["*" if alpha in front else ""] if front else [])]
+            entry[task] = {"metric": metric, "value": value, "stderr": stderr, "pareto": alpha in front}
+    if style == "json":
+        click.echo(json.dumps(objects, indent=2, ensure_ascii=False))
+    else:
+        print_rows(headers, rows, style)
+
+
+def _cell(value: object, stderr: object) -> str:
+    if not isinstance(value, float):
+        return "failed"
+    return f"{value:.4f} ± {stderr:.4f}" if isinstance(stderr, float) else f"{value:.4f}"

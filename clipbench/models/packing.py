@@ -1,0 +1,183 @@
+"""Texts that begin alike share the states of their common tokens: many texts in one sequence, as a tree.
+
+In a causal text tower a token's state depends on the tokens before it only, so texts with a common beginning need it
+computed once. Sorted token sequences are cut into rows; each row is the prefix tree of its texts in depth-first
+order, every token seeing its ancestors and itself, at the position it has in its text. A text's feature is read at
+its end token. Exact up to rounding. It serves the variants of a caption best (their common part goes up to the
+keyword), but any texts: captions of a data set share beginnings too, and rows are full, so that next to nothing is
+padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from clipbench.models import checks
+from clipbench.models.model import Model, Tokens
+
+Ints = npt.NDArray[np.int64]
+
+# Beginnings shared over no token but the first, over some, and over nearly all; a text within another; a repetition.
+PROBE_TEXTS = (
+    "a photo of a white cat on a wooden table",
+    "a photo of a traffic light on a wooden table",
+    "a photo of a white dog",
+    "a",
+    "two dogs, a red bus and a small brown bird in front of a house with a long wooden fence",
+    "two dogs, a red bus and a small black bird",
+    "a photo of a white cat on a wooden table",
+    "the red bird",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRow:
+    """The prefix tree of some texts, as one sequence of T tokens in depth-first order.
+
+    Attributes:
+        ids: Token ids, ``(T,)``.
+        positions: Each token's position in its text, which is its depth in the tree, ``(T,)``.
+        subtree_ends: For each token, the index after its last descendant: ``j`` is seen by ``j, …, ends[j] - 1`` only.
+        texts: Indices of the texts among those that were packed.
+        ends: For each of these texts, the index of its end token.
+    """
+
+    ids: Ints
+    positions: Ints
+    subtree_ends: Ints
+    texts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch:
+    """Rows as a text tower's input, B rows of W tokens, on its device.
+
+    Attributes:
+        input_ids: ``(B, W)``.
+        position_ids: ``(B, W)``.
+        mask: What is added to attention logits, 0 or -inf: ``(B, 1, W, W)``, queries before keys.
+        rows: The row of each text, ``(N,)``.
+        ends: Where in its row each text ends, ``(N,)``.
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    mask: torch.Tensor
+    rows: torch.Tensor
+    ends: torch.Tensor
+
+    def at_ends(self, states: torch.Tensor) -> torch.Tensor:
+        """The states of the texts' end tokens, from ``(B, W, C)`` to ``(N, C)``, in the order of the rows' texts."""
+        return states[self.rows, self.ends]
+
+
+def pack(ids: Ints, ends: Ints, width: int) -> list[PackedRow]:
+    """Cut texts into rows of prefix trees.
+
+    Sorting puts next to each other what begins alike, and each text adds to its row what it does not share with the
+    text before. Rows come longest first, so that a batch of neighbours is hardly padded, and the first batch shows
+    whether memory suffices.
+
+    Args:
+        ids: Token ids, ``(N, L)``; what stands behind a text's end does not matter.
+        ends: The index of each text's end token, ``(N,)``.
+        width: Tokens a row at most; no text may be longer.
+
+    Returns:
+        The rows; every text is in one of them.
+    """
+    columns = np.arange(ids.shape[1])
+    ids = np.where(columns <= ends[:, None], ids, -1)  # a text sorts before those that it is the beginning of
+    order = np.lexsort(ids.T[::-1])
+    ids, lengths = ids[order], ends[order] + 1
+    differs = (ids[1:] != ids[:-1]) | (columns >= lengths[1:, None])
+    shared = np.zeros(len(ids), dtype=np.int64)  # with the text before
+    shared[1:] = np.where(differs.any(axis=1), differs.argmax(axis=1), ids.shape[1])
+    rows: list[PackedRow] = []
+    start = used = 0
+    for index, (length, common) in enumerate(zip(lengths.tolist(), shared.tolist(), strict=True)):
+        if used + length - common > width:
+            rows.append(_row(ids[start:index], lengths[start:index], shared[start:index], order[start:index]))
+            start, used, common = index, 0, 0
+        used += length - common
+    if len(ids):
+        rows.append(_row(ids[start:], lengths[start:], shared[start:], order[start:]))
+    return sorted(rows, key=lambda row: -len(row.ids))
+
+
+def _row(ids: Ints, lengths: Ints, shared: Ints, texts: Ints) -> PackedRow:
+    """The prefix tree of sorted texts; ``shared`` counts the tokens in common with the text before."""
+    shared = np.concatenate([[0], shared[1:]])
+    columns = np.arange(ids.shape[1])
+    new = (columns >= shared[:, None]) & (columns < lengths[:, None])  # (texts, L), in depth-first order
+    positions = np.nonzero(new)[1]
+    # A token's subtree ends before the next one that stands no deeper.
+    outside = np.triu(positions[None, :] <= positions[:, None], k=1)
+    subtree_ends = np.where(outside.any(axis=1), outside.argmax(axis=1), len(positions))
+    ends = np.cumsum(lengths - shared) - 1  # a repeated text adds nothing, and ends where the one before does
+    return PackedRow(ids[new], positions, subtree_ends, tuple(texts.tolist()), tuple(ends.tolist()))
+
+
+def texts_of(rows: Sequence[PackedRow]) -> list[int]:
+    """Indices of the texts in the order in which the rows' features come."""
+    return [text for row in rows for text in row.texts]
+
+
+def collate(rows: Sequence[PackedRow], device: torch.device, dtype: torch.dtype) -> PackedBatch:
+    """Put rows into one batch, padded to the longest.
+
+    Args:
+        rows: Rows of :func:`pack`.
+        device: Where the text tower is.
+        dtype: What it computes in: the precision of the mask.
+    """
+    width = max(len(row.ids) for row in rows)
+    inputs = np.zeros((3, len(rows), width), dtype=np.int64)
+    inputs[2] = np.arange(1, width + 1)  # padding sees itself: a token that sees nothing would be NaN
+    for number, row in enumerate(rows):
+        inputs[:, number, : len(row.ids)] = row.ids, row.positions, row.subtree_ends
+    ids, positions, subtree_ends = torch.from_numpy(inputs).to(device, non_blocking=True)
+    token = torch.arange(width, device=device)
+    sees = (token[None, :] <= token[:, None]) & (token[:, None] < subtree_ends[:, None, :])  # (B, W, W)
+    mask = torch.zeros(sees.shape, dtype=dtype, device=device).masked_fill_(~sees, float("-inf"))
+    row_of = torch.tensor([number for number, row in enumerate(rows) for _ in row.ends], device=device)
+    ends = torch.tensor([end for row in rows for end in row.ends], device=device)
+    return PackedBatch(ids, positions, mask[:, None], row_of, ends)
+
+
+def end_tokens(tokens: Tokens, end_id: int | None) -> Ints:
+    """Where CLIP's text towers pool: at the first token of the end's id, or of the largest id.
+
+    Args:
+        tokens: N tokenised texts.
+        end_id: The end token's id; None for towers that take the largest.
+
+    Returns:
+        An index for each text, ``(N,)``; 0 where there is no end token, as the towers have it.
+    """
+    ids = tokens.inputs["input_ids"].numpy()
+    found: Ints = (ids if end_id is None else ids == end_id).argmax(axis=1)
+    return found
+
+
+@torch.no_grad()
+def packs_exactly(model: Model) -> bool:
+    """Whether a model's packed features are its plain ones, tried on some texts.
+
+    False too where the tower refuses masks or positions of one's own.
+    """
+    tokens = model.tokenize(PROBE_TEXTS)
+    plain = model.text_features(tokens)
+    try:
+        rows = model.pack(tokens)
+        packed = model.packed_text_features(rows)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return False  # whatever a tower of another build answers with
+    difference = checks.largest_difference(plain[texts_of(rows)], packed)
+    return difference <= checks.trimming_tolerance(model.dtype)

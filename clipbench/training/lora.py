@@ -1,0 +1,155 @@
+"""Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685) of any model, through peft."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from clipbench.errors import ConfigError
+from clipbench.models.model import Model
+from clipbench.training.trainable import find_towers, logit_scale_parameter
+
+_ADAPTER = "default"
+_PACKED = "in_proj_weight"  # of torch.nn.MultiheadAttention: query, key and value
+_PROJECTIONS = ("visual_projection", "text_projection")
+
+
+def add_lora(model: Model, rank: int, alpha: float, dropout: float = 0.0, seed: int = 0) -> dict[str, int]:
+    """Freeze a model's weights and train low-rank updates of its linear layers instead, in place.
+
+    Adapted are the linear layers that the features depend on, and the packed query, key and value weights of
+    ``torch.nn.MultiheadAttention``, but not its output projection: attention reads that weight past the layer, so that
+    an adapter around it would have no effect. The projections into the shared space are left as they are; a dual
+    encoder's, which start from random values, are trained whole, as is the logit scale. What was frozen before stays
+    frozen. The updates start at zero: features are at first unchanged.
+
+    Args:
+        model: The model, its weights in float32, and its frozen towers frozen.
+        rank: The updates' rank.
+        alpha: Updates are scaled with ``alpha / rank``.
+        dropout: The share of a layer's inputs that its update does not see; 0 for models with packed attention.
+        seed: One seed gives one initialisation.
+
+    Returns:
+        How many layers were adapted, by tower.
+
+    Raises:
+        ConfigError: peft is not installed; rank or dropout make no sense for this model; or a trained tower has no
+            layer to adapt (convolutional ones).
+    """
+    if rank < 1 or not 0 <= dropout < 1:
+        raise ConfigError(f"LoRA needs a rank of 1 or more and a dropout in [0, 1): not rank {rank}, dropout {dropout}")
+    kept = _trained_whole(model)
+    targets = _targets(model)
+    weights = list(dict.fromkeys(name for names in targets.values() for name in names))
+    packed = [name for name in weights if name.endswith(_PACKED)]
+    if packed and dropout:
+        raise ConfigError(f"{model.id}: LoRA's dropout must be 0: {packed[0]} holds three layers in one, unlike peft's")
+    # Not manual_seed: that would seed every accelerator as well. Updates are drawn on the CPU.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        _inject(model.module, weights, {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout})
+    for name, parameter in model.module.named_parameters():
+        parameter.requires_grad_(".lora_" in name or name in kept)
+    return {side: len(names) for side, names in targets.items()}
+
+
+@contextlib.contextmanager
+def merged(model: Model) -> Iterator[None]:
+    """Within, a model adapted by :func:`add_lora` has plain layers, the updates added to their weights.
+
+    Names are those from before, so that ``model.save`` writes an ordinary checkpoint. Afterwards all is as it was, bit
+    for bit: weights are put back, not subtracted from. Without LoRA nothing happens.
+    """
+    adapted = [(path, part) for path, part in model.module.named_modules() if hasattr(part, "get_delta_weight")]
+    originals: list[tuple[torch.Tensor, torch.Tensor]] = []
+    try:
+        with torch.no_grad():
+            for path, layer in adapted:
+                weight = getattr(layer.get_base_layer(), _weight_name(layer))
+                originals.append((weight, weight.clone()))
+                # In place: fingerprints go by the count of a tensor's changes.
+                weight.add_(layer.get_delta_weight(_ADAPTER))
+                _replace(model.module, path, layer.get_base_layer())
+        yield
+    finally:
+        for path, layer in adapted:
+            _replace(model.module, path, layer)
+        with torch.no_grad():
+            for weight, original in originals:
+                weight.copy_(original)
+
+
+def _targets(model: Model) -> dict[str, list[str]]:
+    """Names of the weights to adapt, by tower."""
+    modules = dict(model.module.named_modules())
+    trained = [name for name, parameter in model.module.named_parameters() if parameter.requires_grad]
+    targets = {}
+    for side, tower in find_towers(model).items():
+        live = [name for name in trained if name in tower.parameters]
+        # A layer that does not run itself is read past, and an adapter around it would do nothing.
+        running = [name for name in live if name.rpartition(".")[0] in tower.modules]
+        targets[side] = [name for name in running if _is_adaptable(modules, name)]
+        if live and not targets[side]:
+            raise ConfigError(
+                f"{model.id}: no linear layer of the {side} tower can have LoRA: freeze it, or do without"
+            )
+    return targets
+
+
+def _is_adaptable(modules: Mapping[str, torch.nn.Module], name: str) -> bool:
+    path, _, weight = name.rpartition(".")
+    if weight == _PACKED:
+        return isinstance(modules[path], torch.nn.MultiheadAttention)
+    # open_clip asks whether its projection is a torch.nn.Linear, which an adapter is not.
+    return weight == "weight" and isinstance(modules[path], torch.nn.Linear) and not _is_projection(name)
+
+
+def _is_projection(name: str) -> bool:
+    return name.rpartition(".")[0].rpartition(".")[2] in _PROJECTIONS
+
+
+def _trained_whole(model: Model) -> set[str]:
+    """Names of the trained parameters that stay as they are: the logit scale, a dual encoder's projections."""
+    scale = logit_scale_parameter(model)
+    config = getattr(model.module, "config", None)
+    paired = getattr(config, "model_type", None) == "vision-text-dual-encoder"
+    return {
+        name
+        for name, parameter in model.module.named_parameters()
+        if parameter.requires_grad and (parameter is scale or (paired and _is_projection(name)))
+    }
+
+
+def _inject(module: Any, weights: Sequence[str], options: Mapping[str, Any]) -> None:
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise ConfigError("LoRA needs peft: pip install 'clipbench[lora]'") from None
+
+    layers = []
+    for name in weights:
+        path, _, weight = name.rpartition(".")
+        if weight != _PACKED:
+            layers.append(re.escape(path))
+            continue
+        # Each from the block that holds it: peft matches parameters by the end of their names, and in open_clip's
+        # CLIP the names of the text tower's are the ends of the image tower's.
+        block, _, attention = path.rpartition(".")
+        config = LoraConfig(target_modules=[], target_parameters=[f"{attention}.{_PACKED}"], **options)
+        inject_adapter_in_model(config, module.get_submodule(block), _ADAPTER)
+    if layers:  # one pattern, matched in full, for the same reason
+        inject_adapter_in_model(LoraConfig(target_modules="|".join(layers), **options), module, _ADAPTER)
+
+
+def _weight_name(layer: Any) -> str:
+    return str(getattr(layer, "parameter_name", "weight"))
+
+
+def _replace(module: torch.nn.Module, path: str, part: torch.nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(module.get_submodule(parent), name, part)

@@ -1,0 +1,213 @@
+"""The model card beside a fine-tuned checkpoint: README.md with the hub's metadata."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipbench.results import Results, write_atomically
+from clipbench.training.markdown import markdown_table, markdown_text, public_text
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, ModelCardData
+
+_TAGS = ("clip", "hard-negatives", "clipbench")
+# Task type and name of each family. The hub groups metrics by type and data set, and keeps one name a group.
+_TASK_TYPES = {
+    "ranking": ("zero-shot-image-classification", "Concept ranking"),
+    "pairs": ("image-text-matching", "Pairs of images and captions"),
+    "retrieval": ("image-text-retrieval", "Retrieval"),
+}
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says. Text may hold anything: it is escaped.
+
+    Attributes:
+        name: What the model is called.
+        library: ``transformers`` or ``open_clip``: the format of the checkpoint.
+        base_model: The model that training started from, as it was named.
+        concepts: Concept to its keywords.
+        recipe: Every setting of the training; mappings may nest.
+        data: Where the pairs came from: source, revision or fingerprint, number of pairs, …
+        datasets: Hub ids of the data, for the metadata.
+        training: What the run took: steps, seconds, device, …
+        model: The checkpoint's facts, as :attr:`clipbench.models.Model.facts` gives them.
+        results: The checkpoint's evaluation.
+        base_results: The base model's, of the same tasks.
+        license: The hub's name of the licence, where it is known.
+    """
+
+    name: str
+    library: str
+    base_model: str
+    concepts: Mapping[str, Sequence[str]]
+    recipe: Mapping[str, object]
+    data: Mapping[str, object]
+    datasets: Sequence[str] = ()
+    training: Mapping[str, object] = field(default_factory=dict)
+    model: Mapping[str, object] = field(default_factory=dict)
+    results: Results | None = None
+    base_results: Results | None = None
+    license: str | None = None
+
+
+def write_model_card(directory: Path, card: CardFacts) -> Path:
+    """Write ``README.md`` into a checkpoint's folder, over the one that is there.
+
+    Local paths are cut to their last part: a card is for other people.
+
+    Returns:
+        The file.
+
+    Raises:
+        ResultError: It cannot be written.
+    """
+    from huggingface_hub import ModelCard
+
+    path = directory / "README.md"
+    # Through the hub's own class, which reads it back: metadata that it cannot parse is never written.
+    content = ModelCard(f"---\n{card_metadata(card).to_yaml()}\n---\n{_body(card)}")
+    write_atomically(path, str(content))
+    return path
+
+
+def card_metadata(card: CardFacts) -> ModelCardData:
+    """The card's YAML header. Scores of complete data only go into its ``model-index``."""
+    from huggingface_hub import ModelCardData
+
+    base = re.sub(r"^(open_clip:)?(hf-hub:|hf:)", "", card.base_model)
+    scores = list(_eval_results(card.results)) if card.results else []
+    metadata = ModelCardData(
+        model_name=public_text(card.name) if scores else None,
+        language="en",
+        library_name=card.library,
+        license=card.license if card.license and _LICENSE.fullmatch(card.license) else None,
+        datasets=[name for name in card.datasets if _is_hub_id(name)] or None,
+        tags=list(_TAGS),
+        pipeline_tag="zero-shot-image-classification",
+        eval_results=scores or None,
+    )
+    if _is_hub_id(base):
+        metadata["base_model"], metadata["base_model_relation"] = base, "finetune"
+    return metadata
+
+
+def _is_hub_id(name: str) -> bool:
+    """Whether the hub would take a name: it refuses a card with others."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is public, and not in __all__
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1 and not Path(name).exists()
+
+
+def _eval_results(results: Results) -> Iterator[EvalResult]:
+    from huggingface_hub import EvalResult
+
+    for task, metric, value, stderr in _scores(results):
+        report, declared = results.tasks[task], results.configs[task]
+        if not report.complete:
+            continue
+        hub = (declared.get("hub") or {}) if report.data.get("layout") == "hub" else {}
+        task_type, task_name = _TASK_TYPES.get(report.family, (report.family, report.family))
+        arguments = {
+            "task": task,
+            "version": results.versions[task],
+            "stderr": stderr,
+            "n": results.n_samples[task].effective,
+            "chance": report.chance if metric == report.primary_metric else None,
+        }
+        yield EvalResult(
+            task_type=task_type,
+            task_name=task_name,
+            dataset_type=str(report.data["location"] if hub else declared["dataset"]),
+            dataset_name=str(declared["dataset"]),
+            dataset_config=hub.get("config"),
+            dataset_split=hub.get("split"),
+            dataset_revision=report.data.get("revision"),
+            metric_type=metric,
+            metric_name=f"{task} {metric}",
+            metric_value=value,
+            metric_args={key: argument for key, argument in arguments.items() if argument is not None},
+            verified=False,
+        )
+
+
+def _scores(results: Results) -> Iterator[tuple[str, str, float, float | None]]:
+    """Task, metric, value and standard error of everything that was scored."""
+    for task in results.tasks:
+        if task in results.failed:
+            continue
+        row = results.results[task]
+        for metric in results.higher_is_better[task]:
+            value, stderr = row.get(f"{metric},none"), row.get(f"{metric}_stderr,none")
+            if isinstance(value, float):
+                yield task, metric, value, stderr if isinstance(stderr, float) else None
+
+
+def _body(card: CardFacts) -> str:
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    # What the template prints is escaped by `finalize`, all of it: only a table brings its own markup.
+    environment = Environment(  # noqa: S701  # Markdown, not HTML
+        loader=PackageLoader("clipbench", "templates"),
+        finalize=lambda value: value if isinstance(value, Markup) else markdown_text(value),
+        keep_trailing_newline=True,
+    )
+    failed = [report.error for report in card.results.tasks.values() if report.error] if card.results else []
+    found = [
+        f"{task}: {problem}"
+        for task, report in (card.results.tasks.items() if card.results else ())
+        for problem in report.problems
+    ]
+    return environment.get_template("model_card.md").render(
+        card=card,
+        base=card.base_model,
+        data=card.data,
+        recipe=card.recipe,
+        training=card.training,
+        model=card.model,
+        to_open_clip=card.model.get("architecture") == "CLIPModel",
+        scores=list(_score_rows(card.results, card.base_results)) if card.results else [],
+        problems=[*failed, *found],
+        table=lambda mapping: Markup(markdown_table(mapping)),  # noqa: S704  # its cells are escaped
+    )
+
+
+def _score_rows(results: Results, base: Results | None) -> Iterator[dict[str, str]]:
+    for task, metric, value, stderr in _scores(results):
+        report = results.tasks[task]
+        is_primary = metric == report.primary_metric and report.chance is not None
+        yield {
+            "task": task,
+            "version": str(results.versions[task]),
+            "metric": metric,
+            "value": _with_error(value, stderr),
+            "base": _base_score(results, base, task, metric),
+            "chance": f"{report.chance:.4f}" if is_primary else "",
+            "n": f"{results.n_samples[task].effective:,}",
+        }
+
+
+def _base_score(results: Results, base: Results | None, task: str, metric: str) -> str:
+    """The base model's score, where it is of the same version of the task and as many samples."""
+    if base is None or (base.versions.get(task), base.n_samples.get(task)) != (
+        results.versions[task], results.n_samples[task]
+    ):  # fmt: skip
+        return "–"
+    found = {name: (value, stderr) for of, name, value, stderr in _scores(base) if of == task}
+    return _with_error(*found[metric]) if metric in found else "–"
+
+
+def _with_error(value: float, stderr: float | None) -> str:
+    return f"{value:.4f}" if stderr is None else f"{value:.4f} ± {stderr:.4f}"

@@ -1,0 +1,123 @@
+"""What a fine-tuning is: everything that the trained weights depend on beside the base model and the data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from clipbench.errors import ConfigError
+from clipbench.registry import close_matches
+
+Direction = Literal["both", "rows"]
+Precision = Literal["fp32", "fp16", "bf16"]
+Schedule = Literal["constant", "linear", "cosine"]
+Tower = Literal["image", "text"]
+
+_CHOICES = {"negative_direction": Direction, "precision": Precision, "lr_schedule": Schedule}
+_AT_LEAST = {
+    "batch_size": 2,
+    "epochs": 1,
+    "negatives": 0,
+    "warmup_steps": 0,
+    "lora_rank": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A fine-tuning, with the paper's values as defaults (§3 of arXiv 2403.02875).
+
+    Attributes:
+        concepts: Names of concepts, or paths of YAML files with one. Only captions that hold a keyword are trained on.
+        negatives: Hard negatives a caption; 0 is the classical control.
+        loss: A name in :data:`clipbench.training.losses.LOSSES`.
+        negative_direction: Whether the text→image half of the loss sees the replaced cells: ``both``, or not: ``rows``.
+        batch_size: Pairs a step, over all processes together.
+        epochs: Passes over the pairs; what is left over a whole number of batches is dropped.
+        max_steps: Stop after so many optimiser steps, whatever the epochs.
+        learning_rate: AdamW's; the peak of the schedule.
+        lr_schedule: ``constant``, or down to zero at the last step: ``linear`` or ``cosine``.
+        warmup_steps: Steps over which the rate rises to its peak.
+        weight_decay: Decoupled, on matrices only.
+        max_grad_norm: Gradients are scaled down to this norm; None leaves them.
+        checkpoint_every: Epochs between checkpoints, mostly a fraction.
+        precision: Of the encoders' arithmetic (autocast); weights, loss and optimiser are always fp32.
+        freeze: Towers that keep their weights.
+        lora_rank: Rank of low-rank adapters trained in place of the towers' weights; 0 trains the weights themselves.
+        lora_alpha: Their scale; None is twice the rank.
+        seed: Of batches, substitutions, replaced cells, dropout, and adapters' beginnings.
+
+    Raises:
+        ConfigError: A value makes no sense.
+    """
+
+    concepts: tuple[str, ...]
+    negatives: int = 1
+    loss: str = "replaced_cells"
+    negative_direction: Direction = "both"
+    batch_size: int = 64
+    epochs: int = 3
+    max_steps: int | None = None
+    learning_rate: float = 5e-6
+    lr_schedule: Schedule = "constant"
+    warmup_steps: int = 0
+    weight_decay: float = 0.1
+    max_grad_norm: float | None = None
+    checkpoint_every: float = 0.1
+    precision: Precision = "fp32"
+    freeze: tuple[Tower, ...] = ()
+    lora_rank: int = 0
+    lora_alpha: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in _AT_LEAST.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} {getattr(self, name)}: give {least} or more")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in get_args(choices):
+                raise ConfigError(f"{name} {getattr(self, name)!r}: give {' or '.join(get_args(choices))}")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ConfigError(f"max_steps {self.max_steps}: give 1 or more")
+        if not self.concepts or len(set(self.concepts)) != len(self.concepts):
+            raise ConfigError(f"concepts {', '.join(self.concepts) or '(none)'}: name at least one, and none twice")
+        for name in ("learning_rate", "weight_decay", "max_grad_norm", "lora_alpha"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name} {value}: give a number that is not negative")
+        if not (math.isfinite(self.checkpoint_every) and self.checkpoint_every > 0):
+            raise ConfigError(f"checkpoint_every {self.checkpoint_every}: give a positive number of epochs")
+        if not set(self.freeze) <= set(get_args(Tower)):
+            raise ConfigError(f"freeze {','.join(self.freeze)}: give image or text")
+        if self.freeze and not set(get_args(Tower)) - set(self.freeze):
+            raise ConfigError("freeze image,text: nothing is left to train")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed {self.seed}: give a number from 0 to 2^63 - 1")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON knows them."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of step ``step``, counted from 0, of ``steps``."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        if self.lr_schedule == "constant":
+            return self.learning_rate
+        done = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)
+        left = 1 - done if self.lr_schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.learning_rate * left
+
+
+def check_loss(name: str, negatives: int, known: list[str]) -> None:
+    """Refuse a loss that is not there, or one that needs negatives and gets none.
+
+    Raises:
+        ConfigError: It cannot be used so.
+    """
+    if name not in known:
+        raise ConfigError(f"loss {name!r}{close_matches(name, known)}: give one of {', '.join(known)}")
+    if name != "replaced_cells" and not negatives:
+        raise ConfigError(f"loss {name} needs negatives: with --negatives 0 leave --loss out")

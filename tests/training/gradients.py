@@ -1,0 +1,39 @@
+"""Gradients of one batch, by one process or by torchrun's: ``gradients.py MODEL TABLE CACHE PART OUT``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from clipbench.training.finetuning import FineTuning
+from clipbench.training.preparing import FinetuneOptions
+from clipbench.training.recipe import Recipe
+from clipbench.training.step import Stepper
+
+
+def gradients(run: FineTuning) -> dict[str, torch.Tensor]:
+    """The loss of a run's first batch and its gradient, by parameter."""
+    model = run.prepared.model
+    model.module.train()
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    stepper = Stepper(model, run._recipe, run._accelerator, scaler, image_features=run.prepared.image_features)
+    model.module.zero_grad()
+    loss = stepper.backward(run._batches.make(0))
+    grads = {name: weight.grad.clone() for name, weight in model.module.named_parameters() if weight.grad is not None}
+    return {**grads, "loss": loss}
+
+
+def main() -> None:
+    model, table, cache, part, out = sys.argv[1:]
+    options = FinetuneOptions(table, device="cpu", cache=Path(cache), part_size=int(part) or None)
+    recipe = Recipe(("color",), negatives=2, batch_size=16)
+    run = FineTuning(model, recipe, options, Path(out))
+    found = gradients(run)
+    save_file(found, Path(out) / f"gradients-{run._accelerator.process_index}.safetensors")
+
+
+if __name__ == "__main__":
+    main()

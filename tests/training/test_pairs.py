@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from clipbench.concepts import load_concept
+from clipbench.errors import ConfigError, DataError
+from clipbench.sources import Dataset, open_source
+from clipbench.training.draws import substitution_uniforms
+from clipbench.training.pairs import check_negatives, gather_pairs
+from tests.training.table import write_table
+
+CAPTIONS = ["a red cat", "a cat", "a large blue boat", "a huge house", "white on white"]
+
+
+def pairs_of(folder, *concepts, captions=CAPTIONS, **options):
+    source = open_source(Dataset("t", None), str(write_table(folder, captions=captions)))
+    return gather_pairs(source, [load_concept(name) for name in concepts], **options)
+
+
+def test_captions_without_a_keyword_are_left_out(tmp_path):
+    pairs = pairs_of(tmp_path, "color")
+    assert [entries[0].caption for entries in pairs.captions] == ["a red cat", "a large blue boat", "white on white"]
+    assert len(pairs.images) == 3
+    assert len(pairs_of(tmp_path, "color", limit=2)) == 2
+
+
+def test_a_caption_counts_once_whatever_concepts_it_holds(tmp_path):
+    pairs = pairs_of(tmp_path, "color", "size")
+    assert [[entry.keyword for entry in entries] for entries in pairs.captions] == [
+        ["red"], ["blue", "large"], ["huge"], ["white"]]  # fmt: skip
+
+
+def test_substitutes_are_never_the_caption_and_never_twice_the_same(tmp_path):
+    pairs = pairs_of(tmp_path, "color")
+    rows = np.arange(len(pairs))
+    seen = set()
+    for epoch in range(60):
+        texts = pairs.substitutes(rows, substitution_uniforms(0, epoch, len(pairs), 3))
+        for row, texts_of_row in zip(rows, _threes(texts), strict=True):
+            caption = pairs.captions[row][0].caption
+            assert len({*texts_of_row, caption}) == 4
+            seen.update(texts_of_row)
+    assert {f"a {color} cat" for color in load_concept("color").substitutions} - seen == {"a red cat"}
+
+
+def _threes(texts):
+    return [texts[start : start + 3] for start in range(0, len(texts), 3)]
+
+
+def test_each_concept_of_a_caption_is_varied_as_often_as_the_other(tmp_path):
+    pairs = pairs_of(tmp_path, "color", "size")
+    texts = [pairs.substitutes(np.array([1]), substitution_uniforms(0, e, 4, 1)[1:2])[0] for e in range(2000)]
+    share = np.mean(["large" not in text for text in texts])
+    assert abs(share - 0.5) < 4 * (0.25 / 2000) ** 0.5  # not 8 : 1, as the numbers of replacements are
+
+
+def test_more_negatives_than_replacements_are_refused():
+    check_negatives([load_concept("color")], 3)
+    check_negatives([load_concept("location")], 1)
+    with pytest.raises(ConfigError, match=r"--negatives 3.*location has 1 replacement only; give at most 1"):
+        check_negatives([load_concept("color"), load_concept("location")], 3)
+
+
+def test_no_keyword_is_said_with_the_concepts_list(tmp_path):
+    with pytest.raises(DataError, match=r"no caption holds a keyword of color \(.*blue.*orange.*\); location \("):
+        pairs_of(tmp_path, "color", "location", captions=["a cat", "a dog"])
+
+
+def test_missing_images_are_refused_or_counted(tmp_path):
+    table = write_table(tmp_path, captions=CAPTIONS)
+    (tmp_path / "0.png").unlink()
+    source = open_source(Dataset("t", None), str(table))
+    with pytest.raises(DataError, match=r"1 of 3 images missing \(0\.png\); pass --allow_missing"):
+        gather_pairs(source, [load_concept("color")])
+    pairs = gather_pairs(source, [load_concept("color")], allow_missing=True)
+    assert (len(pairs), pairs.left_out) == (2, 1)
+
+
+def test_the_fingerprint_covers_captions_images_and_variants(tmp_path):
+    first = pairs_of(tmp_path / "a", "color").fingerprint
+    assert pairs_of(tmp_path / "a", "color").fingerprint == first
+    assert pairs_of(tmp_path / "a", "color", limit=2).fingerprint != first
+    assert pairs_of(tmp_path / "a", "size").fingerprint != first
+
+
+def test_pairs_of_broken_images_go_and_the_others_keep_theirs(tmp_path):
+    pairs = pairs_of(tmp_path, "color")
+    kept = pairs.without_images({1})
+    assert [entries[0].caption for entries in kept.captions] == ["a red cat", "white on white"]
+    assert [kept.images[image].key for image in kept.image_of] == ["0.png", "4.png"]
+    assert kept.left_out == 1

@@ -1,0 +1,98 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import normalize
+
+from clipbench.training.losses import LOSSES
+from tests.training.gradients import gradients
+
+
+def assert_equal_gradients(left, right, tolerance=1e-6):
+    assert left.keys() == right.keys()
+    for name, gradient in left.items():
+        largest = max(1.0, float(gradient.abs().max()))
+        assert (gradient - right[name]).abs().max() <= tolerance * largest, name
+
+
+def plain_gradients(run):
+    """The textbook: the whole batch through both towers, one backward."""
+    model, batch = run.prepared.model, run._batches.make(0)
+    model.module.train()
+    model.module.zero_grad()
+    (part,) = batch.parts
+    images = normalize(model.image_features(part.pixels), dim=-1)
+    texts = normalize(model.text_features(part.tokens), dim=-1)
+    count, negatives = len(images), run._recipe.negatives
+    loss = LOSSES[run._recipe.loss].function(
+        images,
+        texts[:count],
+        texts[count:].reshape(count, negatives, -1) if negatives else None,
+        batch.cells,
+        batch.valid,
+        model.logit_scale,
+        run._recipe.negative_direction,
+    )
+    loss.backward()
+    grads = {name: weight.grad for name, weight in model.module.named_parameters() if weight.grad is not None}
+    return {**grads, "loss": loss.detach()}
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("library", ["transformers", "open_clip"])
+def test_gradients_are_those_of_one_plain_backward(start, tmp_path, tiny_clip, tiny_open_clip, library, loss):
+    model = tiny_clip if library == "transformers" else tiny_open_clip
+    run = start(tmp_path, model=model, negatives=2, batch_size=16, loss=loss)
+    found, expected = gradients(run), plain_gradients(run)
+    assert "logit_scale" in found
+    assert found["logit_scale"].abs() > 1e-4
+    assert_equal_gradients(found, expected)
+
+
+@pytest.mark.parametrize("negatives", [0, 2])
+@pytest.mark.parametrize("part_size", [1, 3, 5, 8])
+def test_parts_give_the_gradients_of_the_whole_batch(start, tmp_path, part_size, negatives):
+    whole = gradients(start(tmp_path / "whole", negatives=negatives, batch_size=16))
+    parts = gradients(start(tmp_path / "parts", negatives=negatives, batch_size=16, part_size=part_size))
+    assert_equal_gradients(whole, parts)
+
+
+@pytest.mark.parametrize("part_size", [0, 3])
+def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, table, part_size):
+    whole = gradients(start(tmp_path / "one", model=tiny_clip, negatives=2, batch_size=16))
+    script = Path(__file__).with_name("gradients.py")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", script]
+    command = [*launcher, tiny_clip, table, tmp_path / "cache", part_size, tmp_path / "two"]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for process in (0, 1):
+        assert_equal_gradients(whole, load_file(tmp_path / "two" / f"gradients-{process}.safetensors"))
+
+
+def test_dropout_is_the_same_in_both_passes_of_a_part(start, tmp_path, tiny_clip, monkeypatch):
+    """With dropout the second pass must draw what the first one drew, or the gradient belongs to another loss."""
+    run = start(tmp_path, negatives=1, batch_size=8, part_size=4)
+    model = run.prepared.model
+    inner, drawn = type(model).packed_text_features, []
+
+    def dropping(rows):
+        features = torch.nn.functional.dropout(inner(model, rows), 0.5)
+        drawn.append((features == 0).clone())
+        return features
+
+    monkeypatch.setattr(model, "packed_text_features", dropping)
+    gradients(run)
+    first, second = drawn[:2], drawn[2:]
+    assert len(second) == 2
+    assert all(torch.equal(left, right) for left, right in zip(first, second, strict=True))
+    assert not torch.equal(first[0], first[1])
+
+
+def test_a_frozen_image_towers_features_are_those_of_its_pixels(start, tmp_path):
+    pixels = gradients(start(tmp_path / "a", batch_size=16))
+    frozen = gradients(start(tmp_path / "b", batch_size=16, freeze=("image",)))
+    assert set(frozen) < set(pixels)
+    assert_equal_gradients(frozen, {name: pixels[name] for name in frozen})
