@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib import metadata
@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipbench.errors import ModelError, ResultError
+from clipbench.errors import ConfigError, ModelError, ResultError
 from clipbench.evaluation import Evaluation
 from clipbench.planning import EvaluationOptions, Progress
+from clipbench.registry import close_matches
 from clipbench.results import Results
 from clipbench.training.batches import Batches, Share
 from clipbench.training.checkpoints import Moment, checkpoints_in, prune, read_checkpoint, sweep, write_checkpoint
@@ -102,6 +103,7 @@ class FineTuning:
         from accelerate import Accelerator
         from accelerate.utils import InitProcessGroupKwargs
 
+        _check_trackers(options.trackers)
         self._accelerator = Accelerator(
             cpu=options.device == "cpu",
             log_with=list(options.trackers) or None,
@@ -328,6 +330,17 @@ def _peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    known, there = list(LOGGER_TYPE_TO_CLASS), [str(tracker) for tracker in get_available_trackers()]
+    for name in names:  # accelerate itself leaves one that is not there out without a word
+        if name not in known:
+            raise ConfigError(f"--report_to {name}{close_matches(name, known)}: trackers are {', '.join(known)}")
+        if name not in there:
+            raise ConfigError(f"--report_to {name}: it is not installed: pip install {name}")
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

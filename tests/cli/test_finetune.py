@@ -1,0 +1,115 @@
+import json
+
+import pytest
+from safetensors.torch import load_file
+
+from clipbench.cli import main
+from tests.training.table import write_table
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return caught.value.code or 0, out, err
+
+
+@pytest.fixture
+def flags(tmp_path):
+    table = write_table(tmp_path / "table")
+    return ["finetune", "--model", "demo", "--data", table, "--concept", "color", "--batch_size", 8, "--epochs", 1,
+            "--device", "cpu", "--cache_dir", tmp_path / "cache", "--output_path", tmp_path / "out"]  # fmt: skip
+
+
+def test_the_issues_own_command_then_eval(capsys, flags, tmp_path):
+    code, out, err = run(capsys, *flags, "--checkpoint_every", 0.5, "--eval_tasks", "scenes_color,scenes_retrieval",
+                         "--eval_limit", 20)  # fmt: skip
+    assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["0", "2", "3"]
+    assert "24 captions of 24 images, 3 steps" in err
+    facts = json.loads((tmp_path / "out/finetune.json").read_text())
+    assert facts["status"] == "finished"
+    assert facts["recipe"]["negatives"] == 1
+    assert facts["data"]["pairs"] == 24
+    points = json.loads((tmp_path / "out/tradeoff.json").read_text())["points"]
+    assert [point["step"] for point in points] == [0, 2, 3]
+    assert (tmp_path / "out/tradeoff.svg").read_text().startswith("<?xml")
+    assert "2403.02875" in (tmp_path / "out/README.md").read_text()
+    code, out, err = run(capsys, "eval", "--model", tmp_path / "out", "--tasks", "scenes_color", "--limit", 20,
+                         "--format", "json")  # fmt: skip
+    assert code == 0, err
+    last = json.loads((tmp_path / "out/evaluations/step-000003.json").read_text())
+    assert json.loads(out)["results"]["scenes_color"] == last["results"]["scenes_color"]
+
+
+def test_flags_may_stand_in_a_file(capsys, flags, tmp_path):
+    (tmp_path / "run.yaml").write_text("negatives: 0\nfreeze: [image]\nlearning_rate: 0.001\nmicro-batch-size: 3\n")
+    code, _, err = run(capsys, *flags, "--config", tmp_path / "run.yaml")
+    assert code == 0, err
+    recipe = json.loads((tmp_path / "out/finetune.json").read_text())["recipe"]
+    assert (recipe["negatives"], recipe["freeze"], recipe["learning_rate"]) == (0, ["image"], 0.001)
+
+
+def test_any_two_encoders(capsys, flags, tmp_path):
+    from tests.models.builders import build_bert, build_vit
+
+    vision, text = build_vit(tmp_path / "vit"), build_bert(tmp_path / "bert")
+    pair = ["--vision", vision, "--text", text, *flags[3:]]
+    code, _, err = run(capsys, "finetune", *pair)
+    assert code == 0, err
+    assert json.loads((tmp_path / "out/finetune.json").read_text())["model"]["id"].startswith("dual_encoder:")
+    assert any(name.startswith("text_model.") for name in load_file(tmp_path / "out/model.safetensors"))
+
+
+def test_low_rank_adapters_leave_an_ordinary_model(capsys, flags, tmp_path):
+    code, _, err = run(capsys, *flags, "--lora_rank", 2, "--lr", 1e-2)
+    assert code == 0, err
+    from clipbench.models.demo import FOLDER
+
+    before, after = load_file(FOLDER / "model.safetensors"), load_file(tmp_path / "out/model.safetensors")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert any("q_proj.weight" in name for name in changed)
+    assert not any("layer_norm" in name or "embedding" in name for name in changed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        (["--concept", "location", "--negatives", 3], 2, "location has 1 replacement only"),
+        (["--concept", "colour"], 2, "did you mean color"),
+        (["--data", "cocoo"], 2, "did you mean coco?"),
+        (["--data", "flickr30k"], 1, "write flickr30k=PLACE"),
+        (["--loss", "triplet"], 2, "give one of replaced_cells"),
+        (["--loss", "own_negatives", "--negatives", 0], 2, "needs negatives"),
+        (["--batch_size", 32], 1, "24 captions with a keyword, fewer than a batch of 32"),
+        (["--freeze", "image,text"], 2, "nothing is left to train"),
+        (["--freeze", "vision"], 2, "give image or text"),
+        (["--concept", "location", "--limit", 1], 1, "fewer than a batch"),
+        (["--precision", "fp16"], 2, "needs a GPU"),
+        (["--learning_rate", "nan"], 2, "not negative"),
+        (["--checkpoint_every", 0], 2, "positive number of epochs"),
+        (["--report_to", "tensorbord"], 2, "did you mean tensorboard?"),
+        (["--report_to", "clearml"], 2, "pip install clearml"),
+        (["--vision", "x"], 2, "--vision ID and --text ID"),
+        (["--eval_tasks", "scenes_colour"], 2, "did you mean scenes_color"),
+        (["--eval_tasks", "coco_color", "--eval_data", "coco=nowhere"], 2, "no such file or folder"),
+        (["--model", "no/such/folder/"], 1, "no such file or directory"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_bad_input_is_answered_in_one_line(capsys, flags, tmp_path, changes, code, message):
+    found, _, err = run(capsys, *flags, *changes)
+    complaint = [line for line in err.splitlines() if line.startswith("clipbench: error:")]
+    assert (found, len(complaint)) == (code, 1), err
+    assert message in complaint[0]
+    assert "Traceback" not in err
+
+
+def test_another_recipe_does_not_touch_a_finished_run(capsys, flags, tmp_path):
+    assert run(capsys, *flags)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    code, _, err = run(capsys, *flags, "--negatives", 2)
+    assert code == 2
+    assert "negatives 1 there, 2 asked for" in err
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
