@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -57,22 +57,28 @@ def find_results(place: Path) -> Path:
     return found[-1]
 
 
+def samples_path(results_path: Path, task: str) -> Path:
+    """Where ``--log_samples`` writes a task's samples: beside the results file."""
+    name = results_path.name.replace("results_", f"samples_{task}_").replace(".json", ".jsonl")
+    return results_path.with_name(name)
+
+
 def logged_samples(results_path: Path, task: str) -> Iterator[dict[str, Any]]:
     """The lines that ``--log_samples`` wrote beside a results file.
 
     Raises:
         ResultError: There are none, or a line cannot be read.
     """
-    name = results_path.name.replace("results_", f"samples_{task}_").replace(".json", ".jsonl")
-    path = results_path.with_name(name)
+    path = samples_path(results_path, task)
     if not path.is_file():
         raise ResultError(f"{path}: not there; run clipbench eval with --log_samples")
+    number = 0
     with path.open(encoding="utf-8") as handle:
-        for number, line in enumerate(handle, 1):
-            try:
+        try:
+            for number, line in enumerate(handle, 1):  # noqa: B007  # named in the message
                 yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ResultError(f"{path}:{number}: not a JSON line: {error.msg}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ResultError(f"{path}:{number}: not a JSON line: {error}") from None
 
 
 def show_samples(
@@ -102,23 +108,28 @@ def show_samples(
     if task not in results.tasks:
         raise ResultError(f"{results_path}: no task {task!r} in it, only {', '.join(results.tasks)}")
     lines = {str(line["doc_id"]): line for line in islice(filter(wanted, logged_samples(results_path, task)), most)}
-    images = _images(results, task, lines, data, include_path)
+    wanted_keys = {key for line in lines.values() for key in image_keys(line)}
+    images = open_images(results, task, wanted_keys, data, include_path)
     return [_shown(line, images) for line in lines.values()]
 
 
-def _images(
+def open_images(
     results: Results,
     name: str,
-    lines: Mapping[str, Mapping[str, Any]],
+    wanted: Collection[str],
     data: Mapping[str, str] | None,
     include_path: Sequence[str | Path],
 ) -> dict[str, Image.Image]:
-    """Open the images that the lines name, by key."""
+    """Open images of a task by key, where the run found them.
+
+    Raises:
+        ResultError: An image is not in the data any more.
+        DataError: The data is not there any more.
+    """
     (task,) = select_tasks([name], include_path)
     places = {**results.config.get("data", {}), **(data or {})}
     places = {dataset: place for dataset, place in places.items() if dataset == task.dataset.name}
     source = Sources([task], EvaluationOptions(data=places)).of(task)
-    wanted = {key for line in lines.values() for key in _keys(line)}
     found: dict[str, Image.Image] = {}
     for sample in task.samples(source):
         for ref in sample.images:
@@ -126,13 +137,14 @@ def _images(
                 found[ref.key] = ref.open()
         if len(found) == len(wanted):
             break
-    missing = wanted - found.keys()
+    missing = set(wanted) - found.keys()
     if missing:
         raise ResultError(f"image {min(missing)} is no longer in the data of {name}: name its place with --data")
     return found
 
 
-def _keys(line: Mapping[str, Any]) -> list[str]:
+def image_keys(line: Mapping[str, Any]) -> list[str]:
+    """Keys of a logged sample's images."""
     return list(line["images"]) if "images" in line else [line["image"]]
 
 
@@ -144,7 +156,9 @@ def _shown(line: Mapping[str, Any], images: Mapping[str, Image.Image]) -> Shown:
         own = 1 if "replacements" in line else len(texts)  # retrieval logs its own items only
         others = sorted(range(own, len(texts)), key=lambda k: -scores[k])[: _MOST_TEXTS - 1]
         captions = [(texts[k], (scores[k],), k < own) for k in [*range(min(own, _MOST_TEXTS)), *others]]
-    return Shown(str(line["doc_id"]), bool(line["acc"]), tuple(images[key] for key in _keys(line)), tuple(captions))
+    return Shown(
+        str(line["doc_id"]), bool(line["acc"]), tuple(images[key] for key in image_keys(line)), tuple(captions)
+    )
 
 
 def contact_sheet(samples: Sequence[Shown], title: str, columns: int = 3) -> Image.Image:

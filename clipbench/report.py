@@ -19,7 +19,7 @@ from clipbench.results import GroupScore, Results, SampleCount, TaskReport, sani
 if TYPE_CHECKING:
     from clipbench.families.task import Task
     from clipbench.models import Model
-    from clipbench.planning import EvaluationOptions
+    from clipbench.planning import EvaluationOptions, Plan
     from clipbench.task_result import TaskResult
 
 Row = dict[str, float | str | None]
@@ -53,7 +53,7 @@ def assemble_results(
         model_name=model.id,
         model_name_sanitized=sanitize(model.id),
         clipbench_version=metadata.version("clipbench"),
-        git_hash=_git_hash(),
+        git_hash=git_hash(),
         date=started,
         pretty_env_info=_environment(),
         total_evaluation_time_seconds=time.time() - started,
@@ -88,6 +88,34 @@ def declaration(task: Task) -> dict[str, Any]:
         "groups": list(task.groups),
         "tags": list(task.tags),
         "note": task.note,
+    }
+
+
+def run_identity(plans: Sequence[Plan], model: Model, options: EvaluationOptions) -> dict[str, object]:
+    """What a run's scores depend on: two runs of one identity score the same.
+
+    The number of threads and of processes is left out, and so is what is kept of the results.
+
+    Raises:
+        ModelError: Nothing vouches for the model's weights.
+    """
+    from clipbench.embeddings.space import space_of
+
+    return {
+        "clipbench": metadata.version("clipbench"),
+        "model": [model.id, space_of(model).key],
+        "tasks": [
+            [declaration(plan.task), asdict(plan.source.provenance) if plan.source else None, plan.error]
+            for plan in plans
+        ],
+        "options": {
+            "data": dict(options.data),
+            "batch_size": options.batch_size,
+            "limit": options.limit,
+            "allow_missing": options.allow_missing,
+            "streaming": options.streaming,
+            "seed": options.seed,
+        },
     }
 
 
@@ -165,7 +193,7 @@ def _mean_row(alias: str, metric: str, rows: Sequence[Row]) -> Row:
     }
 
 
-def _git_hash() -> str | None:
+def git_hash() -> str | None:
     """The commit of the checkout that clipbench runs from, or None where it is installed."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():

@@ -1,4 +1,4 @@
-"""Write the generated pages: docs/cli.md, docs/tasks.md, docs/results.schema.json."""
+"""Write the generated pages: docs/cli.md, docs/tasks.md and the JSON Schemas."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from clipbench.cli import cli
+from clipbench.leaderboard.board import Board
 from clipbench.plugins import group_members, known_tasks, tag_members
 from clipbench.results import Results
 
@@ -59,8 +60,9 @@ def tasks_page() -> str:
 
 def pages() -> dict[str, str]:
     """File name to text, of every generated page."""
-    schema = json.dumps(Results.model_json_schema(by_alias=True), indent=2) + "\n"
-    return {"cli.md": cli_page(), "tasks.md": tasks_page(), "results.schema.json": schema}
+    schemas = {"results": Results.model_json_schema(by_alias=True), "leaderboard": Board.model_json_schema()}
+    texts = {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
+    return {"cli.md": cli_page(), "tasks.md": tasks_page(), **texts}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+"""`clipbench compare`: is one run better than another?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipbench.cli.console import FORMATS, note, print_rows
+
+if TYPE_CHECKING:
+    from clipbench.leaderboard.comparison import Comparison
+
+_HEADERS = ("Task", "Metric", "n", "images", "A", "B", "A − B", "95 % interval", "p", "p Holm", "p McNemar",
+            "only A", "only B")  # fmt: skip
+
+
+@click.command("compare")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--tasks", "-t", metavar="NAMES", help="Tasks and globs, joined by commas. Default: all shared ones.")
+@click.option("--flips", type=click.IntRange(min=0), default=0, help="Also list N samples that turned, each way.")
+@click.option("--resamples", type=click.IntRange(min=100), default=10_000, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
+def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, seed: int, style: str) -> int:
+    """Compare two runs on the same logged samples.
+
+    A and B are results files of `clipbench eval --log_samples`, or folders with those of one model. `p` is the exact
+    paired test that flips whole images, `p Holm` the same corrected over the tasks, `p McNemar` the exact test that
+    takes captions of one image as independent. The interval is a bootstrap over images.
+
+    \b
+    clipbench compare results/base results/finetuned --tasks "scenes_*"
+    """
+    from clipbench.leaderboard.comparison import compare_runs
+
+    found = compare_runs(a, b, tasks, resamples=resamples, seed=seed)
+    if style == "json":
+        click.echo(json.dumps([asdict(comparison) for comparison in found], indent=2, ensure_ascii=False))
+    else:
+        print_rows(_HEADERS, [_row(comparison) for comparison in found], style)
+        for comparison in found:
+            _print_flips(comparison, flips)
+    for line in (line for comparison in found for line in comparison.notes):
+        note(line)
+    return 0
+
+
+def _row(comparison: Comparison) -> list[str]:
+    interval = comparison.interval
+    return [
+        comparison.task,
+        comparison.metric,
+        f"{comparison.n}",
+        f"{comparison.clusters}",
+        f"{comparison.value_a:.4f}",
+        f"{comparison.value_b:.4f}",
+        f"{interval.difference:+.4f}",
+        f"{interval.low:+.4f} … {interval.high:+.4f}",
+        *(_p(value) for value in (comparison.p_value, comparison.p_holm, comparison.p_mcnemar)),
+        f"{len(comparison.only_a)}",
+        f"{len(comparison.only_b)}",
+    ]
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.0001 else f"{value:.0e}" if value > 0 else "<1e-300"
+
+
+def _print_flips(comparison: Comparison, most: int) -> None:
+    for name, samples in (("only A", comparison.only_a), ("only B", comparison.only_b)):
+        for sample in samples[:most]:
+            click.echo(f"{comparison.task}: {name} has it right: {sample}")

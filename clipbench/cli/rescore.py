@@ -1,0 +1,67 @@
+"""`clipbench rescore`: metrics again from logged scores."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipbench.cli.console import FORMATS, note, print_rows
+
+if TYPE_CHECKING:
+    from clipbench.leaderboard.rescoring import Rescored
+
+
+@click.command("rescore")
+@click.argument("samples", type=click.Path(path_type=Path))
+@click.option("--tasks", "-t", metavar="NAMES", help="Tasks and globs, joined by commas. Default: all logged ones.")
+@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where further tasks are.")
+@click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
+def command(samples: Path, tasks: str | None, include_path: tuple[Path, ...], style: str) -> int:
+    """Compute metrics again from logged scores, without a model.
+
+    SAMPLES is a samples file of `clipbench eval --log_samples`, a results file with samples beside it, or a folder
+    with those of one model. Samples that are judged otherwise than they were logged are counted.
+    """
+    from clipbench.leaderboard.rescoring import rescore
+
+    found = rescore(samples, tasks, include_path=include_path)
+    if style == "json":
+        click.echo(json.dumps({rescored.task: _facts(rescored) for rescored in found}, indent=2, ensure_ascii=False))
+    else:
+        headers = ("Task", "Metric", "Value", "Stderr", "n", "changed")
+        print_rows(headers, [row for rescored in found for row in _rows(rescored)], style)
+    for rescored in found:
+        if rescored.changed:
+            count, name = len(rescored.changed), rescored.changed[0]
+            note(f"{rescored.task}: {count:,} samples are judged otherwise than they were logged: {name}, …")
+    return 0
+
+
+def _rows(rescored: Rescored) -> list[list[str]]:
+    rows = []
+    for place, (metric, mean) in enumerate(rescored.metrics.items()):
+        first = [rescored.task, str(len(rescored.changed))] if place == 0 else ["", ""]
+        stderr = "–" if math.isnan(mean.stderr) else f"± {mean.stderr:.4f}"
+        rows.append([first[0], metric, f"{mean.mean:.4f}", stderr, str(mean.count), first[1]])
+    return rows
+
+
+def _facts(rescored: Rescored) -> dict[str, object]:
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    metrics = {
+        metric: {"value": number(mean.mean), "stderr": number(mean.stderr), "n": mean.count}
+        for metric, mean in rescored.metrics.items()
+    }
+    breakdown = {part: {"value": mean.mean, "n": mean.count} for part, mean in sorted(rescored.breakdown.items())}
+    return {
+        "primary_metric": rescored.primary_metric,
+        "metrics": metrics,
+        "breakdown": breakdown,
+        "changed": rescored.changed,
+    }

@@ -1,0 +1,244 @@
+"""A leaderboard's schema, and how it is written and read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clipbench.errors import ResultError
+from clipbench.results import GroupScore, write_atomically
+
+SCHEMA_VERSION = 1
+KIND = "clipbench leaderboard"
+
+Flag = Literal["limited", "incomplete", "old_version", "contradicted"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Measure(_Strict):
+    """One metric of a task.
+
+    Attributes:
+        value: A share in [0, 1]; higher is better.
+        stderr: Its standard error, clustered by image.
+    """
+
+    value: float = Field(ge=0, le=1)
+    stderr: float | None = None
+
+
+class Score(_Strict):
+    """What one model reached on one task in one run.
+
+    Attributes:
+        model: Key of :attr:`Board.models`.
+        task: Key of :attr:`Board.tasks`.
+        version: The task's version in that run.
+        metric: The task's primary metric, whose value this is.
+        value: A share in [0, 1]; higher is better.
+        stderr: Its standard error, clustered by image; null where it is not known.
+        n: Samples scored; null where it is not known.
+        chance: What guessing gives.
+        centred: ``(value − chance) / (1 − chance)``.
+        rank: From 1 among measured scores without flags; equal values share a rank; null for all others.
+        flags: Why it does not compare with others': ``limited`` (``--limit``), ``incomplete`` (data was missing),
+            ``old_version`` (others were scored with a newer version of the task). ``contradicted`` does not
+            take the rank away: another run of the same weights on the same data gave something else.
+        metrics: The task's metrics.
+        breakdown: Keyword to its samples and the primary metric over them.
+        confusion: Keyword to what was ranked first to how often, from logged samples of a ranking task.
+        published: Quoted from a publication, not measured.
+        data: Fingerprint of the data, or what it was read from.
+        date: When the run started, ISO 8601, UTC.
+        clipbench_version: What it was scored with.
+        git_hash: Its commit.
+        file: Where it comes from: a result file, or a publication's table.
+    """
+
+    model: str
+    task: str
+    version: int
+    metric: str
+    value: float = Field(ge=0, le=1)
+    stderr: float | None = None
+    n: int | None = None
+    chance: float | None = None
+    centred: float | None = None
+    rank: int | None = None
+    flags: list[Flag] = []
+    metrics: dict[str, Measure] = {}
+    breakdown: dict[str, GroupScore] = {}
+    confusion: dict[str, dict[str, int]] = {}
+    published: bool = False
+    data: str | None = None
+    date: str = ""
+    clipbench_version: str = ""
+    git_hash: str | None = None
+    file: str = ""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether it takes part in ranks and means."""
+        return not self.published and not set(self.flags) - {"contradicted"}
+
+
+class ModelFacts(_Strict):
+    """A row of the board.
+
+    Attributes:
+        name: What ``--model`` was.
+        label: The name, with what tells it apart where two models share a name.
+        published: Its scores are quoted, not measured.
+        weights: Digest of weights, settings, tokenizer and preprocessing.
+        parameters: Their number.
+        revision: The hub's commit.
+        precision: Of the encoders.
+        preprocessor: The image preprocessing used.
+        library: With its version.
+        architecture: The model's class or name.
+    """
+
+    name: str
+    label: str = ""
+    published: bool = False
+    weights: str | None = None
+    parameters: int | None = None
+    revision: str | None = None
+    precision: str | None = None
+    preprocessor: str | None = None
+    library: str | None = None
+    architecture: str | None = None
+
+
+class TaskFacts(_Strict):
+    """A column of the board.
+
+    Attributes:
+        version: The newest among the scores; scores of others are flagged.
+        family: ``ranking``, ``pairs``, ``retrieval``, …
+        metric: The primary metric.
+        concept: What it tests, where that is one of the concepts.
+        dataset: The data's name.
+        groups: Groups it belongs to.
+    """
+
+    version: int
+    family: str
+    metric: str
+    concept: str | None = None
+    dataset: str | None = None
+    groups: list[str] = []
+
+
+class GroupMean(_Strict):
+    """The plain mean of a model's scores over all tasks of a group.
+
+    Attributes:
+        model: Key of :attr:`Board.models`.
+        group: The group.
+        value: The mean.
+        stderr: Its standard error, tasks taken as independent.
+        tasks: How many tasks there are.
+        rank: As in :class:`Score`.
+    """
+
+    model: str
+    group: str
+    value: float
+    stderr: float | None = None
+    tasks: int
+    rank: int | None = None
+
+
+class Refusal(_Strict):
+    """What did not come onto the board.
+
+    Attributes:
+        file: The file.
+        reason: Why, in one line.
+        task: The task; null where it is the whole file.
+    """
+
+    file: str
+    reason: str
+    task: str | None = None
+
+
+class Board(_Strict):
+    """Models × tasks.
+
+    Attributes:
+        kind: Tells a board from other JSON files.
+        schema_version: Of this file's form.
+        date: When it was built, ISO 8601, UTC.
+        clipbench_version: What it was built with.
+        git_hash: Its commit.
+        models: Key to facts. The key is the name and the first digits of the weights' digest.
+        tasks: Task to facts.
+        scores: One for each model and task: the newest that compares, or else the newest.
+        means: Means over groups of which a model has every task.
+        history: All runs of each model and task that was scored more than once, the newest first.
+        notes: What a reader should know, a line each: contradictions, several weights under one name.
+        refused: What was in the inputs of the last build and is not on the board.
+    """
+
+    kind: Literal["clipbench leaderboard"] = "clipbench leaderboard"
+    schema_version: Literal[1] = 1
+    date: str = ""
+    clipbench_version: str = ""
+    git_hash: str | None = None
+    models: dict[str, ModelFacts] = {}
+    tasks: dict[str, TaskFacts] = {}
+    scores: list[Score] = []
+    means: list[GroupMean] = []
+    history: list[Score] = []
+    notes: list[str] = []
+    refused: list[Refusal] = []
+
+    def score(self, model: str, task: str) -> Score | None:
+        """The score of a model, by key, on a task."""
+        return next((score for score in self.scores if (score.model, score.task) == (model, task)), None)
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return self.model_dump_json(indent=1, exclude_defaults=False) + "\n"
+
+
+def read_board(path: Path) -> Board:
+    """Read a board.
+
+    Raises:
+        ResultError: It is not there, or no board.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: not a readable leaderboard: {error}") from None
+    if not isinstance(data, dict) or data.get("kind") != KIND:
+        raise ResultError(f"{path}: not a leaderboard of clipbench's; name another --output_path")
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise ResultError(f"{path}: schema version {data.get('schema_version')}, this clipbench reads {SCHEMA_VERSION}")
+    try:
+        return Board.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ResultError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def write_board(path: Path, board: Board) -> None:
+    """Write a board, all of it or nothing.
+
+    Raises:
+        ResultError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_atomically(path, board.to_json())
