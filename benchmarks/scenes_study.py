@@ -23,7 +23,7 @@ from clipbench.results import Results, read_results, write_atomically
 from clipbench.training.interpolation import interpolate
 from clipbench.training.preparing import FinetuneOptions
 
-ALPHAS = (0.25, 0.5, 0.75)
+ALPHAS = (0.5, 0.75)
 
 
 def tasks_of(concept: str) -> dict[str, tuple[str, str]]:
@@ -56,7 +56,7 @@ class Study:
             clipbench.finetune(
                 "demo", "scenes", concept, folder, options=how, negatives=negatives, seed=seed, freeze=("image",),
                 batch_size=given.batch_size, max_steps=given.steps, checkpoint_every=100,
-                learning_rate=given.learning_rate, lr_schedule=given.lr_schedule, warmup_steps=50,
+                learning_rate=given.learning_rate, warmup_steps=given.steps // 10, cooldown_steps=3 * given.steps // 10,
             )  # fmt: skip
         return folder
 
@@ -105,10 +105,9 @@ def main() -> None:
     parser.add_argument("--output_path", type=Path, required=True)
     parser.add_argument("--concepts", default="location,size,color,object")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--batch_size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--learning_rate", type=float, default=2e-3)
-    parser.add_argument("--lr_schedule", default="constant")
     parser.add_argument("--cache", type=Path, help="folder of decoded images")
     parser.add_argument("--device", default="cpu")
     study = Study(options := parser.parse_args())

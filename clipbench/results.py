@@ -19,6 +19,7 @@ from clipbench.errors import ConfigError, ResultError
 from clipbench.samples import Outcome
 
 SCHEMA_VERSION = 1
+_TIME = "%Y-%m-%dT%H-%M-%S.%f"
 
 
 class SampleCount(BaseModel):
@@ -187,7 +188,7 @@ class ResultsDirectory:
 
     def __init__(self, output_path: Path, model_name: str, when: datetime) -> None:
         self._folder = output_path / sanitize(model_name)
-        self._time = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
+        self._time = when.strftime(_TIME)
         if output_path.suffix == ".json":
             raise ConfigError(f"--output_path {output_path}: give a folder, not a file")
         try:
@@ -196,6 +197,22 @@ class ResultsDirectory:
                 pass
         except OSError as error:
             raise ConfigError(f"--output_path {output_path}: cannot be written to: {error.strerror}") from None
+
+    @property
+    def path(self) -> Path:
+        """The model's folder."""
+        return self._folder
+
+    def take_over(self, when: datetime) -> None:
+        """Go on with an unfinished run: its files are written over, and what it left half-written is removed.
+
+        Args:
+            when: When that run was started.
+        """
+        self._time = when.strftime(_TIME)
+        for part in self._folder.glob(f".*_{self._time}.*.part"):
+            with suppress(OSError):
+                part.unlink()
 
     @property
     def results_path(self) -> Path:
@@ -228,6 +245,7 @@ def sample_line(task: str, outcome: Outcome) -> Mapping[str, object]:
         "doc_id": outcome.sample_id,
         "task": task,
         "group": outcome.group,
+        "cluster": outcome.cluster,
         **outcome.record,
         **outcome.values,
         "tied": outcome.tied,

@@ -1,8 +1,11 @@
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+_CACHE = tempfile.TemporaryDirectory(prefix="clipbench-")
 
 # Last, not first: `tests.…` must be found, and clipbench must be the installed one.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -12,6 +15,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Models here are tiny: a second thread waits more than it computes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What is kept between runs is kept for this one only.
+os.environ["CLIPBENCH_CACHE"] = _CACHE.name
 
 
 @pytest.fixture(scope="session")

@@ -88,10 +88,15 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.option("--epochs", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--max_steps", type=click.IntRange(min=1), help="Stop after N steps, whatever --epochs says.")
 @click.option("--learning_rate", "--lr", type=float, default=5e-6, show_default=True)
-@click.option(
-    "--lr_schedule", type=click.Choice(("constant", "linear", "cosine")), default="constant", show_default=True
-)
+@click.option("--lr_schedule", type=click.Choice(("constant", "cosine")), default="constant", show_default=True)
 @click.option("--warmup_steps", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--cooldown_steps",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Last steps, over which the rate falls to zero.",
+)
 @click.option("--weight_decay", type=float, default=0.1, show_default=True, help="AdamW's, on matrices only.")
 @click.option("--max_grad_norm", type=float, help="Scale gradients down to this norm.")
 @click.option(

@@ -146,7 +146,7 @@ class OpenClipModel(Model):
 
     def packed_text_features(self, rows: Sequence[packing.PackedRow]) -> torch.Tensor:
         batch = packing.collate(rows, self.device, self.dtype)
-        heads = self._tower.transformer.resblocks[0].attn.num_heads
+        heads = openclip_tower.heads(self._tower)
         mask = batch.mask.expand(-1, heads, -1, -1).flatten(0, 1)  # (B · heads, W, W), as MultiheadAttention wants it
         states = openclip_tower.states(self._tower, batch.input_ids, batch.position_ids, mask)
         return openclip_tower.project(self._tower, batch.at_ends(states))

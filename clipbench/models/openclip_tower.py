@@ -25,6 +25,13 @@ def pooling(tower: Any) -> tuple[str | None, int | None]:
     return pool, getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
 
 
+def heads(tower: Any) -> int:
+    """How many heads a text tower's attention has."""
+    # Not resblocks[0].attn: an adapter may be wrapped around it.
+    blocks = tower.transformer.modules()
+    return next(int(block.num_heads) for block in blocks if isinstance(getattr(block, "num_heads", None), int))
+
+
 def encode_short(tower: Any, ids: torch.Tensor) -> torch.Tensor:
     """``encode_text`` for ids ``(B, L)`` shorter than the context, where open_clip's own adds all 77 positions."""
     from open_clip.transformer import text_global_pool

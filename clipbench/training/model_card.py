@@ -8,19 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipbench.hub_results import card_results
 from clipbench.results import Results, write_atomically
 from clipbench.training.markdown import markdown_table, markdown_text, public_text
 
 if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import ModelCardData
 
 _TAGS = ("clip", "hard-negatives", "clipbench")
-# Task type and name of each family. The hub groups metrics by type and data set, and keeps one name a group.
-_TASK_TYPES = {
-    "ranking": ("zero-shot-image-classification", "Concept ranking"),
-    "pairs": ("image-text-matching", "Pairs of images and captions"),
-    "retrieval": ("image-text-retrieval", "Retrieval"),
-}
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
@@ -82,7 +77,7 @@ def card_metadata(card: CardFacts) -> ModelCardData:
     from huggingface_hub import ModelCardData
 
     base = re.sub(r"^(open_clip:)?(hf-hub:|hf:)", "", card.base_model)
-    scores = list(_eval_results(card.results)) if card.results else []
+    scores = list(card_results(card.results)) if card.results else []
     metadata = ModelCardData(
         model_name=public_text(card.name) if scores else None,
         language="en",
@@ -108,38 +103,6 @@ def _is_hub_id(name: str) -> bool:
     except HFValidationError:
         return False
     return name.count("/") == 1 and not Path(name).exists()
-
-
-def _eval_results(results: Results) -> Iterator[EvalResult]:
-    from huggingface_hub import EvalResult
-
-    for task, metric, value, stderr in _scores(results):
-        report, declared = results.tasks[task], results.configs[task]
-        if not report.complete:
-            continue
-        hub = (declared.get("hub") or {}) if report.data.get("layout") == "hub" else {}
-        task_type, task_name = _TASK_TYPES.get(report.family, (report.family, report.family))
-        arguments = {
-            "task": task,
-            "version": results.versions[task],
-            "stderr": stderr,
-            "n": results.n_samples[task].effective,
-            "chance": report.chance if metric == report.primary_metric else None,
-        }
-        yield EvalResult(
-            task_type=task_type,
-            task_name=task_name,
-            dataset_type=str(report.data["location"] if hub else declared["dataset"]),
-            dataset_name=str(declared["dataset"]),
-            dataset_config=hub.get("config"),
-            dataset_split=hub.get("split"),
-            dataset_revision=report.data.get("revision"),
-            metric_type=metric,
-            metric_name=f"{task} {metric}",
-            metric_value=value,
-            metric_args={key: argument for key, argument in arguments.items() if argument is not None},
-            verified=False,
-        )
 
 
 def _scores(results: Results) -> Iterator[tuple[str, str, float, float | None]]:

@@ -11,7 +11,7 @@ from clipbench.registry import close_matches
 
 Direction = Literal["both", "rows"]
 Precision = Literal["fp32", "fp16", "bf16"]
-Schedule = Literal["constant", "linear", "cosine"]
+Schedule = Literal["constant", "cosine"]
 Tower = Literal["image", "text"]
 
 _CHOICES = {"negative_direction": Direction, "precision": Precision, "lr_schedule": Schedule}
@@ -20,6 +20,7 @@ _AT_LEAST = {
     "epochs": 1,
     "negatives": 0,
     "warmup_steps": 0,
+    "cooldown_steps": 0,
     "lora_rank": 0,
 }
 
@@ -37,8 +38,9 @@ class Recipe:
         epochs: Passes over the pairs; what is left over a whole number of batches is dropped.
         max_steps: Stop after so many optimiser steps, whatever the epochs.
         learning_rate: AdamW's; the peak of the schedule.
-        lr_schedule: ``constant``, or down to zero at the last step: ``linear`` or ``cosine``.
+        lr_schedule: ``constant``, or ``cosine``: down to zero at the last step.
         warmup_steps: Steps over which the rate rises to its peak.
+        cooldown_steps: Last steps, over which the rate falls to zero in a straight line.
         weight_decay: Decoupled, on matrices only.
         max_grad_norm: Gradients are scaled down to this norm; None leaves them.
         checkpoint_every: Epochs between checkpoints, mostly a fraction.
@@ -62,6 +64,7 @@ class Recipe:
     learning_rate: float = 5e-6
     lr_schedule: Schedule = "constant"
     warmup_steps: int = 0
+    cooldown_steps: int = 0
     weight_decay: float = 0.1
     max_grad_norm: float | None = None
     checkpoint_every: float = 0.1
@@ -104,11 +107,11 @@ class Recipe:
         """The learning rate of step ``step``, counted from 0, of ``steps``."""
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
+        rate = self.learning_rate * min(1.0, (steps - step) / max(1, self.cooldown_steps))
         if self.lr_schedule == "constant":
-            return self.learning_rate
+            return rate
         done = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)
-        left = 1 - done if self.lr_schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-        return self.learning_rate * left
+        return rate * (1 + math.cos(math.pi * done)) / 2
 
 
 def check_loss(name: str, negatives: int, known: list[str]) -> None:

@@ -233,3 +233,32 @@ def test_the_same_recipe_gives_the_same_batches_for_any_number_of_negatives(star
     """Classical and hard-negative runs are compared: they must see the same images in the same order."""
     ids = [start(tmp_path / str(k), negatives=k)._batches.make(2).ids for k in (0, 1, 3)]
     assert ids[0] == ids[1] == ids[2]
+
+
+@pytest.mark.parametrize("library", ["transformers", "open_clip"])
+def test_half_precision_trains_full_precision_weights(start, tmp_path, tiny_clip, tiny_open_clip, library):
+    """At the paper's rate an update is less than half an fp16 step of a weight: it must not be lost."""
+    model = tiny_clip if library == "transformers" else tiny_open_clip
+    run = start(tmp_path, model=model, precision="bf16", learning_rate=5e-6, checkpoint_every=1)
+    start_loss, *_ = [done.loss for done in steps_of(run)]
+    full = start(tmp_path / "full", model=model, learning_rate=5e-6, checkpoint_every=1)
+    assert abs(start_loss - steps_of(full)[0].loss) < 0.05
+    file = "model.safetensors" if library == "transformers" else "open_clip_model.safetensors"
+    before, after = load_file(model / file), load_file(tmp_path / file)
+    moved = [name for name in before if before[name].is_floating_point() and not torch.equal(before[name], after[name])]
+    assert len(moved) > 20
+    assert all(after[name].dtype == torch.float32 for name in moved)
+    assert max((after[name] - before[name]).abs().max() for name in moved) < 5e-5
+
+
+@pytest.mark.parametrize("library", ["transformers", "open_clip"])
+def test_every_low_rank_adapter_learns_on_the_path_that_is_trained(start, tmp_path, tiny_clip, tiny_open_clip, library):
+    """Texts are packed in training: adapters must not be bypassed there."""
+    from tests.training.gradients import gradients
+
+    run = start(tmp_path, model=tiny_clip if library == "transformers" else tiny_open_clip, lora_rank=2)
+    assert run.prepared.model.packs
+    found = gradients(run)
+    adapters = [name for name in found if "lora_B" in name]
+    assert len(adapters) >= 8
+    assert all(found[name].abs().max() > 0 for name in adapters)

@@ -1,0 +1,44 @@
+import pytest
+
+from clipbench.errors import ConfigError
+from clipbench.training.recipe import Recipe
+
+
+def rates(steps, **fields):
+    recipe = Recipe(("color",), learning_rate=1.0, **fields)
+    return [round(recipe.rate_at(step, steps), 6) for step in range(steps)]
+
+
+def test_the_papers_rate_is_constant():
+    assert rates(3) == [1, 1, 1]
+
+
+def test_warm_up_and_cool_down_are_straight_lines():
+    assert rates(8, warmup_steps=2, cooldown_steps=4) == [0.5, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+
+
+def test_a_cosine_falls_to_zero():
+    found = rates(100, lr_schedule="cosine")
+    assert found[0] == 1
+    assert found[50] == 0.5
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < 0.001
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"concepts": ()}, "name at least one"),
+        ({"concepts": ("color", "color")}, "none twice"),
+        ({"batch_size": 1}, "batch_size 1: give 2 or more"),
+        ({"negatives": -1}, "negatives -1"),
+        ({"precision": "fp8"}, "precision 'fp8': give fp32 or fp16 or bf16"),
+        ({"learning_rate": float("inf")}, "learning_rate inf"),
+        ({"freeze": ("image", "text")}, "nothing is left"),
+        ({"seed": -1}, "seed -1"),
+        ({"max_steps": 0}, "max_steps 0"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        Recipe(**{"concepts": ("color",), **fields})
