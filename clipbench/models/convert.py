@@ -6,7 +6,7 @@ fine-tuned from them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +205,25 @@ def convert(source: str, directory: Path) -> None:
     Raises:
         ModelError: It cannot be loaded, converted or written.
     """
-    from clipbench.models.hf import TransformersModel
-
     model = load_model(source, device="cpu")
-    (to_open_clip if isinstance(model, TransformersModel) else to_transformers)(model, directory)
+    _writer(model)(model, directory)
+
+
+def to_other_format(model: Model, directory: Path) -> Path:
+    """Write a CLIP of one library in the other's format, into a folder of that library's name.
+
+    Returns:
+        ``directory/open_clip`` or ``directory/transformers``.
+
+    Raises:
+        ModelError: The model has no counterpart there, or the folder cannot be written.
+    """
+    write = _writer(model)
+    place = directory / ("open_clip" if write is to_open_clip else "transformers")
+    with torch.no_grad():
+        write(model, place)
+    return place
+
+
+def _writer(model: Model) -> Callable[[Model, Path], None]:
+    return to_open_clip if model.facts["library"] == "transformers" else to_transformers

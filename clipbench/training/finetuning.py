@@ -285,7 +285,11 @@ class FineTuning:
     def _finish(self) -> None:
         model, folder = self._prepared.model, self._folder
         model.module.eval()
-        write_model(model, folder.path)
+        other_format = None
+        try:
+            other_format = write_model(model, folder.path).name
+        except ModelError as error:
+            self._on_note(f"the model is there in its own library's format only: {error}")
         scores = self._scores.all()
         draw_run(scores, folder.path, folder.path.name)
         self._facts["training"] = {
@@ -296,7 +300,7 @@ class FineTuning:
         }
         provenance = self._prepared.pairs.provenance
         hub = [provenance.location] if provenance.layout == "hub" else []
-        write_card(folder.path, self._facts, self._prepared.concepts, hub, scores)
+        write_card(folder.path, self._facts, self._prepared.concepts, hub, scores, other_format)
         folder.write({"status": "finished", **self._facts})
 
 

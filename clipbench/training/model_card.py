@@ -36,6 +36,7 @@ class CardFacts:
         results: The checkpoint's evaluation.
         base_results: The base model's, of the same tasks.
         license: The hub's name of the licence, where it is known.
+        other_format: The other library, where the model lies in its format too, in a folder of that name.
     """
 
     name: str
@@ -50,6 +51,7 @@ class CardFacts:
     results: Results | None = None
     base_results: Results | None = None
     license: str | None = None
+    other_format: str | None = None
 
 
 def write_model_card(directory: Path, card: CardFacts) -> Path:
@@ -133,6 +135,9 @@ def _body(card: CardFacts) -> str:
         for task, report in (card.results.tasks.items() if card.results else ())
         for problem in report.problems
     ]
+    formats = {card.library: "DIRECTORY"}
+    if card.other_format:
+        formats[card.other_format] = f"DIRECTORY/{card.other_format}"
     return environment.get_template("model_card.md").render(
         card=card,
         base=card.base_model,
@@ -140,7 +145,8 @@ def _body(card: CardFacts) -> str:
         recipe=card.recipe,
         training=card.training,
         model=card.model,
-        to_open_clip=card.model.get("architecture") == "CLIPModel",
+        formats=formats,
+        raw=Markup,
         scores=list(_score_rows(card.results, card.base_results)) if card.results else [],
         problems=[*failed, *found],
         table=lambda mapping: Markup(markdown_table(mapping)),  # noqa: S704  # its cells are escaped

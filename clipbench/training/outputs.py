@@ -12,12 +12,13 @@ from clipbench.concepts import Concept
 from clipbench.errors import ConfigError, ResultError
 from clipbench.evaluation import Evaluation
 from clipbench.models import Model
+from clipbench.models.convert import to_other_format
 from clipbench.models.saving import put_in_place
 from clipbench.planning import Progress
 from clipbench.results import Results, read_results, write_atomically
 from clipbench.training.lora import merged
 from clipbench.training.model_card import CardFacts, write_model_card
-from clipbench.training.tradeoff import draw_tradeoff, point_from_results
+from clipbench.training.tradeoff import ORIGINAL, draw_tradeoff, point_from_results
 
 _EVALUATION = re.compile(r"step-(?P<step>\d+)\.json")
 
@@ -87,16 +88,22 @@ def draw_run(scores: Mapping[int, Results], directory: Path, curve: str) -> list
     if len(scores) < 2 or families.count("retrieval") != 1 or len(families) < 2:
         return []
     points = [
-        point_from_results(results, curve if step else "Orig.", f"step {step}" if step else "Orig.", step=step)
+        point_from_results(
+            results, curve if step else ORIGINAL, f"step {step}" if step else results.model_name, step=step
+        )
         for step, results in scores.items()
     ]
     return draw_tradeoff(points, directory, curve)
 
 
-def write_model(model: Model, directory: Path) -> None:
-    """Put the model's files into the run's folder, so that the folder is the model.
+def write_model(model: Model, directory: Path) -> Path:
+    """Put the model's files into the run's folder, so that the folder is the model; and its other format beside them.
+
+    Returns:
+        The folder of the other library's format.
 
     Raises:
+        ModelError: The other library has no such model; the folder is complete without.
         ResultError: They cannot be written.
     """
     beside = directory / ".model.part"
@@ -105,6 +112,8 @@ def write_model(model: Model, directory: Path) -> None:
         with merged(model):
             model.save(beside)
         put_in_place(beside, directory)
+        with merged(model):
+            return to_other_format(model, directory)
     except OSError as error:
         raise ResultError(f"cannot write the model to {directory}: {error.strerror or error}") from error
     finally:
@@ -117,6 +126,7 @@ def write_card(
     concepts: Sequence[Concept],
     datasets: Sequence[str],
     scores: Mapping[int, Results],
+    other_format: str | None,
 ) -> None:
     """Write the model card, ``README.md``.
 
@@ -126,6 +136,7 @@ def write_card(
         concepts: The concepts.
         datasets: Hub ids of the training data.
         scores: Step to scores; the base model's are step 0's.
+        other_format: The other library, where the model lies in its format too.
 
     Raises:
         ResultError: It cannot be written.
@@ -145,5 +156,6 @@ def write_card(
             model=facts["model"]["facts"],
             results=trained[max(trained)] if trained else None,
             base_results=scores.get(0),
+            other_format=other_format,
         ),
     )

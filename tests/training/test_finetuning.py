@@ -262,3 +262,23 @@ def test_every_low_rank_adapter_learns_on_the_path_that_is_trained(start, tmp_pa
     adapters = [name for name in found if "lora_B" in name]
     assert len(adapters) >= 8
     assert all(found[name].abs().max() > 0 for name in adapters)
+
+
+@pytest.mark.parametrize("library", ["transformers", "open_clip"])
+def test_the_model_is_there_in_both_libraries_with_equal_logits(start, tmp_path, tiny_clip, tiny_open_clip, library):
+    run = start(tmp_path, model=tiny_clip if library == "transformers" else tiny_open_clip)
+    steps_of(run)
+    other = {"transformers": "open_clip", "open_clip": "transformers"}[library]
+    models = [load_model(str(path), device="cpu") for path in (tmp_path, tmp_path / other)]
+    assert [model.facts["library"] for model in models] == [library, other]
+    assert len({str(model.facts["activation"]) for model in models}) == 1
+    image, texts = run.prepared.pairs.images[0].open(), ["a red cat", "a blue cat on the left of a house"]
+    with torch.no_grad():
+        logits = [
+            model.logit_scale
+            * torch.cosine_similarity(
+                model.image_features(model.preprocess(image)[None]), model.text_features(model.tokenize(texts))
+            )
+            for model in models
+        ]
+    assert (logits[0] - logits[1]).abs().max() < 1e-4
