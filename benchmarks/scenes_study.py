@@ -85,12 +85,24 @@ class Study:
         """Lines of the table: a title and the results of each seed."""
         seeds = [int(seed) for seed in self.options.seeds.split(",")]
         yield "Orig.", [self.scores(concept, "demo")]
-        for negatives in negatives_of(concept):
+        for negatives in negatives_of(concept)[: self.options.most_negatives + 1]:
             folders = [self.trained(concept, negatives, seed) for seed in seeds]
             yield f"HN{negatives}" if negatives else "Clas.", [self.scores(concept, folder) for folder in folders]
         for alpha in ALPHAS:
             folders = [self.trained(concept, 1, seed) for seed in seeds]
             yield f"HN1, α = {alpha}", [self.scores(concept, folder, alpha) for folder in folders]
+
+    def finished(self, concept: str) -> Iterator[tuple[str, list[Results]]]:
+        """The same from what is there, for all seeds of the output folder."""
+        seeds = {int(path.name.rpartition("seed")[2]) for path in self.options.output_path.glob(f"{concept}-*-seed*")}
+        folder = self.options.output_path
+        yield "Orig.", [self.scores(concept, "demo")]
+        for negatives, alpha in [*((negatives, 1.0) for negatives in negatives_of(concept)), *((1, a) for a in ALPHAS)]:
+            files = [
+                folder / f"{concept}-hn{negatives}-seed{seed}/scores/{concept}-alpha-{alpha:.2f}.json" for seed in seeds
+            ]
+            title = f"HN{negatives}" if negatives else "Clas."
+            yield title if alpha == 1 else f"{title}, α = {alpha}", [read_results(f) for f in files if f.is_file()]
 
 
 def cell(results: list[Results], task: str, metric: str) -> str:
@@ -110,11 +122,14 @@ def main() -> None:
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--cache", type=Path, help="folder of decoded images")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--most_negatives", type=int, default=3)
+    parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
     study = Study(options := parser.parse_args())
     print("| concept | model | ranking | inpaint | T2I R@5 |\n|---|---|---:|---:|---:|", flush=True)
     for concept in options.concepts.split(","):
         columns = tasks_of(concept)
-        for title, results in study.rows(concept):
+        for title, results in study.finished(concept) if options.table else study.rows(concept):
+            title = f"{title} ({len(results)} seeds)" if len(results) > 1 else title
             found = [
                 cell(results, *columns[name]) if name in columns else "" for name in ("ranking", "inpaint", "T2I R@5")
             ]

@@ -24,6 +24,9 @@ def cli_page() -> str:
         if command is not None:
             inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
             parts += ["", f"## clipbench {name}", "", "```", command.get_help(inner), "```"]
+            for below, part in getattr(command, "commands", {}).items():
+                deeper = click.Context(part, info_name=below, parent=inner, max_content_width=100, terminal_width=100)
+                parts += ["", f"### clipbench {name} {below}", "", "```", part.get_help(deeper), "```"]
     return "\n".join(parts) + "\n"
 
 

@@ -1,0 +1,230 @@
+"""The contenders of benchmarks/engine.py, each run in a process of its own: `python engine_contenders.py NAME JSON`.
+
+Prints one JSON object: seconds of wall and CPU time (that of decoding processes too), and what was found. In `ours` and
+`peer` samples are listed, and the model is loaded and warmed up, before the clock starts; `run` times all but imports.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from clipbench.evaluation import Evaluation, evaluate
+from clipbench.families.task import Task
+from clipbench.models import load_model, packing
+from clipbench.models.openclip import WEIGHTS_NAME
+from clipbench.models.openclip_tower import project, states
+from clipbench.planning import EvaluationOptions, plan_tasks
+from clipbench.plugins import select_tasks
+from clipbench.samples import Outcome, Sample
+from clipbench.sources import Source
+from clipbench.survey import new_survey, scorable_samples
+
+Answer = dict[str, Any]
+CUTOFFS = [1, 5, 10]
+PEER_MODEL = "ViT-B-32-quickgelu"
+WARM_UP = ["a photo of a cat"]
+
+
+@contextmanager
+def clock() -> Iterator[dict[str, float]]:
+    """Time what is within: `wall` and `cpu`, in seconds; processes that ended within are counted."""
+
+    def cpu() -> float:
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+    times: dict[str, float] = {}
+    wall_before, cpu_before = time.perf_counter(), cpu()
+    yield times
+    times.update(wall=time.perf_counter() - wall_before, cpu=cpu() - cpu_before)
+
+
+def options_of(asked: Answer) -> EvaluationOptions:
+    """Local COCO, of which photographs may be missing."""
+    return EvaluationOptions(
+        data={"coco": asked["coco"]}, allow_missing=True, workers=asked["workers"], limit=asked.get("limit")
+    )
+
+
+def chosen(asked: Answer) -> tuple[Task, Source, list[Sample]]:
+    """A task, its data, and its samples: all of them, or `asked["samples"]` spread evenly."""
+    plan = next(plan_tasks(select_tasks(asked["task"]), options_of(asked)))
+    if plan.source is None or plan.error:
+        raise SystemExit(plan.error)
+    found = list(scorable_samples(plan.task, plan.source, new_survey(plan.task, plan.source)))
+    count = min(asked["samples"] or len(found), len(found))
+    return plan.task, plan.source, [found[number * len(found) // count] for number in range(count)]
+
+
+def restricted(task: Task, samples: list[Sample]) -> Task:
+    """The task, on these of its samples."""
+
+    class Restricted(type(task)):  # type: ignore[misc]
+        def samples(self, source: Source) -> Iterator[Sample]:
+            yield from samples
+
+    return Restricted()
+
+
+class Recording:
+    """What went into a clipbench model's towers, to be run through them again without anything around it."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.pixels: list[torch.Tensor] = []
+        self.rows: list[Any] = []
+        encode_images, encode_rows = model.image_features, model.packed_text_features
+        model.image_features = lambda pixels: self.pixels.append(pixels) or encode_images(pixels)
+        model.packed_text_features = lambda rows: self.rows.append(rows) or encode_rows(rows)
+
+    @property
+    def images(self) -> int:
+        """How many images were encoded."""
+        return sum(map(len, self.pixels))
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens went through the text tower, padding included."""
+        return sum(len(rows) * max(len(row.ids) for row in rows) for rows in self.rows)
+
+    def replay(self) -> dict[str, float]:
+        """Time bare forwards of the same batches; masks are ready before the clock starts."""
+        module, tower = self.model.module, getattr(self.model.module, "text", self.model.module)
+        heads = tower.transformer.resblocks[0].attn.num_heads
+        batches = [packing.collate(rows, self.model.device, self.model.dtype) for rows in self.rows]
+        masks = [batch.mask.expand(-1, heads, -1, -1).flatten(0, 1) for batch in batches]
+        with torch.inference_mode(), clock() as times:
+            for pixels in self.pixels:
+                module.encode_image(pixels)
+            for batch, mask in zip(batches, masks, strict=True):
+                project(tower, batch.at_ends(states(tower, batch.input_ids, batch.position_ids, mask)))
+        return times
+
+
+def ours(asked: Answer) -> Answer:
+    """One task by clipbench, and the bare towers on what it gave them."""
+    task, _, samples = chosen(asked)
+    model = load_model(f"open_clip:{asked['model']}", model_args={"crop": "native"})  # pixels as the peer has them
+    model.fingerprint  # noqa: B018  # hashes the weights, once a model
+    evaluation = Evaluation([restricted(task, samples)], options_of(asked))
+    scores: list[list[float]] = []
+
+    def keep(name: str, outcome: Outcome) -> None:
+        scores.append(outcome.record["scores"])
+
+    recording = Recording(model)
+    with clock() as times:
+        results = evaluation.score(model, on_outcome=keep)
+    report = next(iter(results.tasks.values()))
+    if report.error:
+        raise SystemExit(report.error)
+    found = {**times, "floor": recording.replay(), "images": recording.images, "tokens": recording.tokens}
+    if task.family == "ranking":
+        return {**found, "scores": scores}
+    return {**found, "recall": {name: results.metric(task.name, name) for name in task.metrics}}
+
+
+class _Photographs(torch.utils.data.Dataset[Any]):
+    """Images and their texts as CLIP_benchmark's datasets give them."""
+
+    def __init__(self, folder: Path, samples: list[Sample], transform: Any) -> None:
+        self.entries = [(folder / sample.images[0].key, list(sample.texts)) for sample in samples]
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, list[str]]:
+        path, texts = self.entries[index]
+        return self.transform(Image.open(path).convert("RGB")), texts
+
+
+def _collate(items: list[tuple[torch.Tensor, list[str]]]) -> tuple[torch.Tensor, list[list[str]]]:
+    return torch.stack([pixels for pixels, _ in items]), [texts for _, texts in items]
+
+
+class _Kept:
+    """The peer's model, which keeps the features that it returns."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.images, self.texts = model, list[torch.Tensor](), list[torch.Tensor]()
+        self.tokens = 0
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.images.append(self.model.encode_image(pixels))
+        return self.images[-1]
+
+    def encode_text(self, ids: torch.Tensor) -> torch.Tensor:
+        self.tokens += ids.numel()
+        self.texts.append(self.model.encode_text(ids))
+        return self.texts[-1]
+
+
+def peer(asked: Answer) -> Answer:
+    """CLIP_benchmark's loader of models and its metric on one task's samples."""
+    from clip_benchmark.metrics import image_caption_selection, zeroshot_retrieval
+    from clip_benchmark.models.open_clip import load_open_clip
+
+    task, source, samples = chosen(asked)
+    model, transform, tokenizer = load_open_clip(PEER_MODEL, str(Path(asked["model"]) / WEIGHTS_NAME))
+    kept = _Kept(model.eval())
+    photographs = _Photographs(Path(str(source.provenance.details["images"])), samples, transform)
+    loader = torch.utils.data.DataLoader(
+        photographs, batch_size=asked["peer_batch"], num_workers=asked["workers"], collate_fn=_collate
+    )
+    with torch.inference_mode():
+        model.encode_image(torch.zeros(1, 3, 224, 224)), model.encode_text(tokenizer(WARM_UP))
+    settings = {"device": "cpu", "amp": asked["amp"]}
+    if task.family == "ranking":
+        with clock() as times:
+            found = image_caption_selection.evaluate(kept, loader, tokenizer, **settings)
+        return {**times, "tokens": kept.tokens, "scores": _scores(kept, len(samples))}
+    with clock() as times:
+        found = zeroshot_retrieval.evaluate(kept, loader, tokenizer, recall_k_list=CUTOFFS, **settings)
+    names = {"image": "t2i", "text": "i2t"}
+    return {
+        **times,
+        "tokens": kept.tokens,
+        "recall": {f"{names[way]}_recall@{k}": found[f"{way}_retrieval_recall@{k}"] for way in names for k in CUTOFFS},
+    }
+
+
+def _scores(kept: _Kept, samples: int) -> list[list[float]]:
+    unit = torch.nn.functional.normalize
+    images = unit(torch.cat(kept.images).float(), dim=-1)  # (N, D)
+    texts = unit(torch.cat(kept.texts).float(), dim=-1).unflatten(0, (samples, -1))  # (N, n, D)
+    scores: list[list[float]] = torch.einsum("nd,nvd->nv", images, texts).tolist()
+    return scores
+
+
+def run(asked: Answer) -> Answer:
+    """Some tasks by clipbench, loading the model included: how many images were encoded."""
+    seen: set[object] = set()
+    with clock() as times:
+        model = load_model(f"open_clip:{asked['model']}")
+        recording = Recording(model)
+        results = evaluate(
+            model,
+            asked["tasks"],
+            on_outcome=lambda name, outcome: seen.add(outcome.record["image"]),
+            **vars(options_of(asked)),
+        )
+    if results.failed:
+        raise SystemExit(f"{[results.tasks[name].error for name in results.failed]}")
+    return {**times, "images": recording.images, "distinct": len(seen)}
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    contender = {"ours": ours, "peer": peer, "run": run}[sys.argv[1]]
+    print(json.dumps(contender(json.loads(sys.argv[2]))))

@@ -1,0 +1,52 @@
+"""Makes what the trainers share: one seeded model in both formats, the pairs, and clipbench's decoded images."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from job import Job, run
+
+from clipbench.concepts import load_concept
+from clipbench.models import load_model
+from clipbench.models.seeded import build_clip
+from clipbench.training.datasets import open_training_data
+from clipbench.training.draws import substitution_uniforms
+from clipbench.training.pairs import TrainingPairs, gather_pairs
+from clipbench.training.pixels import build_pixels
+
+
+def _files(pairs: TrainingPairs, place: Path) -> dict[str, str]:
+    """Files of the images, by key: for the trainers that know no data sets."""
+    files = {path.name: str(path) for path in place.rglob("*.jpg")}
+    return {image.key: files[Path(image.key).name] for image in pairs.images}
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Write models, pairs and images; tells how many there are, and what decoding took."""
+    folder = Path(job.folder)
+    for library in ("transformers", "open_clip"):
+        build_clip(folder / library, job.size, library=library)
+    pairs = gather_pairs(open_training_data(job.data), [load_concept(job.concept)], allow_missing=True)
+    negatives = pairs.substitutes(np.arange(len(pairs)), substitution_uniforms(0, 0, len(pairs), 1))
+    files = _files(pairs, Path(job.data.partition("=")[2]))
+    images = [files[pairs.images[number].key] for number in pairs.image_of]
+    captions = [entries[0].caption for entries in pairs.captions]
+    rows = list(zip(images, captions, negatives, strict=True))
+    (folder / "pairs.json").write_text(json.dumps(rows), encoding="utf-8")
+    model = load_model(str(folder / "transformers"), device="cpu", dtype="float32")
+    started, cpu_started = time.perf_counter(), time.process_time()
+    build_pixels(model, pairs.images, pairs.provenance.fingerprint, folder / "cache" / "pixels", workers=job.workers)
+    return {
+        "pairs": len(pairs),
+        "images": len(pairs.images),
+        "decode_seconds": time.perf_counter() - started,
+        "decode_cpu_seconds": time.process_time() - cpu_started,
+    }
+
+
+if __name__ == "__main__":
+    run(work)
