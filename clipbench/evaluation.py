@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def run_plan(
         _seed(options.seed)
         truncated, scored = scorer.truncated_texts, False
         try:
-            with sink or nullcontext() as take:
+            with scorer.profile.stage("score"), sink or nullcontext() as take:
                 _score(result, plan.source, scorer, options, take, on_progress)
                 scored = True
         except Exception as error:  # a plugin's task may raise anything; the other tasks go on
@@ -68,6 +68,31 @@ def run_plan(
         result.error = result.error or refusal(plan.task, result.survey, options)
     result.seconds = time.perf_counter() - started
     return result
+
+
+def run_plans(
+    plans: Sequence[Plan],
+    scorer: Scorer,
+    options: EvaluationOptions,
+    sink: Callable[[Plan], AbstractContextManager[Take | None]] | None = None,
+    on_progress: Progress | None = None,
+) -> Iterator[TaskResult]:
+    """Score tasks one after another, as :func:`run_plan` does.
+
+    Args:
+        plans: The tasks and their data.
+        scorer: The engine with the model.
+        options: The run's options.
+        sink: Gives the context whose value takes a task's outcomes.
+        on_progress: Told how far it is.
+
+    Yields:
+        Each task's result when it is there.
+    """
+    for number, plan in enumerate(plans):
+        later = {id(other.source) for other in plans[number + 1 :] if other.error is None}
+        scorer.begin(plan.task.name, images_return=id(plan.source) in later)
+        yield run_plan(plan, scorer, options, sink(plan) if sink else None, on_progress)
 
 
 def _seed(seed: int) -> None:
@@ -96,12 +121,13 @@ def _score(
         if on_progress:
             on_progress(result.task.name, done, total)
         if isinstance(outcome, Unscored):
-            survey.broken[outcome.image] = outcome.reason
+            survey.broken.add(outcome.image, outcome.reason)
             survey.scorable -= 1
             continue
         result.add(outcome)
         if take:
-            take(outcome)
+            with scorer.profile.stage("write"):
+                take(outcome)
     result.survey = survey
 
 
@@ -136,6 +162,7 @@ class Evaluation:
         *,
         on_outcome: Callable[[str, Outcome], None] | None = None,
         on_progress: Progress | None = None,
+        on_note: Callable[[str], None] | None = None,
         asked: Mapping[str, object] | None = None,
     ) -> Results:
         """Score one model on all tasks.
@@ -144,19 +171,27 @@ class Evaluation:
             model: The model, in evaluation mode.
             on_outcome: Called with a task's name and each of its outcomes.
             on_progress: Called with a task's name, samples done, and samples in all where that is known.
+            on_note: Called with what the user may want to know of the cache of embeddings, a line each.
             asked: What the results say the user asked for, beside the options.
 
         Returns:
             The results. A task that failed has ``results.tasks[name].error`` set; the others have their numbers.
         """
+        from clipbench.embeddings import open_cache
         from clipbench.scoring import Scorer
 
         started = time.time()
-        done = []
-        with Scorer(model, self.options.batch_size, self.options.workers) as scorer:
-            for plan in self.plans:
-                sink = nullcontext(_taker(plan.task.name, on_outcome))
-                done.append(run_plan(plan, scorer, self.options, sink, on_progress))
+        cache = open_cache(model, self.options.use_cache, on_note)
+        with Scorer(model, self.options.batch_size, self.options.workers, cache) as scorer:
+            done = list(
+                run_plans(
+                    self.plans,
+                    scorer,
+                    self.options,
+                    lambda plan: nullcontext(_taker(plan.task.name, on_outcome)),
+                    on_progress,
+                )
+            )
         return assemble_results(done, model, self.options, started, asked)
 
 
@@ -167,6 +202,7 @@ def evaluate(
     model_args: Mapping[str, object] | None = None,
     on_outcome: Callable[[str, Outcome], None] | None = None,
     on_progress: Progress | None = None,
+    on_note: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Results:
     """Score a model on tasks.
@@ -177,6 +213,7 @@ def evaluate(
         model_args: Passed to :func:`clipbench.load_model`: ``device``, ``dtype``, ``revision``, …
         on_outcome: Called with a task's name and each of its outcomes.
         on_progress: Called with a task's name, samples done, and samples in all where that is known.
+        on_note: Called with what the user may want to know of the cache of embeddings, a line each.
         **options: The fields of :class:`EvaluationOptions`: ``data``, ``batch_size``, ``limit``, ``allow_missing``, …
 
     Returns:
@@ -192,7 +229,7 @@ def evaluate(
     evaluation = Evaluation(tasks, EvaluationOptions(**options))
     if isinstance(model, str):
         model = load_model(model, model_args=model_args)
-    return evaluation.score(model, on_outcome=on_outcome, on_progress=on_progress)
+    return evaluation.score(model, on_outcome=on_outcome, on_progress=on_progress, on_note=on_note)
 
 
 def _taker(task: str, on_outcome: Callable[[str, Outcome], None] | None) -> Take | None:

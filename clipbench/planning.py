@@ -31,6 +31,7 @@ class EvaluationOptions:
         workers: Threads that decode images ahead.
         seed: Set before each task, for plugins that draw; clipbench itself draws nothing.
         include_path: Files or folders with further tasks.
+        use_cache: Folder of the persistent cache of embeddings; None for none. Results are the same with and without.
 
     Raises:
         ConfigError: A value makes no sense.
@@ -44,6 +45,7 @@ class EvaluationOptions:
     workers: int = 2
     seed: int = 0
     include_path: tuple[str | Path, ...] = ()
+    use_cache: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size != "auto" and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
@@ -52,6 +54,8 @@ class EvaluationOptions:
             raise ConfigError(f"limit {self.limit}: give a positive number")
         if self.workers < 1:
             raise ConfigError(f"workers {self.workers}: give a positive number")
+        if self.use_cache is not None and Path(self.use_cache).exists() and not Path(self.use_cache).is_dir():
+            raise ConfigError(f"use_cache {self.use_cache}: is a file: give a folder")
 
 
 class Sources:

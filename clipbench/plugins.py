@@ -17,7 +17,6 @@ from types import ModuleType
 
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
 from clipbench.families import Task
-from clipbench.families.declared import is_concept_file, task_from_yaml
 from clipbench.registry import Registry, close_matches
 from clipbench.wording import line_in
 
@@ -91,7 +90,15 @@ def _yaml_task(path: Path) -> Task:
 
 @cache
 def _yaml_task_as_of(path: Path, modified: int) -> Task:
+    from clipbench.families.declared import task_from_yaml  # brings pydantic, which a mere listing does without
+
     return task_from_yaml(path)
+
+
+def _holds_concept(path: Path) -> bool:
+    from clipbench.families.declared import is_concept_file
+
+    return is_concept_file(path)
 
 
 def _named(word: str, registry: Registry[Task]) -> list[Task]:
@@ -107,7 +114,7 @@ def _named(word: str, registry: Registry[Task]) -> list[Task]:
     if not found and any(sign in word for sign in "*?["):
         found = [task for task in tasks if fnmatch.fnmatchcase(task.name, word)]
     if not found and path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if file.suffix in _YAML and not is_concept_file(file)]
+        files = [file for file in sorted(path.iterdir()) if file.suffix in _YAML and not _holds_concept(file)]
         found = [_yaml_task(file.resolve()) for file in files]
     if not found:
         names = {*registry.names(), *group_members(tasks), *tag_members(tasks)}
@@ -182,7 +189,7 @@ def _included(path: Path) -> Iterator[Task]:
         raise ConfigError(f"--include_path {path}: no such file or folder")
     for file in files:
         if file.suffix in _YAML:
-            if file == path or not is_concept_file(file):
+            if file == path or not _holds_concept(file):
                 yield _yaml_task(file.resolve())
         elif file.suffix == ".py":
             yield from _tasks_in(_load_file(file))

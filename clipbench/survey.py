@@ -9,11 +9,38 @@ from itertools import islice
 
 from clipbench.errors import DataError
 from clipbench.families.task import Task
+from clipbench.metrics import Distinct
 from clipbench.samples import ImageRef, Sample
 from clipbench.sources.dataset import Source
 from clipbench.wording import counted
 
 _EXAMPLES = 3  # names in a message
+
+
+class Listing:
+    """How many different things there are, and the first few by name; memory grows by 8 bytes a thing.
+
+    Attributes:
+        examples: Name to what is to be said, of the first few.
+    """
+
+    def __init__(self) -> None:
+        self._names = Distinct()
+        self.examples: dict[str, str] = {}
+
+    def add(self, name: str, text: str | None = None) -> None:
+        """Count a thing in, unless it has been; ``text`` is what is to be said of it, its name where left out."""
+        if len(self.examples) < _EXAMPLES:
+            self.examples.setdefault(name, text or name)
+        self._names.add(name)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __str__(self) -> str:
+        """The first few, and how many more there are."""
+        more = f", … {len(self) - len(self.examples):,} more" if len(self) > len(self.examples) else ""
+        return ", ".join(self.examples.values()) + more
 
 
 @dataclass
@@ -24,9 +51,10 @@ class Survey:
         n: Samples in the data, those included whose image is missing or which cannot be judged.
         scorable: Samples that a model can be judged on.
         expected_n: What the task declares; None where it declares nothing or a limit was set.
-        images: Distinct images that the samples ask for, by key: whether each is missing.
-        broken: Images that are there and cannot be read: key to what is wrong.
-        unjudgeable: Sample id to why it cannot be judged.
+        images: Distinct images that the samples ask for.
+        missing: Those that are not there.
+        broken: Those that are there and cannot be read, and what is wrong.
+        unjudgeable: Samples that cannot be judged, and why.
         notes: What the source has to say of its rows.
         lenient: Unjudgeable samples are known noise of the published data.
     """
@@ -36,14 +64,10 @@ class Survey:
     notes: list[str] = field(default_factory=list)
     n: int = 0
     scorable: int = 0
-    images: dict[str, bool] = field(default_factory=dict)
-    broken: dict[str, str] = field(default_factory=dict)
-    unjudgeable: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def missing(self) -> list[str]:
-        """Keys of the images that are not there."""
-        return [key for key, is_missing in self.images.items() if is_missing]
+    images: Distinct = field(default_factory=Distinct)
+    missing: Listing = field(default_factory=Listing)
+    broken: Listing = field(default_factory=Listing)
+    unjudgeable: Listing = field(default_factory=Listing)
 
     @property
     def failures(self) -> list[str]:
@@ -54,9 +78,9 @@ class Survey:
         if not self.n:
             found.append("no sample in the data")
         if self.missing:
-            found.append(f"{len(self.missing):,} of {len(self.images):,} images missing ({_few(self.missing)})")
+            found.append(f"{len(self.missing):,} of {len(self.images):,} images missing ({self.missing})")
         if self.broken:
-            found.append(f"{counted(len(self.broken), 'image')} cannot be read ({_few(list(self.broken.values()))})")
+            found.append(f"{counted(len(self.broken), 'image')} cannot be read ({self.broken})")
         if self.unjudgeable and not self.lenient:
             found.append(self._unjudgeable_text)
         return found
@@ -69,8 +93,7 @@ class Survey:
 
     @property
     def _unjudgeable_text(self) -> str:
-        reasons = [f"{name}: {why}" for name, why in self.unjudgeable.items()]
-        return f"{counted(len(reasons), 'sample')} cannot be judged ({_few(reasons)})"
+        return f"{counted(len(self.unjudgeable), 'sample')} cannot be judged ({self.unjudgeable})"
 
 
 def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | None = None) -> Iterator[Sample]:
@@ -89,12 +112,16 @@ def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | No
     def passing() -> Iterator[Sample]:
         for sample in task.samples(source):
             survey.n += 1
+            whole = True
             for ref in sample.images:
-                survey.images[ref.key] = ref.missing
+                survey.images.add(ref.key)
+                if ref.missing:
+                    survey.missing.add(ref.key)
+                    whole = False
             reason = task.unjudgeable(sample)
             if reason is not None:
-                survey.unjudgeable[sample.id] = reason
-            elif not any(ref.missing for ref in sample.images):
+                survey.unjudgeable.add(sample.id, f"{sample.id}: {reason}")
+            elif whole:
                 survey.scorable += 1
                 yield sample
 
@@ -145,7 +172,7 @@ def survey_task(
             seen.update(refs)
             for key, problem in zip(refs, pool.map(_problem, refs.values()), strict=True):
                 if problem is not None:
-                    survey.broken[key] = problem
+                    survey.broken.add(key, problem)
     return survey
 
 
@@ -155,8 +182,3 @@ def _problem(ref: ImageRef) -> str | None:
     except DataError as error:
         return str(error)
     return None
-
-
-def _few(names: list[str]) -> str:
-    more = f", … {len(names) - _EXAMPLES:,} more" if len(names) > _EXAMPLES else ""
-    return ", ".join(names[:_EXAMPLES]) + more

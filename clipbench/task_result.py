@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clipbench.families.task import Task
-from clipbench.metrics import ClusteredMean
+from clipbench.metrics import ClusteredMean, Mean
 from clipbench.samples import Outcome
 from clipbench.sources import Source
 from clipbench.survey import Survey
@@ -31,8 +31,8 @@ class TaskResult:
     task: Task
     survey: Survey
     metrics: dict[str, ClusteredMean] = field(default_factory=dict)
-    breakdown: dict[str, ClusteredMean] = field(default_factory=dict)
-    chance: ClusteredMean = field(default_factory=ClusteredMean)
+    breakdown: dict[str, Mean] = field(default_factory=dict)
+    chance: Mean = field(default_factory=Mean)
     tied: int = 0
     truncated_texts: int = 0
     source: Source | None = None
@@ -42,9 +42,10 @@ class TaskResult:
     def add(self, outcome: Outcome) -> None:
         """Count one outcome in."""
         for name, value in outcome.values.items():
-            self.metrics.setdefault(name, ClusteredMean()).add(value, outcome.cluster)
+            if name not in self.metrics:
+                self.metrics[name] = ClusteredMean()
+            self.metrics[name].add(value, outcome.cluster)
         if self.task.primary_metric in outcome.values:
-            part = self.breakdown.setdefault(outcome.group, ClusteredMean())
-            part.add(outcome.values[self.task.primary_metric], outcome.cluster)
-            self.chance.add(outcome.chance, outcome.cluster)
+            self.breakdown.setdefault(outcome.group, Mean()).add(outcome.values[self.task.primary_metric])
+            self.chance.add(outcome.chance)
         self.tied += outcome.tied

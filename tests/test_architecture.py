@@ -18,10 +18,11 @@ PACKAGE = ROOT / "clipbench"
 # A module may import from its own level's siblings in the same folder and from lower levels.
 LEVELS = [
     {"errors", "samples", "metrics"},
-    {"registry", "wording"},
+    {"registry", "wording", "processes"},
     {"yaml_files", "hub"},
     {"concepts"},
     {"sources", "models"},
+    {"embeddings"},
     {"scoring", "families"},
     {"plugins", "survey", "results", "scenes"},
     {"planning", "task_result", "hub_results"},

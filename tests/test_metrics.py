@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipbench.metrics import ClusteredMean, chance_centred, cosines, macro_stderr, rank_of_best, wins
+from clipbench import metrics
+from clipbench.metrics import (
+    ClusteredMean,
+    Distinct,
+    Mean,
+    chance_centred,
+    cosines,
+    macro_stderr,
+    rank_of_best,
+    wins,
+)
 
 
 def filled(pairs):
@@ -87,3 +97,31 @@ def test_equal_features_give_equal_scores_whatever_the_shape():
     for count in (1, 2, 3, 7, 64, 81):
         scores = cosines(image, np.tile(text, (count, 1)))
         assert len(set(scores[0].tolist()) | {float(cosines(image, text[None])[0, 0])}) == 1
+
+
+@pytest.mark.parametrize("recent", [1, 2, 7, 1000])
+def test_a_clustered_mean_does_not_depend_on_how_many_clusters_are_held_in_full(monkeypatch, recent):
+    monkeypatch.setattr(metrics, "_RECENT", recent)
+    rng = np.random.default_rng(recent)
+    mean, distinct, totals = ClusteredMean(), Distinct(), {}
+    for cluster, value in zip(rng.integers(0, 60, 500).tolist(), rng.random(500).tolist(), strict=True):
+        mean.add(value, f"image {cluster}")
+        distinct.add(f"image {cluster}")
+        totals.setdefault(cluster, []).append(value)
+    average = sum(map(sum, totals.values())) / 500
+    squares = sum((sum(values) - len(values) * average) ** 2 for values in totals.values())
+    assert (mean.count, mean.clusters, len(distinct)) == (500, len(totals), len(totals))
+    assert mean.mean == pytest.approx(average, rel=1e-12)
+    assert mean.stderr == pytest.approx(math.sqrt(len(totals) / (len(totals) - 1) * squares) / 500, rel=1e-9)
+
+
+def test_a_mean_does_not_depend_on_the_order_of_its_values():
+    values = [1e16, 1 / 3, -1e16, 1 / 9, 0.1] * 20
+    means = []
+    for seed in range(5):
+        mean = Mean()
+        for value in np.random.default_rng(seed).permutation(values).tolist():
+            mean.add(value)
+        means.append(mean.mean)
+    assert set(means) == {math.fsum(values) / len(values)}
+    assert math.isnan(Mean().mean)

@@ -12,6 +12,7 @@ from clipbench.cli.console import complain
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
 
 _COMMANDS = {
+    "cache": "List, check and remove embeddings that are kept between runs.",
     "compare": "Test whether one run is better than another, on the same samples.",
     "eval": "Score a model on tasks.",
     "interpolate": "Score the models between a model and its fine-tuned version.",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -99,6 +99,21 @@ def print_results(results: Results, style: str) -> None:
             ]
         )
     print_rows(["Task", "Version", "Metric", "Value", "Stderr", "Chance", "n"], rows, style)
+
+
+def print_profile(profile: Mapping[str, Any]) -> None:
+    """Say on stderr where a run's time went."""
+    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in profile["seconds"].items())
+    note(f"time: {stages} (decoding is the sum over threads that run beside)")
+    for what in ("images", "texts"):
+        rate = profile[f"{what}_per_second"]
+        asked = f" of {profile['texts_asked']:,} asked for" if what == "texts" else ""
+        note(f"{profile[what]:,} {what} encoded{asked}" + (f", {rate:,.1f} {what}/s" if rate else ""))
+    if profile.get("tokens_asked"):
+        share = profile["tokens"] / profile["tokens_asked"]
+        note(
+            f"{profile['tokens']:,} tokens computed of {profile['tokens_asked']:,} that padded texts have ({share:.1%})"
+        )
 
 
 def _cells(row: dict[str, float | str | None], metric: str) -> list[str]:

@@ -66,6 +66,19 @@ def parse_batch_size(text: str) -> int | str:
     return int(text)
 
 
+def parse_cache_folder(value: str | None) -> str | None:
+    """Read ``--use_cache [DIR]``: without a folder the default one is meant, in YAML ``true`` as well.
+
+    >>> parse_cache_folder("here"), parse_cache_folder(None)
+    ('here', None)
+    """
+    if value is None or value.lower() == "false":
+        return None
+    from clipbench.embeddings.cache import default_folder
+
+    return str(default_folder()) if value in ("", "true", "True") else value
+
+
 def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
     """Let a YAML file set defaults: a flag goes before the file, the file before the built-in default."""
     if value is None:

@@ -6,7 +6,7 @@ Section 3.1 and Table 3 of Rösch et al., arXiv 2403.02875.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import overload
@@ -56,6 +56,13 @@ class Variants(Sequence[str]):
             return self.caption
         return self.caption[: self.start] + self.replacements[index - 1] + self.caption[self.end :]
 
+    def __iter__(self) -> Iterator[str]:
+        # Sequence's own would ask for one after another, several times as slowly.
+        yield self.caption
+        before, after = self.caption[: self.start], self.caption[self.end :]
+        for replacement in self.replacements:
+            yield before + replacement + after
+
     def __repr__(self) -> str:
         return f"Variants({self.caption!r}, {self.keyword!r} → {len(self.replacements)})"
 
@@ -94,8 +101,9 @@ class Concept:
         match = self._pattern.search(caption)
         if match is None:
             return None
-        # A keyword of several words may be written with any separators between them.
-        keyword = " ".join(re.split(f"{_SEPARATOR}+", match.group()))
+        keyword = match.group()
+        if keyword not in self.substitutions:  # of several words, with other separators between them
+            keyword = " ".join(re.split(f"{_SEPARATOR}+", keyword))
         return Variants(caption, keyword, match.start(), match.end(), self.substitutions[keyword])
 
     def matches(self, caption: str) -> bool:

@@ -61,4 +61,9 @@ def _pair_record(name: str, pair: Edit) -> Record:
 
 
 def _refs(*scenes: tuple[Scene, str]) -> tuple[ImageRef, ...]:
-    return tuple(ImageRef(key, partial(draw, scene)) for scene, key in scenes)
+    return tuple(ImageRef(key, partial(draw, scene), content=partial(_content, scene)) for scene, key in scenes)
+
+
+def _content(scene: Scene) -> bytes:
+    """A picture is a function of its scene, and the scene shows all it holds."""
+    return f"scenes {WORLD_VERSION}: {scene!r}".encode()

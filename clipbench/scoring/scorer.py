@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
 
 import numpy as np
-import torch
 
-from clipbench.errors import DataError, ModelError
+from clipbench.embeddings import EmbeddingCache
+from clipbench.errors import DataError
 from clipbench.metrics import Floats, cosines
-from clipbench.models.model import Model, Tokens
-from clipbench.models.packing import texts_of
-from clipbench.samples import ImageRef, Sample, Unscored
-from clipbench.scoring.batching import BatchSize
+from clipbench.models.model import Model
+from clipbench.processes import Processes
+from clipbench.samples import Sample, Unscored
+from clipbench.scoring.chunks import ChunkScores, Turn, turns
+from clipbench.scoring.images import KEPT_IMAGES, RECENT_IMAGES, ImageEncoder, Pending
+from clipbench.scoring.journal import Journal
+from clipbench.scoring.profile import Profile
+from clipbench.scoring.texts import TextEncoder
 
-_CHUNK_TEXTS = 4096  # enough to sort by length and to find repeats, little enough to report progress
-_CHUNK_IMAGES = 256  # decoded pixels of two chunks are in memory at once: 600 kB each at 224 pixels
-_KEPT_IMAGES = 200_000  # features of images that later tasks of the run ask for again: 400 MB at 512 dimensions
+Combine = Callable[[Floats, Floats], Floats]  # a sample's image rows and text rows to what is wanted of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,38 @@ class Scorer:
         model: The model.
         batch_size: Items a batch, or ``auto``.
         workers: Threads that decode and preprocess images ahead.
+        cache: Features of earlier runs; what is encoded is added to it after each chunk.
+        processes: Those that share the work. Each scores chunks of its own, and yields the scores of all.
+        journal: What an earlier sitting of the run has scored, and where this one's scores go; the main process's.
+
+    Attributes:
+        model: The model.
+        profile: Where the time went.
+        truncated_texts: Texts so far that were longer than the model's context and were cut.
 
     Use as a context manager: leaving it ends the threads.
     """
 
-    def __init__(self, model: Model, batch_size: int | str = "auto", workers: int = 2) -> None:
+    def __init__(
+        self,
+        model: Model,
+        batch_size: int | str = "auto",
+        workers: int = 2,
+        cache: EmbeddingCache | None = None,
+        *,
+        processes: Processes | None = None,
+        journal: Journal | None = None,
+    ) -> None:
         self.model = model
-        on_cpu = model.device.type == "cpu"
-        # On a CPU larger batches gain images nothing, and texts, which are shorter, a good deal.
-        self.image_batch = BatchSize(batch_size, automatic=64 if on_cpu else 1024)
-        self.text_batch = BatchSize(batch_size, automatic=256 if on_cpu else 1024)
-        # A row is as long as the context: several texts.
-        self.row_batch = BatchSize(batch_size, automatic=16 if on_cpu else 256)
+        self.profile = Profile()
         self.truncated_texts = 0
-        self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
-        self._images: OrderedDict[tuple[str, str], Floats | DataError] = OrderedDict()
+        self._images = ImageEncoder(model, batch_size, workers, self.profile, cache)
+        self._texts = TextEncoder(model, batch_size, self.profile, cache)
+        self._processes = processes or Processes()
+        self._journal = journal
+        # All must agree on who does what, and the main process alone has the journal.
+        self._known = self._processes.exchange("journal", journal.known if journal else frozenset())[0]
+        self._task = ""
 
     def __enter__(self) -> Scorer:
         return self
@@ -66,7 +83,17 @@ class Scorer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._images.close()
+
+    def begin(self, task: str, *, images_return: bool) -> None:
+        """Say what follows.
+
+        Args:
+            task: The task's name, which tells its chunks from others'.
+            images_return: A later task asks for the same images, so that their features are to be kept.
+        """
+        self._task = task
+        self._images.kept = KEPT_IMAGES if images_return else RECENT_IMAGES
 
     def similarities(self, samples: Iterable[Sample], namespace: str) -> Iterator[Scored]:
         """Compare each sample's images with its texts.
@@ -77,21 +104,10 @@ class Scorer:
 
         Raises:
             ModelError: A feature is not finite; names the image or the text.
+            ProcessesError: Another process failed or is lost.
         """
-        for chunk, pending in self._read_ahead(samples, namespace):
-            images = self._image_features(pending, namespace, [ref for s in chunk for ref in s.images])
-            texts = self._text_features(list(dict.fromkeys(chain.from_iterable(s.texts for s in chunk))))
-            for sample in chunk:
-                rows: list[Floats] = []
-                for ref in sample.images:
-                    feature = images[ref.key]
-                    if isinstance(feature, DataError):
-                        yield Scored(sample, Unscored(sample.id, ref.key, str(feature)))
-                        break
-                    rows.append(feature)
-                else:
-                    columns = np.stack([texts[text] for text in sample.texts])
-                    yield Scored(sample, cosines(np.stack(rows), columns))
+        for sample, found in self._scores(samples, namespace, cosines):
+            yield Scored(sample, found)
 
     def features(
         self, samples: Iterable[Sample], namespace: str
@@ -100,129 +116,87 @@ class Scorer:
 
         Yields:
             The sample, its image's unit feature ``(D,)`` or what is wrong with the image, and its texts'
-            unit features ``(texts, D)``, all float32.
+            unit features ``(texts, D)``, all float32; none where the image cannot be read.
 
         Raises:
             ModelError: A feature is not finite; names the image or the text.
+            ProcessesError: Another process failed or is lost.
         """
-        for chunk, pending in self._read_ahead(samples, namespace):
-            images = self._image_features(pending, namespace, [s.images[0] for s in chunk])
-            texts = self._text_features(list(dict.fromkeys(chain.from_iterable(s.texts for s in chunk))))
-            for sample in chunk:
-                yield sample, images[sample.images[0].key], np.stack([texts[text] for text in sample.texts])
+        for sample, found in self._scores(samples, namespace, _stacked):
+            if isinstance(found, Unscored):
+                yield sample, DataError(found.reason), np.empty((0, 0), np.float32)
+            else:
+                yield sample, found[0], found[1:]
 
-    def _read_ahead(
-        self, samples: Iterable[Sample], namespace: str
-    ) -> Iterator[tuple[list[Sample], dict[str, Future[torch.Tensor]]]]:
-        """Yield chunks while the next one's images are being decoded."""
-        ready: tuple[list[Sample], dict[str, Future[torch.Tensor]]] | None = None
-        for chunk in _chunks(samples):
-            refs = {ref.key: ref for sample in chunk for ref in sample.images}
-            waiting = ready[1] if ready else {}
-            pending = {}
-            for key, ref in refs.items():
-                if (namespace, key) in self._images:
-                    self._images.move_to_end((namespace, key))  # it must outlive the chunk before
-                elif key not in waiting:
-                    pending[key] = self._pool.submit(self._pixels, ref)
+    def _scores(
+        self, samples: Iterable[Sample], namespace: str, combine: Combine
+    ) -> Iterator[tuple[Sample, Floats | Unscored]]:
+        label = f"{self._task} {combine.__name__}"
+        with self._processes.in_step(label):
+            for turn, pending in self._read_ahead(samples, namespace, label):
+                mine = {}
+                if (own := self._own(turn)) is not None:
+                    mine[own] = self._score(turn.chunks[own], pending, namespace, combine)
+                for chunk, scores in zip(turn.chunks, self._of_all(turn, label, mine), strict=True):
+                    self.truncated_texts += scores.truncated_texts
+                    yield from zip(chunk, scores.items, strict=True)
+
+    def _read_ahead(self, samples: Iterable[Sample], namespace: str, label: str) -> Iterator[tuple[Turn, Pending]]:
+        """Yield turns while the images of the next one's chunk are being decoded."""
+        keyed = self._journal is not None or bool(self._known) or self._processes.count > 1
+        ahead = turns(samples, self._processes.count, label, keyed)
+        ready: tuple[Turn, Pending] | None = None
+        while True:
+            with self.profile.stage("read"):
+                turn = next(ahead, None)
+            if turn is not None:
+                own = self._own(turn)
+                chunk = [] if own is None else turn.chunks[own]
+                refs = {ref.key: ref for sample in chunk for ref in sample.images}
+                pending = self._images.decode_ahead(refs, namespace, ready[1] if ready else {})
             if ready:
                 yield ready
-            ready = (chunk, pending)
-        if ready:
-            yield ready
+            if turn is None:
+                return
+            ready = turn, pending
 
-    def _pixels(self, ref: ImageRef) -> torch.Tensor:
-        return self.model.preprocess(ref.open())
+    def _own(self, turn: Turn) -> int | None:
+        """Which of a turn's chunks this process scores; None where there is none, or it has been done."""
+        rank = self._processes.rank
+        return rank if rank < len(turn.keys) and turn.keys[rank] not in self._known else None
 
-    def _image_features(
-        self, pending: dict[str, Future[torch.Tensor]], namespace: str, refs: Sequence[ImageRef]
-    ) -> dict[str, Floats | DataError]:
-        """Encode the images that are new, and return the unit features of all, by key."""
-        waiting = list(pending.items())
-        while waiting:
-            batch, waiting = waiting[: self.image_batch.size], waiting[self.image_batch.size :]
-            good: list[tuple[str, torch.Tensor]] = []
-            for key, future in batch:
-                try:
-                    good.append((key, future.result()))
-                except DataError as error:
-                    self._images[namespace, key] = error
-                del pending[key]  # lets the pixels go
-            self._keep_features(good, namespace)
-        found = {ref.key: self._images[namespace, ref.key] for ref in refs}
-        for key in found:
-            self._images.move_to_end((namespace, key))
-        while len(self._images) > _KEPT_IMAGES:
-            self._images.popitem(last=False)
-        return found
+    def _score(self, chunk: list[Sample], pending: Pending, namespace: str, combine: Combine) -> ChunkScores:
+        images = self._images.features(pending, namespace, [ref.key for sample in chunk for ref in sample.images])
+        before = self._texts.truncated
+        asked = [list(sample.texts) for sample in chunk]
+        texts = self._texts.features(list(dict.fromkeys(chain.from_iterable(asked))))
+        self.profile.texts_asked += sum(map(len, asked))
+        items: list[Floats | Unscored] = []
+        for sample, words in zip(chunk, asked, strict=True):
+            rows: list[Floats] = []
+            for ref in sample.images:
+                row = images[ref.key]
+                if isinstance(row, DataError):
+                    items.append(Unscored(sample.id, ref.key, str(row)))
+                    break
+                rows.append(row)
+            else:
+                items.append(combine(np.array(rows), np.array([texts[text] for text in words])))
+        return ChunkScores(items, self._texts.truncated - before)
 
-    def _keep_features(self, good: Sequence[tuple[str, torch.Tensor]], namespace: str) -> None:
-        def encode(part: Sequence[tuple[str, torch.Tensor]]) -> torch.Tensor:
-            return self.model.image_features(torch.stack([pixels for _, pixels in part]))
-
-        with torch.inference_mode():
-            done = 0
-            for features in self.image_batch.split(good, encode):
-                names = [f"image {key}" for key, _ in good[done : done + len(features)]]
-                for (key, _), unit in zip(good[done:], self._unit(features, names), strict=False):
-                    self._images[namespace, key] = unit
-                done += len(features)
-
-    def _text_features(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """Encode distinct texts and return their unit features."""
-        if self.model.packs and texts:
-            return self._packed_text_features(texts)
-        # Texts of like length share a batch, so that little of it is padding where the model trims.
-        ordered = sorted(texts, key=lambda text: (len(text), text))
-        tokens = Tokens({}, ())
-
-        def encode(part: Sequence[str]) -> torch.Tensor:
-            nonlocal tokens
-            tokens = self.model.tokenize(part)
-            return self.model.text_features(tokens)
-
-        units: dict[str, Floats] = {}
-        with torch.inference_mode():
-            for features in self.text_batch.split(ordered, encode):
-                self.truncated_texts += sum(tokens.truncated)
-                names = ordered[len(units) : len(units) + len(features)]
-                units.update(zip(names, self._unit(features, [f"text {name!r}" for name in names]), strict=True))
-        return units
-
-    def _packed_text_features(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """As :meth:`_text_features`, common beginnings of texts encoded once."""
-        tokens = self.model.tokenize(texts)
-        self.truncated_texts += sum(tokens.truncated)
-        rows = self.model.pack(tokens)
-        ordered = [texts[index] for index in texts_of(rows)]
-        units: dict[str, Floats] = {}
-        with torch.inference_mode():
-            for features in self.row_batch.split(rows, self.model.packed_text_features):
-                names = ordered[len(units) : len(units) + len(features)]
-                units.update(zip(names, self._unit(features, [f"text {name!r}" for name in names]), strict=True))
-        return units
-
-    def _unit(self, features: torch.Tensor, names: Sequence[str]) -> Floats:
-        """L2-normalise in fp32, whatever precision the encoder ran in."""
-        rows = features.float()
-        norms = rows.norm(dim=-1, keepdim=True)
-        usable = (torch.isfinite(norms) & (norms > 0)).squeeze(-1)
-        if not bool(usable.all()):
-            bad = names[int((~usable).nonzero()[0])]
-            raise ModelError(f"{self.model.id}: the feature of {bad} is not finite or is zero")
-        units: Floats = (rows / norms).cpu().numpy()
-        return units
+    def _of_all(self, turn: Turn, label: str, mine: dict[int, ChunkScores]) -> list[ChunkScores]:
+        """The scores of a turn's chunks: of this process, of the others, and from the journal."""
+        done = {index: key for index, key in enumerate(turn.keys) if key in self._known}
+        if self._journal is not None:
+            mine |= {index: self._journal.read(key) for index, key in done.items()}
+        step = f"{label} {turn.number} {b''.join(turn.keys).hex()}"
+        found = {index: scores for part in self._processes.exchange(step, mine) for index, scores in part.items()}
+        if self._journal is not None:
+            for index, key in enumerate(turn.keys):
+                if index not in done:
+                    self._journal.write(key, found[index])
+        return [found[index] for index in range(len(turn.chunks))]
 
 
-def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
-    chunk: list[Sample] = []
-    texts = images = 0
-    for sample in samples:
-        chunk.append(sample)
-        texts += len(sample.texts)
-        images += len(sample.images)
-        if texts >= _CHUNK_TEXTS or images >= _CHUNK_IMAGES:
-            yield chunk
-            chunk, texts, images = [], 0, 0
-    if chunk:
-        yield chunk
+def _stacked(image: Floats, texts: Floats) -> Floats:
+    return np.concatenate([image, texts])

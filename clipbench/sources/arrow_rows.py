@@ -7,7 +7,6 @@ so consume it as it comes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from clipbench.errors import DataError
 from clipbench.samples import ImageRef
 from clipbench.sources.columns import Columns, captions_of
-from clipbench.sources.records import Record, absent_ref, file_ref
+from clipbench.sources.records import Record, absent_ref, content_digest, file_ref
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -162,7 +161,9 @@ def _ref(cell: Cell, *, by_content: bool, alone: bool, seen: Seen) -> ImageRef:
             marks[cell.row] = mark
     if mark == _MISSING:
         return absent_ref(label)
-    return ImageRef(f"image {mark.hex()}" if by_content else label, partial(_open, cell, label))
+    if by_content:
+        return ImageRef(f"image {mark.hex()}", partial(_open, cell, label), content=partial(bytes, mark))
+    return ImageRef(label, partial(_open, cell, label), content=partial(_content, cell, label))
 
 
 def _mark(content: memoryview | None, *, by_content: bool) -> bytes:
@@ -173,7 +174,12 @@ def _mark(content: memoryview | None, *, by_content: bool) -> bytes:
     """
     if not content:
         return _MISSING
-    return hashlib.blake2b(content, digest_size=16).digest() if by_content else _THERE
+    return content_digest(content) if by_content else _THERE
+
+
+def _content(cell: Cell, label: str) -> bytes:
+    content, _ = _bytes_and_path(cell, label)
+    return content_digest(content or b"")
 
 
 def _open(cell: Cell, label: str) -> Image.Image:

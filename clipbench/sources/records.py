@@ -19,21 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 IMAGE_SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-        ".avif",
-        ".mpo",
-    )
+    (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".mpo")
 )
 
 
@@ -151,17 +137,31 @@ class ImageFiles:
 
 def file_ref(path: Path, key: str, *, missing: bool) -> ImageRef:
     """A reference to an image file."""
-    return ImageRef(key, partial(_decode, path, key), missing)
+    return ImageRef(key, partial(_decode, path, key), missing, partial(_file_content, path, key))
 
 
 def bytes_ref(content: bytes | None, key: str) -> ImageRef:
     """A reference to an image in memory; nothing or no bytes is a missing image."""
-    return absent_ref(key) if not content else ImageRef(key, partial(_decode, content, key))
+    if not content:
+        return absent_ref(key)
+    return ImageRef(key, partial(_decode, content, key), content=partial(content_digest, content))
 
 
 def absent_ref(key: str) -> ImageRef:
     """A reference to an image that is known not to be there."""
     return ImageRef(key, partial(_refuse, key), missing=True)
+
+
+def content_digest(content: bytes | memoryview) -> bytes:
+    """Digest of an image file's bytes: the same wherever the file lies, on disk or in a table."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _file_content(path: Path, key: str) -> bytes:
+    try:
+        return content_digest(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{key}: cannot read {path}: {error.strerror}") from error
 
 
 def _decode(data: bytes | Path, key: str) -> Image.Image:

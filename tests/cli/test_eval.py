@@ -216,3 +216,16 @@ def test_python_and_command_line_agree(run, tiny_clip, tmp_path):
     file = write_toy(tmp_path)
     _, out, _ = run("eval", "-M", tiny_clip, "-t", file, "--format", "json")
     assert clipbench.evaluate(str(tiny_clip), str(file)).results == json.loads(out)["results"]
+
+
+def test_profile_says_where_the_time_went(run, tiny_clip, tmp_path):
+    task = write_toy(tmp_path)
+    code, out, err = run("eval", "-M", tiny_clip, "-t", task, "--profile", "--format", "json")
+    assert code == 0
+    profile = json.loads(out)["config"]["profile"]
+    assert {"read", "decode", "image tower", "text tower", "score"} <= profile["seconds"].keys()
+    assert (profile["images"], profile["texts"], profile["texts_asked"]) == (2, 18, 18)
+    assert 0 < profile["tokens"] < profile["tokens_asked"]
+    for words in ("text tower", "2 images encoded", "18 texts encoded of 18 asked for", "tokens computed of"):
+        assert words in err
+    assert "profile" not in json.loads(run("eval", "-M", tiny_clip, "-t", task, "--format", "json")[1])["config"]

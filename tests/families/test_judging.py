@@ -1,10 +1,12 @@
 """Every way to judge, on matrices worked out by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from clipbench.concepts import load_concept
-from clipbench.families import PairsTask, RankingTask, RetrievalTask
+from clipbench.families import PairsTask, RankingTask, RetrievalTask, retrieval
 from clipbench.samples import ImageRef, Sample
 from clipbench.sources import Dataset
 
@@ -116,3 +118,29 @@ def test_chance_follows_from_what_there_is_to_choose_from():
     variants = load_concept("color").variants("a white cat")
     sample = Sample("r", (ref("a"),), variants, variants.keyword, "a")
     assert Ranking().judge(sample, np.zeros((1, 9), np.float32)).chance == 1 / 9
+
+
+def test_retrieval_of_coco_s_size_stays_within_200_mb_above_the_features():
+    rng = np.random.default_rng(0)
+    images, texts = (rng.random((count, 512), dtype=np.float32) for count in (5000, 25_014))
+    owners = np.sort(np.concatenate([np.repeat(np.arange(5000), 5), np.arange(14)]))
+    counts = np.bincount(owners).tolist()
+    samples = [Sample(f"{i}", (ref(f"{i}"),), ["a"] * n, "g", f"{i}") for i, n in enumerate(counts)]
+    tracemalloc.start()
+    outcomes = Retrieval().judge_all(samples, images, texts, owners)
+    assert all(next(outcomes).group == "i2t" for _ in range(300))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6
+
+
+def test_chunks_change_no_rank(monkeypatch):
+    rng = np.random.default_rng(1)
+    images, texts = (rng.integers(-2, 3, (count, 4)).astype(np.float32) for count in (23, 61))  # with many ties
+    owners = np.sort(np.concatenate([np.arange(23), rng.integers(0, 23, 38)]))
+    samples = [Sample(f"{i}", (ref(f"{i}"),), ["a"] * n, "g", f"{i}") for i, n in enumerate(np.bincount(owners))]
+    expected = list(Retrieval().judge_all(samples, images, texts, owners))
+    for queries, items in ((1, 1), (5, 7), (64, 10)):
+        monkeypatch.setattr(retrieval, "_QUERIES", queries)
+        monkeypatch.setattr(retrieval, "_ITEMS", items)
+        assert list(Retrieval().judge_all(samples, images, texts, owners)) == expected

@@ -1,10 +1,14 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from clipbench.errors import DataError, ModelError
+from clipbench.metrics import ClusteredMean
 from clipbench.samples import ImageRef, Sample, Unscored
 from clipbench.scoring import BatchSize, Scorer
+from clipbench.scoring import scorer as scorer_module
 from tests.oracles import DIM, OracleModel, numbered_image, oracle, unit
 
 
@@ -134,3 +138,47 @@ def test_cut_texts_are_counted_once_each():
     with Scorer(oracle("random", {}, most=1), batch_size=4) as scorer:
         list(scorer.similarities([Sample("s", (image(1),), ["short", "x" * 300, "y" * 300], "g", "c")], "data"))
         assert scorer.truncated_texts == 2
+
+
+def test_a_decoding_thread_that_dies_is_an_error_and_no_silent_exit():
+    def leave():
+        raise SystemExit(0)
+
+    samples = [Sample("s", (ImageRef("1.png", leave),), ["a", "b"], "g", "c")]
+    with pytest.raises(RuntimeError, match=r"image 1\.png: the thread that decodes it died: SystemExit"):
+        matrices(oracle("random", {}), samples)
+
+
+def test_features_are_kept_for_a_later_task_and_few_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(scorer_module, "RECENT_IMAGES", 300)
+    for images_return, encoded in ((True, 1000), (False, 2000)):
+        model = oracle("random", {})
+        with Scorer(model) as scorer:
+            for _ in range(2):
+                scorer.begin("task", images_return=images_return)
+                list(scorer.similarities(make_samples(1000, texts=2, images=1000), "data"))
+            assert len(scorer._images._features) == (1000 if images_return else 300)
+        assert sum(model.image_batches) == encoded
+
+
+def test_memory_does_not_grow_with_the_number_of_samples():
+    def peak(count):
+        total = ClusteredMean()
+        tracemalloc.start()
+        with Scorer(oracle("random", {})) as scorer:
+            scorer.begin("task", images_return=False)
+            scorer._images.kept = 256
+            for scored in scorer.similarities(generated(count), "data"):
+                total.add(1.0, scored.sample.cluster)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert total.clusters == count
+        return found
+
+    def generated(count):
+        for index in range(count):
+            ref = ImageRef(f"{index}.png", lambda number=index % 50: numbered_image(number))
+            yield Sample(f"{index}", (ref,), ["left", "right"], "g", f"{index}")
+
+    peak(600)
+    assert peak(6000) < 1.25 * peak(1200) + 1e6

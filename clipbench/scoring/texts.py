@@ -1,0 +1,107 @@
+"""Texts to unit features: from the cache, or encoded, common beginnings once where the model can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from clipbench.embeddings import EmbeddingCache, Found, text_key
+from clipbench.metrics import Floats
+from clipbench.models.model import Model, Tokens
+from clipbench.models.packing import PackedRow, texts_of
+from clipbench.scoring.batching import BatchSize
+from clipbench.scoring.profile import Profile
+from clipbench.scoring.unit import unit_rows
+
+
+class TextEncoder:
+    """Encodes texts with one model.
+
+    Args:
+        model: The model.
+        batch_size: Texts a batch, or ``auto``.
+        profile: Where the time goes.
+        cache: Features of earlier runs.
+
+    Attributes:
+        truncated: Texts so far that were longer than the model's context and were cut.
+    """
+
+    def __init__(
+        self, model: Model, batch_size: int | str, profile: Profile, cache: EmbeddingCache | None = None
+    ) -> None:
+        self.truncated = 0
+        self._model, self._profile, self._cache = model, profile, cache
+        on_cpu = model.device.type == "cpu"
+        self._batch = BatchSize(batch_size, automatic=256 if on_cpu else 1024)
+        # A row is as long as the context: several texts.
+        self._row_batch = BatchSize(batch_size, automatic=16 if on_cpu else 256)
+
+    def features(self, texts: Sequence[str]) -> dict[str, Floats]:
+        """Unit features ``(D,)`` of distinct texts.
+
+        Raises:
+            ModelError: A feature is not finite; names the text.
+        """
+        found = self._found(texts)
+        self.truncated += sum(one.truncated for one in found.values())
+        return {text: one.feature for text, one in found.items()}
+
+    def _found(self, texts: Sequence[str]) -> dict[str, Found]:
+        if self._cache is None:
+            return self._encode(texts)
+        keys = {text: text_key(text) for text in texts}
+        cached = self._cache.find(list(keys.values()))
+        fresh = self._encode([text for text in texts if keys[text] not in cached])
+        if fresh:
+            rows, truncated = zip(*fresh.values(), strict=True)
+            self._cache.add("texts", [keys[text] for text in fresh], np.stack(rows), truncated)
+        return {**{text: cached[key] for text, key in keys.items() if key in cached}, **fresh}
+
+    def _encode(self, texts: Sequence[str]) -> dict[str, Found]:
+        if not texts:
+            return {}
+        self._profile.texts += len(texts)
+        with torch.inference_mode(), self._profile.stage("text tower"):
+            return self._encode_packed(texts) if self._model.packs else self._encode_plain(texts)
+
+    def _encode_plain(self, texts: Sequence[str]) -> dict[str, Found]:
+        # Texts of like length share a batch, so that little of it is padding where the model trims.
+        ordered = sorted(texts, key=lambda text: (len(text), text))
+        tokens = Tokens({}, ())
+
+        def encode(part: Sequence[str]) -> torch.Tensor:
+            nonlocal tokens
+            tokens = self._tokenize(part)
+            self._profile.tokens += max((tensor.numel() for tensor in tokens.inputs.values()), default=0)
+            return self._model.text_features(tokens)
+
+        units: dict[str, Found] = {}
+        for features in self._batch.split(ordered, encode):
+            part = ordered[len(units) : len(units) + len(features)]
+            units.update(zip(part, map(Found, self._units(features, part), tokens.truncated), strict=True))
+        return units
+
+    def _encode_packed(self, texts: Sequence[str]) -> dict[str, Found]:
+        def encode(part: Sequence[PackedRow]) -> torch.Tensor:
+            self._profile.tokens += len(part) * max(len(row.ids) for row in part)
+            return self._model.packed_text_features(part)
+
+        tokens = self._tokenize(texts)
+        rows = self._model.pack(tokens)
+        order = texts_of(rows)
+        units: dict[str, Found] = {}
+        for features in self._row_batch.split(rows, encode):
+            part = order[len(units) : len(units) + len(features)]
+            for index, unit in zip(part, self._units(features, [texts[index] for index in part]), strict=True):
+                units[texts[index]] = Found(unit, tokens.truncated[index])
+        return units
+
+    def _tokenize(self, texts: Sequence[str]) -> Tokens:
+        with self._profile.stage("tokenize"):
+            return self._model.tokenize(texts)
+
+    def _units(self, features: torch.Tensor, texts: Sequence[str]) -> Floats:
+        return unit_rows(features, [f"text {text!r}" for text in texts], self._model.id)

@@ -1,0 +1,34 @@
+"""Features to unit rows, the form in which they are compared and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from clipbench.errors import ModelError
+from clipbench.metrics import Floats
+
+
+def unit_rows(features: torch.Tensor, names: Sequence[str], model: str) -> Floats:
+    """L2-normalise in fp32, whatever precision the encoder ran in.
+
+    Args:
+        features: ``(B, D)``, on any device.
+        names: What each row is the feature of, for the message.
+        model: The model's name, for the message.
+
+    Returns:
+        ``(B, D)`` float32.
+
+    Raises:
+        ModelError: A row is not finite or is zero; names it.
+    """
+    rows = features.float()
+    norms = rows.norm(dim=-1, keepdim=True)
+    usable = (torch.isfinite(norms) & (norms > 0)).squeeze(-1)
+    if not bool(usable.all()):
+        bad = names[int((~usable).nonzero()[0])]
+        raise ModelError(f"{model}: the feature of {bad} is not finite or is zero")
+    units: Floats = (rows / norms).cpu().numpy()
+    return units
