@@ -28,6 +28,8 @@ def to_open_clip(model: Model, directory: Path) -> None:
     Raises:
         ModelError: The model is no CLIP that open_clip can build, or the directory cannot be written.
     """
+    from open_clip.tokenizer import SimpleTokenizer
+
     from clipbench.models.openclip import OpenClipModel
 
     network, processor = model.module, getattr(model, "_processor", None)
@@ -35,10 +37,10 @@ def to_open_clip(model: Model, directory: Path) -> None:
     if config is None or config.model_type != "clip":
         raise ModelError(f"{model.id}: only a CLIP of transformers can be written in open_clip's format")
     settings = _open_clip_config(config, model.id)
+    if config.text_config.vocab_size != len(SimpleTokenizer().encoder):
+        raise ModelError(f"{model.id}: it has a vocabulary of its own, and open_clip reads OpenAI's 49,408 tokens")
     state = to_open_clip_names(network.state_dict(), {side: getattr(config, side).num_hidden_layers for side in SIDES})
     exported = _build_open_clip(settings, state, processor)
-    from open_clip.tokenizer import SimpleTokenizer
-
     tokenizer = SimpleTokenizer(context_length=settings["text_cfg"]["context_length"])
     converted = OpenClipModel(exported, tokenizer, settings, id=model.id, architecture="CLIP", dtype=torch.float32)
     _check_equal(model, converted)

@@ -282,3 +282,10 @@ def test_the_model_is_there_in_both_libraries_with_equal_logits(start, tmp_path,
             for model in models
         ]
     assert (logits[0] - logits[1]).abs().max() < 1e-4
+
+
+def test_a_vocabulary_of_its_own_leaves_one_format(start, tmp_path):
+    run = start(tmp_path)
+    steps_of(run)
+    assert any("its own library's format only" in note and "vocabulary of its own" in note for note in run.notes)
+    assert not (tmp_path / "open_clip").exists()
