@@ -7,7 +7,7 @@ from clipbench.errors import ConfigError, ResultError
 from clipbench.results import Results, ResultsDirectory, read_results, sanitize, write_atomically
 from clipbench.samples import Outcome
 
-OUTCOME = Outcome("7", {"acc": 1.0}, 1 / 9, False, "white", "7", {"texts": ["a"], "scores": [0.5]})
+OUTCOME = Outcome("7", {"acc": 1.0}, 1 / 9, False, "white", "photo 3", {"texts": ["a"], "scores": [0.5]})
 
 
 def folder(tmp_path):
@@ -36,7 +36,7 @@ def test_nothing_half_written_is_left(tmp_path):
         take(OUTCOME)
     (file,) = (tmp_path / "org__name").iterdir()
     assert json.loads(file.read_text()) == {
-        "doc_id": "7", "task": "t", "group": "white", "texts": ["a"], "scores": [0.5], "acc": 1.0, "tied": False,
+        "doc_id": "7", "task": "t", "group": "white", "cluster": "photo 3", "texts": ["a"], "scores": [0.5], "acc": 1.0, "tied": False,
     }  # fmt: skip
 
 
