@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -175,9 +176,11 @@ def _rank(items: Sequence[Score] | Sequence[GroupMean], column: Callable[..., st
         name = column(item)
         if name is not None:
             values.setdefault(name, []).append(item.value)
+    ordered = {name: sorted(found) for name, found in values.items()}
     for item in items:
         name = column(item)
-        item.rank = None if name is None else 1 + sum(value > item.value + _BOTH for value in values[name])
+        better = 0 if name is None else len(ordered[name]) - bisect_right(ordered[name], item.value + _BOTH)
+        item.rank = None if name is None else 1 + better
 
 
 def _means(scores: Sequence[Score], tasks: Mapping[str, TaskFacts]) -> list[GroupMean]:
