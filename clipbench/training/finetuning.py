@@ -230,7 +230,6 @@ class FineTuning:
                 waiting = None
                 clock.pause()
                 yield from self._save(optimizer, scaler, step + 1, clock, log)
-                log = []
                 training_mode(model, recipe.freeze)
                 clock.go_on()
 
@@ -271,12 +270,15 @@ class FineTuning:
             try:
                 self._folder.log(log, step - len(log))
                 place = write_checkpoint(self._folder.path, self._prepared.model, optimizer, moment)
+                log.clear()  # not before: what could not be written goes into the next one
                 prune(self._folder.path, self._options.keep)
             except ResultError as error:
                 if step == self.steps:
                     raise
                 self._on_note(str(error))
             yield Saved(step, place, self._scores.of(self._prepared.model, step, self._name(step)))
+        else:
+            log.clear()
         self._accelerator.wait_for_everyone()
 
     def _name(self, step: int) -> str:

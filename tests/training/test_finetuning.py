@@ -16,6 +16,7 @@ from clipbench.models.demo import FOLDER
 from clipbench.training import checkpoints
 from clipbench.training.checkpoints import checkpoints_in
 from clipbench.training.finetuning import Saved, StepDone
+from clipbench.training.run_files import RunFolder
 from tests.training.table import COLORS, write_table
 
 
@@ -182,6 +183,21 @@ def test_a_full_disk_stops_nothing_but_the_last_checkpoint(start, tmp_path, monk
     full["steps"] = set()
     steps_of(start(tmp_path / "full", checkpoint_every=1 / 3))
     assert_equal_weights(tmp_path / "whole", tmp_path / "full")
+
+
+def test_a_log_that_could_not_be_written_is_written_later(start, tmp_path, monkeypatch):
+    real, calls = RunFolder.log, []
+
+    def failing(folder, entries, before):
+        calls.append(before)
+        if len(calls) == 2:
+            raise ResultError("no space left")
+        real(folder, entries, before)
+
+    monkeypatch.setattr(RunFolder, "log", failing)
+    steps_of(start(tmp_path, checkpoint_every=1 / 3))
+    log = [json.loads(line)["step"] for line in (tmp_path / "training_log.jsonl").read_text().splitlines()]
+    assert log == [1, 2, 3]
 
 
 def test_another_runs_folder_is_refused(start, tmp_path, tiny_open_clip):
