@@ -30,6 +30,7 @@ LEVELS = [
     {"evaluation"},
     {"gallery"},
     {"leaderboard", "training"},
+    {"studies"},
     {"cli"},
     {"__main__"},
 ]

@@ -21,6 +21,7 @@ _COMMANDS = {
     "ls": "List tasks, groups, tags, models or concepts.",
     "negatives": "Write captions with their keyword exchanged.",
     "push": "Put results on the hub.",
+    "reproduce": "Run a whole study, such as the paper, and report it.",
     "rescore": "Compute metrics again from logged scores, without a model.",
     "scenes": "Write the embedded world of drawn scenes to files.",
     "show": "Draw logged samples as a contact sheet.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -134,11 +135,17 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bars: dict[str, TaskID] = {}
+    shown = 0.0
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
 
         def advance(name: str, done: int, total: int | None) -> None:
+            nonlocal shown
             if name not in bars:
                 bars[name] = progress.add_task(name, total=total)
+            # Drawing takes as long as scoring a sample: ten times a second will do.
+            elif done != total and time.monotonic() < shown + 0.1:
+                return
+            shown = time.monotonic()
             progress.update(bars[name], completed=done, total=total)
 
         yield advance

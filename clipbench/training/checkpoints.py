@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,18 @@ def step_of(checkpoint: Path) -> int:
     """The step a checkpoint was made after, from its name."""
     match = _NAME.fullmatch(checkpoint.name)
     return int(match["step"]) if match else -1
+
+
+def epoch_of(checkpoint: Path) -> float:
+    """The epochs a finished checkpoint was made after, a fraction.
+
+    Raises:
+        ResultError: It does not say.
+    """
+    try:
+        return float(json.loads((checkpoint / _FACTS).read_text())["epoch"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ResultError(f"{checkpoint / _FACTS}: cannot be read: {error}") from error
 
 
 def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optimizer, moment: Moment) -> Path:
@@ -119,6 +131,13 @@ def prune(directory: Path, keep: int | None) -> None:
         (checkpoint / _STATE).unlink(missing_ok=True)
     for checkpoint in found[:-keep] if keep else []:
         shutil.rmtree(checkpoint)
+
+
+def drop_checkpoints(directory: Path, steps: Collection[int]) -> None:
+    """Delete the checkpoints of some steps, where they are there."""
+    for checkpoint in checkpoints_in(directory):
+        if step_of(checkpoint) in steps:
+            shutil.rmtree(checkpoint)
 
 
 def sweep(directory: Path) -> None:

@@ -25,6 +25,7 @@ from clipbench.training.batches import Batches, Share
 from clipbench.training.checkpoints import Moment, checkpoints_in, prune, read_checkpoint, sweep, write_checkpoint
 from clipbench.training.losses import MAX_LOGIT_SCALE
 from clipbench.training.outputs import Scores, draw_run, write_card, write_model
+from clipbench.training.overlap import Overlap, find_overlaps
 from clipbench.training.preparing import FinetuneOptions, Prepared, prepare
 from clipbench.training.recipe import Recipe
 from clipbench.training.run_files import RunFolder
@@ -122,6 +123,13 @@ class FineTuning:
         share = Share(self._accelerator.process_index, self._accelerator.num_processes, options.part_size)
         prepared = self._prepared
         self._batches = Batches(prepared.model, prepared.pairs, prepared.images, recipe, share)
+        self._overlaps: list[Overlap] = []
+        if evaluation:
+            self._overlaps = find_overlaps(
+                prepared.pairs.images, evaluation.plans, workers=options.workers, on_progress=on_progress
+            )
+            for overlap in self._overlaps:
+                on_note(f"warning: {overlap}")
         self._claim()
 
     @property
@@ -149,6 +157,7 @@ class FineTuning:
                 "left_out": pairs.left_out,
                 "revision": pairs.provenance.revision,
             },
+            "overlaps": [str(overlap) for overlap in self._overlaps],
             "versions": {name: metadata.version(name) for name in ("clipbench", "torch", "transformers", "accelerate")},
         }
         if self.is_main and not self._folder.facts():
@@ -207,7 +216,7 @@ class FineTuning:
         stepper = Stepper(model, recipe, self._accelerator, scaler, image_features=self._prepared.image_features)
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         clock = _Clock(moment, recipe.batch_size)
-        stops = self._checkpoint_steps()
+        stops = recipe.checkpoint_steps(self.steps, self._batches.steps_per_epoch)
         waiting: tuple[int, Tensor, Batch] | None = None
         log: list[dict[str, Any]] = []
         training_mode(model, recipe.freeze)
@@ -245,12 +254,6 @@ class FineTuning:
         if self._options.trackers:
             self._accelerator.log({"loss": value, "learning_rate": rate, "epoch": epoch}, step=step + 1)
         return StepDone(step + 1, self.steps, epoch, value, clock.samples_per_second(step + 1))
-
-    def _checkpoint_steps(self) -> set[int]:
-        """After which steps a checkpoint is made: every so many epochs, and after the last step."""
-        between = self._batches.steps_per_epoch * self._recipe.checkpoint_every
-        marks = {round(between * number) for number in range(1, math.floor(self.steps / between) + 1)}
-        return (marks - {0}) | {self.steps}
 
     def _save(
         self,

@@ -37,6 +37,7 @@ class CardFacts:
         base_results: The base model's, of the same tasks.
         license: The hub's name of the licence, where it is known.
         other_format: The other library, where the model lies in its format too, in a folder of that name.
+        overlaps: Warnings of tasks whose images were trained on.
     """
 
     name: str
@@ -52,6 +53,7 @@ class CardFacts:
     base_results: Results | None = None
     license: str | None = None
     other_format: str | None = None
+    overlaps: Sequence[str] = ()
 
 
 def write_model_card(directory: Path, card: CardFacts) -> Path:
@@ -148,7 +150,7 @@ def _body(card: CardFacts) -> str:
         formats=formats,
         raw=Markup,
         scores=list(_score_rows(card.results, card.base_results)) if card.results else [],
-        problems=[*failed, *found],
+        problems=[*failed, *found, *card.overlaps],
         table=lambda mapping: Markup(markdown_table(mapping)),  # noqa: S704  # its cells are escaped
     )
 

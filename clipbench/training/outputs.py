@@ -157,5 +157,6 @@ def write_card(
             results=trained[max(trained)] if trained else None,
             base_results=scores.get(0),
             other_format=other_format,
+            overlaps=facts["overlaps"],
         ),
     )

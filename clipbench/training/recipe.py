@@ -113,6 +113,16 @@ class Recipe:
         done = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)
         return rate * (1 + math.cos(math.pi * done)) / 2
 
+    def checkpoint_steps(self, steps: int, steps_per_epoch: int) -> set[int]:
+        """After which steps a checkpoint is made: every so many epochs, and after the last step.
+
+        >>> sorted(Recipe(("color",), checkpoint_every=0.5).checkpoint_steps(steps=12, steps_per_epoch=5))
+        [2, 5, 8, 10, 12]
+        """
+        between = steps_per_epoch * self.checkpoint_every
+        marks = {round(between * number) for number in range(1, math.floor(steps / between) + 1)}
+        return (marks - {0}) | {steps}
+
 
 def check_loss(name: str, negatives: int, known: list[str]) -> None:
     """Refuse a loss that is not there, or one that needs negatives and gets none.

@@ -1,0 +1,208 @@
+"""`clipbench reproduce`: a whole study, from its trainings to its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipbench.cli.console import complain, note, print_rows, progress_bar
+from clipbench.cli.options import config_option, parse_pairs
+
+if TYPE_CHECKING:
+    from clipbench.studies.folder import StudyFolder
+    from clipbench.studies.plan import PlannedRun
+    from clipbench.studies.steps import Run
+    from clipbench.studies.study import Study
+    from clipbench.studies.work import StudyOptions
+
+
+def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    return parse_pairs(value, "--data")
+
+
+@click.command("reproduce")
+@click.argument("study", metavar="STUDY")
+@click.option(
+    "--output_path",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Folder of models, scores and report. Where a study stopped in it, it goes on.",
+)
+@click.option("--dry_run", is_flag=True, help="Show the plan, with counts and an estimate, and stop.")
+@click.option("--quick", is_flag=True, help="The study's smaller version.")
+@click.option("--only", metavar="NAMES", help="Runs (with *) and tables, joined by commas: 'color-*', table1.")
+@click.option(
+    "--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Runs side by side, one a GPU."
+)
+@click.option("--launcher", default="", metavar="COMMAND", help="Before each training: 'torchrun --nproc_per_node 4'.")
+@click.option(
+    "--data", multiple=True, metavar="NAME=PLACE", callback=_places, help="A task's data, as in `clipbench eval`."
+)
+@click.option(
+    "--training_data", metavar="NAME[=PLACE]", help="As --data of `clipbench finetune`; default: the study's."
+)
+@click.option("--allow_missing", is_flag=True, help="Train on and score what is there where images are missing.")
+@click.option("--device", help="cpu, cuda, cuda:1. Default: a GPU where there is one.")
+@click.option(
+    "--cache_dir", "cache", type=click.Path(path_type=Path), help="Decoded images. Default: ~/.cache/clipbench."
+)
+@click.option(
+    "--num_workers", "workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads that decode."
+)
+@click.option("--report_only", is_flag=True, help="Write the report of what is there, and run nothing.")
+@click.option("--as_job", is_flag=True, hidden=True, help="Do runs beside other jobs; another process reports.")
+@config_option
+def command(
+    study: str,
+    output_path: Path | None,
+    dry_run: bool,
+    quick: bool,
+    only: str | None,
+    jobs: int,
+    launcher: str,
+    data: dict[str, str],
+    training_data: str | None,
+    allow_missing: bool,
+    device: str | None,
+    cache: Path | None,
+    workers: int,
+    report_only: bool,
+    as_job: bool,
+) -> int:
+    """Train and score all models of a study, and report them in the paper's arrangement.
+
+    STUDY is `paper`, `scenes`, or a YAML file.
+
+    \b
+    clipbench reproduce scenes --output_path out --jobs 2
+    clipbench reproduce paper --output_path out --dry_run
+    """
+    from clipbench.errors import ConfigError
+    from clipbench.studies.folder import StudyFolder
+    from clipbench.studies.steps import chosen
+    from clipbench.studies.study import load_study
+    from clipbench.studies.work import StudyOptions
+
+    loaded = load_study(study)
+    loaded = loaded.quickly() if quick else loaded
+    runs, tables = chosen(loaded, only)
+    options = StudyOptions(
+        data,
+        training_data,
+        device,
+        launcher,
+        cache,
+        workers,
+        allow_missing,
+        None if tables is None else frozenset(tables),
+    )
+    if dry_run:
+        there = StudyFolder(output_path) if output_path and output_path.is_dir() else None
+        _show_plan(loaded, runs, there, options)
+        return 0
+    if output_path is None:
+        raise ConfigError("--output_path is missing: name a folder (--dry_run goes without)")
+    folder = StudyFolder(output_path)
+    if as_job:
+        return _work(loaded, folder, runs, options)
+    folder.claim(loaded, training_data or loaded.training.data)
+    if report_only:
+        return _report(loaded, folder)
+    _show_plan(loaded, runs, folder, options)
+    _warn_of_overlaps(loaded, folder, runs, options)
+    try:
+        code = _work(loaded, folder, runs, options) if jobs == 1 else _share(jobs)
+    except KeyboardInterrupt:
+        _report(loaded, folder)
+        complain("interrupted: what is done is kept, and the same command goes on")
+        return 130
+    return max(code, _report(loaded, folder))
+
+
+def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, options: StudyOptions) -> None:
+    from clipbench.studies.plan import count_captions, plan_study
+
+    training = options.training_data or study.training.data
+    counts = count_captions(study, options.training_data, look=training == "scenes" or "=" in training)
+    tables = set(options.tables) if options.tables is not None else None
+    plan = plan_study(study, runs, folder, counts, tables)
+    rows = [
+        [
+            planned.run.name,
+            "" if planned.run.is_base else _known(planned.captions),
+            "" if planned.run.is_base else _known(planned.steps),
+            _known(planned.scorings),
+            f"{planned.done}/{_known(planned.parts)}",
+            _duration(planned.seconds),
+        ]
+        for planned in plan
+    ]
+    print_rows(["Run", "Captions", "Steps", "Scores", "Done", "Left"], rows, "table")
+    note(_total(study, plan))
+
+
+def _total(study: Study, plan: list[PlannedRun]) -> str:
+    trainings = sum(not planned.run.is_base for planned in plan)
+    scores = [planned.scorings for planned in plan]
+    count = _known(None if None in scores else sum(score or 0 for score in scores))
+    text = f"{trainings} trainings, {count} scores on {len({task for planned in plan for task in planned.tasks})} tasks"
+    seconds = [planned.seconds for planned in plan]
+    if study.speed is None or None in seconds:
+        return f"{text}; nobody knows how long it takes"
+    left = _duration(sum(each or 0 for each in seconds))
+    return f"{text}; about {left} left, one after another, on {study.speed.machine}"
+
+
+def _known(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    if not seconds:
+        return "–"
+    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def _warn_of_overlaps(study: Study, folder: StudyFolder, runs: list[Run], options: StudyOptions) -> None:
+    from clipbench.studies.report import write_overlaps
+    from clipbench.studies.work import overlaps
+
+    with progress_bar() as advance:
+        warnings = [str(overlap) for overlap in overlaps(study, options, advance)]
+    write_overlaps(folder, warnings)
+    for warning in warnings:
+        note(f"warning: {warning}")
+
+
+def _work(study: Study, folder: StudyFolder, runs: list[Run], options: StudyOptions) -> int:
+    from clipbench.studies.work import Workshop
+
+    failed = 0
+    with progress_bar() as advance:
+        for told in Workshop(study, folder, options, advance).do(runs):
+            failed += told.failed
+            (complain if told.failed else note)(f"{told.run}: {told.text}")
+    return 1 if failed else 0
+
+
+def _share(jobs: int) -> int:
+    """Start the same command as several jobs, which share the runs."""
+    from clipbench.studies.jobs import run_jobs
+
+    codes = run_jobs(jobs)
+    for number, code in enumerate(codes, 1):
+        if code not in (0, 1):
+            complain(f"job {number} of {jobs} ended with exit code {code}: the same command goes on")
+    return 1 if any(codes) else 0
+
+
+def _report(study: Study, folder: StudyFolder) -> int:
+    from clipbench.studies.report import write_report
+
+    page = write_report(study, folder)[0]
+    note(f"report in {page}")
+    return 0

@@ -1,0 +1,139 @@
+"""What a study is going to do: its runs with counts, how much of them is there already, and how long the rest takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from clipbench.concepts import load_concept
+from clipbench.studies.folder import StudyFolder
+from clipbench.studies.steps import Run, tasks_at
+from clipbench.studies.study import Study
+from clipbench.training.datasets import open_training_data
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One run of the plan.
+
+    Attributes:
+        run: The run.
+        captions: Trained on in an epoch; None where nobody knows before the data is there.
+        steps: Optimiser steps.
+        scorings: Pairs of a checkpoint and a task.
+        tasks: The tasks.
+        done: Of the training and the scorings, how many are there.
+        seconds: What is left takes so long, by the study's or the folder's own speed; None where nobody knows.
+    """
+
+    run: Run
+    captions: int | None
+    steps: int | None
+    scorings: int | None
+    tasks: tuple[str, ...]
+    done: int
+    seconds: float | None
+
+    @property
+    def parts(self) -> int | None:
+        """The training and the scorings."""
+        return None if self.scorings is None else self.scorings + (not self.run.is_base)
+
+
+def plan_study(
+    study: Study,
+    runs: Sequence[Run],
+    folder: StudyFolder | None,
+    counts: Mapping[str, int],
+    tables: set[str] | None = None,
+) -> list[PlannedRun]:
+    """Lay out what is to be done.
+
+    Args:
+        study: The study.
+        runs: Those that are wanted.
+        folder: What may be there already; None where there is no folder yet.
+        counts: Concept to captions, see :func:`count_captions`.
+        tables: Ids of the tables that are wanted; None for all.
+    """
+    return [_planned(study, run, folder, counts, tables) for run in runs]
+
+
+def _planned(
+    study: Study, run: Run, folder: StudyFolder | None, counts: Mapping[str, int], tables: set[str] | None
+) -> PlannedRun:
+    epochs = _checkpoint_epochs(study, run, counts)
+    each = [(step, tasks_at(study, run, epoch, tables)) for step, epoch in epochs or []]
+    tasks = tuple(dict.fromkeys(task for _, found in each for task in found))
+    captions = None if run.is_base else counts.get(run.concept)
+    batch = study.training.recipe_of("any", run.negatives, run.seed).batch_size
+    steps = None if captions is None else captions // batch * study.training.epochs
+    pairs = [(step, task) for step, found in each for task in found]
+    trained = folder.trained(run) if folder and not run.is_base else None
+    is_trained = trained is not None and trained.status == "finished"
+    there = sum(folder.scores(run, step, task).is_file() for step, task in pairs) if folder else 0
+    seconds = _seconds(study, run, captions, is_trained, [step for step, _ in each], pairs, folder)
+    return PlannedRun(
+        run, captions, steps, len(pairs) if epochs is not None else None, tasks, is_trained + there, seconds
+    )
+
+
+def _checkpoint_epochs(study: Study, run: Run, counts: Mapping[str, int]) -> list[tuple[int, float]] | None:
+    """Step and epoch of each checkpoint; None where nobody knows how many captions there are."""
+    if run.is_base:
+        return [(0, 0.0)]
+    captions = counts.get(run.concept)
+    if captions is None:
+        return None
+    recipe = study.training.recipe_of("any", run.negatives, run.seed)
+    an_epoch = captions // recipe.batch_size
+    if not an_epoch:
+        return []
+    return [(step, step / an_epoch) for step in sorted(recipe.checkpoint_steps(an_epoch * recipe.epochs, an_epoch))]
+
+
+def _seconds(
+    study: Study,
+    run: Run,
+    captions: int | None,
+    is_trained: bool,
+    steps: Sequence[int],
+    pairs: Sequence[tuple[int, str]],
+    folder: StudyFolder | None,
+) -> float | None:
+    speed = study.speed
+    if speed is None or (captions is None and not run.is_base):
+        return None
+    training = 0.0
+    if captions and not is_trained:
+        rates = speed.captions_per_second
+        training = captions * study.training.epochs / rates[min(run.negatives, len(rates) - 1)]
+    missing = {step for step, task in pairs if not (folder and folder.scores(run, step, task).is_file())}
+    return training + (speed.scoring_seconds or 0.0) * len(missing)
+
+
+def count_captions(study: Study, data: str | None = None, *, look: bool = True) -> dict[str, int]:
+    """How many captions of each concept are trained on: what the study says, or else what is in the data.
+
+    Args:
+        study: The study.
+        data: Takes the place of the study's training data, whose declared counts then do not hold.
+        look: Open the data where the study does not say. A hub repository is then downloaded.
+
+    Raises:
+        ConfigError, DataError: The data cannot be opened.
+    """
+    training = study.training
+    declared = {} if data else {c: training.captions[c] for c in training.concepts if c in training.captions}
+    if len(declared) == len(training.concepts) or not look:
+        return {concept: _limited(count, training.limit) for concept, count in declared.items()}
+    concepts = {name: load_concept(name) for name in training.concepts}
+    found = dict.fromkeys(concepts, 0)
+    for row in open_training_data(data or training.data).rows():
+        for name, concept in concepts.items():
+            found[name] += sum(concept.matches(caption) for caption in row.captions)
+    return {concept: _limited(count, training.limit) for concept, count in found.items()}
+
+
+def _limited(count: int, limit: int | None) -> int:
+    return count if limit is None else min(count, limit)

@@ -1,0 +1,180 @@
+"""A study's report: tables in the paper's arrangement, its findings, its figure, and what was run."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from clipbench.errors import ResultError
+from clipbench.results import Results, write_atomically
+from clipbench.studies.cells import Cell, Cells
+from clipbench.studies.figure import draw_figures
+from clipbench.studies.findings import Finding, findings_of
+from clipbench.studies.folder import StudyFolder
+from clipbench.studies.grids import Grid, grids_of
+from clipbench.studies.study import Study
+
+SCHEMA_VERSION = 1
+
+
+def write_report(study: Study, folder: StudyFolder) -> list[Path]:
+    """Write ``report.md``, ``report.html``, ``report.json`` and the figure from what is there.
+
+    Returns:
+        The files, the page first.
+
+    Raises:
+        ResultError: They cannot be written.
+    """
+    cells = Cells(study, folder)
+    grids, findings = grids_of(cells), findings_of(cells)
+    figures = draw_figures(cells, study.figure) if study.figure else []
+    facts = {
+        "study": study,
+        "grids": grids,
+        "findings": findings,
+        "figures": [figure.relative_to(folder.path).as_posix() for figure in figures if figure.suffix == ".svg"],
+        "trainings": _trainings(cells),
+        "problems": _problems(grids),
+        "overlaps": read_overlaps(folder),
+        "versions": _versions(cells),
+    }
+    loader = PackageLoader("clipbench", "templates")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(text=cell_text, percent=_percent, markdown=_markdown)
+    svgs = [path for path in figures if path.suffix == ".svg"]
+    drawings = {path.name: Markup(path.read_text()) for path in svgs}  # noqa: S704  # drawn just now
+    page = environment.get_template("study.html").render(**facts, drawings=drawings)
+    plain = environment.overlay(autoescape=False).get_template("study.md").render(**facts)
+    files = {"report.html": page, "report.md": plain, "report.json": _as_json(study, grids, findings, facts)}
+    for name, text in files.items():
+        write_atomically(folder.path / name, text)
+    return [*(folder.path / name for name in files), *figures]
+
+
+def cell_text(cell: Cell | None) -> str:
+    """A cell in words: ours in percent with half its 95 % interval, the published figure, and whether they agree."""
+    if cell is None:
+        return ""
+    theirs = "" if cell.published is None else f" ({100 * cell.published:.0f})"
+    if cell.number is None:
+        return f"–{theirs}"
+    number = cell.number
+    reach = "" if math.isnan(number.reach) else f" ± {100 * number.reach:.1f}"
+    sign = {True: " =", False: " ≠", None: ""}[cell.agrees]
+    return f"{100 * number.value:.1f}{reach}{theirs}{sign}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:+.1f}"
+
+
+def _markdown(text: object) -> str:
+    """Text that cannot break a Markdown table."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def read_overlaps(folder: StudyFolder) -> list[str]:
+    """Warnings of tasks whose images were trained on."""
+    try:
+        return list(json.loads((folder.path / "overlap.json").read_text())["warnings"])
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def write_overlaps(folder: StudyFolder, warnings: list[str]) -> None:
+    """Keep the warnings for the report.
+
+    Raises:
+        ResultError: They cannot be written.
+    """
+    write_atomically(folder.path / "overlap.json", json.dumps({"warnings": warnings}, indent=2) + "\n")
+
+
+def _trainings(cells: Cells) -> list[dict[str, Any]]:
+    """What each training took."""
+    rows = []
+    for run in cells.runs:
+        trained = None if run.is_base else cells.trained(run)
+        if trained is None or trained.status != "finished":
+            continue
+        rows.append(
+            {
+                "name": run.name,
+                "captions": trained.data.get("pairs"),
+                "steps": trained.checkpoints[-1][0] if trained.checkpoints else 0,
+                "minutes": (trained.seconds or 0) / 60,
+                "rate": trained.samples_per_second or 0,
+                "memory": (trained.peak_memory_bytes or 0) / 1e9,
+                "hash": trained.hash,
+                "command": trained.command,
+            }
+        )
+    return rows
+
+
+def _problems(grids: list[Grid]) -> list[str]:
+    """Why cells are empty, each reason once."""
+    reasons = (reason for grid in grids for cell in grid.cells for reason in cell.problems)
+    return list(dict.fromkeys(reasons))
+
+
+def _versions(cells: Cells) -> dict[str, Any]:
+    """What it was run with, as the results say; of several versions all."""
+    found: list[Results] = []
+    for run in cells.runs:
+        trained = cells.trained(run) if not run.is_base else None
+        steps = [0] if run.is_base else [step for step, _ in (trained.checkpoints if trained else [])]
+        for step in steps:
+            found += [r for task in cells.study.tasks if (r := cells.results(run, step, task)) is not None]
+    environments = list(dict.fromkeys(line for results in found for line in results.pretty_env_info.splitlines()))
+    tasks = {task: version for results in found for task, version in results.versions.items()}
+    commits = sorted({results.git_hash for results in found if results.git_hash})
+    data = {task: report.data.get("fingerprint") for results in found for task, report in results.tasks.items()}
+    return {"environment": environments, "commits": commits, "tasks": tasks, "data": data, "results": len(found)}
+
+
+def _as_json(study: Study, grids: list[Grid], findings: list[Finding], facts: dict[str, Any]) -> str:
+    tables = [
+        {
+            "id": grid.id,
+            "base_model": grid.base_model,
+            "columns": grid.columns,
+            "spans": grid.spans,
+            "rows": [{"titles": titles, "cells": [_cell_json(cell) for cell in row]} for titles, row in grid.rows],
+        }
+        for grid in grids
+    ]
+    whole = {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.model_dump(),
+        "tables": tables,
+        "findings": [asdict(finding) for finding in findings],
+        **{name: facts[name] for name in ("trainings", "problems", "overlaps", "versions")},
+    }
+    try:
+        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ResultError(f"study {study.name}: {error}") from error
+
+
+def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    number = cell.number
+    return {
+        "value": number.value if number else None,
+        "reach": number.reach if number and not math.isnan(number.reach) else None,
+        "published": cell.published,
+        "difference": cell.difference,
+        "agrees": cell.agrees,
+        "seeds": {str(value.seed): value.value for value in cell.values},
+        "files": [value.file for value in cell.values],
+        "problems": cell.problems,
+    }

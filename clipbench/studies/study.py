@@ -1,0 +1,302 @@
+"""What a study is: base models, what they are trained on and how, and the tables that are made of it. A YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from clipbench.concepts import load_concept
+from clipbench.errors import ConfigError, UnknownName
+from clipbench.registry import close_matches
+from clipbench.training.recipe import Recipe
+from clipbench.yaml_files import parse_yaml
+
+ORIGINAL = "Orig."
+_STUDIES_OWN = {"concepts", "negatives", "seed", "max_steps"}  # set by the study itself, which counts in epochs
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Part):
+    """What the base models are trained on, and how.
+
+    Attributes:
+        data: As ``clipbench finetune --data`` takes it.
+        concepts: Names, or YAML files beside the study's; each is trained on by itself.
+        negatives: Hard negatives a caption, a run each; 0 is the classical control. A concept takes part with as many
+            as each of its keywords has replacements.
+        seeds: A run each.
+        limit: Train on the first so many captions of a concept.
+        captions: Concept to the number of its captions in the complete data, for the plan.
+        recipe: Fields of :class:`clipbench.training.recipe.Recipe`: ``epochs``, ``learning_rate``,
+            ``negative_direction``, …
+    """
+
+    data: str
+    concepts: list[str] = Field(min_length=1)
+    negatives: list[int] = Field(default=[0, 1, 2, 3], min_length=1)
+    seeds: list[int] = Field(default=[0], min_length=1)
+    limit: int | None = None
+    captions: dict[str, int] = {}
+    recipe: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _recipe_makes_sense(self) -> Training:
+        known = {field.name for field in fields(Recipe)} - _STUDIES_OWN
+        for name in self.recipe:
+            if name not in known:
+                raise ValueError(f"recipe: {name}{close_matches(name, known)}: fields are {', '.join(sorted(known))}")
+        try:
+            for seed in self.seeds:
+                for number in self.negatives:
+                    self.recipe_of("any", number, seed)
+        except (ConfigError, TypeError) as error:
+            raise ValueError(f"recipe: {error}") from None
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the captions."""
+        return int(self.recipe.get("epochs", Recipe.__dataclass_fields__["epochs"].default))
+
+    def recipe_of(self, concept: str, negatives: int, seed: int) -> Recipe:
+        """The recipe of one run. Precision, where the study names none, is what suits the device."""
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.recipe.items()
+        }
+        return Recipe((concept,), negatives=negatives, seed=seed, **given)
+
+
+class EpochsTable(_Part):
+    """A row a concept, and for each kind of model a column an epoch: the paper's Table 1.
+
+    Attributes:
+        tasks: Concept to task.
+        published: Concept to kind of model to its figures, one an epoch.
+    """
+
+    layout: Literal["epochs"]
+    id: str
+    title: str
+    tasks: dict[str, str]
+    published: dict[str, dict[str, list[float]]] = {}
+
+
+class DatasetsTable(_Part):
+    """A row a data set and concept, a column a kind of model, after the last epoch: the paper's Table 2.
+
+    Attributes:
+        rows: Data set to concept to task.
+        published: Data set to concept to figures, one a column.
+    """
+
+    layout: Literal["datasets"]
+    id: str
+    title: str
+    rows: dict[str, dict[str, str]]
+    published: dict[str, dict[str, list[float]]] = {}
+
+
+class RetrievalTable(_Part):
+    """A row a concept and epoch, columns of accuracy and columns of text-to-image R@5: the paper's Table 7.
+
+    Attributes:
+        tasks: Concept to task.
+        retrieval: The retrieval task.
+        published: Concept to ``accuracy`` and ``retrieval``, each a row an epoch of figures, one a column.
+    """
+
+    layout: Literal["retrieval"]
+    id: str
+    title: str
+    tasks: dict[str, str]
+    retrieval: str
+    published: dict[str, dict[str, list[list[float]]]] = {}
+
+
+Table = Annotated[EpochsTable | DatasetsTable | RetrievalTable, Field(discriminator="layout")]
+
+
+class Figure(_Part):
+    """Concept accuracy against retrieval, a point a checkpoint: the paper's Figure 4.
+
+    Attributes:
+        tasks: Concept to task.
+        retrieval: The retrieval task.
+    """
+
+    title: str
+    tasks: dict[str, str]
+    retrieval: str
+
+
+class Speed(_Part):
+    """How fast it goes, for the plan's estimate.
+
+    Attributes:
+        captions_per_second: Trained on, by number of negatives, from 0.
+        scoring_seconds: A scored checkpoint; None where nobody knows.
+        machine: What that was measured on, and by whom.
+    """
+
+    captions_per_second: list[float]
+    scoring_seconds: float | None = None
+    machine: str
+
+
+class Study(_Part):
+    """A study.
+
+    Attributes:
+        name: Names it in its report and output folder.
+        title: One line.
+        base_models: As ``clipbench eval --model`` takes them.
+        training: What they are trained on, and how.
+        tables: Tables of the report.
+        figure: The trade-off of accuracy and retrieval.
+        published_by: Whose the published figures are.
+        comparable: They are of the same base model, data and tasks, so that a difference means something.
+        published_training: What they say of their training's time and memory.
+        speed: For the estimate.
+        limit: Score at most so many samples a task.
+        quick: Fields of a smaller version of the study, those of ``training`` merged one by one.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    title: str
+    base_models: list[str] = Field(min_length=1)
+    training: Training
+    tables: list[Table] = Field(min_length=1)
+    figure: Figure | None = None
+    published_by: str = ""
+    comparable: bool = False
+    published_training: str = ""
+    speed: Speed | None = None
+    limit: int | None = None
+    quick: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _tables_speak_of_the_concepts(self) -> Study:
+        names = [concept_label(concept) for concept in self.training.concepts]
+        for table in self.tables:
+            rows = list(table.rows.values()) if isinstance(table, DatasetsTable) else [table.tasks]
+            for concept in (concept for row in rows for concept in row):
+                if concept not in names:
+                    raise ValueError(
+                        f"table {table.id}: {concept} is not among training's concepts ({', '.join(names)})"
+                    )
+        ids = [table.id for table in self.tables]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"tables: an id comes twice ({', '.join(ids)})")
+        return self
+
+    @property
+    def tasks(self) -> list[str]:
+        """All tasks, each once."""
+        found: dict[str, None] = {}
+        for table in self.tables:
+            rows = list(table.rows.values()) if isinstance(table, DatasetsTable) else [table.tasks]
+            found.update(dict.fromkeys(task for row in rows for task in row.values()))
+            if isinstance(table, RetrievalTable):
+                found[table.retrieval] = None
+        if self.figure:
+            found.update(dict.fromkeys([*self.figure.tasks.values(), self.figure.retrieval]))
+        return list(found)
+
+    def quickly(self) -> Study:
+        """The smaller version.
+
+        Raises:
+            ConfigError: There is none, or it makes no sense.
+        """
+        if not self.quick:
+            raise ConfigError(f"study {self.name} has no quick version: give it a section quick")
+        changes = {**self.quick}
+        training = {**self.training.model_dump(), **changes.pop("training", {})}
+        training["recipe"] = {**self.training.recipe, **training["recipe"]}
+        concepts = {concept_label(str(concept)) for concept in training["concepts"]}
+        whole = {
+            **self.model_dump(),
+            "name": f"{self.name}-quick",
+            "title": f"{self.title} (quick)",
+            "quick": {},
+            "tables": [left for table in self.tables if (left := _of_concepts(table, concepts))],
+            "figure": _of_concepts(self.figure, concepts) if self.figure else None,
+        }
+        try:
+            return Study.model_validate({**whole, **changes, "training": training})
+        except ValueError as error:
+            raise ConfigError(f"study {self.name}: quick: {' '.join(str(error).split())}") from None
+
+
+def _of_concepts(part: EpochsTable | DatasetsTable | RetrievalTable | Figure, concepts: set[str]) -> dict[str, Any]:
+    """A table or figure without the concepts that are not trained on; empty where nothing is left."""
+    left = part.model_dump()
+    if isinstance(part, DatasetsTable):
+        rows = {name: {key: task for key, task in row.items() if key in concepts} for name, row in part.rows.items()}
+        left["rows"] = {name: row for name, row in rows.items() if row}
+        return left if left["rows"] else {}
+    left["tasks"] = {concept: task for concept, task in part.tasks.items() if concept in concepts}
+    return left if left["tasks"] else {}
+
+
+def concept_label(concept: str) -> str:
+    """What tables call a concept: its name, also where it was named by its file.
+
+    >>> concept_label("color"), concept_label("my/shape.yaml")
+    ('color', 'shape')
+    """
+    return Path(concept).stem if concept.endswith((".yaml", ".yml")) else concept
+
+
+def model_label(negatives: int) -> str:
+    """What the paper calls a kind of model.
+
+    >>> model_label(0), model_label(2)
+    ('Clas.', 'HN2')
+    """
+    return f"HN{negatives}" if negatives else "Clas."
+
+
+def most_negatives(concept: str) -> int:
+    """How many replacements every keyword of a concept has."""
+    return min(map(len, load_concept(concept).substitutions.values()))
+
+
+def shipped_studies() -> list[str]:
+    """Names of the studies that come along."""
+    folder = resources.files("clipbench.studies")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_study(written: str) -> Study:
+    """Load a study by name, or from a YAML file. Concepts that are files lie beside it.
+
+    Raises:
+        UnknownName: No study of that name.
+        ConfigError: The file cannot be read or makes no sense; names the line.
+    """
+    names = shipped_studies()
+    if written in names:
+        with resources.as_file(resources.files("clipbench.studies") / f"{written}.yaml") as path:
+            return _parse(path)
+    if not written.endswith((".yaml", ".yml")):
+        near = close_matches(written, names)
+        raise UnknownName(f"study {written!r}{near}: studies are {', '.join(names)}, or give a YAML file")
+    return _parse(Path(written))
+
+
+def _parse(path: Path) -> Study:
+    study = parse_yaml(path, Study)
+    concepts = [
+        str(path.parent / name) if name.endswith((".yaml", ".yml")) else name for name in study.training.concepts
+    ]
+    for concept in concepts:
+        load_concept(concept)  # complains now rather than after an hour
+    return study.model_copy(update={"training": study.training.model_copy(update={"concepts": concepts})})
