@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -30,24 +30,24 @@ def cosines(images: Floats, texts: Floats) -> Floats:
     return (images.astype(np.float64) @ texts.astype(np.float64).T).astype(np.float32)
 
 
-def wins(scores: Floats) -> tuple[bool, bool]:
+def wins(scores: Sequence[float]) -> tuple[bool, bool]:
     """Judge whether the first of several scores is the greatest.
 
     A tie is not a win: a model that gives every text the same score has understood nothing, and would
     be right throughout if the first of equals counted, as it does under ``argmax``.
 
     Args:
-        scores: ``(n,)``, the right answer's score first.
+        scores: The right answer's score first.
 
     Returns:
         ``(won, tied)``: whether ``scores[0]`` exceeds all others, and whether it equals the greatest of them.
 
-    >>> wins(np.float32([0.3, 0.1, 0.2]))
+    >>> wins([0.3, 0.1, 0.2])
     (True, False)
-    >>> wins(np.float32([0.3, 0.3, 0.2]))
+    >>> wins([0.3, 0.3, 0.2])
     (False, True)
     """
-    own, *others = scores.tolist()
+    own, *others = scores
     best_other = max(others)
     return own > best_other, own == best_other
 

@@ -70,7 +70,7 @@ class OracleModel(Model):
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
         self._texts = list(texts)
-        return Tokens({"input_ids": torch.zeros(len(texts), 1)}, tuple(len(text) > 200 for text in texts))
+        return Tokens({"input_ids": torch.arange(len(texts))[:, None]}, tuple(len(text) > 200 for text in texts))
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         self._fit(len(pixels))
@@ -79,9 +79,10 @@ class OracleModel(Model):
         return torch.stack([self.image(number) for number in numbers])
 
     def text_features(self, tokens: Tokens) -> torch.Tensor:
-        self._fit(len(self._texts))
-        self.text_batches.append(len(self._texts))
-        return torch.stack([self.text(text) for text in self._texts])
+        numbers = tokens.inputs["input_ids"][:, 0].tolist()
+        self._fit(len(numbers))
+        self.text_batches.append(len(numbers))
+        return torch.stack([self.text(self._texts[number]) for number in numbers])
 
     def _fit(self, count: int) -> None:
         if count > self.most:

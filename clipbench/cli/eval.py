@@ -20,6 +20,7 @@ from clipbench.errors import ConfigError
 @click.option("--batch_size", "-b", default="auto", show_default=True, help="N or auto; halves when memory runs out.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU where there is one.")
 @click.option("--dtype", help="float32, float16 or bfloat16, for the encoders; scores are always float32.")
+@click.option("--torch_compile", is_flag=True, help="Compile the towers: takes a minute, for long runs.")
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), help="Folder for results and samples.")
 @click.option("--log_samples", "-s", is_flag=True, help="Also write every sample's texts and scores.")
 @click.option(
@@ -44,6 +45,7 @@ def command(
     batch_size: str,
     device: str | None,
     dtype: str | None,
+    torch_compile: bool,
     output_path: Path | None,
     log_samples: bool,
     use_cache: str | None,
@@ -97,7 +99,12 @@ def command(
         }
         device = device or processes.device
         loaded = load_model(
-            model, model_args=arguments, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+            model,
+            model_args=arguments,
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            torch_compile=torch_compile,
         )
         run = EvaluationRun(plans, loaded, options, asked, folder, processes)
         run.log_samples, run.resume, run.profile = log_samples, not no_resume, profile

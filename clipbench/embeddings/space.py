@@ -45,9 +45,9 @@ def space_of(model: Model) -> Space:
     """The space of a model's embeddings.
 
     The key covers weights, architecture, preprocessing and tokenizer by the model's fingerprint; what preprocessing and
-    tokenizer do, as seen on fixed images and texts; precision, device, text path and the versions of the libraries
-    that compute; and clipbench's scoring version. Of a plugin's model it covers the weights themselves as well, because
-    a fingerprint made of the model's name would pass for one.
+    tokenizer do, as seen on fixed images and texts; precision, device, text path, compilation and the versions of the
+    libraries that compute; and clipbench's scoring version. Of a plugin's model it covers the weights themselves as
+    well, because a fingerprint made of the model's name would pass for one.
 
     Raises:
         ModelError: Nothing vouches for the model: its fingerprint is no digest, or it shows no weights.
@@ -67,7 +67,8 @@ def space_of(model: Model) -> Space:
         "inputs": _inputs(model),
         "precision": precision,
         "device": model.device.type,
-        "model": [str(facts.get(name)) for name in ("library", "library_version", "preprocessor", "text_path")],
+        "model": [str(facts.get(name)) for name in ("library", "library_version", "preprocessor", "text_path")]
+        + ["compiled"] * model.compiled,
         "versions": [torch.__version__, PIL.__version__],
     }
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from clipbench.errors import DataError
 from clipbench.families.task import Task
-from clipbench.metrics import Floats
 from clipbench.samples import Outcome, Sample
 from clipbench.sources.dataset import Source
+
+if TYPE_CHECKING:
+    from clipbench.metrics import Floats
 
 
 class PairsTask(Task):

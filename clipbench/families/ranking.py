@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from clipbench.concepts import Concept, Variants, load_concept
 from clipbench.errors import DataError
 from clipbench.families.task import Task
-from clipbench.metrics import Floats, wins
 from clipbench.samples import Outcome, Sample
 from clipbench.sources.dataset import Source
+
+if TYPE_CHECKING:
+    from clipbench.metrics import Floats
 
 
 class RankingTask(Task):
@@ -54,12 +56,14 @@ class RankingTask(Task):
 
     def judge(self, sample: Sample, similarities: Floats) -> Outcome:
         """Top-1: the caption as written against all its variants, a tie being no win."""
-        scores = similarities[0]
+        from clipbench.metrics import wins  # brings numpy, which a mere listing does without
+
+        scores: list[float] = similarities[0].tolist()
         won, tied = wins(scores)
         record: dict[str, object] = {
             "image": sample.images[0].key,
             "texts": list(sample.texts),
-            "scores": scores.tolist(),
+            "scores": scores,
             "keyword": sample.group,
         }
         if isinstance(sample.texts, Variants):

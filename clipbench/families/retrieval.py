@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clipbench.errors import DataError
 from clipbench.families.task import Task
-from clipbench.metrics import Floats, cosines, rank_of_best
 from clipbench.samples import Outcome, Sample, Unscored
 from clipbench.sources.dataset import Source
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from clipbench.metrics import Floats
     from clipbench.scoring import Scorer
 
 _CUTOFFS = (1, 5, 10)
@@ -60,6 +60,8 @@ class RetrievalTask(Task):
 
     def outcomes(self, samples: Iterable[Sample], scorer: Scorer, namespace: str) -> Iterator[Outcome | Unscored]:
         """Encode all, keeping features and never images, then rank by counting."""
+        import numpy as np  # a mere listing of tasks does without
+
         kept: list[Sample] = []
         image_rows: list[Floats] = []
         text_rows: list[Floats] = []
@@ -88,6 +90,8 @@ class RetrievalTask(Task):
             texts: Unit features of all captions, ``(M, D)``, in the samples' order.
             owners: The image that each caption belongs to, ``(M,)``.
         """
+        import numpy as np
+
         starts = np.searchsorted(owners, np.arange(len(samples) + 1))
         for query, scores in _rows(images, texts):
             own = np.arange(starts[query], starts[query + 1])
@@ -102,6 +106,8 @@ class RetrievalTask(Task):
     def _outcome(
         self, way: str, sample: Sample, name: str, texts: list[str], scores: Floats, own: NDArray[np.intp]
     ) -> Outcome:
+        from clipbench.metrics import rank_of_best
+
         rank, tied = rank_of_best(scores, own)
         # An image has several captions, and one of them is enough; but chance is quoted for text to image only.
         chance = min(1.0, 5 / len(scores))
@@ -119,6 +125,10 @@ class RetrievalTask(Task):
 
 def _rows(queries: Floats, items: Floats) -> Iterator[tuple[int, Floats]]:
     """Yield each query's index and its scores against all items."""
+    import numpy as np
+
+    from clipbench.metrics import cosines
+
     for start in range(0, len(queries), _QUERIES):
         some = queries[start : start + _QUERIES]
         blocks = (cosines(some, items[first : first + _ITEMS]) for first in range(0, len(items), _ITEMS))

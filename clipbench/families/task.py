@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from clipbench.metrics import Floats
 from clipbench.samples import Outcome, Sample, Unscored
 from clipbench.sources.dataset import Dataset, Source
 
 if TYPE_CHECKING:
+    from clipbench.metrics import Floats
     from clipbench.scoring import Scorer
 
 

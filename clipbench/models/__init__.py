@@ -128,6 +128,7 @@ def load_model(
     dtype: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    torch_compile: bool = False,
 ) -> Model:
     """Load a model, in evaluation mode.
 
@@ -140,6 +141,7 @@ def load_model(
         dtype: ``float32`` (the default everywhere), ``bfloat16`` or ``float16``.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Let code that comes with a checkpoint run.
+        torch_compile: Compile the towers; see :func:`clipbench.models.compiling.compile_towers`.
 
     Raises:
         UnknownName: No adapter, architecture or tag of that name; the message has close matches.
@@ -162,7 +164,12 @@ def load_model(
     )
     if name is None:
         name, request = _find_adapter(request)
-    return known[name].load(request)
+    model = known[name].load(request)
+    if torch_compile:
+        from clipbench.models.compiling import compile_towers
+
+        compile_towers(model)
+    return model
 
 
 def _text(flag: str | None, argument: object) -> str | None:

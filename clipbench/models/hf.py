@@ -73,6 +73,7 @@ class TransformersModel(Model):
             "context_length": self._context_length,
             "feature_dim": self._feature_dim,
             "text_path": "packed" if self._packs else "trimmed" if self._trims else "padded",
+            "compiled": self.compiled,
         }
 
     @property
@@ -89,6 +90,11 @@ class TransformersModel(Model):
     def module(self) -> torch.nn.Module:
         network: torch.nn.Module = self._module
         return network
+
+    @property
+    def towers(self) -> Sequence[torch.nn.Module]:
+        towers = [getattr(self._module, name, None) for name in ("vision_model", "text_model")]
+        return [tower for tower in towers if tower is not None] if None not in towers else ()
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """As in :class:`Model`; for NaFlex ``(patches + 1, values)``, the last row holding the grid's shape."""
@@ -125,7 +131,10 @@ class TransformersModel(Model):
         else:
             whole = self._tokenizer(list(texts), verbose=False)["input_ids"]
             truncated = tuple(len(ids) > self._context_length for ids in whole)
-        return Tokens(inputs, truncated)
+        lengths = None
+        if trim and "attention_mask" in inputs and self._tokenizer.padding_side == "right":
+            lengths = tuple(inputs["attention_mask"].sum(1).tolist())
+        return Tokens(inputs, truncated, lengths)
 
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tokens.inputs.items()}

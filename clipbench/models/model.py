@@ -24,10 +24,21 @@ class Tokens:
     Attributes:
         inputs: The text tower's inputs by name (``input_ids``, ``attention_mask``, …), each ``(B, L)``.
         truncated: For each text, whether it was longer than the model's context and was cut.
+        lengths: For each text, how many tokens stand before padding that may be cut off: the feature stays the same.
+            None where the model is to see the padding.
     """
 
     inputs: Mapping[str, torch.Tensor]
     truncated: tuple[bool, ...]
+    lengths: tuple[int, ...] | None = None
+
+    def part(self, texts: Sequence[int]) -> Tokens:
+        """Some of the texts by index, padded to the longest of them."""
+        lengths = None if self.lengths is None else tuple(self.lengths[index] for index in texts)
+        inputs = {name: tensor[list(texts)] for name, tensor in self.inputs.items()}
+        if lengths is not None:
+            inputs = {name: tensor[:, : max(lengths)] for name, tensor in inputs.items()}
+        return Tokens(inputs, tuple(self.truncated[index] for index in texts), lengths)
 
 
 class Model(ABC):
@@ -37,8 +48,10 @@ class Model(ABC):
         id: The model as the user named it, for result files.
         device: Where the weights are.
         dtype: The weights' precision.
+        compiled: Its towers went through torch.compile.
     """
 
+    compiled = False
     id: str
     device: torch.device
     dtype: torch.dtype
@@ -110,6 +123,11 @@ class Model(ABC):
     @abstractmethod
     def module(self) -> torch.nn.Module:
         """The network itself, for training: parameters, train and eval mode."""
+
+    @property
+    def towers(self) -> Sequence[torch.nn.Module]:
+        """The parts of the network that compute image and text features, where they can be compiled; else none."""
+        return ()
 
     @abstractmethod
     def save(self, directory: Path) -> None:

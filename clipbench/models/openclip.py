@@ -93,6 +93,7 @@ class OpenClipModel(Model):
             "context_length": self._context_length,
             "feature_dim": self._feature_dim,
             "text_path": "packed" if self._packs else "trimmed" if self._trims else "padded",
+            "compiled": self.compiled,
         }
 
     @property
@@ -104,6 +105,10 @@ class OpenClipModel(Model):
     def module(self) -> torch.nn.Module:
         network: torch.nn.Module = self._module
         return network
+
+    @property
+    def towers(self) -> Sequence[torch.nn.Module]:
+        return self._module.visual, getattr(self._tower, "transformer", self._tower)
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = self._transform(image)
@@ -122,9 +127,11 @@ class OpenClipModel(Model):
     def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
         lengths = _lengths(self._tokenizer, texts)
         ids: torch.Tensor = self._tokenizer(list(texts))
-        longest = min(max(lengths, default=1), self._context_length)
         truncated = tuple(length > self._context_length for length in lengths)
-        return Tokens({"input_ids": ids[:, :longest] if trim else ids}, truncated)
+        if not trim:
+            return Tokens({"input_ids": ids}, truncated)
+        kept = tuple(min(length, self._context_length) for length in lengths)
+        return Tokens({"input_ids": ids[:, : max(kept, default=1)]}, truncated, kept)
 
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         ids = tokens.inputs["input_ids"].to(self.device, non_blocking=True)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class BatchSize:
-    """How many items go through an encoder at once; halves on out-of-memory, and stays halved.
+    """How much goes through an encoder at once; halves on out-of-memory, and stays halved.
 
     Args:
         size: Items a batch, or ``auto``.
@@ -23,8 +23,18 @@ class BatchSize:
     def __init__(self, size: int | str, automatic: int) -> None:
         self.size = automatic if size == "auto" else int(size)
 
-    def split(self, items: Sequence[T], encode: Callable[[Sequence[T]], torch.Tensor]) -> Iterator[torch.Tensor]:
+    def split(
+        self,
+        items: Sequence[T],
+        encode: Callable[[Sequence[T]], torch.Tensor],
+        weight: Callable[[T], int] = lambda item: 1,
+    ) -> Iterator[torch.Tensor]:
         """Encode items batch by batch, in order.
+
+        Args:
+            items: The items, the heaviest first.
+            encode: Encodes some of them.
+            weight: What an item counts. Within a batch all count what the first one does, to which they are padded.
 
         Yields:
             What ``encode`` returned for each batch.
@@ -34,23 +44,25 @@ class BatchSize:
         """
         start = 0
         while start < len(items):
-            size = self.size
+            count = max(1, self.size // weight(items[start]))
             try:
-                features = encode(items[start : start + size])
+                features = encode(items[start : start + count])
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
                 # Outside the handler the traceback, and with it the batch's tensors, is gone.
                 features = None
             if features is None:
+                if count == 1:
+                    raise ModelError(
+                        "out of memory with a single item a batch: use a smaller model, --dtype or --device"
+                    )
                 self._halve()
                 continue
             yield features
-            start += size
+            start += count
 
     def _halve(self) -> None:
-        if self.size == 1:
-            raise ModelError("out of memory with a single item a batch: use a smaller model, --dtype or --device")
         self.size //= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

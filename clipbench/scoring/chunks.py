@@ -61,10 +61,8 @@ def turns(samples: Iterable[Sample], processes: int, label: str, keyed: bool) ->
 
 
 def _key(label: str, chunk: list[Sample]) -> bytes:
-    digest = hashlib.blake2b(label.encode(), digest_size=16)
-    for sample in chunk:
-        digest.update(json.dumps([sample.id, [ref.key for ref in sample.images], list(sample.texts)]).encode())
-    return digest.digest()
+    asked = [[sample.id, [ref.key for ref in sample.images], list(sample.texts)] for sample in chunk]
+    return hashlib.blake2b(json.dumps([label, asked]).encode(), digest_size=16).digest()
 
 
 def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
@@ -73,7 +71,8 @@ def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     for sample in samples:
         chunk.append(sample)
         texts += len(sample.texts)
-        images.update(ref.key for ref in sample.images)
+        for ref in sample.images:
+            images.add(ref.key)
         if texts >= _CHUNK_TEXTS or len(images) >= _CHUNK_IMAGES:
             yield chunk
             chunk, texts, images = [], 0, set()

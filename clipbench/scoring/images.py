@@ -22,6 +22,7 @@ from clipbench.scoring.unit import unit_rows
 
 KEPT_IMAGES = 200_000  # features of images that later tasks of the run ask for again: 400 MB at 512 dimensions
 RECENT_IMAGES = 8192  # where none will: captions of one image mostly stand together
+_TOGETHER = 4  # images that a thread takes at once: handing over costs as much as comparing an image with its captions
 
 
 class Prepared(NamedTuple):
@@ -32,7 +33,10 @@ class Prepared(NamedTuple):
     feature: Floats | None = None
 
 
-Pending = dict[str, Future[Prepared]]
+Pending = dict[str, Future[dict[str, Prepared | DataError]]]
+
+Kept = OrderedDict[tuple[str, str], Floats | DataError]
+"""Unit features by namespace and key, the least recently used first."""
 
 
 class ImageEncoder:
@@ -44,20 +48,28 @@ class ImageEncoder:
         workers: Threads that decode and preprocess ahead.
         profile: Where the time goes.
         cache: Features of earlier runs.
+        features: Features of a model with the same image tower, which are used and added to.
 
     Attributes:
         kept: How many images' features are kept.
     """
 
     def __init__(
-        self, model: Model, batch_size: int | str, workers: int, profile: Profile, cache: EmbeddingCache | None = None
+        self,
+        model: Model,
+        batch_size: int | str,
+        workers: int,
+        profile: Profile,
+        cache: EmbeddingCache | None = None,
+        features: Kept | None = None,
     ) -> None:
         self.kept = KEPT_IMAGES
         self._model, self._profile, self._cache = model, profile, cache
         # On a CPU larger batches gain images nothing.
         self._batch = BatchSize(batch_size, automatic=64 if model.device.type == "cpu" else 1024)
-        self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
-        self._features: OrderedDict[tuple[str, str], Floats | DataError] = OrderedDict()
+        self._workers = max(1, workers)
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+        self._features: Kept = OrderedDict() if features is None else features
 
     def close(self) -> None:
         """End the threads."""
@@ -71,22 +83,32 @@ class ImageEncoder:
             namespace: What keys are unique in.
             waiting: Images that were started before and will be encoded before these.
         """
-        pending = {}
+        fresh = []
         for key, ref in refs.items():
             if (namespace, key) in self._features:
                 self._features.move_to_end((namespace, key))  # it must outlive the images in between
             elif key not in waiting:
-                pending[key] = self._pool.submit(self._prepare, ref)
+                fresh.append(ref)
+        pending: Pending = {}
+        size = min(_TOGETHER, -(-len(fresh) // self._workers)) or 1  # few images are dealt out evenly
+        for start in range(0, len(fresh), size):
+            some = fresh[start : start + size]
+            pending |= dict.fromkeys([ref.key for ref in some], self._pool.submit(self._prepare, some))
         return pending
 
-    def _prepare(self, ref: ImageRef) -> Prepared:
+    def _prepare(self, refs: Sequence[ImageRef]) -> dict[str, Prepared | DataError]:
+        done: dict[str, Prepared | DataError] = {}
         with self._profile.beside("decode"):
-            try:
-                return self._prepared(ref)
-            except Exception:
-                raise
-            except BaseException as error:  # SystemExit in a plugin's reader would end the run without a word
-                raise RuntimeError(f"image {ref.key}: the thread that decodes it died: {error!r}") from None
+            for ref in refs:
+                try:
+                    done[ref.key] = self._prepared(ref)
+                except DataError as error:
+                    done[ref.key] = error
+                except Exception:
+                    raise
+                except BaseException as error:  # SystemExit in a plugin's reader would end the run without a word
+                    raise RuntimeError(f"image {ref.key}: the thread that decodes it died: {error!r}") from None
+        return done
 
     def _prepared(self, ref: ImageRef) -> Prepared:
         key = None
@@ -119,14 +141,13 @@ class ImageEncoder:
             good: list[tuple[str, Prepared]] = []
             with self._profile.stage("wait for images"):
                 for key, future in batch:
-                    try:
-                        ready = future.result()
-                        if ready.feature is None:
-                            good.append((key, ready))
-                        else:
-                            self._features[namespace, key] = ready.feature
-                    except DataError as error:
-                        self._features[namespace, key] = error
+                    ready = future.result().pop(key)
+                    if isinstance(ready, DataError):
+                        self._features[namespace, key] = ready
+                    elif ready.feature is None:
+                        good.append((key, ready))
+                    else:
+                        self._features[namespace, key] = ready.feature
                     del pending[key]  # lets the pixels go
             fresh.update(self._encode(good, namespace))
         if self._cache is not None and fresh:
@@ -148,8 +169,9 @@ class ImageEncoder:
         with torch.inference_mode(), self._profile.stage("image tower"):
             done = 0
             for features in self._batch.split(good, encode):
-                names = [f"image {key}" for key, _ in good[done : done + len(features)]]
-                for (key, ready), unit in zip(good[done:], unit_rows(features, names, self._model.id), strict=False):
+                part = good[done : done + len(features)]
+                units = unit_rows(features, [key for key, _ in part], "image {}", self._model.id)
+                for (key, ready), unit in zip(part, units, strict=True):
                     self._features[namespace, key] = unit
                     if ready.key is not None:
                         fresh[ready.key] = unit

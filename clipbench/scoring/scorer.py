@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain, groupby
 from types import TracebackType
 
 import numpy as np
@@ -16,12 +16,13 @@ from clipbench.models.model import Model
 from clipbench.processes import Processes
 from clipbench.samples import Sample, Unscored
 from clipbench.scoring.chunks import ChunkScores, Turn, turns
-from clipbench.scoring.images import KEPT_IMAGES, RECENT_IMAGES, ImageEncoder, Pending
+from clipbench.scoring.images import KEPT_IMAGES, RECENT_IMAGES, ImageEncoder, Kept, Pending
 from clipbench.scoring.journal import Journal
 from clipbench.scoring.profile import Profile
 from clipbench.scoring.texts import TextEncoder
 
-Combine = Callable[[Floats, Floats], Floats]  # a sample's image rows and text rows to what is wanted of them
+# From the image rows that some samples share, their text rows, and how many texts each has, to what is wanted of each.
+Combine = Callable[[Floats, Floats, list[int]], list[Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Scorer:
         cache: Features of earlier runs; what is encoded is added to it after each chunk.
         processes: Those that share the work. Each scores chunks of its own, and yields the scores of all.
         journal: What an earlier sitting of the run has scored, and where this one's scores go; the main process's.
+        image_features: Features of a model with the same image tower, by sources that are still open; they are used
+            and added to. That the towers are the same is the caller's word.
 
     Attributes:
         model: The model.
@@ -65,11 +68,12 @@ class Scorer:
         *,
         processes: Processes | None = None,
         journal: Journal | None = None,
+        image_features: Kept | None = None,
     ) -> None:
         self.model = model
         self.profile = Profile()
         self.truncated_texts = 0
-        self._images = ImageEncoder(model, batch_size, workers, self.profile, cache)
+        self._images = ImageEncoder(model, batch_size, workers, self.profile, cache, image_features)
         self._texts = TextEncoder(model, batch_size, self.profile, cache)
         self._processes = processes or Processes()
         self._journal = journal
@@ -106,7 +110,7 @@ class Scorer:
             ModelError: A feature is not finite; names the image or the text.
             ProcessesError: Another process failed or is lost.
         """
-        for sample, found in self._scores(samples, namespace, cosines):
+        for sample, found in self._scores(samples, namespace, _compared):
             yield Scored(sample, found)
 
     def features(
@@ -172,16 +176,17 @@ class Scorer:
         texts = self._texts.features(list(dict.fromkeys(chain.from_iterable(asked))))
         self.profile.texts_asked += sum(map(len, asked))
         items: list[Floats | Unscored] = []
-        for sample, words in zip(chunk, asked, strict=True):
-            rows: list[Floats] = []
-            for ref in sample.images:
-                row = images[ref.key]
-                if isinstance(row, DataError):
-                    items.append(Unscored(sample.id, ref.key, str(row)))
-                    break
-                rows.append(row)
+        # Captions of one image mostly stand together, and are compared with it at once.
+        for refs, together in groupby(zip(chunk, asked, strict=True), key=lambda pair: pair[0].images):
+            some = list(together)
+            broken = next((ref for ref in refs if isinstance(images[ref.key], DataError)), None)
+            if broken is not None:
+                reason = str(images[broken.key])
+                items.extend(Unscored(sample.id, broken.key, reason) for sample, _ in some)
             else:
-                items.append(combine(np.array(rows), np.array([texts[text] for text in words])))
+                rows = np.array([images[ref.key] for ref in refs])
+                words = np.array([texts[text] for _, wanted in some for text in wanted])
+                items.extend(combine(rows, words, [len(wanted) for _, wanted in some]))
         return ChunkScores(items, self._texts.truncated - before)
 
     def _of_all(self, turn: Turn, label: str, mine: dict[int, ChunkScores]) -> list[ChunkScores]:
@@ -198,5 +203,13 @@ class Scorer:
         return [found[index] for index in range(len(turn.chunks))]
 
 
-def _stacked(image: Floats, texts: Floats) -> Floats:
-    return np.concatenate([image, texts])
+def _compared(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
+    scores = cosines(images, texts)
+    return [scores[:, end - count : end] for count, end in zip(counts, accumulate(counts), strict=True)]
+
+
+def _stacked(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
+    return [
+        np.concatenate([images, texts[end - count : end]])
+        for count, end in zip(counts, accumulate(counts), strict=True)
+    ]

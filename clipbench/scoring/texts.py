@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -15,13 +15,15 @@ from clipbench.scoring.batching import BatchSize
 from clipbench.scoring.profile import Profile
 from clipbench.scoring.unit import unit_rows
 
+_CONTEXT_LENGTH = 77  # CLIP's: what `auto` takes for a text of full length
+
 
 class TextEncoder:
     """Encodes texts with one model.
 
     Args:
         model: The model.
-        batch_size: Texts a batch, or ``auto``.
+        batch_size: Texts a batch, or ``auto``: as many as make up a fixed number of tokens.
         profile: Where the time goes.
         cache: Features of earlier runs.
 
@@ -35,7 +37,8 @@ class TextEncoder:
         self.truncated = 0
         self._model, self._profile, self._cache = model, profile, cache
         on_cpu = model.device.type == "cpu"
-        self._batch = BatchSize(batch_size, automatic=256 if on_cpu else 1024)
+        self._by_tokens = batch_size == "auto"
+        self._batch = BatchSize(batch_size, automatic=(128 if on_cpu else 1024) * _CONTEXT_LENGTH)
         # A row is as long as the context: several texts.
         self._row_batch = BatchSize(batch_size, automatic=16 if on_cpu else 256)
 
@@ -68,21 +71,19 @@ class TextEncoder:
             return self._encode_packed(texts) if self._model.packs else self._encode_plain(texts)
 
     def _encode_plain(self, texts: Sequence[str]) -> dict[str, Found]:
+        tokens = self._tokenize(texts)
+        lengths = tokens.lengths or (max(1, _count(tokens) // len(texts)),) * len(texts)
         # Texts of like length share a batch, so that little of it is padding where the model trims.
-        ordered = sorted(texts, key=lambda text: (len(text), text))
-        tokens = Tokens({}, ())
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        order.sort(key=lengths.__getitem__, reverse=True)
 
-        def encode(part: Sequence[str]) -> torch.Tensor:
-            nonlocal tokens
-            tokens = self._tokenize(part)
-            self._profile.tokens += max((tensor.numel() for tensor in tokens.inputs.values()), default=0)
-            return self._model.text_features(tokens)
+        def encode(part: Sequence[int]) -> torch.Tensor:
+            some = tokens.part(part)
+            self._profile.tokens += _count(some)
+            return self._model.text_features(some)
 
-        units: dict[str, Found] = {}
-        for features in self._batch.split(ordered, encode):
-            part = ordered[len(units) : len(units) + len(features)]
-            units.update(zip(part, map(Found, self._units(features, part), tokens.truncated), strict=True))
-        return units
+        weight = lengths.__getitem__ if self._by_tokens else lambda index: 1
+        return self._collect(self._batch.split(order, encode, weight), order, texts, tokens)
 
     def _encode_packed(self, texts: Sequence[str]) -> dict[str, Found]:
         def encode(part: Sequence[PackedRow]) -> torch.Tensor:
@@ -91,17 +92,25 @@ class TextEncoder:
 
         tokens = self._tokenize(texts)
         rows = self._model.pack(tokens)
-        order = texts_of(rows)
-        units: dict[str, Found] = {}
-        for features in self._row_batch.split(rows, encode):
-            part = order[len(units) : len(units) + len(features)]
-            for index, unit in zip(part, self._units(features, [texts[index] for index in part]), strict=True):
-                units[texts[index]] = Found(unit, tokens.truncated[index])
-        return units
+        return self._collect(self._row_batch.split(rows, encode), texts_of(rows), texts, tokens)
+
+    def _collect(
+        self, batches: Iterable[torch.Tensor], order: Sequence[int], texts: Sequence[str], tokens: Tokens
+    ) -> dict[str, Found]:
+        """Features by text, from batches in the given order of the texts."""
+        found: dict[str, Found] = {}
+        for features in batches:
+            part = order[len(found) : len(found) + len(features)]
+            names = [texts[index] for index in part]
+            units = unit_rows(features, names, "text {!r}", self._model.id)
+            found.update(zip(names, map(Found, units, [tokens.truncated[index] for index in part]), strict=True))
+        return found
 
     def _tokenize(self, texts: Sequence[str]) -> Tokens:
         with self._profile.stage("tokenize"):
             return self._model.tokenize(texts)
 
-    def _units(self, features: torch.Tensor, texts: Sequence[str]) -> Floats:
-        return unit_rows(features, [f"text {text!r}" for text in texts], self._model.id)
+
+def _count(tokens: Tokens) -> int:
+    """How many tokens there are, padding included."""
+    return max((tensor.numel() for tensor in tokens.inputs.values()), default=0)

@@ -10,12 +10,13 @@ from clipbench.errors import ModelError
 from clipbench.metrics import Floats
 
 
-def unit_rows(features: torch.Tensor, names: Sequence[str], model: str) -> Floats:
+def unit_rows(features: torch.Tensor, names: Sequence[str], what: str, model: str) -> Floats:
     """L2-normalise in fp32, whatever precision the encoder ran in.
 
     Args:
         features: ``(B, D)``, on any device.
         names: What each row is the feature of, for the message.
+        what: How the message writes a name: ``image {}``.
         model: The model's name, for the message.
 
     Returns:
@@ -28,7 +29,7 @@ def unit_rows(features: torch.Tensor, names: Sequence[str], model: str) -> Float
     norms = rows.norm(dim=-1, keepdim=True)
     usable = (torch.isfinite(norms) & (norms > 0)).squeeze(-1)
     if not bool(usable.all()):
-        bad = names[int((~usable).nonzero()[0])]
+        bad = what.format(names[int((~usable).nonzero()[0])])
         raise ModelError(f"{model}: the feature of {bad} is not finite or is zero")
     units: Floats = (rows / norms).cpu().numpy()
     return units

@@ -1,0 +1,55 @@
+"""Towers through torch.compile: the same features up to rounding, faster where the device is faster than Python."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+
+from clipbench.errors import ModelError
+from clipbench.models import checks
+from clipbench.models.model import Model
+from clipbench.models.packing import PROBE_TEXTS
+
+
+@torch.inference_mode()  # as scoring has it: torch would compile anew for another mode
+def compile_towers(model: Model, backend: str = "inductor") -> None:
+    """Compile both towers in place, for any number of images and any length of texts, and try them.
+
+    Args:
+        model: A loaded model; its weights and their names stay as they are.
+        backend: One of torch.compile's.
+
+    Raises:
+        ModelError: The model shows no towers, they cannot be compiled here (no C++ compiler, no triton), or their
+            features differ by more than rounding.
+    """
+    towers = model.towers
+    if not towers:
+        raise ModelError(f"{model.id}: its towers are not known, so they cannot be compiled: leave --torch_compile out")
+    # Two sizes each, and never a single row: with the second one torch learns that sizes vary.
+    probes = [(encode, count) for encode in (_images, _texts) for count in (3, 5)]
+    expected = [encode(model, count) for encode, count in probes]
+    try:
+        with checks.quiet():
+            for tower in towers:
+                tower.compile(dynamic=True, backend=backend)
+            found = [encode(model, count) for encode, count in probes]
+    except Exception as error:  # torch answers with many kinds, and a backend may raise anything
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(f"{model.id}: torch.compile failed ({reason[0]}): leave --torch_compile out") from None
+    difference = max(map(checks.largest_difference, expected, found))
+    if difference > checks.trimming_tolerance(model.dtype):
+        raise ModelError(
+            f"{model.id}: compiled features differ by {difference:.1e} from its own: leave --torch_compile out"
+        )
+    model.compiled = True
+
+
+def _images(model: Model, count: int) -> torch.Tensor:
+    shades = [Image.new("RGB", (64, 48), (30 * index, 120, 200 - 20 * index)) for index in range(count)]
+    return model.image_features(torch.stack([model.preprocess(shade) for shade in shades]))
+
+
+def _texts(model: Model, count: int) -> torch.Tensor:
+    tokens = model.tokenize([f"{text} {number}" for number in range(count) for text in PROBE_TEXTS])
+    return model.packed_text_features(model.pack(tokens)) if model.packs else model.text_features(tokens)
