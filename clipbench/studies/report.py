@@ -132,7 +132,7 @@ def _versions(cells: Cells) -> dict[str, Any]:
         trained = cells.trained(run) if not run.is_base else None
         steps = [0] if run.is_base else [step for step, _ in (trained.checkpoints if trained else [])]
         for step in steps:
-            found += [r for task in cells.study.tasks if (r := cells.results(run, step, task)) is not None]
+            found += [r for task in cells.study.tasks() if (r := cells.results(run, step, task)) is not None]
     environments = list(dict.fromkeys(line for results in found for line in results.pretty_env_info.splitlines()))
     tasks = {task: version for results in found for task, version in results.versions.items()}
     commits = sorted({results.git_hash for results in found if results.git_hash})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
@@ -165,6 +166,7 @@ class Study(_Part):
         published_training: What they say of their training's time and memory.
         speed: For the estimate.
         limit: Score at most so many samples a task.
+        include_path: Files or folders with further tasks, beside the study's file.
         quick: Fields of a smaller version of the study, those of ``training`` merged one by one.
     """
 
@@ -179,6 +181,7 @@ class Study(_Part):
     published_training: str = ""
     speed: Speed | None = None
     limit: int | None = None
+    include_path: list[str] = []
     quick: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -196,16 +199,17 @@ class Study(_Part):
             raise ValueError(f"tables: an id comes twice ({', '.join(ids)})")
         return self
 
-    @property
-    def tasks(self) -> list[str]:
-        """All tasks, each once."""
+    def tasks(self, tables: Collection[str] | None = None) -> list[str]:
+        """Tasks of some tables, each once; of all tables and the figure where none is named."""
         found: dict[str, None] = {}
         for table in self.tables:
+            if tables is not None and table.id not in tables:
+                continue
             rows = list(table.rows.values()) if isinstance(table, DatasetsTable) else [table.tasks]
             found.update(dict.fromkeys(task for row in rows for task in row.values()))
             if isinstance(table, RetrievalTable):
                 found[table.retrieval] = None
-        if self.figure:
+        if self.figure and tables is None:
             found.update(dict.fromkeys([*self.figure.tasks.values(), self.figure.retrieval]))
         return list(found)
 
@@ -299,4 +303,6 @@ def _parse(path: Path) -> Study:
     ]
     for concept in concepts:
         load_concept(concept)  # complains now rather than after an hour
-    return study.model_copy(update={"training": study.training.model_copy(update={"concepts": concepts})})
+    training = study.training.model_copy(update={"concepts": concepts})
+    further = [str(path.parent / place) for place in study.include_path]
+    return study.model_copy(update={"training": training, "include_path": further})

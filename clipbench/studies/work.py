@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from clipbench.training.overlap import Overlap, find_overlaps
 
 if TYPE_CHECKING:
     from clipbench.models import Model
+    from clipbench.scoring.images import Kept
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Workshop:
         self._data = options.training_data or study.training.data
         self._fingerprint: str | None = None
         self._plans: dict[str, Plan] | None = None
+        self._images: Kept = OrderedDict()
+        self._images_of: bytes | None = None
 
     def do(self, runs: Sequence[Run]) -> Iterator[Told]:
         """Do runs, those that other processes are at last, so that several workshops may share a study.
@@ -202,7 +206,8 @@ class Workshop:
         failed: set[str] = set()
         options = _evaluation_options(self._study, self._options)
         with ExitStack() as stack:
-            scorer = stack.enter_context(Scorer(model, options.batch_size, options.workers))
+            images = self._images_for(model)
+            scorer = stack.enter_context(Scorer(model, options.batch_size, options.workers, image_features=images))
             started = time.time()
             for result in run_plans(plans, scorer, options, on_progress=self._on_progress):
                 task = result.task.name
@@ -221,6 +226,18 @@ class Workshop:
         if Path(model).name.startswith("checkpoint-") and not Path(model).is_dir():
             raise ModelError(f"{model} is gone, and a score is missing: pass a new --output_path to train it again")
         return load_model(model, device=self._options.device)
+
+    def _images_for(self, model: Model) -> Kept | None:
+        """Image features of models before this one, where the study leaves image towers as they are.
+
+        Base models differ, so the tower is recognised by what it makes of a fixed picture, to the last bit.
+        """
+        if "image" not in self._study.training.recipe.get("freeze", ()):
+            return None
+        tower = probe_image_tower(model)
+        if tower != self._images_of:
+            self._images, self._images_of = OrderedDict(), tower
+        return self._images
 
     def _plan_of(self, task: str) -> Plan:
         if self._plans is None:
@@ -255,17 +272,22 @@ class Workshop:
 
 def _evaluation_options(study: Study, options: StudyOptions) -> EvaluationOptions:
     return EvaluationOptions(
-        data=options.data, limit=study.limit, allow_missing=options.allow_missing, workers=options.workers
+        data=options.data,
+        limit=study.limit,
+        allow_missing=options.allow_missing,
+        workers=options.workers,
+        include_path=tuple(study.include_path),
     )
 
 
 def plan_study_tasks(study: Study, options: StudyOptions, on_progress: Progress) -> list[Plan]:
-    """All tasks of a study, their data gone through.
+    """The tasks of the tables that are wanted, their data gone through.
 
     Raises:
         UnknownName, ConfigError: The study names tasks or data that are not there.
     """
-    return list(plan_tasks(select_tasks(study.tasks, ()), _evaluation_options(study, options), on_progress))
+    chosen = _evaluation_options(study, options)
+    return list(plan_tasks(select_tasks(study.tasks(options.tables), chosen.include_path), chosen, on_progress))
 
 
 def overlaps(study: Study, options: StudyOptions, on_progress: Progress) -> list[Overlap]:
@@ -281,6 +303,18 @@ def overlaps(study: Study, options: StudyOptions, on_progress: Progress) -> list
         return []  # each training says it
     plans = plan_study_tasks(study, options, on_progress)
     return find_overlaps(list(refs.values()), plans, workers=options.workers, on_progress=on_progress)
+
+
+def probe_image_tower(model: Model) -> bytes:
+    """What a model's preprocessing and image tower make of a fixed picture, as bytes."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    shades = np.random.default_rng(0).integers(0, 256, (97, 131, 3), dtype=np.uint8)
+    pixels = model.preprocess(Image.fromarray(shades)).unsqueeze(0)
+    with torch.inference_mode():
+        return bytes(model.image_features(pixels).float().cpu().numpy().tobytes())
 
 
 def finetune_command(study: Study, run: Run, folder: StudyFolder, options: StudyOptions) -> list[str]:
