@@ -206,3 +206,50 @@ def _features() -> dict[str, object]:
         "inpaint_details": {"duration": number, "guidance_scale": value("float64"), "prompt": string},
         "mask_details": {"height_factor": number, "prompt": string, "width_factor": number},
     }
+
+
+def captions(concept: str, count: int) -> list[str]:
+    """Make up captions that hold a keyword of one concept and of no other, each of them different."""
+    places = ["street", "field", "harbour", "room", "hill"]
+    words = {
+        "object": ["cat", "dog", "bicycle", "bench", "clock", "pizza"],
+        "color": ["blue", "red", "green", "white", "brown", "gray"],
+        "location": ["left", "right", "above", "below", "under", "over"],
+        "size": ["large", "small", "little", "big", "huge", "tall"],
+    }[concept]
+    form = "a {} as seen in a {} , number {}" if concept == "object" else "something {} as seen in a {} , number {}"
+    return [form.format(words[i % 6], places[i % 5], i) for i in range(count)]
+
+
+def write_captions(
+    folder: Path, split: str, rows: Sequence[Sequence[str]], *, image: str, caption: str, listed: bool, seed: int
+) -> None:
+    """Write a parquet data set of one image column and one caption column, as the hub holds them.
+
+    Args:
+        folder: The repository's folder; another split may be there already.
+        split: The split.
+        rows: Captions, those of a row belong to one image.
+        image: The image column.
+        caption: The caption column.
+        listed: A row holds a list of captions; else each caption is a row with the image again.
+        seed: Of the images.
+    """
+    cells = [_cell(Pair("", "", "", seed + number).array(0), f"{number}.png") for number in range(len(rows))]
+    if listed:
+        columns = {image: cells, caption: [list(texts) for texts in rows]}
+    else:
+        columns = {
+            image: [cell for cell, texts in zip(cells, rows, strict=True) for _ in texts],
+            caption: [text for texts in rows for text in texts],
+        }
+    string = {"dtype": "string", "_type": "Value"}
+    features = {image: {"_type": "Image"}, caption: {"feature": string, "_type": "Sequence"} if listed else string}
+    table = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, data / f"{split}-00000-of-00001.parquet", row_group_size=100)
+    splits = sorted({file.name.split("-")[0] for file in data.iterdir()})
+    lines = "".join(f"  - split: {name}\n    path: data/{name}-*\n" for name in splits)
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{lines}---\n"
+    (folder / "README.md").write_text(card, encoding="utf-8")

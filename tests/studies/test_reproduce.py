@@ -99,6 +99,15 @@ def test_every_cell_is_a_number_of_a_result_file(whole):
     assert all(cell["value"] is None and cell["problems"] for cell in empty)
 
 
+def test_each_model_is_scored_by_its_own_weights(whole):
+    found = scores(whole[0])
+    retrieval = [
+        found[f"scores/{name}/step-{step:06d}/scenes_retrieval.json"]["scenes_retrieval"]
+        for name, step in [("orig", 0), *((f"color-{kind}-seed0", step) for kind in ("clas", "hn1") for step in (4, 8))]
+    ]
+    assert len({json.dumps(numbers, sort_keys=True) for numbers in retrieval}) > 3
+
+
 def test_agreement_is_told_apart(whole):
     folder, _ = whole
     report = json.loads((folder / "out/report.json").read_text())
