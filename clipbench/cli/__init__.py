@@ -18,7 +18,7 @@ _COMMANDS = {
     "interpolate": "Score the models between a model and its fine-tuned version.",
     "leaderboard": "Put results together to one board of models × tasks.",
     "finetune": "Train a model on hard negatives.",
-    "ls": "List tasks, groups, tags, models or concepts.",
+    "ls": "List tasks, groups, tags, models, concepts or studies.",
     "negatives": "Write captions with their keyword exchanged.",
     "push": "Put results on the hub.",
     "reproduce": "Run a whole study, such as the paper, and report it.",

@@ -10,11 +10,11 @@ from clipbench.cli.console import FORMATS, print_rows
 
 
 @click.command("ls")
-@click.argument("kind", type=click.Choice(["tasks", "groups", "tags", "models", "concepts"]))
+@click.argument("kind", type=click.Choice(["tasks", "groups", "tags", "models", "concepts", "studies"]))
 @click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where further tasks are.")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
 def command(kind: str, include_path: tuple[Path, ...], style: str) -> None:
-    """List tasks, groups, tags, models or concepts."""
+    """List tasks, groups, tags, models, concepts or studies."""
     print_rows(*_LISTINGS[kind](include_path), style)
 
 
@@ -59,4 +59,18 @@ def _concepts(include_path: tuple[Path, ...]) -> _Listing:
     return ["concept", "keywords"], [[one.name, ", ".join(one.substitutions)] for one in concepts]
 
 
-_LISTINGS = {"tasks": _tasks, "groups": _groups, "tags": _tags, "models": _models, "concepts": _concepts}
+def _studies(include_path: tuple[Path, ...]) -> _Listing:
+    from clipbench.studies.study import load_study, shipped_studies
+
+    studies = [load_study(name) for name in shipped_studies()]
+    return ["study", "models", "title"], [[one.name, ", ".join(one.base_models), one.title] for one in studies]
+
+
+_LISTINGS = {
+    "tasks": _tasks,
+    "groups": _groups,
+    "tags": _tags,
+    "models": _models,
+    "concepts": _concepts,
+    "studies": _studies,
+}

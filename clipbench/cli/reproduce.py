@@ -12,10 +12,10 @@ from clipbench.cli.options import config_option, parse_pairs
 
 if TYPE_CHECKING:
     from clipbench.studies.folder import StudyFolder
+    from clipbench.studies.options import StudyOptions
     from clipbench.studies.plan import PlannedRun
     from clipbench.studies.steps import Run
     from clipbench.studies.study import Study
-    from clipbench.studies.work import StudyOptions
 
 
 def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
@@ -81,37 +81,29 @@ def command(
     """
     from clipbench.errors import ConfigError
     from clipbench.studies.folder import StudyFolder
+    from clipbench.studies.options import StudyOptions
     from clipbench.studies.steps import chosen
     from clipbench.studies.study import load_study
-    from clipbench.studies.work import StudyOptions
 
     loaded = load_study(study)
     loaded = loaded.quickly() if quick else loaded
+    loaded = loaded.trained_on(training_data) if training_data else loaded
     runs, tables = chosen(loaded, only)
-    options = StudyOptions(
-        data,
-        training_data,
-        device,
-        launcher,
-        cache,
-        workers,
-        allow_missing,
-        None if tables is None else frozenset(tables),
-    )
+    options = StudyOptions(data, device, launcher, cache, workers, allow_missing, tables)
     if dry_run:
         there = StudyFolder(output_path) if output_path and output_path.is_dir() else None
-        _show_plan(loaded, runs, there, options)
+        _show_plan(loaded, runs, there, options, jobs)
         return 0
     if output_path is None:
         raise ConfigError("--output_path is missing: name a folder (--dry_run goes without)")
     folder = StudyFolder(output_path)
     if as_job:
         return _work(loaded, folder, runs, options)
-    folder.claim(loaded, training_data or loaded.training.data)
+    folder.claim(loaded)
     if report_only:
         return _report(loaded, folder)
-    _show_plan(loaded, runs, folder, options)
-    _warn_of_overlaps(loaded, folder, runs, options)
+    _show_plan(loaded, runs, folder, options, jobs)
+    _warn_of_overlaps(loaded, folder, options)
     try:
         code = _work(loaded, folder, runs, options) if jobs == 1 else _share(jobs)
     except KeyboardInterrupt:
@@ -121,13 +113,10 @@ def command(
     return max(code, _report(loaded, folder))
 
 
-def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, options: StudyOptions) -> None:
+def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, options: StudyOptions, jobs: int) -> None:
     from clipbench.studies.plan import count_captions, plan_study
 
-    training = options.training_data or study.training.data
-    counts = count_captions(study, options.training_data, look=training == "scenes" or "=" in training)
-    tables = set(options.tables) if options.tables is not None else None
-    plan = plan_study(study, runs, folder, counts, tables)
+    plan = plan_study(study, runs, folder, count_captions(study), options.tables)
     rows = [
         [
             planned.run.name,
@@ -140,10 +129,10 @@ def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, option
         for planned in plan
     ]
     print_rows(["Run", "Captions", "Steps", "Scores", "Done", "Left"], rows, "table")
-    note(_total(study, plan))
+    note(_total(study, plan, jobs))
 
 
-def _total(study: Study, plan: list[PlannedRun]) -> str:
+def _total(study: Study, plan: list[PlannedRun], jobs: int) -> str:
     trainings = sum(not planned.run.is_base for planned in plan)
     scores = [planned.scorings for planned in plan]
     count = _known(None if None in scores else sum(score or 0 for score in scores))
@@ -151,8 +140,8 @@ def _total(study: Study, plan: list[PlannedRun]) -> str:
     seconds = [planned.seconds for planned in plan]
     if study.speed is None or None in seconds:
         return f"{text}; nobody knows how long it takes"
-    left = _duration(sum(each or 0 for each in seconds))
-    return f"{text}; about {left} left, one after another, on {study.speed.machine}"
+    left = _duration(sum(each or 0 for each in seconds) / jobs)
+    return f"{text}; about {left} left with --jobs {jobs}, on {study.speed.machine}"
 
 
 def _known(count: int | None) -> str:
@@ -167,7 +156,7 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
 
 
-def _warn_of_overlaps(study: Study, folder: StudyFolder, runs: list[Run], options: StudyOptions) -> None:
+def _warn_of_overlaps(study: Study, folder: StudyFolder, options: StudyOptions) -> None:
     from clipbench.studies.report import write_overlaps
     from clipbench.studies.work import overlaps
 

@@ -10,7 +10,7 @@ from functools import cache
 from clipbench.results import Results
 from clipbench.studies.folder import StudyFolder, Trained
 from clipbench.studies.numbers import Number, over_seeds
-from clipbench.studies.steps import Run, runs_of
+from clipbench.studies.steps import Run, is_whole, runs_of
 from clipbench.studies.study import Study
 
 _ROUNDING = 0.005  # published figures have two digits
@@ -142,7 +142,7 @@ class Cells:
                 return f"{run.name}: not trained yet"
             if trained.status == "failed":
                 return f"{run.name}: {trained.error}"
-            steps = [step for step, at in trained.checkpoints if abs(at - epoch) < 0.02]
+            steps = [step for step, at in trained.checkpoints if is_whole(at) and round(at) == epoch]
             if not steps:
                 return f"{run.name}: no checkpoint after epoch {epoch}"
             step = steps[0]

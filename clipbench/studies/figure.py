@@ -8,8 +8,9 @@ from pathlib import Path
 
 from clipbench.results import Results, sanitize
 from clipbench.studies.cells import Cells, mean_of
+from clipbench.studies.declared_tables import Figure
 from clipbench.studies.steps import Run
-from clipbench.studies.study import Figure, concept_label, model_label
+from clipbench.studies.study import concept_label, model_label
 from clipbench.training.tradeoff import ORIGINAL, RETRIEVAL_METRIC, Point, Score, draw_tradeoff
 
 

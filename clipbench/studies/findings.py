@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clipbench.studies.cells import Cells, Value
+from clipbench.studies.declared_tables import EpochsTable, RetrievalTable
 from clipbench.studies.numbers import Number, difference
-from clipbench.studies.study import EpochsTable, RetrievalTable, concept_label
+from clipbench.studies.study import concept_label
 from clipbench.training.tradeoff import RETRIEVAL_METRIC
 
 _SHARE_OF_THREE = 2 / 3  # Table 7, object: HN1 has 7 of the 10 points that HN3 has over Clas.

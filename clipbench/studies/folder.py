@@ -83,19 +83,18 @@ class StudyFolder:
         if any(path.iterdir()) and not (path / _STUDY).is_file():
             raise ConfigError(f"--output_path {path}: holds other files and no study: pass a new or empty folder")
 
-    def claim(self, study: Study, data: str) -> None:
+    def claim(self, study: Study) -> None:
         """Make the folder this study's; one that is another's is refused.
 
         Seeds, concepts, numbers of negatives and tables may be added: what is finished stays.
 
         Args:
             study: The study.
-            data: What is trained on.
 
         Raises:
             ConfigError: It holds another study; names the first thing that differs.
         """
-        file, mine = self.path / _STUDY, _identity(study, data)
+        file, mine = self.path / _STUDY, _identity(study)
         try:
             theirs = json.loads(file.read_text())["identity"] if file.is_file() else mine
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -126,6 +125,16 @@ class StudyFolder:
             return Trained.model_validate_json((self.path / "runs" / f"{run.name}.json").read_text())
         except (OSError, ValidationError):
             return None
+
+    def rates(self, negatives: int) -> list[float]:
+        """Captions a second of the finished trainings with so many negatives."""
+        found = []
+        for file in (self.path / "runs").glob("*.json"):
+            with suppress(OSError, ValidationError):
+                trained = Trained.model_validate_json(file.read_text())
+                if trained.samples_per_second and trained.inputs["recipe"]["negatives"] == negatives:
+                    found.append(trained.samples_per_second)
+        return found
 
     def write_trained(self, run: Run, trained: Trained) -> None:
         """Keep how a training went.
@@ -183,11 +192,11 @@ class StudyFolder:
             os.close(descriptor)  # not unlocked by hand: that would take it from a child, too
 
 
-def _identity(study: Study, data: str) -> Mapping[str, Any]:
+def _identity(study: Study) -> Mapping[str, Any]:
     """What all runs of a study have in common, and what must not differ in one folder."""
     return {
         "name": study.name,
-        "data": data,
+        "data": study.training.data,
         "training limit": study.training.limit,
         "limit": study.limit,
         **{f"recipe's {name}": value for name, value in sorted(study.training.recipe.items())},

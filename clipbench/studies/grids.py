@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clipbench.studies.cells import Cell, Cells
-from clipbench.studies.study import ORIGINAL, DatasetsTable, EpochsTable, RetrievalTable, concept_label, model_label
+from clipbench.studies.declared_tables import DatasetsTable, EpochsTable, RetrievalTable
+from clipbench.studies.study import ORIGINAL, concept_label, model_label
 from clipbench.training.tradeoff import RETRIEVAL_METRIC
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from clipbench.concepts import load_concept
 from clipbench.studies.folder import StudyFolder
 from clipbench.studies.steps import Run, tasks_at
-from clipbench.studies.study import Study
-from clipbench.training.datasets import open_training_data
+from clipbench.studies.study import Speed, Study
+from clipbench.training.datasets import is_on_hub, open_training_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def plan_study(
     runs: Sequence[Run],
     folder: StudyFolder | None,
     counts: Mapping[str, int],
-    tables: set[str] | None = None,
+    tables: Collection[str] | None = None,
 ) -> list[PlannedRun]:
     """Lay out what is to be done.
 
@@ -60,7 +60,7 @@ def plan_study(
 
 
 def _planned(
-    study: Study, run: Run, folder: StudyFolder | None, counts: Mapping[str, int], tables: set[str] | None
+    study: Study, run: Run, folder: StudyFolder | None, counts: Mapping[str, int], tables: Collection[str] | None
 ) -> PlannedRun:
     epochs = _checkpoint_epochs(study, run, counts)
     each = [(step, tasks_at(study, run, epoch, tables)) for step, epoch in epochs or []]
@@ -72,7 +72,7 @@ def _planned(
     trained = folder.trained(run) if folder and not run.is_base else None
     is_trained = trained is not None and trained.status == "finished"
     there = sum(folder.scores(run, step, task).is_file() for step, task in pairs) if folder else 0
-    seconds = _seconds(study, run, captions, is_trained, [step for step, _ in each], pairs, folder)
+    seconds = _seconds(study, run, captions, is_trained, pairs, folder)
     return PlannedRun(
         run, captions, steps, len(pairs) if epochs is not None else None, tasks, is_trained + there, seconds
     )
@@ -97,43 +97,44 @@ def _seconds(
     run: Run,
     captions: int | None,
     is_trained: bool,
-    steps: Sequence[int],
     pairs: Sequence[tuple[int, str]],
     folder: StudyFolder | None,
 ) -> float | None:
-    speed = study.speed
-    if speed is None or (captions is None and not run.is_base):
+    if study.speed is None or (captions is None and not run.is_base):
         return None
     training = 0.0
     if captions and not is_trained:
-        rates = speed.captions_per_second
-        training = captions * study.training.epochs / rates[min(run.negatives, len(rates) - 1)]
+        training = captions * study.training.epochs / _captions_per_second(study.speed, run, folder)
     missing = {step for step, task in pairs if not (folder and folder.scores(run, step, task).is_file())}
-    return training + (speed.scoring_seconds or 0.0) * len(missing)
+    return training + (study.speed.scoring_seconds or 0.0) * len(missing)
 
 
-def count_captions(study: Study, data: str | None = None, *, look: bool = True) -> dict[str, int]:
+def _captions_per_second(speed: Speed, run: Run, folder: StudyFolder | None) -> float:
+    """What trainings with as many negatives did in this folder, or else what the study says."""
+    measured = folder.rates(run.negatives) if folder else []
+    if measured:
+        return sum(measured) / len(measured)
+    rates = speed.captions_per_second
+    return rates[min(run.negatives, len(rates) - 1)]
+
+
+def count_captions(study: Study) -> dict[str, int]:
     """How many captions of each concept are trained on: what the study says, or else what is in the data.
 
-    Args:
-        study: The study.
-        data: Takes the place of the study's training data, whose declared counts then do not hold.
-        look: Open the data where the study does not say. A hub repository is then downloaded.
+    Data on the hub is not looked at: that would download it.
+
+    Returns:
+        Concept to captions; without those that nobody knows.
 
     Raises:
         ConfigError, DataError: The data cannot be opened.
     """
     training = study.training
-    declared = {} if data else {c: training.captions[c] for c in training.concepts if c in training.captions}
-    if len(declared) == len(training.concepts) or not look:
-        return {concept: _limited(count, training.limit) for concept, count in declared.items()}
-    concepts = {name: load_concept(name) for name in training.concepts}
-    found = dict.fromkeys(concepts, 0)
-    for row in open_training_data(data or training.data).rows():
-        for name, concept in concepts.items():
-            found[name] += sum(concept.matches(caption) for caption in row.captions)
-    return {concept: _limited(count, training.limit) for concept, count in found.items()}
-
-
-def _limited(count: int, limit: int | None) -> int:
-    return count if limit is None else min(count, limit)
+    counts = {concept: training.captions[concept] for concept in training.concepts if concept in training.captions}
+    if len(counts) < len(training.concepts) and not is_on_hub(training.data):
+        concepts = {name: load_concept(name) for name in training.concepts}
+        counts = dict.fromkeys(concepts, 0)
+        for row in open_training_data(training.data).rows():
+            for name, concept in concepts.items():
+                counts[name] += sum(concept.matches(caption) for caption in row.captions)
+    return {concept: min(count, training.limit or count) for concept, count in counts.items()}

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib import metadata
 from typing import Any
 
+from clipbench.errors import ConfigError
+from clipbench.registry import close_matches
 from clipbench.results import sanitize
-from clipbench.studies.study import (
-    ORIGINAL,
-    DatasetsTable,
-    RetrievalTable,
-    Study,
-    concept_label,
-    model_label,
-    most_negatives,
-)
+from clipbench.studies.declared_tables import DatasetsTable, RetrievalTable
+from clipbench.studies.study import ORIGINAL, Study, concept_label, model_label, most_negatives
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,19 @@ def runs_of(study: Study) -> list[Run]:
     return found
 
 
-def tasks_at(study: Study, run: Run, epoch: float, tables: set[str] | None = None) -> list[str]:
+_CLOSE = 0.02  # of an epoch: checkpoints lie on whole steps
+
+
+def is_whole(epoch: float) -> bool:
+    """Whether a checkpoint was made after a whole epoch.
+
+    >>> is_whole(2.9998), is_whole(0.1)
+    (True, False)
+    """
+    return abs(epoch - round(epoch)) < _CLOSE
+
+
+def tasks_at(study: Study, run: Run, epoch: float, tables: Collection[str] | None = None) -> list[str]:
     """Tasks that a model is scored on.
 
     Args:
@@ -87,7 +95,7 @@ def tasks_at(study: Study, run: Run, epoch: float, tables: set[str] | None = Non
         epoch: Epochs trained, a fraction maybe; of a base model 0.
         tables: Ids of the tables that are wanted; None: all, and the figure.
     """
-    whole = run.is_base or abs(epoch - round(epoch)) < _CLOSE
+    whole = run.is_base or is_whole(epoch)
     last = run.is_base or epoch > study.training.epochs - _CLOSE
     found: list[str] = []
     for table in study.tables:
@@ -104,9 +112,6 @@ def tasks_at(study: Study, run: Run, epoch: float, tables: set[str] | None = Non
         own = [task for concept, task in study.figure.tasks.items() if _is_of(run, concept)]
         found += own + ([study.figure.retrieval] if own else [])
     return list(dict.fromkeys(found))
-
-
-_CLOSE = 0.02  # of an epoch: checkpoints lie on whole steps
 
 
 def _is_of(run: Run, concept: str) -> bool:
@@ -134,17 +139,12 @@ def digest(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def chosen(study: Study, only: str | None) -> tuple[list[Run], set[str] | None]:
+def chosen(study: Study, only: str | None) -> tuple[list[Run], frozenset[str] | None]:
     """Which runs and tables ``--only`` means: run names with ``*``, and ids of tables, joined by commas.
 
     Raises:
         ConfigError: It means nothing.
     """
-    from fnmatch import fnmatchcase
-
-    from clipbench.errors import ConfigError
-    from clipbench.registry import close_matches
-
     runs = runs_of(study)
     if not only:
         return runs, None
@@ -156,11 +156,4 @@ def chosen(study: Study, only: str | None) -> tuple[list[Run], set[str] | None]:
             near = close_matches(pattern, [*ids, *(run.name for run in runs)])
             raise ConfigError(f"--only {pattern}: no run or table of study {study.name} is called so{near}")
     kept = [run for run in runs if not patterns or any(fnmatchcase(run.name, pattern) for pattern in patterns)]
-    return kept, (ids & set(parts)) or None
-
-
-def wanted_epochs(study: Study, run: Run, tables: set[str] | None) -> Iterator[int]:
-    """Whole epochs after which a training is scored."""
-    for epoch in range(1, study.training.epochs + 1):
-        if tasks_at(study, run, epoch, tables):
-            yield epoch
+    return kept, frozenset(ids & set(parts)) or None

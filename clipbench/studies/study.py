@@ -6,13 +6,14 @@ from collections.abc import Collection
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError, UnknownName
 from clipbench.registry import close_matches
+from clipbench.studies.declared_tables import Figure, Part, Table, of_concepts
 from clipbench.training.recipe import Recipe
 from clipbench.yaml_files import parse_yaml
 
@@ -20,11 +21,7 @@ ORIGINAL = "Orig."
 _STUDIES_OWN = {"concepts", "negatives", "seed", "max_steps"}  # set by the study itself, which counts in epochs
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Training(_Part):
+class Training(Part):
     """What the base models are trained on, and how.
 
     Attributes:
@@ -74,70 +71,7 @@ class Training(_Part):
         return Recipe((concept,), negatives=negatives, seed=seed, **given)
 
 
-class EpochsTable(_Part):
-    """A row a concept, and for each kind of model a column an epoch: the paper's Table 1.
-
-    Attributes:
-        tasks: Concept to task.
-        published: Concept to kind of model to its figures, one an epoch.
-    """
-
-    layout: Literal["epochs"]
-    id: str
-    title: str
-    tasks: dict[str, str]
-    published: dict[str, dict[str, list[float]]] = {}
-
-
-class DatasetsTable(_Part):
-    """A row a data set and concept, a column a kind of model, after the last epoch: the paper's Table 2.
-
-    Attributes:
-        rows: Data set to concept to task.
-        published: Data set to concept to figures, one a column.
-    """
-
-    layout: Literal["datasets"]
-    id: str
-    title: str
-    rows: dict[str, dict[str, str]]
-    published: dict[str, dict[str, list[float]]] = {}
-
-
-class RetrievalTable(_Part):
-    """A row a concept and epoch, columns of accuracy and columns of text-to-image R@5: the paper's Table 7.
-
-    Attributes:
-        tasks: Concept to task.
-        retrieval: The retrieval task.
-        published: Concept to ``accuracy`` and ``retrieval``, each a row an epoch of figures, one a column.
-    """
-
-    layout: Literal["retrieval"]
-    id: str
-    title: str
-    tasks: dict[str, str]
-    retrieval: str
-    published: dict[str, dict[str, list[list[float]]]] = {}
-
-
-Table = Annotated[EpochsTable | DatasetsTable | RetrievalTable, Field(discriminator="layout")]
-
-
-class Figure(_Part):
-    """Concept accuracy against retrieval, a point a checkpoint: the paper's Figure 4.
-
-    Attributes:
-        tasks: Concept to task.
-        retrieval: The retrieval task.
-    """
-
-    title: str
-    tasks: dict[str, str]
-    retrieval: str
-
-
-class Speed(_Part):
+class Speed(Part):
     """How fast it goes, for the plan's estimate.
 
     Attributes:
@@ -151,7 +85,7 @@ class Speed(_Part):
     machine: str
 
 
-class Study(_Part):
+class Study(Part):
     """A study.
 
     Attributes:
@@ -188,8 +122,7 @@ class Study(_Part):
     def _tables_speak_of_the_concepts(self) -> Study:
         names = [concept_label(concept) for concept in self.training.concepts]
         for table in self.tables:
-            rows = list(table.rows.values()) if isinstance(table, DatasetsTable) else [table.tasks]
-            for concept in (concept for row in rows for concept in row):
+            for concept in table.concepts:
                 if concept not in names:
                     raise ValueError(
                         f"table {table.id}: {concept} is not among training's concepts ({', '.join(names)})"
@@ -201,17 +134,15 @@ class Study(_Part):
 
     def tasks(self, tables: Collection[str] | None = None) -> list[str]:
         """Tasks of some tables, each once; of all tables and the figure where none is named."""
-        found: dict[str, None] = {}
-        for table in self.tables:
-            if tables is not None and table.id not in tables:
-                continue
-            rows = list(table.rows.values()) if isinstance(table, DatasetsTable) else [table.tasks]
-            found.update(dict.fromkeys(task for row in rows for task in row.values()))
-            if isinstance(table, RetrievalTable):
-                found[table.retrieval] = None
+        parts: list[Table | Figure] = [table for table in self.tables if tables is None or table.id in tables]
         if self.figure and tables is None:
-            found.update(dict.fromkeys([*self.figure.tasks.values(), self.figure.retrieval]))
-        return list(found)
+            parts.append(self.figure)
+        return list(dict.fromkeys(task for part in parts for task in part.all_tasks))
+
+    def trained_on(self, data: str) -> Study:
+        """The study with other training data, of which it does not say how many captions it has."""
+        training = self.training.model_copy(update={"data": data, "captions": {}})
+        return self.model_copy(update={"training": training})
 
     def quickly(self) -> Study:
         """The smaller version.
@@ -230,24 +161,13 @@ class Study(_Part):
             "name": f"{self.name}-quick",
             "title": f"{self.title} (quick)",
             "quick": {},
-            "tables": [left for table in self.tables if (left := _of_concepts(table, concepts))],
-            "figure": _of_concepts(self.figure, concepts) if self.figure else None,
+            "tables": [left for table in self.tables if (left := of_concepts(table, concepts))],
+            "figure": (of_concepts(self.figure, concepts) or None) if self.figure else None,
         }
         try:
             return Study.model_validate({**whole, **changes, "training": training})
         except ValueError as error:
             raise ConfigError(f"study {self.name}: quick: {' '.join(str(error).split())}") from None
-
-
-def _of_concepts(part: EpochsTable | DatasetsTable | RetrievalTable | Figure, concepts: set[str]) -> dict[str, Any]:
-    """A table or figure without the concepts that are not trained on; empty where nothing is left."""
-    left = part.model_dump()
-    if isinstance(part, DatasetsTable):
-        rows = {name: {key: task for key, task in row.items() if key in concepts} for name, row in part.rows.items()}
-        left["rows"] = {name: row for name, row in rows.items() if row}
-        return left if left["rows"] else {}
-    left["tasks"] = {concept: task for concept, task in part.tasks.items() if concept in concepts}
-    return left if left["tasks"] else {}
 
 
 def concept_label(concept: str) -> str:

@@ -61,6 +61,18 @@ def open_training_data(written: str, *, streaming: bool = False) -> Source:
     return open_source(dataset, location, streaming=streaming)
 
 
+def is_on_hub(written: str) -> bool:
+    """Whether opening what ``--data`` names may download it.
+
+    >>> is_on_hub("coco"), is_on_hub("coco=COCO_FOLDER"), is_on_hub("scenes"), is_on_hub("hub:me/mine:train")
+    (True, False, False, True)
+    """
+    name, _, place = written.partition("=")
+    if (place or written).startswith("hub:"):
+        return True
+    return not place and name in TRAINING_DATASETS and TRAINING_DATASETS[name].hub is not None
+
+
 def _train_captions(location: str) -> str:
     folder = Path(location).expanduser()
     return next((str(folder / name) for name in _TRAIN_CAPTIONS if (folder / name).is_file()), location)

@@ -67,7 +67,7 @@ def test_a_training_is_another_one_where_an_input_differs():
 
 
 def test_the_plan_counts_what_the_paper_trained_and_takes_its_word_for_the_time():
-    plan = plan_study(PAPER, list(RUNS.values()), None, count_captions(PAPER, look=False))
+    plan = plan_study(PAPER, list(RUNS.values()), None, count_captions(PAPER))
     by_name = {planned.run.name: planned for planned in plan}
     assert by_name["object-hn3-seed0"].captions == 305_056
     assert by_name["object-hn3-seed0"].steps == 3 * (305_056 // 64)
@@ -82,6 +82,6 @@ def test_captions_are_counted_where_the_study_does_not_say():
     scenes = load_study("scenes")
     silent = scenes.model_copy(update={"training": scenes.training.model_copy(update={"captions": {}, "limit": None})})
     assert count_captions(silent) == scenes.training.captions
-    assert count_captions(silent, look=False) == {}
+    assert count_captions(silent.trained_on("coco")) == {}  # on the hub: looking would download it
     plan = plan_study(silent, runs_of(silent)[:2], None, {})
     assert (plan[1].captions, plan[1].steps, plan[1].scorings, plan[1].seconds) == (None, None, None, None)

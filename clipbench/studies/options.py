@@ -1,0 +1,30 @@
+"""How a study is done, beside what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """How a study is done.
+
+    Attributes:
+        data: Dataset name to where the tasks' data is, as ``clipbench eval --data`` takes it.
+        device: Where it is done; by default a GPU where there is one.
+        launcher: Put before each training's command, to use several processes: ``torchrun --nproc_per_node 4``.
+        cache: Folder of decoded images, see ``clipbench finetune --cache_dir``.
+        workers: Threads that decode images.
+        allow_missing: Train on and score what is there where images are missing.
+        tables: Ids of tables that are wanted; None: all, and the figure.
+    """
+
+    data: Mapping[str, str] = field(default_factory=dict)
+    device: str | None = None
+    launcher: str = ""
+    cache: Path | None = None
+    workers: int = 2
+    allow_missing: bool = False
+    tables: frozenset[str] | None = None
