@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -92,25 +95,47 @@ def command(
     options = StudyOptions(data, device, launcher, cache, workers, allow_missing, tables)
     if dry_run:
         there = StudyFolder(output_path) if output_path and output_path.is_dir() else None
+        if there:
+            there.check(loaded)
         _show_plan(loaded, runs, there, options, jobs)
         return 0
     if output_path is None:
         raise ConfigError("--output_path is missing: name a folder (--dry_run goes without)")
+    if jobs > 1 and device and device.startswith("cuda:"):
+        raise ConfigError(
+            f"--jobs {jobs} --device {device}: jobs share the GPUs out among themselves: pass --device cuda"
+        )
     folder = StudyFolder(output_path)
+    signal.signal(signal.SIGTERM, _as_interrupt)  # so that a training is not left behind without its study
     if as_job:
         return _work(loaded, folder, runs, options)
     folder.claim(loaded)
-    if report_only:
-        return _report(loaded, folder)
-    _show_plan(loaded, runs, folder, options, jobs)
-    _warn_of_overlaps(loaded, folder, options)
+    if not report_only:
+        _show_plan(loaded, runs, folder, options, jobs)
+        _warn_of_overlaps(loaded, folder, options)
+    return _reported(
+        loaded, folder, lambda: 0 if report_only else _share(jobs) if jobs > 1 else _work(loaded, folder, runs, options)
+    )
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _reported(study: Study, folder: StudyFolder, work: Callable[[], int]) -> int:
+    """Do the work, and report what is there, also where it was interrupted."""
+    from clipbench.studies.report import write_report
+
+    interrupted, code = False, 0
     try:
-        code = _work(loaded, folder, runs, options) if jobs == 1 else _share(jobs)
+        code = work()
     except KeyboardInterrupt:
-        _report(loaded, folder)
+        interrupted = True
+    page = write_report(study, folder)[0]
+    note(f"report in {page}")
+    if interrupted:
         complain("interrupted: what is done is kept, and the same command goes on")
-        return 130
-    return max(code, _report(loaded, folder))
+    return 130 if interrupted else code
 
 
 def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, options: StudyOptions, jobs: int) -> None:
@@ -187,11 +212,3 @@ def _share(jobs: int) -> int:
         if code not in (0, 1):
             complain(f"job {number} of {jobs} ended with exit code {code}: the same command goes on")
     return 1 if any(codes) else 0
-
-
-def _report(study: Study, folder: StudyFolder) -> int:
-    from clipbench.studies.report import write_report
-
-    page = write_report(study, folder)[0]
-    note(f"report in {page}")
-    return 0

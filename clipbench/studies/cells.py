@@ -42,12 +42,14 @@ class Cell:
         published: The published figure; None where there is none.
         comparable: Ours and theirs measure the same.
         problems: Why values are missing; empty where none is.
+        seeds: How many values there should be.
     """
 
     values: tuple[Value, ...] = ()
     published: float | None = None
     comparable: bool = False
     problems: tuple[str, ...] = ()
+    seeds: int = 0
 
     @property
     def number(self) -> Number | None:
@@ -131,7 +133,7 @@ class Cells:
         problems = dict.fromkeys(problem for problem in found if isinstance(problem, str))
         if not runs:
             return Cell(published=published)
-        return Cell(values, published, self.study.comparable, tuple(problems))
+        return Cell(values, published, self.study.comparable, tuple(problems), len(runs))
 
     def value(self, run: Run, epoch: int, task: str, metric: str | None) -> Value | str:
         """A run's number, or why there is none."""
@@ -142,10 +144,10 @@ class Cells:
                 return f"{run.name}: not trained yet"
             if trained.status == "failed":
                 return f"{run.name}: {trained.error}"
-            steps = [step for step, at in trained.checkpoints if is_whole(at) and round(at) == epoch]
-            if not steps:
+            made = {abs(at - epoch): step for step, at in trained.checkpoints if is_whole(at) and round(at) == epoch}
+            if not made:
                 return f"{run.name}: no checkpoint after epoch {epoch}"
-            step = steps[0]
+            step = made[min(made)]
         results = self.results(run, step, task)
         if results is None:
             return f"{run.name}: {task} not scored yet"

@@ -1,6 +1,6 @@
 """The paper's findings, each held against a study's own numbers.
 
-What counts as held is said in numbers that the paper's own tables meet, so that the paper would pass.
+What counts as held are the extremes of the paper's own Table 7, so that there the paper passes.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clipbench.studies.cells import Cells, Value
-from clipbench.studies.declared_tables import EpochsTable, RetrievalTable
+from clipbench.studies.declared_tables import DatasetsTable, RetrievalTable
 from clipbench.studies.numbers import Number, difference
 from clipbench.studies.study import concept_label
 from clipbench.training.tradeoff import RETRIEVAL_METRIC
 
-_SHARE_OF_THREE = 2 / 3  # Table 7, object: HN1 has 7 of the 10 points that HN3 has over Clas.
-_R5_COST = 0.05  # Table 7: 5 points at most, HN3 on color; 4 with one negative
-_EPOCHS_APART = 0.02  # Table 7: 2 points at most between the first and the third epoch
+_SHARE_OF_THREE = 2 / 3  # object: HN1 has 7 of the 10 points that HN3 has over Clas.
+_R5_COST = 0.04  # color, after the third epoch
+_EPOCHS_APART = 0.02  # location, from the first epoch to the third
+_ROUNDING = 1e-9  # .91 - .89 is more than .02 to a computer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,19 @@ class Finding:
 
 def findings_of(cells: Cells) -> list[Finding]:
     """All findings that the study has the numbers for."""
-    found = []
+    found: list[Finding] = []
     for base in cells.study.base_models:
         for table in cells.study.tables:
-            if isinstance(table, EpochsTable | RetrievalTable):
-                for concept in map(concept_label, cells.study.training.concepts):
-                    if concept in table.tasks:
-                        found += list(_of_task(cells, base, concept, table.tasks[concept]))
-        for table in cells.study.tables:
-            if isinstance(table, RetrievalTable):
-                for concept in map(concept_label, cells.study.training.concepts):
-                    found += list(_of_retrieval(cells, base, concept, table.retrieval))
+            if isinstance(table, DatasetsTable):
+                continue
+            for concept in map(concept_label, cells.study.training.concepts):
+                if concept in table.tasks:
+                    found += _of_task(cells, base, concept, table.tasks[concept])
+                    found += (
+                        _of_retrieval(cells, base, concept, table.retrieval)
+                        if isinstance(table, RetrievalTable)
+                        else ()
+                    )
     order = list(dict.fromkeys(finding.statement for finding in found))
     return sorted(found, key=lambda finding: order.index(finding.statement))
 
@@ -77,7 +80,7 @@ def _of_task(cells: Cells, base: str, concept: str, task: str) -> Iterator[Findi
             "One hard negative is nearly as good as three",
             f"HN1 has at least {_SHARE_OF_THREE:.0%} of HN3's gain over Clas.",
             base, concept, task, f"HN3 − Clas. = {_points(most)}; HN1 − Clas. = {_points(gain)}{share}",
-            gain.value >= _SHARE_OF_THREE * most.value,
+            gain.value >= _SHARE_OF_THREE * most.value - _ROUNDING,
         )  # fmt: skip
     first = _values(cells, base, concept, 1, 1, task)
     more = _less(one, first) if last > 1 else None
@@ -85,7 +88,7 @@ def _of_task(cells: Cells, base: str, concept: str, task: str) -> Iterator[Findi
         yield Finding(
             f"One epoch is nearly as good as {_number_word(last)}",
             f"HN1 gains at most {100 * _EPOCHS_APART:.0f} points after its first epoch",
-            base, concept, task, f"epoch {last} − epoch 1 = {_points(more)}", more.value <= _EPOCHS_APART,
+            base, concept, task, f"epoch {last} − epoch 1 = {_points(more)}", more.value <= _EPOCHS_APART + _ROUNDING,
         )  # fmt: skip
 
 
@@ -101,7 +104,7 @@ def _of_retrieval(cells: Cells, base: str, concept: str, task: str) -> Iterator[
     yield Finding(
         "It costs little retrieval",
         f"HN1's text-to-image R@5 is at most {100 * _R5_COST:.0f} points below that of Clas. after the last epoch",
-        base, concept, task, f"Clas. − HN1 = {_points(cost)}{beside}", cost.value <= _R5_COST,
+        base, concept, task, f"Clas. − HN1 = {_points(cost)}{beside}", cost.value <= _R5_COST + _ROUNDING,
     )  # fmt: skip
 
 

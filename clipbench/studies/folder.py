@@ -42,7 +42,7 @@ class Trained(BaseModel):
         seconds: Time spent on training.
         samples_per_second: Captions trained on in a second.
         peak_memory_bytes: Of the process on a CPU, of the GPU's memory on a GPU.
-        fingerprint: The trained model's.
+        precision: Of the encoders' arithmetic.
         model: What the base model is.
         data: What it was trained on.
     """
@@ -58,6 +58,7 @@ class Trained(BaseModel):
     seconds: float | None = None
     samples_per_second: float | None = None
     peak_memory_bytes: int | None = None
+    precision: str | None = None
     model: dict[str, Any] = {}
     data: dict[str, Any] = {}
 
@@ -84,7 +85,18 @@ class StudyFolder:
             raise ConfigError(f"--output_path {path}: holds other files and no study: pass a new or empty folder")
 
     def claim(self, study: Study) -> None:
-        """Make the folder this study's; one that is another's is refused.
+        """Make the folder this study's; one that is another's is refused, see :meth:`check`.
+
+        Raises:
+            ConfigError: It holds another study.
+            ResultError: It cannot be written to.
+        """
+        self.check(study)
+        whole = {"identity": _identity(study), "study": study.model_dump()}
+        write_atomically(self.path / _STUDY, json.dumps(whole, indent=2) + "\n")
+
+    def check(self, study: Study) -> None:
+        """Refuse a folder that is another study's.
 
         Seeds, concepts, numbers of negatives and tables may be added: what is finished stays.
 
@@ -105,7 +117,6 @@ class StudyFolder:
                     f"--output_path {self.path}: holds study {theirs.get('name')}, {name} {theirs.get(name)} there and"
                     f" {mine.get(name)} asked for: pass another folder"
                 )
-        write_atomically(file, json.dumps({"identity": mine, "study": study.model_dump()}, indent=2) + "\n")
 
     def model(self, run: Run) -> Path:
         """Where a training's model and checkpoints are."""
@@ -152,6 +163,11 @@ class StudyFolder:
             return read_results(self.scores(run, step, task))
         return None
 
+    def is_scored(self, run: Run, step: int, task: str) -> bool:
+        """Whether a checkpoint has numbers on a task."""
+        results = self.results(run, step, task)
+        return results is not None and not results.failed
+
     def write_results(self, run: Run, step: int, task: str, results: Results) -> None:
         """Keep results.
 
@@ -179,23 +195,36 @@ class StudyFolder:
         """
         folder = self.path / "locks"
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder / f"{run.name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        file = folder / f"{run.name}.lock"
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             os.close(descriptor)
             yield None
             return
+        except OSError as error:
+            os.close(descriptor)
+            raise ResultError(
+                f"{file}: cannot be locked: {error.strerror}: pass an --output_path on a local disk"
+            ) from None
         try:
             yield descriptor
+            file.with_suffix(".attempted").touch()  # however it went; not where this process was killed
         finally:
             os.close(descriptor)  # not unlocked by hand: that would take it from a child, too
+
+    def attempted_since(self, run: Run, moment: float) -> bool:
+        """Whether a process has done with a run, well or not, after ``moment``, in seconds since the epoch."""
+        file = self.path / "locks" / f"{run.name}.attempted"
+        return file.is_file() and file.stat().st_mtime > moment
 
 
 def _identity(study: Study) -> Mapping[str, Any]:
     """What all runs of a study have in common, and what must not differ in one folder."""
     return {
         "name": study.name,
+        "base models": study.base_models,
         "data": study.training.data,
         "training limit": study.training.limit,
         "limit": study.limit,

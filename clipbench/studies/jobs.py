@@ -35,10 +35,12 @@ def run_jobs(jobs: int, arguments: Sequence[str] | None = None) -> list[int]:
 
 
 def job_environment(number: int, jobs: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a job sees of the machine: one of the GPUs where there are some, and its share of the cores.
+    """What a job sees of the machine: its share of the GPUs, at least one where there are some, and of the cores.
 
-    >>> job_environment(1, 2, {"CUDA_VISIBLE_DEVICES": "4,5,6", "OMP_NUM_THREADS": "3"})
-    {'CUDA_VISIBLE_DEVICES': '5'}
+    >>> job_environment(1, 2, {"CUDA_VISIBLE_DEVICES": "4,5,6,7", "OMP_NUM_THREADS": "3"})
+    {'CUDA_VISIBLE_DEVICES': '5,7'}
+    >>> job_environment(2, 3, {"CUDA_VISIBLE_DEVICES": "0,1", "OMP_NUM_THREADS": "3"})
+    {'CUDA_VISIBLE_DEVICES': '0'}
 
     Args:
         number: The job's, from 0.
@@ -51,7 +53,7 @@ def job_environment(number: int, jobs: int, environment: Mapping[str, str]) -> d
         found["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
     devices = _devices(environment)
     if devices:
-        found["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+        found["CUDA_VISIBLE_DEVICES"] = ",".join(devices[number::jobs] or [devices[number % len(devices)]])
     return found
 
 

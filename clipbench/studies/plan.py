@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from clipbench.concepts import load_concept
 from clipbench.studies.folder import StudyFolder
 from clipbench.studies.steps import Run, tasks_at
-from clipbench.studies.study import Speed, Study
-from clipbench.training.datasets import is_on_hub, open_training_data
+from clipbench.studies.study import Speed, Study, concept_label
+from clipbench.training.datasets import is_on_hub, open_training_data, training_concepts
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +70,10 @@ def _planned(
     pairs = [(step, task) for step, found in each for task in found]
     trained = folder.trained(run) if folder and not run.is_base else None
     is_trained = trained is not None and trained.status == "finished"
-    there = sum(folder.scores(run, step, task).is_file() for step, task in pairs) if folder else 0
-    seconds = _seconds(study, run, captions, is_trained, pairs, folder)
-    return PlannedRun(
-        run, captions, steps, len(pairs) if epochs is not None else None, tasks, is_trained + there, seconds
-    )
+    missing = [pair for pair in pairs if not (folder and folder.is_scored(run, *pair))]
+    seconds = _seconds(study, run, captions, is_trained, len({step for step, _ in missing}), folder)
+    done = is_trained + len(pairs) - len(missing)
+    return PlannedRun(run, captions, steps, len(pairs) if epochs is not None else None, tasks, done, seconds)
 
 
 def _checkpoint_epochs(study: Study, run: Run, counts: Mapping[str, int]) -> list[tuple[int, float]] | None:
@@ -97,7 +95,7 @@ def _seconds(
     run: Run,
     captions: int | None,
     is_trained: bool,
-    pairs: Sequence[tuple[int, str]],
+    to_score: int,
     folder: StudyFolder | None,
 ) -> float | None:
     if study.speed is None or (captions is None and not run.is_base):
@@ -105,8 +103,7 @@ def _seconds(
     training = 0.0
     if captions and not is_trained:
         training = captions * study.training.epochs / _captions_per_second(study.speed, run, folder)
-    missing = {step for step, task in pairs if not (folder and folder.scores(run, step, task).is_file())}
-    return training + (study.speed.scoring_seconds or 0.0) * len(missing)
+    return training + (study.speed.scoring_seconds or 0.0) * to_score
 
 
 def _captions_per_second(speed: Speed, run: Run, folder: StudyFolder | None) -> float:
@@ -130,9 +127,10 @@ def count_captions(study: Study) -> dict[str, int]:
         ConfigError, DataError: The data cannot be opened.
     """
     training = study.training
-    counts = {concept: training.captions[concept] for concept in training.concepts if concept in training.captions}
+    said = {concept: training.captions.get(concept_label(concept)) for concept in training.concepts}
+    counts = {concept: count for concept, count in said.items() if count is not None}
     if len(counts) < len(training.concepts) and not is_on_hub(training.data):
-        concepts = {name: load_concept(name) for name in training.concepts}
+        concepts = dict(zip(training.concepts, training_concepts(training.data, training.concepts), strict=True))
         counts = dict.fromkeys(concepts, 0)
         for row in open_training_data(training.data).rows():
             for name, concept in concepts.items():

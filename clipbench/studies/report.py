@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
     figures = draw_figures(cells, study.figure) if study.figure else []
     facts = {
         "study": study,
+        "several": len(study.base_models) > 1,
         "grids": grids,
-        "findings": findings,
+        "findings": {name: list(group) for name, group in groupby(findings, lambda finding: finding.statement)},
         "figures": [figure.relative_to(folder.path).as_posix() for figure in figures if figure.suffix == ".svg"],
         "trainings": _trainings(cells),
         "problems": _problems(grids),
@@ -47,9 +49,8 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
     }
     loader = PackageLoader("clipbench", "templates")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(text=cell_text, percent=_percent, markdown=_markdown)
-    svgs = [path for path in figures if path.suffix == ".svg"]
-    drawings = {path.name: Markup(path.read_text()) for path in svgs}  # noqa: S704  # drawn just now
+    environment.filters.update(text=cell_text, ours=ours_text, theirs=theirs_text, markdown=_markdown)
+    drawings = [Markup(path.read_text()) for path in figures if path.suffix == ".svg"]  # noqa: S704  # drawn just now
     page = environment.get_template("study.html").render(**facts, drawings=drawings)
     plain = environment.overlay(autoescape=False).get_template("study.md").render(**facts)
     files = {"report.html": page, "report.md": plain, "report.json": _as_json(study, grids, findings, facts)}
@@ -59,20 +60,31 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
 
 
 def cell_text(cell: Cell | None) -> str:
-    """A cell in words: ours in percent with half its 95 % interval, the published figure, and whether they agree."""
+    """A cell in words: ours, and in brackets the published figure with what is said of it."""
     if cell is None:
         return ""
-    theirs = "" if cell.published is None else f" ({100 * cell.published:.0f})"
-    if cell.number is None:
-        return f"–{theirs}"
+    theirs = theirs_text(cell)
+    return ours_text(cell) + (f" ({theirs})" if theirs else "")
+
+
+def ours_text(cell: Cell) -> str:
+    """Ours in percent with half its 95 % interval; where seeds are missing, how many there are."""
     number = cell.number
+    if number is None:
+        return "–"
     reach = "" if math.isnan(number.reach) else f" ± {100 * number.reach:.1f}"
-    sign = {True: " =", False: " ≠", None: ""}[cell.agrees]
-    return f"{100 * number.value:.1f}{reach}{theirs}{sign}"
+    part = f", {number.seeds} of {cell.seeds} seeds" if number.seeds < cell.seeds else ""
+    return f"{100 * number.value:.1f}{reach}{part}"
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:+.1f}"
+def theirs_text(cell: Cell) -> str:
+    """The published figure in percent, and where it is comparable ours less it, and whether they agree."""
+    if cell.published is None:
+        return ""
+    theirs = f"{100 * cell.published:.0f}"
+    if cell.agrees is None or cell.difference is None:
+        return theirs
+    return f"{theirs}, {100 * cell.difference:+.1f} {'=' if cell.agrees else '≠'}"
 
 
 def _markdown(text: object) -> str:
@@ -112,6 +124,7 @@ def _trainings(cells: Cells) -> list[dict[str, Any]]:
                 "minutes": (trained.seconds or 0) / 60,
                 "rate": trained.samples_per_second or 0,
                 "memory": (trained.peak_memory_bytes or 0) / 1e9,
+                "precision": trained.precision or "",
                 "hash": trained.hash,
                 "command": trained.command,
             }
@@ -134,10 +147,15 @@ def _versions(cells: Cells) -> dict[str, Any]:
         for step in steps:
             found += [r for task in cells.study.tasks() if (r := cells.results(run, step, task)) is not None]
     environments = list(dict.fromkeys(line for results in found for line in results.pretty_env_info.splitlines()))
-    tasks = {task: version for results in found for task, version in results.versions.items()}
     commits = sorted({results.git_hash for results in found if results.git_hash})
-    data = {task: report.data.get("fingerprint") for results in found for task, report in results.tasks.items()}
-    return {"environment": environments, "commits": commits, "tasks": tasks, "data": data, "results": len(found)}
+    tasks = sorted(
+        {
+            f"{task} version {results.versions[task]}, data {report.data.get('fingerprint')}"
+            for results in found
+            for task, report in results.tasks.items()
+        }
+    )
+    return {"environment": environments, "commits": commits, "tasks": tasks, "results": len(found)}
 
 
 def _as_json(study: Study, grids: list[Grid], findings: list[Finding], facts: dict[str, Any]) -> str:

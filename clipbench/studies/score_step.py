@@ -101,7 +101,8 @@ class StudyScorer:
                 task = result.task.name
                 asked = {"step": {"hash": digest(waiting[task][1]), **waiting[task][1]}}
                 results = assemble_results([result], loaded, options, started, asked)
-                self._folder.write_results(run, step, task, results)
+                if not (result.error and self._folder.is_scored(run, step, task)):  # numbers are not lost to a failure
+                    self._folder.write_results(run, step, task, results)
                 started = time.time()
                 yield result
 
@@ -136,7 +137,6 @@ class StudyScorer:
             "task": declaration(plan.task),
             "data": plan.source.provenance.fingerprint if plan.source else None,
             "limit": self._study.limit,
-            "allow_missing": self._options.allow_missing,
             "scoring": SCORING_VERSION,
         }
 
@@ -144,7 +144,8 @@ class StudyScorer:
         results = self._folder.results(run, step, task)
         if results is None or results.failed:
             return False
-        return bool(results.config.get("step", {}).get("hash") == digest(inputs))
+        same: bool = results.config.get("step", {}).get("hash") == digest(inputs)
+        return same
 
 
 def _probe_image_tower(model: Model) -> bytes:

@@ -7,14 +7,14 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib import metadata
 from typing import Any
 
+from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError
 from clipbench.registry import close_matches
 from clipbench.results import sanitize
 from clipbench.studies.declared_tables import DatasetsTable, RetrievalTable
-from clipbench.studies.study import ORIGINAL, Study, concept_label, model_label, most_negatives
+from clipbench.studies.study import FIGURE, ORIGINAL, Study, concept_label, model_label, most_negatives
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def tasks_at(study: Study, run: Run, epoch: float, tables: Collection[str] | Non
         study: The study.
         run: The model.
         epoch: Epochs trained, a fraction maybe; of a base model 0.
-        tables: Ids of the tables that are wanted; None: all, and the figure.
+        tables: Ids of the tables that are wanted, and ``figure``; None: all.
     """
     whole = run.is_base or is_whole(epoch)
     last = run.is_base or epoch > study.training.epochs - _CLOSE
@@ -108,7 +108,7 @@ def tasks_at(study: Study, run: Run, epoch: float, tables: Collection[str] | Non
             continue
         own = [task for concept, task in table.tasks.items() if whole and _is_of(run, concept)]
         found += own + ([table.retrieval] if own and isinstance(table, RetrievalTable) else [])
-    if study.figure and tables is None:
+    if study.figure and (tables is None or FIGURE in tables):
         own = [task for concept, task in study.figure.tasks.items() if _is_of(run, concept)]
         found += own + ([study.figure.retrieval] if own else [])
     return list(dict.fromkeys(found))
@@ -118,19 +118,21 @@ def _is_of(run: Run, concept: str) -> bool:
     return run.is_base or run.concept_label == concept
 
 
-def training_inputs(study: Study, run: Run, data_fingerprint: str, allow_missing: bool) -> dict[str, Any]:
-    """All that a training's weights depend on."""
+def training_inputs(study: Study, run: Run, data_fingerprint: str) -> dict[str, Any]:
+    """All that a training's weights depend on, beside the base model's.
+
+    Whether missing images are allowed is left out: what was left out of a training stands in its record.
+    """
     training = study.training
-    recipe = training.recipe_of(run.concept, run.negatives, run.seed).as_dict()
+    recipe = training.recipe_of(run.concept_label, run.negatives, run.seed).as_dict()
     if "precision" not in training.recipe:
         recipe["precision"] = "auto"
     return {
         "base_model": run.base_model,
         "data": data_fingerprint,
         "limit": training.limit,
-        "allow_missing": allow_missing,
         "recipe": recipe,
-        "clipbench": metadata.version("clipbench"),
+        "keywords": load_concept(run.concept).substitutions,
     }
 
 
@@ -140,7 +142,9 @@ def digest(inputs: Mapping[str, Any]) -> str:
 
 
 def chosen(study: Study, only: str | None) -> tuple[list[Run], frozenset[str] | None]:
-    """Which runs and tables ``--only`` means: run names with ``*``, and ids of tables, joined by commas.
+    """Which runs and tables ``--only`` means: run names with ``*``, ids of tables, and ``figure``, joined by commas.
+
+    Where tables are named, runs are left out that none of them shows.
 
     Raises:
         ConfigError: It means nothing.
@@ -148,12 +152,13 @@ def chosen(study: Study, only: str | None) -> tuple[list[Run], frozenset[str] | 
     runs = runs_of(study)
     if not only:
         return runs, None
-    ids = {table.id for table in study.tables}
+    ids = {table.id for table in study.tables} | ({FIGURE} if study.figure else set())
     parts = [part.strip() for part in only.split(",") if part.strip()]
     patterns = [part for part in parts if part not in ids]
     for pattern in patterns:
         if not any(fnmatchcase(run.name, pattern) for run in runs):
             near = close_matches(pattern, [*ids, *(run.name for run in runs)])
             raise ConfigError(f"--only {pattern}: no run or table of study {study.name} is called so{near}")
+    tables = frozenset(ids & set(parts)) or None
     kept = [run for run in runs if not patterns or any(fnmatchcase(run.name, pattern) for pattern in patterns)]
-    return kept, frozenset(ids & set(parts)) or None
+    return [run for run in kept if tasks_at(study, run, study.training.epochs, tables)], tables

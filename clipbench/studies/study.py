@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
@@ -13,11 +13,13 @@ from pydantic import Field, model_validator
 from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError, UnknownName
 from clipbench.registry import close_matches
-from clipbench.studies.declared_tables import Figure, Part, Table, of_concepts
+from clipbench.studies.declared_tables import DatasetsTable, Figure, Part, Table, of_concepts
 from clipbench.training.recipe import Recipe
 from clipbench.yaml_files import parse_yaml
 
 ORIGINAL = "Orig."
+FIGURE = "figure"  # what `--only` calls it, among the ids of tables
+_MOST_CHECKPOINTS = 25
 _STUDIES_OWN = {"concepts", "negatives", "seed", "max_steps"}  # set by the study itself, which counts in epochs
 
 
@@ -47,21 +49,35 @@ class Training(Part):
     @model_validator(mode="after")
     def _recipe_makes_sense(self) -> Training:
         known = {field.name for field in fields(Recipe)} - _STUDIES_OWN
+        labels = [concept_label(concept) for concept in self.concepts]
         for name in self.recipe:
             if name not in known:
                 raise ValueError(f"recipe: {name}{close_matches(name, known)}: fields are {', '.join(sorted(known))}")
+        for name, values in (("seeds", self.seeds), ("negatives", self.negatives), ("concepts", labels)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name}: one comes twice ({', '.join(map(str, values))})")
         try:
             for seed in self.seeds:
                 for number in self.negatives:
                     self.recipe_of("any", number, seed)
         except (ConfigError, TypeError) as error:
             raise ValueError(f"recipe: {error}") from None
+        if not isinstance(self.epochs, int) or isinstance(self.epochs, bool):
+            raise ValueError(f"recipe: epochs {self.epochs}: give a whole number")
+        recipe = self.recipe_of("any", min(self.negatives), min(self.seeds))
+        parts = 1 / recipe.checkpoint_every
+        if abs(parts - round(parts)) > 1e-6 or not 1 <= round(parts) <= _MOST_CHECKPOINTS:
+            raise ValueError(
+                f"recipe: checkpoint_every {recipe.checkpoint_every}: give 1, 0.5, 0.1, …: an epoch in up to"
+                f" {_MOST_CHECKPOINTS} parts, so that there is a checkpoint after each whole one"
+            )
         return self
 
     @property
     def epochs(self) -> int:
         """Passes over the captions."""
-        return int(self.recipe.get("epochs", Recipe.__dataclass_fields__["epochs"].default))
+        found: int = self.recipe.get("epochs", Recipe.__dataclass_fields__["epochs"].default)
+        return found
 
     def recipe_of(self, concept: str, negatives: int, seed: int) -> Recipe:
         """The recipe of one run. Precision, where the study names none, is what suits the device."""
@@ -121,28 +137,39 @@ class Study(Part):
     @model_validator(mode="after")
     def _tables_speak_of_the_concepts(self) -> Study:
         names = [concept_label(concept) for concept in self.training.concepts]
-        for table in self.tables:
-            for concept in table.concepts:
+        parts = [
+            *((f"table {table.id}", table) for table in self.tables),
+            *([("figure", self.figure)] if self.figure else []),
+        ]
+        for where, part in parts:
+            for concept in part.concepts:
                 if concept not in names:
-                    raise ValueError(
-                        f"table {table.id}: {concept} is not among training's concepts ({', '.join(names)})"
-                    )
+                    raise ValueError(f"{where}: {concept} is not among training's concepts ({', '.join(names)})")
+        for table in self.tables:
+            shown = table.rows.keys() if isinstance(table, DatasetsTable) else table.tasks.keys()
+            for name in table.published:
+                if name not in shown:
+                    raise ValueError(f"table {table.id}: published: {name} is not a row of it ({', '.join(shown)})")
         ids = [table.id for table in self.tables]
-        if len(set(ids)) != len(ids):
-            raise ValueError(f"tables: an id comes twice ({', '.join(ids)})")
+        if len(set(ids)) != len(ids) or FIGURE in ids:
+            raise ValueError(f"tables: an id comes twice, or is {FIGURE} ({', '.join(ids)})")
+        if len(set(self.base_models)) != len(self.base_models):
+            raise ValueError(f"base_models: one comes twice ({', '.join(self.base_models)})")
         return self
 
     def tasks(self, tables: Collection[str] | None = None) -> list[str]:
         """Tasks of some tables, each once; of all tables and the figure where none is named."""
         parts: list[Table | Figure] = [table for table in self.tables if tables is None or table.id in tables]
-        if self.figure and tables is None:
+        if self.figure and (tables is None or FIGURE in tables):
             parts.append(self.figure)
         return list(dict.fromkeys(task for part in parts for task in part.all_tasks))
 
     def trained_on(self, data: str) -> Study:
-        """The study with other training data, of which it does not say how many captions it has."""
-        training = self.training.model_copy(update={"data": data, "captions": {}})
-        return self.model_copy(update={"training": training})
+        """The study with other training data; published figures are then comparable with a copy of its own only."""
+        is_a_copy = data.partition("=")[0] == self.training.data.partition("=")[0]
+        captions = self.training.captions if is_a_copy else {}
+        training = self.training.model_copy(update={"data": data, "captions": captions})
+        return self.model_copy(update={"training": training, "comparable": self.comparable and is_a_copy})
 
     def quickly(self) -> Study:
         """The smaller version.
@@ -153,7 +180,7 @@ class Study(Part):
         if not self.quick:
             raise ConfigError(f"study {self.name} has no quick version: give it a section quick")
         changes = {**self.quick}
-        training = {**self.training.model_dump(), **changes.pop("training", {})}
+        training = {**self.training.model_dump(), **(changes.pop("training", None) or {})}
         training["recipe"] = {**self.training.recipe, **training["recipe"]}
         concepts = {concept_label(str(concept)) for concept in training["concepts"]}
         whole = {
@@ -217,12 +244,17 @@ def load_study(written: str) -> Study:
 
 
 def _parse(path: Path) -> Study:
-    study = parse_yaml(path, Study)
-    concepts = [
-        str(path.parent / name) if name.endswith((".yaml", ".yml")) else name for name in study.training.concepts
-    ]
-    for concept in concepts:
+    study, folder = parse_yaml(path, Study), path.parent.resolve()
+    training = study.training.model_copy(update={"concepts": _beside(folder, study.training.concepts)})
+    for concept in training.concepts:
         load_concept(concept)  # complains now rather than after an hour
-    training = study.training.model_copy(update={"concepts": concepts})
-    further = [str(path.parent / place) for place in study.include_path]
-    return study.model_copy(update={"training": training, "include_path": further})
+    quick = {**study.quick}
+    if isinstance(changes := quick.get("training"), dict) and "concepts" in changes:
+        quick["training"] = {**changes, "concepts": _beside(folder, changes["concepts"])}
+    further = [str(folder / place) for place in study.include_path]
+    return study.model_copy(update={"training": training, "include_path": further, "quick": quick})
+
+
+def _beside(folder: Path, concepts: Sequence[str]) -> list[str]:
+    """Concepts, those that are files by their whole path."""
+    return [str(folder / name) if name.endswith((".yaml", ".yml")) else name for name in concepts]

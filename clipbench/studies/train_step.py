@@ -17,6 +17,8 @@ from clipbench.studies.steps import Run, digest
 from clipbench.studies.study import Study
 from clipbench.training.checkpoints import checkpoints_in, epoch_of, step_of
 
+_ERROR = "clipbench: error: "
+
 
 def train(
     study: Study, run: Run, folder: StudyFolder, options: StudyOptions, inputs: Mapping[str, Any], lock: int
@@ -39,25 +41,11 @@ def train(
         ResultError: A checkpoint cannot be read.
     """
     command = finetune_command(study, run, folder, options)
-    log = folder.log(run)
-    log.parent.mkdir(exist_ok=True)
-    launcher = shlex.split(options.launcher) or [sys.executable]
     known = {"hash": digest(inputs), "inputs": dict(inputs), "command": shlex.join(command)}
-    with log.open("a", encoding="utf-8") as said:
-        try:
-            process = subprocess.Popen(  # noqa: S603  # the user's own launcher
-                [*launcher, "-m", *command], stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=[lock]
-            )
-        except OSError as error:
-            return Trained(**known, status="failed", error=f"--launcher {launcher[0]}: {error.strerror}")
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-    if code:
-        return Trained(**known, status="failed", error=_last_words(log, code))
+    launcher = shlex.split(options.launcher) or [sys.executable]
+    error = _run([*launcher, "-m", *command], folder.log(run), lock)
+    if error:
+        return Trained(**known, status="failed", error=error)
     facts = json.loads((folder.model(run) / "finetune.json").read_text())
     spent, steps = facts["training"]["seconds"], facts["training"]["steps"]
     return Trained(
@@ -67,6 +55,7 @@ def train(
         seconds=spent,
         samples_per_second=round(steps * facts["recipe"]["batch_size"] / max(spent, 1e-9), 1),
         peak_memory_bytes=facts["training"]["peak_memory_bytes"],
+        precision=facts["recipe"]["precision"],
         model=facts["model"],
         data=facts["data"],
     )
@@ -102,11 +91,32 @@ def finetune_command(study: Study, run: Run, folder: StudyFolder, options: Study
     return [*command, *(["--allow_missing"] if options.allow_missing else [])]
 
 
-def _last_words(log: Path, code: int) -> str:
-    """Why a training ended, from what it said last."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("clipbench: error: ")]
-    if errors and lines[-1] == errors[-1]:
-        return errors[-1].removeprefix("clipbench: error: ")
+def _run(command: list[str], log: Path, lock: int) -> str | None:
+    """Run a command to its end, with what it says in ``log``; returns why it failed, None where it did not."""
+    log.parent.mkdir(exist_ok=True)
+    before = log.stat().st_size if log.is_file() else 0
+    with log.open("a", encoding="utf-8") as said:
+        try:
+            process = subprocess.Popen(  # noqa: S603  # the user's own launcher
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=[lock]
+            )
+        except OSError as error:
+            return f"--launcher {command[0]}: {error.strerror}"
+        try:
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    return _last_words(log, before, code) if code else None
+
+
+def _last_words(log: Path, before: int, code: int) -> str:
+    """Why a training ended, from what it said after the first ``before`` bytes, which are earlier sittings'."""
+    said = log.read_bytes()[before:].decode(errors="replace")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(_ERROR)]
+    if errors:  # a launcher may have had more to say after it
+        return errors[-1].removeprefix(_ERROR)
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return f"the training ended with {how}{': ' + lines[-1] if lines else ''} ({log})"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clipbench.errors import ClipbenchError, DataError, ResultError
+from clipbench.errors import ClipbenchError, DataError, ModelError, ResultError
 from clipbench.planning import Progress
 from clipbench.studies.folder import StudyFolder, Trained
 from clipbench.studies.options import StudyOptions
@@ -16,8 +17,9 @@ from clipbench.studies.steps import Run, digest, is_whole, tasks_at, training_in
 from clipbench.studies.study import Study
 from clipbench.studies.train_step import train
 from clipbench.training.checkpoints import drop_checkpoints
-from clipbench.training.datasets import open_training_data
+from clipbench.training.datasets import open_training_data, training_concepts
 from clipbench.training.overlap import Overlap, find_overlaps
+from clipbench.training.pairs import gather_pairs
 from clipbench.wording import one_line
 
 if TYPE_CHECKING:
@@ -67,19 +69,25 @@ class Workshop:
             ResultError: What was done cannot be written.
         """
         others: list[Run] = []
+        began = time.time()
         for run in runs:
+            if self._folder.attempted_since(run, began):
+                continue  # by another process, well or not: it is not tried again
             with self._folder.at_work(run) as lock:
                 if lock is None:
                     others.append(run)
                 else:
                     yield from self._do(run, lock)
         for run in others:
-            yield from self._do_after_others(run)
+            yield from self._do_after_others(run, began)
 
-    def _do_after_others(self, run: Run) -> Iterator[Told]:
-        """Do what another process has left undone, once it has let go."""
+    def _do_after_others(self, run: Run, began: float) -> Iterator[Told]:
+        """Do what another process was at and was killed at."""
+        if self._folder.attempted_since(run, began):
+            return
+        yield Told(run.name, "waiting: another process is at it")
         with self._folder.at_work(run, wait=True) as lock:
-            if lock is not None:
+            if lock is not None and not self._folder.attempted_since(run, began):
                 yield from self._do(run, lock)
 
     def _do(self, run: Run, lock: int) -> Iterator[Told]:
@@ -117,16 +125,16 @@ class Workshop:
             self._data = self._data or open_training_data(self._study.training.data).provenance.fingerprint
         except ClipbenchError as error:
             if not is_finished:
-                self._folder.write_trained(
-                    run, Trained(hash="", inputs={}, status="failed", command="", error=str(error))
-                )
+                failed = Trained(hash="", inputs={}, status="failed", command="", error=str(error))
+                self._folder.write_trained(run, failed)
             raise
-        inputs = training_inputs(self._study, run, self._data, self._options.allow_missing)
+        inputs = training_inputs(self._study, run, self._data)
         if there and is_finished and there.hash == digest(inputs) and there.model["fingerprint"] == base.fingerprint:
             return there
         yield Told(run.name, f"training; {self._folder.log(run)} says how far it is")
         trained = train(self._study, run, self._folder, self._options, inputs, lock)
-        self._folder.write_trained(run, trained)
+        if not (trained.error and is_finished):  # a model that is there is not lost to a failure
+            self._folder.write_trained(run, trained)
         if trained.error:
             yield Told(run.name, trained.error, failed=True)
             return None
@@ -138,24 +146,23 @@ class Workshop:
         self, run: Run, step: int, epoch: float, model: Model | Path, identity: Mapping[str, object]
     ) -> Iterator[Told]:
         started, scored = time.perf_counter(), []
-        for result in self._scorer.score(run, step, epoch, model, identity):
-            if result.error:
-                yield Told(run.name, result.error, failed=True)
-            else:
-                scored.append(result.task.name)
+        what = f"epoch {epoch:.2g}" if step else "the base model"
+        try:
+            for result in self._scorer.score(run, step, epoch, model, identity):
+                if result.error:
+                    yield Told(run.name, result.error, failed=True)
+                else:
+                    scored.append(result.task.name)
+        except ModelError as error:  # one checkpoint is gone or broken; the others are scored
+            yield Told(run.name, f"{what}: {error}", failed=True)
         if scored:
-            what = f"epoch {epoch:.2g}" if step else "the base model"
             yield Told(run.name, f"{what}: scored on {', '.join(scored)} in {time.perf_counter() - started:,.0f} s")
 
     def _drop_between(self, run: Run, trained: Trained) -> None:
         """Remove checkpoints between epochs once they are scored: thirty of a large model would fill a disk."""
         between = {step: epoch for step, epoch in trained.checkpoints if not is_whole(epoch)}
-        results = (
-            self._folder.results(run, step, task)
-            for step, epoch in between.items()
-            for task in tasks_at(self._study, run, epoch)
-        )
-        if all(found is not None and not found.failed for found in results):
+        wanted = ((step, task) for step, epoch in between.items() for task in tasks_at(self._study, run, epoch))
+        if all(self._folder.is_scored(run, step, task) for step, task in wanted):
             drop_checkpoints(self._folder.model(run), between.keys())
 
 
@@ -165,10 +172,11 @@ def overlaps(study: Study, options: StudyOptions, on_progress: Progress) -> list
     Raises:
         UnknownName, ConfigError: The study names tasks or data that are not there.
     """
-    try:
-        rows = open_training_data(study.training.data).rows()
-        refs = {ref.key: ref for row in rows for ref in row.images[:1] if not ref.missing}
-    except DataError:
-        return []  # each training says it
+    training, refs = study.training, {}
+    with suppress(DataError):  # each training says it
+        source = open_training_data(training.data)
+        for concept in training_concepts(training.data, training.concepts):
+            pairs = gather_pairs(source, (concept,), allow_missing=True, limit=training.limit)
+            refs.update({ref.key: ref for ref in pairs.images})
     plans = plan_scores(study, options, on_progress)
     return find_overlaps(list(refs.values()), plans, workers=options.workers, on_progress=on_progress)

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipbench.concepts import Concept, load_concept
+from clipbench.concepts import Concept
 from clipbench.errors import ConfigError, DataError
 from clipbench.models import Model, load_model
 from clipbench.planning import Progress
 from clipbench.training.batches import Images
-from clipbench.training.datasets import open_training_data
+from clipbench.training.datasets import open_training_data, training_concepts
 from clipbench.training.draws import Ints
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import LOSSES
@@ -134,7 +134,7 @@ def prepare(
         ModelError: The model cannot be loaded.
     """
     check_loss(recipe.loss, recipe.negatives, list(LOSSES))
-    concepts = tuple(load_concept(name) for name in recipe.concepts)
+    concepts = training_concepts(options.data, recipe.concepts)
     check_negatives(concepts, recipe.negatives)
     if recipe.batch_size % accelerator.num_processes:
         raise ConfigError(f"batch_size {recipe.batch_size} cannot be shared by {accelerator.num_processes} processes")

@@ -14,6 +14,7 @@ from clipbench.cli import main
 from clipbench.studies.folder import StudyFolder
 from clipbench.studies.steps import runs_of
 from clipbench.studies.study import load_study
+from clipbench.studies.train_step import _run
 
 STUDY = """
 name: small
@@ -163,6 +164,28 @@ def test_what_is_done_is_not_done_again(whole, capsys):
     assert all(file.stat().st_mtime_ns == before[file] for file in kept if file.is_file())
 
 
+def test_numbers_are_not_lost_to_data_that_is_gone(whole, capsys):
+    folder, _ = whole
+    before = scores(folder)
+    with pytest.raises(SystemExit) as ended:
+        main(command(folder, "--data", "scenes=nowhere"))
+    assert ended.value.code == 1
+    assert "nowhere" in capsys.readouterr().err
+    assert scores(folder) == before
+
+
+def test_the_reason_is_this_sittings_last_error_whatever_the_launcher_says_after_it(tmp_path):
+    (tmp_path / "run.log").write_text("clipbench: error: of the sitting before\n")
+    script = "import sys; print('clipbench: error: this one'); print('ChildFailedError'); sys.exit(3)"
+    with Path(os.devnull).open() as lock:
+        reason = _run([sys.executable, "-c", script], tmp_path / "run.log", lock.fileno())
+        silent = _run([sys.executable, "-c", "import sys; sys.exit(3)"], tmp_path / "run.log", lock.fileno())
+        absent = _run(["no-such-launcher"], tmp_path / "run.log", lock.fileno())
+    assert reason == "this one"
+    assert silent == f"the training ended with exit code 3 ({tmp_path / 'run.log'})"
+    assert absent == "--launcher no-such-launcher: No such file or directory"
+
+
 def test_another_study_or_recipe_is_refused(whole, tmp_path, capsys):
     folder, _ = whole
 
@@ -191,11 +214,11 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
 
 def test_killed_at_several_moments_it_ends_with_the_same_scores(whole, tmp_path):
     (tmp_path / "small.yaml").write_text(STUDY)
-    moments = [
-        lambda: any((tmp_path / "out/runs").glob("*/checkpoint-*")),  # in the midst of the first training
-        lambda: len(list((tmp_path / "out/scores").rglob("*.json"))) > 5,  # in the midst of scoring
-    ]
-    for has_come in moments:
+    moments = {
+        signal.SIGTERM: lambda: any((tmp_path / "out/runs").glob("*/checkpoint-*")),  # in the first training
+        signal.SIGKILL: lambda: len(list((tmp_path / "out/scores").rglob("*.json"))) > 5,  # while scoring
+    }
+    for how, has_come in moments.items():
         going = subprocess.Popen(
             [sys.executable, "-m", "clipbench", *command(tmp_path)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -205,8 +228,12 @@ def test_killed_at_several_moments_it_ends_with_the_same_scores(whole, tmp_path)
             assert going.poll() is None, "it ended before it could be killed"
             assert time.monotonic() < ends
             time.sleep(0.02)
-        os.killpg(going.pid, signal.SIGKILL)
-        going.wait()
+        if how is signal.SIGTERM:  # the study alone: it has to end its training
+            going.terminate()
+            assert going.wait() == 130
+        else:
+            os.killpg(going.pid, how)
+            going.wait()
     run(tmp_path)
     assert scores(tmp_path) == scores(whole[0])
 
@@ -217,6 +244,7 @@ def test_jobs_share_the_runs(whole, tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("color-clas-seed0: training;") == 1
     assert done.stderr.count("color-hn1-seed0: training;") == 1
+    assert done.stderr.count("error: color-hn1-seed0: flickr30k_color") == 1  # no job tries again what another did
     assert scores(tmp_path) == scores(whole[0])
 
 

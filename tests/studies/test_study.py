@@ -87,6 +87,12 @@ def test_a_study_that_is_not_there_is_answered_with_those_that_are():
         ("layout: retrieval", "layout: pie", r"layout"),
         ("negatives: [0, 1]", "negatives: []", r"small.yaml:8: training.negatives"),
         ("base_models: [demo]", "base_model: demo", r"base_models: Field required"),
+        ("base_models: [demo]", "base_models: [demo, demo]", r"base_models: one comes twice"),
+        ("negatives: [0, 1]", "negatives: [0, 1]\n  seeds: [0, 0]", r"seeds: one comes twice \(0, 0\)"),
+        ("[color]", "[color, mine/color.yaml]", r"concepts: one comes twice \(color, color\)"),
+        ("epochs: 2", "epochs: 2.5", r"epochs 2.5: give a whole number"),
+        ("epochs: 2", "epochs: 2, checkpoint_every: 0.3", r"checkpoint_every 0.3: give 1, 0.5, 0.1"),
+        ("retrieval: scenes_retrieval", "retrieval: scenes_retrieval, published: {red: {}}", r"red is not a row of it"),
         ("concepts: [color]", "concepts: [colour]", r"colour"),
     ],
 )
@@ -100,4 +106,5 @@ def test_a_concept_and_tasks_of_ones_own_lie_beside_the_study(written, tmp_path)
     text = SMALL.replace("[color]", "[shape.yaml]").replace("{color:", "{shape:") + "include_path: [tasks]\n"
     study = load_study(written(text))
     assert study.training.concepts == [str(tmp_path / "shape.yaml")]
+    assert study.trained_on("scenes=9").training.data == "scenes=9"
     assert study.include_path == [str(tmp_path / "tasks")]

@@ -4,6 +4,7 @@ import pytest
 from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError, DataError
 from clipbench.sources import Dataset, open_source
+from clipbench.training.datasets import open_training_data, training_concepts
 from clipbench.training.draws import substitution_uniforms
 from clipbench.training.pairs import check_negatives, gather_pairs
 from tests.training.table import write_table
@@ -88,3 +89,11 @@ def test_pairs_of_broken_images_go_and_the_others_keep_theirs(tmp_path):
     assert [entries[0].caption for entries in kept.captions] == ["a red cat", "white on white"]
     assert [kept.images[image].key for image in kept.image_of] == ["0.png", "4.png"]
     assert kept.left_out == 1
+
+
+def test_on_coco_tiny_is_no_more_trained_on_than_it_is_ranked(coco_folder):
+    written = f"coco={coco_folder}"
+    pairs = gather_pairs(open_training_data(written), training_concepts(written, ["size"]), allow_missing=True)
+    assert len(pairs) + pairs.left_out == 2_601  # the paper's count of val2017's captions; with tiny they are more
+    with_tiny = gather_pairs(open_training_data(written), (load_concept("size"),), allow_missing=True)
+    assert len(with_tiny) + with_tiny.left_out > 2_601
