@@ -24,7 +24,7 @@ from clipbench.wording import counted
 # Shorter names and numbers (`12.jpg`, `row 12`) are one data set's own, and say nothing about another's.
 _COCO = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(?P<id>\d{12})")
 # A counter with zeros before it says as little.
-_LONG = re.compile(r"(?:[\w.-]*\D)?[1-9]\d{6,}[\w.-]*")
+_LONG = re.compile(r"(?:[\w.-]*[A-Za-z_.-])?[1-9]\d{6,}[\w.-]*")
 _SHOWN = 3
 _AT_ONCE = 256
 

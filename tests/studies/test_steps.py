@@ -52,15 +52,14 @@ def test_a_table_alone_trains_only_what_it_shows():
     assert tasks_at(PAPER, runs[0], 0.5, tables) == ["coco_location", "coco_retrieval"]
 
 
-def test_a_training_is_another_one_where_its_concept_was_edited(tmp_path):
-    def name():
-        run = Run("shape-hn1-seed0", "demo", str(tmp_path / "shape.yaml"), 1, 0)
+def test_a_training_is_known_by_what_its_concept_holds_not_by_where_it_lies(tmp_path):
+    def name(folder, words):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "shape.yaml").write_text(f"name: shape\ninterchangeable: [{words}]\n")
+        run = Run("shape-hn1-seed0", "demo", str(tmp_path / folder / "shape.yaml"), 1, 0)
         return digest(training_inputs(PAPER, run, "d"))
 
-    (tmp_path / "shape.yaml").write_text("name: shape\ninterchangeable: [round, square]\n")
-    before = name()
-    (tmp_path / "shape.yaml").write_text("name: shape\ninterchangeable: [round, square, flat]\n")
-    assert name() != before
+    assert name("here", "round, square") == name("there", "round, square") != name("edited", "round, square, flat")
 
 
 def test_a_training_is_another_one_where_an_input_differs():
