@@ -75,12 +75,13 @@ def _of_task(cells: Cells, base: str, concept: str, task: str) -> Iterator[Findi
     three = _values(cells, base, concept, 3, last, task)
     most = _less(three, classical)
     if gain and most:
-        share = f", {gain.value / most.value:.0%} of it" if most.value > 0 else ""
+        share = f", {gain.value / most.value:.0%} of it" if most.low > 0 else ""
         yield Finding(
             "One hard negative is nearly as good as three",
-            f"HN1 has at least {_SHARE_OF_THREE:.0%} of HN3's gain over Clas.",
+            f"HN1 has at least {_SHARE_OF_THREE:.0%} of the gain over Clas. that HN3 has, or HN3 has none beyond its"
+            " interval",
             base, concept, task, f"HN3 − Clas. = {_points(most)}; HN1 − Clas. = {_points(gain)}{share}",
-            gain.value >= _SHARE_OF_THREE * most.value - _ROUNDING,
+            most.low <= 0 or gain.value >= _SHARE_OF_THREE * most.value - _ROUNDING,
         )  # fmt: skip
     first = _values(cells, base, concept, 1, 1, task)
     more = _less(one, first) if last > 1 else None

@@ -22,6 +22,7 @@ from clipbench.studies.grids import Grid, grids_of
 from clipbench.studies.study import Study
 
 SCHEMA_VERSION = 1
+_PLATFORMS = ("Linux-", "macOS-", "Windows-")  # a kernel's name says where it was run, and nothing about numbers
 
 
 def write_report(study: Study, folder: StudyFolder) -> list[Path]:
@@ -146,7 +147,8 @@ def _versions(cells: Cells) -> dict[str, Any]:
         steps = [0] if run.is_base else [step for step, _ in (trained.checkpoints if trained else [])]
         for step in steps:
             found += [r for task in cells.study.tasks() if (r := cells.results(run, step, task)) is not None]
-    environments = list(dict.fromkeys(line for results in found for line in results.pretty_env_info.splitlines()))
+    lines = dict.fromkeys(line for results in found for line in results.pretty_env_info.splitlines())
+    environments = [line for line in lines if not line.startswith(_PLATFORMS)]
     commits = sorted({results.git_hash for results in found if results.git_hash})
     tasks = sorted(
         {
