@@ -182,12 +182,10 @@ def _duration(seconds: float | None) -> str:
 
 
 def _warn_of_overlaps(study: Study, folder: StudyFolder, options: StudyOptions) -> None:
-    from clipbench.studies.report import write_overlaps
-    from clipbench.studies.work import overlaps
+    from clipbench.studies.work import overlap_warnings
 
     with progress_bar() as advance:
-        warnings = [str(overlap) for overlap in overlaps(study, options, advance)]
-    write_overlaps(folder, warnings)
+        warnings = overlap_warnings(study, folder, options, advance)
     for warning in warnings:
         note(f"warning: {warning}")
 

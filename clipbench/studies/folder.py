@@ -181,6 +181,22 @@ class StudyFolder:
             raise ResultError(f"{file}: cannot be written: {error.strerror}") from None
         write_atomically(file, results.to_json())
 
+    def overlaps(self) -> tuple[str, list[str]]:
+        """Warnings of tasks whose images are trained on, and the digest of what they were found in; empty at first."""
+        try:
+            found = json.loads((self.path / "overlap.json").read_text())
+            return str(found["of"]), list(found["warnings"])
+        except (OSError, ValueError, KeyError):
+            return "", []
+
+    def write_overlaps(self, of: str, warnings: list[str]) -> None:
+        """Keep the warnings.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        write_atomically(self.path / "overlap.json", json.dumps({"of": of, "warnings": warnings}, indent=2) + "\n")
+
     @contextmanager
     def at_work(self, run: Run, *, wait: bool = False) -> Iterator[int | None]:
         """Hold a run against other processes, however this one ends.

@@ -45,7 +45,7 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
         "figures": [figure.relative_to(folder.path).as_posix() for figure in figures if figure.suffix == ".svg"],
         "trainings": _trainings(cells),
         "problems": _problems(grids),
-        "overlaps": read_overlaps(folder),
+        "overlaps": folder.overlaps()[1],
         "versions": _versions(cells),
     }
     loader = PackageLoader("clipbench", "templates")
@@ -91,23 +91,6 @@ def theirs_text(cell: Cell) -> str:
 def _markdown(text: object) -> str:
     """Text that cannot break a Markdown table."""
     return " ".join(str(text).split()).replace("|", "\\|")
-
-
-def read_overlaps(folder: StudyFolder) -> list[str]:
-    """Warnings of tasks whose images were trained on."""
-    try:
-        return list(json.loads((folder.path / "overlap.json").read_text())["warnings"])
-    except (OSError, ValueError, KeyError):
-        return []
-
-
-def write_overlaps(folder: StudyFolder, warnings: list[str]) -> None:
-    """Keep the warnings for the report.
-
-    Raises:
-        ResultError: They cannot be written.
-    """
-    write_atomically(folder.path / "overlap.json", json.dumps({"warnings": warnings}, indent=2) + "\n")
 
 
 def _trainings(cells: Cells) -> list[dict[str, Any]]:

@@ -166,12 +166,29 @@ class Workshop:
             drop_checkpoints(self._folder.model(run), between.keys())
 
 
-def overlaps(study: Study, options: StudyOptions, on_progress: Progress) -> list[Overlap]:
-    """The study's tasks whose images are among those that are trained on.
+def overlap_warnings(study: Study, folder: StudyFolder, options: StudyOptions, on_progress: Progress) -> list[str]:
+    """Warn of tasks whose images are among those that are trained on; looked for once, and kept in the folder.
 
     Raises:
         UnknownName, ConfigError: The study names tasks or data that are not there.
+        ResultError: They cannot be written.
     """
+    training = study.training
+    of = digest(
+        {
+            "training": [training.data, training.limit, training.concepts],
+            "tasks": study.tasks(options.tables),
+            "data": dict(options.data),
+        }
+    )
+    known, warnings = folder.overlaps()
+    if known != of:
+        warnings = [str(overlap) for overlap in _find_overlaps(study, options, on_progress)]
+        folder.write_overlaps(of, warnings)
+    return warnings
+
+
+def _find_overlaps(study: Study, options: StudyOptions, on_progress: Progress) -> list[Overlap]:
     training, refs = study.training, {}
     with suppress(DataError):  # each training says it
         source = open_training_data(training.data)
