@@ -63,65 +63,56 @@ class DatasetsTable(Part):
         return [task for row in self.rows.values() for task in row.values()]
 
 
-class RetrievalTable(Part):
-    """A row a concept and epoch, columns of accuracy and columns of text-to-image R@5: the paper's Table 7.
+class TradeOff(Part):
+    """Concept accuracy beside retrieval.
 
     Attributes:
         tasks: Concept to task.
         retrieval: The retrieval task.
+    """
+
+    title: str
+    tasks: dict[str, str]
+    retrieval: str
+
+    @property
+    def concepts(self) -> list[str]:
+        """The concepts it speaks of."""
+        return list(self.tasks)
+
+    @property
+    def all_tasks(self) -> list[str]:
+        """The tasks it shows."""
+        return [*self.tasks.values(), self.retrieval]
+
+
+class RetrievalTable(TradeOff):
+    """A row a concept and epoch, columns of accuracy and columns of text-to-image R@5: the paper's Table 7.
+
+    Attributes:
         published: Concept to ``accuracy`` and ``retrieval``, each a row an epoch of figures, one a column.
     """
 
     layout: Literal["retrieval"]
     id: str
-    title: str
-    tasks: dict[str, str]
-    retrieval: str
     published: dict[str, dict[str, list[list[float]]]] = {}
 
-    @property
-    def concepts(self) -> list[str]:
-        """The concepts it speaks of."""
-        return list(self.tasks)
 
-    @property
-    def all_tasks(self) -> list[str]:
-        """The tasks it shows."""
-        return [*self.tasks.values(), self.retrieval]
+class Figure(TradeOff):
+    """Concept accuracy against retrieval, a point a checkpoint: the paper's Figure 4."""
 
 
 Table = Annotated[EpochsTable | DatasetsTable | RetrievalTable, Field(discriminator="layout")]
 
 
-class Figure(Part):
-    """Concept accuracy against retrieval, a point a checkpoint: the paper's Figure 4.
-
-    Attributes:
-        tasks: Concept to task.
-        retrieval: The retrieval task.
-    """
-
-    title: str
-    tasks: dict[str, str]
-    retrieval: str
-
-    @property
-    def concepts(self) -> list[str]:
-        """The concepts it speaks of."""
-        return list(self.tasks)
-
-    @property
-    def all_tasks(self) -> list[str]:
-        """The tasks it shows."""
-        return [*self.tasks.values(), self.retrieval]
-
-
-def of_concepts(part: EpochsTable | DatasetsTable | RetrievalTable | Figure, concepts: set[str]) -> dict[str, Any]:
+def of_concepts(part: Table | Figure, concepts: set[str]) -> dict[str, Any]:
     """A table or figure without the concepts that are not trained on; empty where nothing is left."""
     left = part.model_dump()
     if isinstance(part, DatasetsTable):
         rows = {name: {key: task for key, task in row.items() if key in concepts} for name, row in part.rows.items()}
-        left["rows"] = {name: row for name, row in rows.items() if row}
-        return left if left["rows"] else {}
-    left["tasks"] = {concept: task for concept, task in part.tasks.items() if concept in concepts}
-    return left if left["tasks"] else {}
+        shown = left["rows"] = {name: row for name, row in rows.items() if row}
+    else:
+        shown = left["tasks"] = {concept: task for concept, task in part.tasks.items() if concept in concepts}
+    if not isinstance(part, Figure):
+        left["published"] = {name: figures for name, figures in part.published.items() if name in shown}
+    return left if shown else {}

@@ -67,6 +67,17 @@ def test_the_quick_version_leaves_out_what_it_does_not_train():
     assert set(quick.tasks()) == {"scenes_location", "scenes_size", "scenes_inpaint_size", "scenes_retrieval"}
 
 
+def test_published_rows_go_with_their_concepts(written):
+    text = SMALL.replace("[color]", "[color, size]").replace(
+        "retrieval: scenes_retrieval", "retrieval: scenes_retrieval, published: {color: {accuracy: [[0.5]]}}"
+    )
+    table = "  - {id: one, layout: epochs, title: One, tasks: {size: scenes_inpaint_size}}\n"
+    quick = load_study(written(text + table + "quick: {training: {concepts: [size]}}\n")).quickly()
+    assert [table.id for table in quick.tables] == ["one"]
+    both = load_study(written(text + table + "quick: {training: {seeds: [7]}}\n")).quickly()
+    assert both.tables[0].published == {"color": {"accuracy": [[0.5]]}}
+
+
 def test_a_study_without_a_quick_version_says_so():
     with pytest.raises(ConfigError, match="study paper has no quick version"):
         load_study("paper").quickly()
