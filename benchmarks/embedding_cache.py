@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clipbench.embeddings import open_cache
-from clipbench.evaluation import Evaluation
+from clipbench.evaluation.preparation import EvaluationOptions
+from clipbench.evaluation.runner import Evaluation
+from clipbench.inference.embedding_cache import open_cache
 from clipbench.models import Model, load_model
 from clipbench.models.seeded import build_clip
-from clipbench.planning import EvaluationOptions
 
 
 def timed(name: str, evaluation: Evaluation, model: Model) -> tuple[float, Any]:

@@ -18,16 +18,16 @@ from typing import Any
 import torch
 from PIL import Image
 
-from clipbench.evaluation import Evaluation, evaluate
-from clipbench.families.task import Task
+from clipbench.data import Source
+from clipbench.evaluation.data_report import new_survey, scorable_samples
+from clipbench.evaluation.preparation import EvaluationOptions, plan_tasks
+from clipbench.evaluation.runner import Evaluation, evaluate
 from clipbench.models import load_model, packing
-from clipbench.models.openclip import WEIGHTS_NAME
-from clipbench.models.openclip_tower import project, states
-from clipbench.planning import EvaluationOptions, plan_tasks
-from clipbench.plugins import select_tasks
-from clipbench.samples import Outcome, Sample
-from clipbench.sources import Source
-from clipbench.survey import new_survey, scorable_samples
+from clipbench.models.open_clip.adapter import WEIGHTS_NAME
+from clipbench.models.open_clip.text_tower import project, states
+from clipbench.task_types.base import Task
+from clipbench.task_types.registry import select_tasks
+from clipbench.types import Outcome, Sample
 
 Answer = dict[str, Any]
 CUTOFFS = [1, 5, 10]

@@ -25,15 +25,15 @@ from typing import Any
 import torch
 from PIL import Image
 
-from clipbench.evaluation import run_plans
-from clipbench.families import RankingTask
+from clipbench.data import Dataset
+from clipbench.data.dataset import Provenance
+from clipbench.evaluation.data_report import survey_task
+from clipbench.evaluation.preparation import EvaluationOptions, Plan
+from clipbench.evaluation.runner import run_plans
+from clipbench.inference import Journal, Scorer
 from clipbench.models import Model, Tokens
-from clipbench.planning import EvaluationOptions, Plan
-from clipbench.samples import ImageRef, Row
-from clipbench.scoring import Journal, Scorer
-from clipbench.sources import Dataset
-from clipbench.sources.dataset import Provenance
-from clipbench.survey import survey_task
+from clipbench.task_types import RankingTask
+from clipbench.types import ImageRef, Row
 
 _NAMES = "abcdefghijklmnopqrst"
 _PICTURE = Image.new("RGB", (8, 8))

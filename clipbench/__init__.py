@@ -14,21 +14,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clipbench.evaluation import evaluate
-    from clipbench.leaderboard.merge import build_leaderboard
+    from clipbench.analysis.leaderboard.merge import build_leaderboard
+    from clipbench.evaluation.runner import evaluate
     from clipbench.models import load_model
-    from clipbench.plugins import select_tasks as load_tasks
-    from clipbench.training.finetuning import finetune
+    from clipbench.task_types.registry import select_tasks as load_tasks
+    from clipbench.training.trainer import finetune
 
 __all__ = ["build_leaderboard", "evaluate", "finetune", "load_model", "load_tasks"]
 
 # Resolved on first use: `import clipbench` must stay cheap, torch is not.
 _HOMES = {
-    "build_leaderboard": ("clipbench.leaderboard.merge", "build_leaderboard"),
-    "evaluate": ("clipbench.evaluation", "evaluate"),
-    "finetune": ("clipbench.training.finetuning", "finetune"),
+    "build_leaderboard": ("clipbench.analysis.leaderboard.merge", "build_leaderboard"),
+    "evaluate": ("clipbench.evaluation.runner", "evaluate"),
+    "finetune": ("clipbench.training.trainer", "finetune"),
     "load_model": ("clipbench.models", "load_model"),
-    "load_tasks": ("clipbench.plugins", "select_tasks"),
+    "load_tasks": ("clipbench.task_types.registry", "select_tasks"),
 }
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from clipbench.analysis.leaderboard.board import Board
 from clipbench.cli import cli
-from clipbench.leaderboard.board import Board
-from clipbench.plugins import group_members, known_tasks, tag_members
 from clipbench.results import Results
+from clipbench.task_types.registry import group_members, known_tasks, tag_members
 
 HERE = Path(__file__).parent
 

@@ -1,7 +1,7 @@
 """COCO 2017 validation: four concept rankings, and retrieval over the whole set."""
 
-from clipbench.families import RankingTask, RetrievalTask
-from clipbench.sources import Dataset, HubTable
+from clipbench.data import Dataset, HubTable
+from clipbench.task_types import RankingTask, RetrievalTask
 
 COCO = Dataset(
     name="coco",

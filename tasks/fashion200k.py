@@ -1,7 +1,7 @@
 """Fashion200K: product photographs and their descriptions; object and color ranking."""
 
-from clipbench.families import RankingTask
-from clipbench.sources import Dataset, HubTable
+from clipbench.data import Dataset, HubTable
+from clipbench.task_types import RankingTask
 
 FASHION200K = Dataset(
     name="fashion200k",

@@ -1,7 +1,7 @@
 """Flickr30k: four concept rankings over 31,014 photographs with five captions each."""
 
-from clipbench.families import RankingTask
-from clipbench.sources import Dataset, HubTable
+from clipbench.data import Dataset, HubTable
+from clipbench.task_types import RankingTask
 
 FLICKR30K = Dataset(
     name="flickr30k",

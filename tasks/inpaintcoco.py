@@ -1,7 +1,7 @@
 """InpaintCOCO: a COCO photograph, the same photograph with one object repainted, a caption for each."""
 
-from clipbench.families import PairsTask
-from clipbench.sources import Dataset, HubTable
+from clipbench.data import Dataset, HubTable
+from clipbench.task_types import PairsTask
 
 INPAINTCOCO = Dataset(
     name="inpaintcoco",

@@ -1,7 +1,7 @@
 """NASA Earth Instagram: satellite pictures with NASA's own captions; color ranking."""
 
-from clipbench.families import RankingTask
-from clipbench.sources import Dataset, HubTable
+from clipbench.data import Dataset, HubTable
+from clipbench.task_types import RankingTask
 
 NASA_EARTH = Dataset(
     name="nasa_earth",

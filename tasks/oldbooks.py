@@ -1,7 +1,7 @@
 """Old Book Illustrations: scanned engravings with their captions; object, location and size ranking."""
 
-from clipbench.families import RankingTask
-from clipbench.sources import Dataset, HubTable
+from clipbench.data import Dataset, HubTable
+from clipbench.task_types import RankingTask
 
 OLDBOOKS = Dataset(
     name="oldbooks",

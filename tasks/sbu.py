@@ -1,7 +1,7 @@
 """SBU Captioned Photos: four concept rankings over a million captions from Flickr."""
 
-from clipbench.families import RankingTask
-from clipbench.sources import Dataset
+from clipbench.data import Dataset
+from clipbench.task_types import RankingTask
 
 SBU = Dataset(
     name="sbu",

@@ -1,7 +1,7 @@
 """The embedded world: drawn pictures that need no download, for the paper's tasks in small."""
 
-from clipbench.families import PairsTask, RankingTask, RetrievalTask
-from clipbench.sources import Dataset
+from clipbench.data import Dataset
+from clipbench.task_types import PairsTask, RankingTask, RetrievalTask
 
 PICTURES = Dataset(
     name="scenes",

@@ -17,20 +17,17 @@ PACKAGE = ROOT / "clipbench"
 
 # A module may import from its own level's siblings in the same folder and from lower levels.
 LEVELS = [
-    {"errors", "samples", "metrics"},
-    {"registry", "wording", "processes"},
-    {"yaml_files", "hub"},
+    {"errors", "types", "metrics"},
+    {"utils"},
     {"concepts"},
-    {"sources", "models"},
-    {"embeddings"},
-    {"scoring", "families"},
-    {"plugins", "survey", "results", "scenes"},
-    {"planning", "task_result", "hub_results"},
-    {"report"},
+    {"data", "models"},
+    {"inference", "scenes"},
+    {"task_types"},
+    {"results"},
     {"evaluation"},
-    {"gallery"},
-    {"leaderboard", "training"},
-    {"studies"},
+    {"analysis"},
+    {"training"},
+    {"reproduce"},
     {"cli"},
     {"__main__"},
 ]
@@ -96,7 +93,7 @@ def test_pyproject_lists_every_package():
 
 def test_the_tasks_are_no_package_of_their_own():
     """`import tasks` would make a second copy of every task class."""
-    script = "import clipbench.plugins as p; p.known_tasks(); import sys; assert 'tasks' not in sys.modules"
+    script = "import clipbench.task_types.registry as p; p.known_tasks(); import sys; assert 'tasks' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT.parent)
 
 

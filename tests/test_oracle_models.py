@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import clipbench
-from clipbench.plugins import known_tasks, select_tasks
+from clipbench.task_types.registry import known_tasks, select_tasks
+from tests.data import builders
 from tests.oracles import numbered_image, oracle, unit
-from tests.sources import builders
 
 PHOTOGRAPHS = 12
 WORDS = {  # a caption of every concept, and one that holds none

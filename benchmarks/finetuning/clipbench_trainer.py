@@ -7,9 +7,9 @@ from pathlib import Path
 
 from job import Clock, Job, run
 
-from clipbench.training.finetuning import FineTuning
-from clipbench.training.preparing import FinetuneOptions
 from clipbench.training.recipe import Recipe
+from clipbench.training.setup import FinetuneOptions
+from clipbench.training.trainer import FineTuning
 
 
 def work(job: Job) -> dict[str, float]:

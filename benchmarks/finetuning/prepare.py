@@ -14,9 +14,9 @@ from clipbench.concepts import load_concept
 from clipbench.models import load_model
 from clipbench.models.seeded import build_clip
 from clipbench.training.datasets import open_training_data
-from clipbench.training.draws import substitution_uniforms
+from clipbench.training.image_cache.cache import build_pixels
 from clipbench.training.pairs import TrainingPairs, gather_pairs
-from clipbench.training.pixels import build_pixels
+from clipbench.training.sampling import substitution_uniforms
 
 
 def _files(pairs: TrainingPairs, place: Path) -> dict[str, str]:

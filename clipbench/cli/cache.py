@@ -24,7 +24,7 @@ def _folder_option(function: F) -> F:
 
 
 def _or_default(_: click.Context, __: click.Parameter, value: Path | None) -> Path:
-    from clipbench.embeddings.cache import default_folder
+    from clipbench.inference.embedding_cache.cache import default_folder
 
     return default_folder() if value is None else value.expanduser()
 
@@ -45,7 +45,7 @@ def command() -> None:
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
 def ls(cache_dir: Path, style: str) -> None:
     """List the models whose embeddings are kept, the last used first."""
-    from clipbench.embeddings.upkeep import list_spaces
+    from clipbench.inference.embedding_cache.maintenance import list_spaces
 
     rows = [
         [space.model or "?", space.precision, space.device, space.images, space.texts, space.size,
@@ -61,7 +61,7 @@ def ls(cache_dir: Path, style: str) -> None:
 @_folder_option
 def rm(model: str | None, everything: bool, cache_dir: Path) -> None:
     """Remove the embeddings of a MODEL, by its name or key as `clipbench cache ls` lists them."""
-    from clipbench.embeddings.upkeep import remove
+    from clipbench.inference.embedding_cache.maintenance import remove
 
     if everything == (model is not None):
         raise ConfigError("cache rm: name a model, or pass --all")
@@ -75,7 +75,7 @@ def rm(model: str | None, everything: bool, cache_dir: Path) -> None:
 @_folder_option
 def verify(cache_dir: Path) -> int:
     """Check all checksums and drop what is damaged: the next run encodes it again. Exits with 1 where there was any."""
-    from clipbench.embeddings import upkeep
+    from clipbench.inference.embedding_cache import maintenance as upkeep
 
     with progress_bar() as advance:
         damaged = list(upkeep.verify(cache_dir, advance))

@@ -12,7 +12,7 @@ import click
 from clipbench.cli.console import FORMATS, note, print_rows
 
 if TYPE_CHECKING:
-    from clipbench.leaderboard.comparison import Comparison
+    from clipbench.analysis.comparison import Comparison
 
 _HEADERS = ("Task", "Metric", "n", "images", "A", "B", "A − B", "95 % interval", "p", "p Holm", "p McNemar",
             "only A", "only B")  # fmt: skip
@@ -36,7 +36,7 @@ def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, see
     \b
     clipbench compare results/base results/finetuned --tasks "scenes_*"
     """
-    from clipbench.leaderboard.comparison import compare_runs
+    from clipbench.analysis.comparison import compare_runs
 
     found = compare_runs(a, b, tasks, resamples=resamples, seed=seed)
     if style == "json":

@@ -62,11 +62,11 @@ def command(
     clipbench eval --model open_clip:ViT-B-32/laion2b_s34b_b79k --tasks coco --data coco=COCO_FOLDER
     torchrun --nproc_per_node 4 -m clipbench eval --model … --tasks coco --output_path OUT
     """
+    from clipbench.evaluation.preparation import EvaluationOptions, plan_tasks
     from clipbench.models import load_model, name_of
-    from clipbench.planning import EvaluationOptions, plan_tasks
-    from clipbench.plugins import select_tasks
-    from clipbench.processes import started_processes
     from clipbench.results import ResultsDirectory
+    from clipbench.task_types.registry import select_tasks
+    from clipbench.utils.distributed import started_processes
 
     if log_samples and output_path is None:
         raise ConfigError("--log_samples needs --output_path")

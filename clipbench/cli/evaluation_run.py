@@ -13,13 +13,13 @@ from clipbench.cli.console import complain, note, print_profile, print_results, 
 from clipbench.errors import ConfigError, ModelError, ResultError
 
 if TYPE_CHECKING:
-    from clipbench.evaluation import Take
+    from clipbench.evaluation.preparation import EvaluationOptions, Plan, Progress
+    from clipbench.evaluation.runner import Take
+    from clipbench.evaluation.task_result import TaskResult
+    from clipbench.inference import Journal, Scorer
     from clipbench.models import Model
-    from clipbench.planning import EvaluationOptions, Plan, Progress
-    from clipbench.processes import Processes
     from clipbench.results import Results, ResultsDirectory
-    from clipbench.scoring import Journal, Scorer
-    from clipbench.task_result import TaskResult
+    from clipbench.utils.distributed import Processes
 
 
 def bar_of(processes: Processes) -> AbstractContextManager[Progress]:
@@ -61,9 +61,9 @@ class EvaluationRun:
 
     def go(self) -> None:
         """Score all tasks."""
-        from clipbench.embeddings import open_cache
-        from clipbench.evaluation import run_plans
-        from clipbench.scoring import Scorer
+        from clipbench.evaluation.runner import run_plans
+        from clipbench.inference import Scorer
+        from clipbench.inference.embedding_cache import open_cache
 
         journal = self._open_journal()
         started = journal.started if journal else datetime.now()
@@ -92,8 +92,8 @@ class EvaluationRun:
 
     def _open_journal(self) -> Journal | None:
         """The journal of a run whose results are written; what an earlier sitting left in it is told."""
-        from clipbench.report import run_identity
-        from clipbench.scoring import Journal
+        from clipbench.evaluation.assembly import run_identity
+        from clipbench.inference import Journal
 
         if self.folder is None:
             return None
@@ -125,7 +125,7 @@ class EvaluationRun:
 
     def _keep(self, done: Sequence[TaskResult], scorer: Scorer, started: datetime) -> None:
         """Write the results so far; where that fails, go on: the terminal still gets them."""
-        from clipbench.report import assemble_results
+        from clipbench.evaluation.assembly import assemble_results
 
         asked = dict(self.asked)
         if self.interrupted:

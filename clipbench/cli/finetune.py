@@ -13,8 +13,8 @@ from clipbench.cli.options import config_option, parse_model_args, parse_pairs
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from clipbench.training.finetuning import FineTuning, StepDone
     from clipbench.training.recipe import Precision
+    from clipbench.training.trainer import FineTuning, StepDone
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -158,9 +158,9 @@ def command(
     clipbench finetune --model openai/clip-vit-base-patch32 --data coco=COCO_FOLDER --concept color --output_path out
     clipbench finetune --model demo --data scenes --concept location --freeze image --lr 2e-3 --output_path out
     """
-    from clipbench.training.finetuning import FineTuning
-    from clipbench.training.preparing import FinetuneOptions
     from clipbench.training.recipe import Recipe
+    from clipbench.training.setup import FinetuneOptions
+    from clipbench.training.trainer import FineTuning
 
     name, arguments = _model(model, vision, text, parse_model_args(model_args))
     how = {field.name: flags.pop(field.name) for field in fields(FinetuneOptions) if field.name in flags}
@@ -200,7 +200,7 @@ def _precision(asked: Precision | Literal["auto"], device: str | None) -> Precis
 
 def _follow(tuning: FineTuning) -> None:
     """Run it, with a bar on a terminal and a line a checkpoint anywhere, and print the checkpoints' scores."""
-    from clipbench.training.finetuning import StepDone
+    from clipbench.training.trainer import StepDone
 
     rows: list[list[str]] = []
     headers: list[str] = []

@@ -14,8 +14,8 @@ from clipbench.cli.options import parse_batch_size, parse_pairs, task_options
 from clipbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
+    from clipbench.analysis.tradeoff import Point
     from clipbench.results import Results
-    from clipbench.training.tradeoff import Point
 
 
 @click.command("interpolate")
@@ -54,11 +54,11 @@ def command(
     \b
     clipbench interpolate openai/clip-vit-base-patch32 out/checkpoint --tasks coco_color,coco_retrieval -o wise
     """
+    from clipbench.evaluation.preparation import EvaluationOptions, plan_tasks
     from clipbench.models import load_model
-    from clipbench.planning import EvaluationOptions, plan_tasks
-    from clipbench.plugins import select_tasks
-    from clipbench.training.interpolated_scores import alpha_folders, score_interpolations
+    from clipbench.task_types.registry import select_tasks
     from clipbench.training.interpolation import parse_alphas
+    from clipbench.training.interpolation_scores import alpha_folders, score_interpolations
 
     shares, saved = parse_alphas(alphas), parse_alphas(save) if save else ()
     if not set(saved) <= set(shares):
@@ -107,8 +107,8 @@ def _short(model: str) -> str:
 
 def _finish(scored: Mapping[float, Results], base: str, finetuned: str, output_path: Path, style: str) -> bool:
     """Print the table and draw the figure. Returns whether a task failed."""
-    from clipbench.training.interpolated_scores import interpolation_points
-    from clipbench.training.tradeoff import draw_tradeoff
+    from clipbench.analysis.tradeoff import draw_tradeoff
+    from clipbench.training.interpolation_scores import interpolation_points
 
     try:
         points = interpolation_points(scored, base, finetuned)
@@ -128,8 +128,8 @@ def _finish(scored: Mapping[float, Results], base: str, finetuned: str, output_p
 
 def _print_table(scored: Mapping[float, Results], points: list[Point], style: str) -> None:
     """Print a row an α; a star stands where the point is on a task's Pareto front."""
-    from clipbench.training.interpolated_scores import alphas_on_front
     from clipbench.training.interpolation import alpha_name
+    from clipbench.training.interpolation_scores import alphas_on_front
 
     tasks = {task: report for results in scored.values() for task, report in results.tasks.items()}
     headers, rows = ["alpha"], [[alpha_name(alpha)] for alpha in scored]

@@ -12,7 +12,7 @@ from clipbench.cli.options import parse_pairs
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from clipbench.leaderboard.board import Board
+    from clipbench.analysis.leaderboard.board import Board
 
 _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
 
@@ -60,8 +60,8 @@ def command(
     clipbench leaderboard results/ --output_path leaderboard.json --format html
     clipbench leaderboard --reference --format markdown
     """
-    from clipbench.leaderboard.board import write_board
-    from clipbench.leaderboard.merge import build_leaderboard
+    from clipbench.analysis.leaderboard.board import write_board
+    from clipbench.analysis.leaderboard.merge import build_leaderboard
 
     if output_path and output_path.suffix != ".json":
         raise ConfigError(f"--output_path {output_path}: name a .json file; --format writes others beside it")
@@ -84,7 +84,7 @@ def command(
 
 
 def _text(board: Board, style: str) -> str:
-    from clipbench.leaderboard.tables import to_csv, to_latex, to_markdown
+    from clipbench.analysis.leaderboard.tables import to_csv, to_latex, to_markdown
 
     if style == "json":
         return board.to_json()
@@ -93,8 +93,8 @@ def _text(board: Board, style: str) -> str:
 
 
 def _page(board: Board, gallery: int, data: dict[str, str], include_path: tuple[Path, ...]) -> str:
-    from clipbench.leaderboard.disagreements import find_disagreements
-    from clipbench.leaderboard.page import html_page
+    from clipbench.analysis.leaderboard.disagreements import find_disagreements
+    from clipbench.analysis.leaderboard.page import html_page
 
     found, problems = find_disagreements(board, gallery, data, include_path)
     for problem in problems:
@@ -114,7 +114,7 @@ def _write_beside(output_path: Path, style: str, text: str) -> None:
 
 
 def _print_table(board: Board) -> None:
-    from clipbench.leaderboard.tables import legend, wide_table
+    from clipbench.analysis.leaderboard.tables import legend, wide_table
 
     headers, rows = wide_table(board)
     print_rows(headers, rows, "table")

@@ -22,7 +22,7 @@ _Listing = tuple[list[str], list[list[object]]]
 
 
 def _tasks(include_path: tuple[Path, ...]) -> _Listing:
-    from clipbench.plugins import known_tasks
+    from clipbench.task_types.registry import known_tasks
 
     rows: list[list[object]] = [
         [task.name, task.version, task.family, task.dataset.name, task.primary_metric,
@@ -33,14 +33,14 @@ def _tasks(include_path: tuple[Path, ...]) -> _Listing:
 
 
 def _groups(include_path: tuple[Path, ...]) -> _Listing:
-    from clipbench.plugins import group_members, known_tasks
+    from clipbench.task_types.registry import group_members, known_tasks
 
     members = group_members(known_tasks(include_path))
     return ["group", "n", "tasks"], [[name, len(tasks), ",".join(tasks)] for name, tasks in members.items()]
 
 
 def _tags(include_path: tuple[Path, ...]) -> _Listing:
-    from clipbench.plugins import known_tasks, tag_members
+    from clipbench.task_types.registry import known_tasks, tag_members
 
     members = tag_members(known_tasks(include_path))
     return ["tag", "n", "tasks"], [[name, len(tasks), ",".join(tasks)] for name, tasks in members.items()]
@@ -60,7 +60,7 @@ def _concepts(include_path: tuple[Path, ...]) -> _Listing:
 
 
 def _studies(include_path: tuple[Path, ...]) -> _Listing:
-    from clipbench.studies.study import load_study, shipped_studies
+    from clipbench.reproduce.study import load_study, shipped_studies
 
     studies = [load_study(name) for name in shipped_studies()]
     return ["study", "models", "title"], [[one.name, ", ".join(one.base_models), one.title] for one in studies]

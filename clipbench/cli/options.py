@@ -74,7 +74,7 @@ def parse_cache_folder(value: str | None) -> str | None:
     """
     if value is None or value.lower() == "false":
         return None
-    from clipbench.embeddings.cache import default_folder
+    from clipbench.inference.embedding_cache.cache import default_folder
 
     return str(default_folder()) if value in ("", "true", "True") else value
 
@@ -83,8 +83,8 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
     """Let a YAML file set defaults: a flag goes before the file, the file before the built-in default."""
     if value is None:
         return
-    from clipbench.registry import close_matches
-    from clipbench.yaml_files import read_yaml
+    from clipbench.utils.registry import close_matches
+    from clipbench.utils.yaml import read_yaml
 
     data = read_yaml(value)
     if not isinstance(data, dict):

@@ -14,11 +14,11 @@ from clipbench.cli.console import complain, note, print_rows, progress_bar
 from clipbench.cli.options import config_option, parse_pairs
 
 if TYPE_CHECKING:
-    from clipbench.studies.folder import StudyFolder
-    from clipbench.studies.options import StudyOptions
-    from clipbench.studies.plan import PlannedRun
-    from clipbench.studies.steps import Run
-    from clipbench.studies.study import Study
+    from clipbench.reproduce.folder import StudyFolder
+    from clipbench.reproduce.options import StudyOptions
+    from clipbench.reproduce.plan import PlannedRun
+    from clipbench.reproduce.schedule import Run
+    from clipbench.reproduce.study import Study
 
 
 def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
@@ -83,10 +83,10 @@ def command(
     clipbench reproduce paper --output_path out --dry_run
     """
     from clipbench.errors import ConfigError
-    from clipbench.studies.folder import StudyFolder
-    from clipbench.studies.options import StudyOptions
-    from clipbench.studies.steps import chosen
-    from clipbench.studies.study import load_study
+    from clipbench.reproduce.folder import StudyFolder
+    from clipbench.reproduce.options import StudyOptions
+    from clipbench.reproduce.schedule import chosen
+    from clipbench.reproduce.study import load_study
 
     loaded = load_study(study)
     loaded = loaded.quickly() if quick else loaded
@@ -124,7 +124,7 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
 
 def _reported(study: Study, folder: StudyFolder, work: Callable[[], int]) -> int:
     """Do the work, and report what is there, also where it was interrupted."""
-    from clipbench.studies.report import write_report
+    from clipbench.reproduce.report import write_report
 
     interrupted, code = False, 0
     try:
@@ -139,7 +139,7 @@ def _reported(study: Study, folder: StudyFolder, work: Callable[[], int]) -> int
 
 
 def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, options: StudyOptions, jobs: int) -> None:
-    from clipbench.studies.plan import count_captions, plan_study
+    from clipbench.reproduce.plan import count_captions, plan_study
 
     plan = plan_study(study, runs, folder, count_captions(study), options.tables)
     rows = [
@@ -182,7 +182,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _warn_of_overlaps(study: Study, folder: StudyFolder, options: StudyOptions) -> None:
-    from clipbench.studies.work import overlap_warnings
+    from clipbench.reproduce.runner import overlap_warnings
 
     with progress_bar() as advance:
         warnings = overlap_warnings(study, folder, options, advance)
@@ -191,7 +191,7 @@ def _warn_of_overlaps(study: Study, folder: StudyFolder, options: StudyOptions) 
 
 
 def _work(study: Study, folder: StudyFolder, runs: list[Run], options: StudyOptions) -> int:
-    from clipbench.studies.work import Workshop
+    from clipbench.reproduce.runner import Workshop
 
     failed = 0
     with progress_bar() as advance:
@@ -203,7 +203,7 @@ def _work(study: Study, folder: StudyFolder, runs: list[Run], options: StudyOpti
 
 def _share(jobs: int) -> int:
     """Start the same command as several jobs, which share the runs."""
-    from clipbench.studies.jobs import run_jobs
+    from clipbench.reproduce.jobs import run_jobs
 
     codes = run_jobs(jobs)
     for number, code in enumerate(codes, 1):

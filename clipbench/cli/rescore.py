@@ -12,7 +12,7 @@ import click
 from clipbench.cli.console import FORMATS, note, print_rows
 
 if TYPE_CHECKING:
-    from clipbench.leaderboard.rescoring import Rescored
+    from clipbench.analysis.rescoring import Rescored
 
 
 @click.command("rescore")
@@ -26,7 +26,7 @@ def command(samples: Path, tasks: str | None, include_path: tuple[Path, ...], st
     SAMPLES is a samples file of `clipbench eval --log_samples`, a results file with samples beside it, or a folder
     with those of one model. Samples that are judged otherwise than they were logged are counted.
     """
-    from clipbench.leaderboard.rescoring import rescore
+    from clipbench.analysis.rescoring import rescore
 
     found = rescore(samples, tasks, include_path=include_path)
     if style == "json":

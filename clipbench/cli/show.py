@@ -36,7 +36,7 @@ def command(
 
     RESULTS is a results file of `clipbench eval --log_samples`, or a folder with such files: the newest is taken.
     """
-    from clipbench.gallery import contact_sheet, find_results, html_page, show_samples
+    from clipbench.analysis.contact_sheet import contact_sheet, find_results, html_page, show_samples
     from clipbench.results import write_atomically
 
     target = output_path or Path(f"{task}.png")

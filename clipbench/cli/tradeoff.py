@@ -19,8 +19,8 @@ def command(runs: tuple[Path, ...], output_path: Path, title: str) -> None:
     \b
     clipbench tradeoff out/clas out/hn1 out/hn2 --output_path out/figure4
     """
-    from clipbench.training.tradeoff import draw_tradeoff, read_tradeoff
-    from clipbench.training.tradeoff_overlay import overlay
+    from clipbench.analysis.tradeoff import draw_tradeoff, read_tradeoff
+    from clipbench.analysis.tradeoff_overlay import overlay
 
     folders = [(run.parent if run.is_file() else run).resolve() for run in runs]
     if output_path.resolve() in folders:

@@ -27,10 +27,10 @@ def command(
 
     Exits with 1 where a task's data cannot be read at all; what is missing is reported, not an error.
     """
-    from clipbench.planning import EvaluationOptions, Sources
-    from clipbench.plugins import select_tasks
-    from clipbench.survey import survey_task
-    from clipbench.wording import one_line
+    from clipbench.evaluation.data_report import survey_task
+    from clipbench.evaluation.preparation import EvaluationOptions, Sources
+    from clipbench.task_types.registry import select_tasks
+    from clipbench.utils.text import one_line
 
     chosen = select_tasks(tasks, include_path)
     sources = Sources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from clipbench.concepts.concept import Concept
 from clipbench.errors import ConfigError, UnknownName
-from clipbench.registry import close_matches
-from clipbench.yaml_files import parse_yaml
+from clipbench.utils.registry import close_matches
+from clipbench.utils.yaml import parse_yaml
 
 _TABLES = Path(__file__).parent / "tables"
 

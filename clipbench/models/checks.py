@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 
 from clipbench.errors import ConfigError, ModelError
-from clipbench.registry import close_matches
+from clipbench.utils.registry import close_matches
 
 DTYPES = {
     "auto": torch.float32,  # on a CPU without bf16 units half precision is several times slower, and never as exact

@@ -7,7 +7,7 @@ from PIL import Image
 
 from clipbench.errors import ModelError
 from clipbench.models import checks
-from clipbench.models.model import Model
+from clipbench.models.base import Model
 from clipbench.models.packing import PROBE_TEXTS
 
 

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from clipbench.errors import ModelError
-from clipbench.models import load_model
+from clipbench.models.base import Model
 from clipbench.models.checks import PROBE_TEXTS, largest_difference
 from clipbench.models.convert_names import SIDES, to_open_clip_names, to_transformers_names
-from clipbench.models.model import Model
+from clipbench.models.registry import load_model
 
 _END = 49407
 
@@ -30,7 +30,7 @@ def to_open_clip(model: Model, directory: Path) -> None:
     """
     from open_clip.tokenizer import SimpleTokenizer
 
-    from clipbench.models.openclip import OpenClipModel
+    from clipbench.models.open_clip.adapter import OpenClipModel
 
     network, processor = model.module, getattr(model, "_processor", None)
     config: Any = getattr(network, "config", None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clipbench.errors import ModelError
 from clipbench.models.hf import TransformersModel
-from clipbench.models.hf_load import load as load_transformers
+from clipbench.models.hf_loading import load as load_transformers
 from clipbench.models.spec import Request
 
 FOLDER = Path(__file__).parents[1] / "scenes" / "demo"

@@ -11,8 +11,8 @@ from PIL import Image
 
 from clipbench.errors import ModelError
 from clipbench.models import checks, packing
+from clipbench.models.base import Model, Tokens
 from clipbench.models.fingerprint import Fingerprint, tokenizer_settings
-from clipbench.models.model import Model, Tokens
 from clipbench.models.saving import writing_checkpoint
 
 # RoBERTa counts positions from its padding index + 1, so that many of its positions cannot be used.

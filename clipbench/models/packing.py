@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from clipbench.models import checks
-from clipbench.models.model import Model, Tokens
+from clipbench.models.base import Model, Tokens
 
 Ints = npt.NDArray[np.int64]
 

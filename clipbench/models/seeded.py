@@ -10,7 +10,7 @@ import torch
 from clipbench.errors import ConfigError
 from clipbench.models.convert import clip_tokenizer, image_processor, to_open_clip
 from clipbench.models.hf import TransformersModel
-from clipbench.registry import close_matches
+from clipbench.utils.registry import close_matches
 
 # text: hidden, heads, layers; image: hidden, heads, layers, patch, size; and the shared space's dimension.
 SIZES: dict[str, dict[str, Any]] = {

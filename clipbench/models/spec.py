@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipbench.errors import ConfigError, ModelError, UnknownName
-from clipbench.registry import close_matches
+from clipbench.utils.registry import close_matches
 
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 OPEN_CLIP_CONFIG = "open_clip_config.json"

@@ -10,7 +10,7 @@ from typing import Final
 
 from PIL import ImageDraw
 
-from clipbench.scenes.dice import Dice
+from clipbench.scenes.rng import Dice
 from clipbench.scenes.scene import CANVAS
 
 Rgb = tuple[int, int, int]

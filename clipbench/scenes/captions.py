@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from clipbench.scenes.claims import SIZE_WORDS, Claim, Mention, places
-from clipbench.scenes.dice import Dice
+from clipbench.scenes.rng import Dice
 from clipbench.scenes.scene import Scene, Thing, dice_for
 
 CAPTIONS_PER_SCENE: Final = 5

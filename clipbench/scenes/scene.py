@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from clipbench.errors import ConfigError
-from clipbench.scenes.dice import Dice
+from clipbench.scenes.rng import Dice
 
 CANVAS: Final = 256
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from clipbench.samples import ImageRef
+from clipbench.data.dataset import Provenance
+from clipbench.data.records import Record, RecordSource
 from clipbench.scenes.drawing import draw
 from clipbench.scenes.scene import Scene
 from clipbench.scenes.world import EDIT_CONCEPTS, Edit, World, edits
-from clipbench.sources.dataset import Provenance
-from clipbench.sources.records import Record, RecordSource
+from clipbench.types import ImageRef
 
 WORLD_VERSION: Final = 1  # raised when any picture or caption changes: results of two versions never mix
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clipbench.samples import Sample
-from clipbench.sources.dataset import Source
+from clipbench.data.dataset import Source
+from clipbench.types import Sample
 
 if TYPE_CHECKING:
-    from clipbench.families.task import Task
+    from clipbench.task_types.base import Task
 
 SUFFIX = "_shuffled"
 

@@ -14,8 +14,8 @@ from PIL import Image, ImageChops
 from clipbench.errors import ConfigError
 from clipbench.scenes.captions import HABITS, Habits, captions, claim_about, write
 from clipbench.scenes.claims import OPPOSITE_SIZE, Mention
-from clipbench.scenes.dice import Dice
 from clipbench.scenes.drawing import draw, silhouette
+from clipbench.scenes.rng import Dice
 from clipbench.scenes.scene import COLORS, SIZES, SUPERCATEGORIES, Scene, Thing, dice_for, sample_scene
 
 EditConcept = Literal["object", "color", "size"]

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from clipbench.errors import DataError
 from clipbench.models import Model, Tokens
-from clipbench.training.draws import Ints, cell_uniforms, distinct, epoch_order, substitution_uniforms
+from clipbench.training.gradient_cache import Batch, Part
 from clipbench.training.pairs import TrainingPairs
 from clipbench.training.recipe import Recipe
-from clipbench.training.step import Batch, Part
-from clipbench.wording import counted
+from clipbench.training.sampling import Ints, cell_uniforms, distinct, epoch_order, substitution_uniforms
+from clipbench.utils.text import counted
 
 _AHEAD = 2  # batches that are made while one is trained on
 

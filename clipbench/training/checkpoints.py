@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from clipbench.data.records import sha256_of
 from clipbench.errors import ResultError
 from clipbench.models import Model
-from clipbench.sources.records import sha256_of
 from clipbench.training.lora import merged
 
 _NAME = re.compile(r"checkpoint-(?P<step>\d+)")

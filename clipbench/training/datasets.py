@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from clipbench.concepts import Concept, load_concept
+from clipbench.data import Dataset, HubTable, Source, open_source
+from clipbench.data.location import parse_location
 from clipbench.errors import ConfigError, DataError
-from clipbench.registry import close_matches
-from clipbench.sources import Dataset, HubTable, Source, open_source
-from clipbench.sources.location import parse_location
+from clipbench.utils.registry import close_matches
 
 TRAINING_DATASETS: Final = {
     dataset.name: dataset

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from clipbench.errors import ConfigError
-from clipbench.models.model import Model
-from clipbench.training.trainable import find_towers, logit_scale_parameter
+from clipbench.models.base import Model
+from clipbench.training.freezing import find_towers, logit_scale_parameter
 
 _ADAPTER = "default"
 _PACKED = "in_proj_weight"  # of torch.nn.MultiheadAttention: query, key and value

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipbench.hub_results import card_results
 from clipbench.results import Results, write_atomically
+from clipbench.results.hub_cards import card_results
 from clipbench.training.markdown import markdown_table, markdown_text, public_text
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _body(card: CardFacts) -> str:
 
     # What the template prints is escaped by `finalize`, all of it: only a table brings its own markup.
     environment = Environment(  # noqa: S701  # Markdown, not HTML
-        loader=PackageLoader("clipbench", "templates"),
+        loader=PackageLoader("clipbench.training", "templates"),
         finalize=lambda value: value if isinstance(value, Markup) else markdown_text(value),
         keep_trailing_newline=True,
     )

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 
+from clipbench.data import Source
 from clipbench.errors import DataError
-from clipbench.families.task import Task
-from clipbench.planning import Plan
-from clipbench.samples import ImageRef
-from clipbench.sources import Source
-from clipbench.wording import counted
+from clipbench.evaluation.preparation import Plan
+from clipbench.task_types.base import Task
+from clipbench.types import ImageRef
+from clipbench.utils.text import counted
 
 # Shorter names and numbers (`12.jpg`, `row 12`) are one data set's own, and say nothing about another's.
 _COCO = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(?P<id>\d{12})")

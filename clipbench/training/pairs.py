@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipbench.concepts import Concept, Variants
+from clipbench.data import Provenance, Source
 from clipbench.errors import ConfigError, DataError
-from clipbench.samples import ImageRef
-from clipbench.sources import Provenance, Source
-from clipbench.training.draws import Ints, Uniforms, distinct
-from clipbench.wording import counted
+from clipbench.training.sampling import Ints, Uniforms, distinct
+from clipbench.types import ImageRef
+from clipbench.utils.text import counted
 
 _NAMES_SHOWN = 12
 
@@ -71,7 +71,7 @@ class TrainingPairs:
 
         Args:
             rows: ``(B,)`` captions.
-            uniforms: ``(B, 1 + k)`` in [0, 1), see :func:`clipbench.training.draws.substitution_uniforms`.
+            uniforms: ``(B, 1 + k)`` in [0, 1), see :func:`clipbench.training.sampling.substitution_uniforms`.
 
         Returns:
             ``B·k`` texts; by construction each differs from its caption, and those of a caption from each other.

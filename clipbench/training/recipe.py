@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from clipbench.errors import ConfigError
-from clipbench.registry import close_matches
+from clipbench.utils.registry import close_matches
 
 Direction = Literal["both", "rows"]
 Precision = Literal["fp32", "fp16", "bf16"]

@@ -8,8 +8,8 @@ from clipbench.results import Results, read_results
 from tests.toy import write_toy
 
 PLUGIN = """
-from clipbench.families import RankingTask
-from clipbench.sources import Dataset
+from clipbench.task_types import RankingTask
+from clipbench.data import Dataset
 
 class Interrupted(RankingTask):
     name = "interrupted"

@@ -3,11 +3,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from clipbench.analysis.tradeoff import ORIGINAL, read_tradeoff
 from clipbench.cli import main
 from clipbench.models import load_model
 from clipbench.models.seeded import build_clip
 from clipbench.results import read_results
-from clipbench.training.tradeoff import ORIGINAL, read_tradeoff
 from tests.toy import write_toy
 
 CAPTIONS = [f"a {color} {thing}" for color in ("white", "red", "black") for thing in ("dog", "car", "boat")]
@@ -15,8 +15,8 @@ CAPTIONS = [f"a {color} {thing}" for color in ("white", "red", "black") for thin
 PLUGIN = """
 from pathlib import Path
 
-from clipbench.families import RankingTask
-from clipbench.sources import Dataset
+from clipbench.task_types import RankingTask
+from clipbench.data import Dataset
 
 LOG, STOP = Path({log!r}), Path({stop!r})
 

@@ -5,9 +5,9 @@ import json
 import jsonschema
 import pytest
 
+from clipbench.analysis.leaderboard.board import Board, read_board
 from clipbench.cli import main
-from clipbench.leaderboard.board import Board, read_board
-from tests.leaderboard.builders import lines, make_results, write
+from tests.analysis.leaderboard.builders import lines, make_results, write
 
 
 def run(capsys, *arguments):

@@ -1,7 +1,7 @@
 import pytest
 
+from clipbench.analysis.tradeoff import ORIGINAL, Point, Score, draw_tradeoff, read_tradeoff
 from clipbench.cli import main
-from clipbench.training.tradeoff import ORIGINAL, Point, Score, draw_tradeoff, read_tradeoff
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from clipbench.plugins import known_tasks
-from clipbench.studies.study import load_study
+from clipbench.reproduce.study import load_study
+from clipbench.task_types.registry import known_tasks
 
 from .server import Hub
 from .tiny import captions, pairs, write_captions, write_clip, write_inpaintcoco

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from clipbench.embeddings.space import space_of
 from clipbench.errors import ModelError
+from clipbench.inference.embedding_cache.feature_key import space_of
 from clipbench.models import load_model
 from clipbench.models.compiling import compile_towers
 from tests.models.conftest import TEXTS, assert_same_directions

@@ -12,7 +12,7 @@ import pytest
 
 from clipbench.errors import ClipbenchError, ConfigError, ModelError
 from clipbench.models import Adapter, adapters, load_model
-from clipbench.models.hub_errors import explain
+from clipbench.models.load_errors import explain
 from tests.models.builders import build_bert
 
 
@@ -119,7 +119,7 @@ def _response(status):
     ],
 )
 def test_hub_errors(error, words, monkeypatch):
-    monkeypatch.setattr("clipbench.models.hub_errors.offline", lambda library_switch: False)
+    monkeypatch.setattr("clipbench.models.load_errors.offline", lambda library_switch: False)
     wrapped = OSError("Can't load it")
     wrapped.__cause__ = error
     for raised in (error, wrapped):

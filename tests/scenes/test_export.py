@@ -6,12 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from clipbench.data.layouts.coco import open_layout, recognise
 from clipbench.errors import ConfigError, DataError
 from clipbench.scenes.export import export_world
 from clipbench.scenes.scene import sample_scene
 from clipbench.scenes.source import open_edits, open_pictures
 from clipbench.scenes.world import EDIT_CONCEPTS, World, edits
-from clipbench.sources.coco import open_layout, recognise
 
 INPAINTCOCO_COLUMNS = (
     "concept coco_caption coco_image inpaint_caption inpaint_image mask worker"

@@ -4,7 +4,7 @@ import itertools
 import pytest
 
 from clipbench.errors import ConfigError
-from clipbench.scenes.dice import Dice
+from clipbench.scenes.rng import Dice
 from clipbench.scenes.scene import CANVAS, COLORS, NAMES, SIZES, SPLITS, SUPERCATEGORIES, dice_for, sample_scene
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 import clipbench
-from clipbench.sources import open_source
+from clipbench.data import open_source
 
 NAMES = [f"scenes_{concept}" for concept in ("color", "location", "object", "size")]
 NAMES += [f"scenes_inpaint_{concept}" for concept in ("color", "object", "size")] + ["scenes_retrieval"]

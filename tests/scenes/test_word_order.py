@@ -1,6 +1,6 @@
-from clipbench.families import PairsTask, RankingTask, RetrievalTask
 from clipbench.scenes.source import open_edits, open_pictures
 from clipbench.scenes.word_order import shuffled, with_shuffled_words
+from clipbench.task_types import PairsTask, RankingTask, RetrievalTask
 
 
 class Colors(RankingTask):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from clipbench.models.seeded import build_clip
-from clipbench.training.finetuning import FineTuning
-from clipbench.training.preparing import FinetuneOptions
 from clipbench.training.recipe import Recipe
+from clipbench.training.setup import FinetuneOptions
+from clipbench.training.trainer import FineTuning
 from tests.training.table import write_table
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from clipbench.training.finetuning import FineTuning
-from clipbench.training.preparing import FinetuneOptions
+from clipbench.training.gradient_cache import Stepper
 from clipbench.training.recipe import Recipe
-from clipbench.training.step import Stepper
+from clipbench.training.setup import FinetuneOptions
+from clipbench.training.trainer import FineTuning
 
 
 def gradients(run: FineTuning) -> dict[str, torch.Tensor]:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipbench.samples import ImageRef
-from clipbench.training.pixels import build_pixels
+from clipbench.training.image_cache.cache import build_pixels
+from clipbench.types import ImageRef
 
 CHUNK = 256  # images
 COUNT = 2 * CHUNK + 88

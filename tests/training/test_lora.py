@@ -8,8 +8,8 @@ import torch
 
 from clipbench.errors import ConfigError
 from clipbench.models import load_model
+from clipbench.training.freezing import freeze, training_mode, weight_decay_groups
 from clipbench.training.lora import add_lora, merged
-from clipbench.training.trainable import freeze, training_mode, weight_decay_groups
 from tests.models.conftest import assert_same_directions
 from tests.training.architectures import (
     ARCHITECTURES,

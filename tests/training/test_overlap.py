@@ -1,10 +1,10 @@
 import pytest
 
 from clipbench.cli import main
-from clipbench.evaluation import Evaluation
-from clipbench.planning import EvaluationOptions
-from clipbench.samples import ImageRef
+from clipbench.evaluation.preparation import EvaluationOptions
+from clipbench.evaluation.runner import Evaluation
 from clipbench.training.overlap import find_overlaps, photograph_id
+from clipbench.types import ImageRef
 from tests.toy import write_toy
 from tests.training.table import write_table
 

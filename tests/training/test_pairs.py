@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from clipbench.concepts import load_concept
+from clipbench.data import Dataset, open_source
 from clipbench.errors import ConfigError, DataError
-from clipbench.sources import Dataset, open_source
 from clipbench.training.datasets import open_training_data, training_concepts
-from clipbench.training.draws import substitution_uniforms
 from clipbench.training.pairs import check_negatives, gather_pairs
+from clipbench.training.sampling import substitution_uniforms
 from tests.training.table import write_table
 
 CAPTIONS = ["a red cat", "a cat", "a large blue boat", "a huge house", "white on white"]

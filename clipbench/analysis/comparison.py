@@ -1,0 +1,187 @@
+"""Two runs on the same samples: is one better, by how much, and which samples turned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipbench.analysis.contact_sheet import image_keys, logged_samples, samples_path
+from clipbench.analysis.logged_tasks import choose_tasks, cluster_of, logged_runs
+from clipbench.analysis.statistics import Interval, clustered_bootstrap, holm, mcnemar_exact, sign_flip_test
+from clipbench.errors import ResultError
+from clipbench.results import Results, read_results
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on one task, over the samples that both scored.
+
+    Attributes:
+        task: The task.
+        metric: Its primary metric.
+        n: Samples that both scored.
+        clusters: Images that they belong to.
+        value_a: The metric over these samples.
+        value_b: The same of B.
+        interval: A less B, with a 95 % bootstrap interval clustered by image.
+        p_value: Of the exact sign-flip test by image (:func:`sign_flip_test`).
+        p_mcnemar: Of the exact McNemar test, which takes samples as independent.
+        p_holm: ``p_value``, corrected over the tasks compared (Holm).
+        only_a: Ids of samples that only A has right.
+        only_b: Ids of samples that only B has right.
+        unshared_a: Samples that only A's run scored.
+        unshared_b: Samples that only B's run scored.
+        altered: Ids of samples with one name and other texts or images; they are left out.
+        notes: Why the two runs do not compare as they should, a line each.
+    """
+
+    task: str
+    metric: str
+    n: int
+    clusters: int
+    value_a: float
+    value_b: float
+    interval: Interval
+    p_value: float
+    p_mcnemar: float
+    p_holm: float
+    only_a: list[str]
+    only_b: list[str]
+    unshared_a: int
+    unshared_b: int
+    altered: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    right: bool
+    cluster: str
+    content: int
+
+
+def compare_runs(
+    a: str | Path, b: str | Path, tasks: str | None = None, *, resamples: int = 10_000, seed: int = 0
+) -> list[Comparison]:
+    """Compare two runs on their logged samples.
+
+    Args:
+        a: A results file, or a folder with those of one model; the newest with samples is taken for each task.
+        b: The other.
+        tasks: Names and globs, joined by commas; all tasks that both runs logged where left out.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        ResultError: There are no samples, they cannot be read, or the runs share none.
+        UnknownName: A task that the runs have no samples of.
+    """
+    runs_a, runs_b = logged_runs(Path(a)), logged_runs(Path(b))
+    common = {task: path for task, path in runs_a.items() if task in runs_b}
+    if not common:
+        raise ResultError(
+            f"no task that both have samples of: {a} has {', '.join(runs_a)}; {b} has {', '.join(runs_b)}"
+        )
+    chosen = choose_tasks(common, tasks)
+    found = [_compare(task, runs_a[task], runs_b[task], resamples, seed) for task in chosen]
+    corrected = holm([comparison["p_value"] for comparison in found])
+    return [Comparison(**each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
+
+
+def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -> dict[str, Any]:
+    """All fields of a comparison but the corrected p-value."""
+    results_a, results_b = read_results(path_a), read_results(path_b)
+    metric = _metric(results_a, path_a, task)
+    if _metric(results_b, path_b, task) != metric:
+        raise ResultError(f"{task}: {path_a} and {path_b} do not have the same primary metric")
+    judged_a, judged_b = _judged(path_a, task, metric), _judged(path_b, task, metric)
+    altered = [name for name, one in judged_a.items() if name in judged_b and one.content != judged_b[name].content]
+    left_out = set(altered)
+    shared = [name for name in judged_a if name in judged_b and name not in left_out]
+    if not shared:
+        raise ResultError(f"{task}: the two runs have no sample in common")
+    sums, sizes = _by_cluster(judged_a, judged_b, shared)
+    only_a = [name for name in shared if judged_a[name].right and not judged_b[name].right]
+    only_b = [name for name in shared if judged_b[name].right and not judged_a[name].right]
+    fields = {
+        "task": task,
+        "metric": metric,
+        "n": len(shared),
+        "clusters": len(sums),
+        "value_a": sum(judged_a[name].right for name in shared) / len(shared),
+        "value_b": sum(judged_b[name].right for name in shared) / len(shared),
+        "interval": clustered_bootstrap(sums.astype(float), sizes.astype(float), resamples=resamples, seed=seed),
+        "p_value": sign_flip_test(sums),
+        "p_mcnemar": mcnemar_exact(len(only_a), len(only_b)),
+        "only_a": only_a,
+        "only_b": only_b,
+        "unshared_a": len(judged_a.keys() - judged_b.keys()),
+        "unshared_b": len(judged_b.keys() - judged_a.keys()),
+        "altered": altered,
+    }
+    return {**fields, "notes": [*_seen(fields), *_differing(task, results_a, results_b)]}
+
+
+def _metric(results: Results, path: Path, task: str) -> str:
+    if task not in results.tasks:
+        raise ResultError(f"{path}: has samples of {task}, but no such task")
+    return results.tasks[task].primary_metric
+
+
+def _judged(path: Path, task: str, metric: str) -> dict[str, _Judged]:
+    found: dict[str, _Judged] = {}
+    try:
+        for line in logged_samples(path, task):
+            if metric not in line:
+                continue  # retrieval logs queries of the other direction too
+            if line[metric] not in (0, 1):
+                raise ResultError(
+                    f"{samples_path(path, task)}: {metric} is {line[metric]!r}; only right or wrong compare"
+                )
+            content = hash((tuple(image_keys(line)), tuple(line["texts"])))
+            found[str(line["doc_id"])] = _Judged(bool(line[metric]), cluster_of(line), content)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ResultError(f"{samples_path(path, task)}: no samples of clipbench's: {error!r}") from None
+    return found
+
+
+def _by_cluster(
+    a: Mapping[str, _Judged], b: Mapping[str, _Judged], names: list[str]
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Each cluster's sum of differences, and its number of samples."""
+    totals: dict[str, list[int]] = {}
+    for name in names:
+        total = totals.setdefault(a[name].cluster, [0, 0])
+        total[0] += a[name].right - b[name].right
+        total[1] += 1
+    table = np.array(list(totals.values()), dtype=np.int64)
+    return table[:, 0], table[:, 1]
+
+
+def _seen(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Say plainly that the runs did not see the same samples."""
+    task, altered = fields["task"], len(fields["altered"])
+    if fields["unshared_a"] or fields["unshared_b"]:
+        yield (
+            f"{task}: the two runs did not see the same samples: {fields['unshared_a']:,} were scored"
+            f" by A alone, {fields['unshared_b']:,} by B alone; compared on the {fields['n']:,} that both scored"
+        )
+    if altered:
+        example = fields["altered"][0]
+        yield f"{task}: {altered:,} samples have one name and other texts or images ({example}, …); they are left out"
+
+
+def _differing(task: str, a: Results, b: Results) -> Iterator[str]:
+    version_a, version_b = a.versions.get(task), b.versions.get(task)
+    if version_a != version_b:
+        yield f"{task}: A was scored with version {version_a} of the task, B with {version_b}: they do not compare"
+    data_a, data_b = a.tasks[task].data.get("fingerprint"), b.tasks[task].data.get("fingerprint")
+    if data_a != data_b:
+        yield f"{task}: the data differs: A read {data_a}, B read {data_b}"
+    sizes = a.n_samples.get(task), b.n_samples.get(task)
+    if a.tasks[task].family == "retrieval" and sizes[0] != sizes[1]:
+        yield f"{task}: the runs searched sets of other sizes, and a rank depends on the whole set: they do not compare"

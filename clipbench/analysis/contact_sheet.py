@@ -1,0 +1,233 @@
+"""Logged samples with their images again: a contact sheet of what a model got wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clipbench.errors import ResultError
+from clipbench.evaluation.preparation import EvaluationOptions, Sources
+from clipbench.results import Results, read_results
+from clipbench.task_types.registry import select_tasks
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw, ImageFont
+
+_MOST_TEXTS = 4  # of a ranking's variants: the caption and the best of the others
+_TILE = 224
+_MARGIN = 16
+_LINE = 18
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A logged sample as a person looks at it.
+
+    Attributes:
+        name: The sample's id.
+        right: Whether the model was right.
+        images: The sample's images.
+        captions: Text, its scores with each image, and whether it is the one that belongs to the first image
+            (for pairs: each belongs to the image of its place).
+    """
+
+    name: str
+    right: bool
+    images: tuple[Image.Image, ...]
+    captions: tuple[tuple[str, tuple[float, ...], bool], ...]
+
+
+def find_results(place: Path) -> Path:
+    """The results file at a path: itself, or the newest below a folder.
+
+    Raises:
+        ResultError: There is none.
+    """
+    if place.is_file():
+        return place
+    found = sorted(place.rglob("results_*.json"), key=lambda path: path.name)
+    if not found:
+        raise ResultError(f"{place}: no results_*.json there; clipbench eval --output_path writes them")
+    return found[-1]
+
+
+def samples_path(results_path: Path, task: str) -> Path:
+    """Where ``--log_samples`` writes a task's samples: beside the results file."""
+    name = results_path.name.replace("results_", f"samples_{task}_").replace(".json", ".jsonl")
+    return results_path.with_name(name)
+
+
+def logged_samples(results_path: Path, task: str) -> Iterator[dict[str, Any]]:
+    """The lines that ``--log_samples`` wrote beside a results file.
+
+    Raises:
+        ResultError: There are none, or a line cannot be read.
+    """
+    path = samples_path(results_path, task)
+    if not path.is_file():
+        raise ResultError(f"{path}: not there; run clipbench eval with --log_samples")
+    number = 0
+    with path.open(encoding="utf-8") as handle:
+        try:
+            for number, line in enumerate(handle, 1):  # noqa: B007  # named in the message
+                yield json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ResultError(f"{path}:{number}: not a JSON line: {error}") from None
+
+
+def show_samples(
+    results_path: Path,
+    task: str,
+    *,
+    wanted: Callable[[Mapping[str, Any]], bool],
+    most: int,
+    data: Mapping[str, str] | None = None,
+    include_path: Sequence[str | Path] = (),
+) -> list[Shown]:
+    """Look up logged samples' images where the run found them.
+
+    Args:
+        results_path: A results file with samples beside it.
+        task: The task.
+        wanted: Which lines to show.
+        most: How many at most.
+        data: Dataset name to place, where it is no longer what the run was given.
+        include_path: As in :func:`clipbench.task_types.registry.known_tasks`.
+
+    Raises:
+        ResultError: There are no such results or samples.
+        DataError: The data is not there any more.
+    """
+    results = read_results(results_path)
+    if task not in results.tasks:
+        raise ResultError(f"{results_path}: no task {task!r} in it, only {', '.join(results.tasks)}")
+    lines = {str(line["doc_id"]): line for line in islice(filter(wanted, logged_samples(results_path, task)), most)}
+    wanted_keys = {key for line in lines.values() for key in image_keys(line)}
+    images = open_images(results, task, wanted_keys, data, include_path)
+    return [_shown(line, images) for line in lines.values()]
+
+
+def open_images(
+    results: Results,
+    name: str,
+    wanted: Collection[str],
+    data: Mapping[str, str] | None,
+    include_path: Sequence[str | Path],
+) -> dict[str, Image.Image]:
+    """Open images of a task by key, where the run found them.
+
+    Raises:
+        ResultError: An image is not in the data any more.
+        DataError: The data is not there any more.
+    """
+    (task,) = select_tasks([name], include_path)
+    places = {**results.config.get("data", {}), **(data or {})}
+    places = {dataset: place for dataset, place in places.items() if dataset == task.dataset.name}
+    source = Sources([task], EvaluationOptions(data=places)).of(task)
+    found: dict[str, Image.Image] = {}
+    for sample in task.samples(source):
+        for ref in sample.images:
+            if ref.key in wanted and ref.key not in found and not ref.missing:
+                found[ref.key] = ref.open()
+        if len(found) == len(wanted):
+            break
+    missing = set(wanted) - found.keys()
+    if missing:
+        raise ResultError(f"image {min(missing)} is no longer in the data of {name}: name its place with --data")
+    return found
+
+
+def image_keys(line: Mapping[str, Any]) -> list[str]:
+    """Keys of a logged sample's images."""
+    return list(line["images"]) if "images" in line else [line["image"]]
+
+
+def _shown(line: Mapping[str, Any], images: Mapping[str, Image.Image]) -> Shown:
+    texts, scores = line["texts"], line["scores"]
+    if "images" in line:  # pairs: scores[image][text]
+        captions = [(text, tuple(row[k] for row in scores), True) for k, text in enumerate(texts)]
+    else:
+        own = 1 if "replacements" in line else len(texts)  # retrieval logs its own items only
+        others = sorted(range(own, len(texts)), key=lambda k: -scores[k])[: _MOST_TEXTS - 1]
+        captions = [(texts[k], (scores[k],), k < own) for k in [*range(min(own, _MOST_TEXTS)), *others]]
+    return Shown(
+        str(line["doc_id"]), bool(line["acc"]), tuple(images[key] for key in image_keys(line)), tuple(captions)
+    )
+
+
+def contact_sheet(samples: Sequence[Shown], title: str, columns: int = 3) -> Image.Image:
+    """Draw samples on one picture: images, and below them the texts with their scores.
+
+    Args:
+        samples: At least one sample.
+        title: Written above.
+        columns: Samples side by side.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(13)
+    width = max(len(sample.images) for sample in samples) * (_TILE + 4) + _MARGIN
+    lines = max(sum(len(part) for part in _wrapped(sample, font, width)) for sample in samples)
+    height = _TILE + (lines + 1) * _LINE + _MARGIN
+    rows = -(-len(samples) // columns)
+    across = min(columns, len(samples))
+    sheet = Image.new("RGB", (across * width + _MARGIN, rows * height + 3 * _LINE), "white")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_MARGIN, _LINE), title, "black", font=ImageFont.load_default(16))
+    for index, sample in enumerate(samples):
+        corner = _MARGIN + index % columns * width, 3 * _LINE + index // columns * height
+        _draw_sample(sheet, pen, sample, corner, width, font)
+    return sheet
+
+
+def _draw_sample(
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, sample: Shown, corner: tuple[int, int], width: int, font: Any
+) -> None:
+    from PIL import ImageOps
+
+    x, y = corner
+    for place, image in enumerate(sample.images):
+        tile = ImageOps.pad(image, (_TILE, _TILE), color=(240, 240, 240))
+        sheet.paste(tile, (x + place * (_TILE + 4), y))
+    y += _TILE + 4
+    colors = [("#1a6e1a" if own else "#a32020") for _, _, own in sample.captions]
+    for color, part in zip(colors, _wrapped(sample, font, width), strict=True):
+        for line in part:
+            pen.text((x, y), line, color, font=font)
+            y += _LINE
+
+
+def _wrapped(sample: Shown, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[list[str]]:
+    """Each caption with its scores, broken into lines that fit."""
+    parts = []
+    for text, scores, _ in sample.captions:
+        line, lines = f"{' / '.join(f'{score:+.3f}' for score in scores)} ", []
+        for word in text.split():
+            if font.getlength(f"{line} {word}") > width - _MARGIN:
+                lines.append(line)
+                line = "   "
+            line = f"{line} {word}"
+        parts.append([*lines, line])
+    return parts
+
+
+def html_page(samples: Sequence[Shown], title: str) -> str:
+    """The same as one HTML page with the images inside."""
+    from jinja2 import Environment, PackageLoader
+
+    # The package's own template; every value is escaped.
+    environment = Environment(loader=PackageLoader("clipbench.analysis", "templates"), autoescape=True)
+    shown = [(sample, [_data_uri(image) for image in sample.images]) for sample in samples]
+    return environment.get_template("contact_sheet.html").render(title=title, samples=shown)
+
+
+def _data_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,179 @@
+"""Samples that two models judge differently, with their images: the page's gallery."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clipbench.analysis.contact_sheet import image_keys, logged_samples, open_images, samples_path
+from clipbench.analysis.leaderboard.board import Board
+from clipbench.errors import ClipbenchError
+from clipbench.results import read_results
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_PIXELS = 192
+_BEST_TEXTS = 3  # of a ranking's other texts, those that each model puts highest
+
+
+@dataclass
+class Disagreements:
+    """What the gallery shows.
+
+    Attributes:
+        samples: Task to samples: ``id``, ``images`` (keys of :attr:`images`), ``texts``, ``own`` (whether each text
+            belongs to the image), and by model ``answers``: whether it was right, and its scores.
+        images: Key to a JPEG as a data URI.
+    """
+
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+
+
+def find_disagreements(
+    board: Board, most: int, data: Mapping[str, str] | None = None, include_path: Sequence[str | Path] = ()
+) -> tuple[Disagreements, list[str]]:
+    """Choose samples from the logs that lie beside the board's results.
+
+    Args:
+        board: The board.
+        most: Samples for each task and pair of models, half of them for either one being right.
+        data: Dataset name to place, where it is no longer what the runs were given.
+        include_path: As in :func:`clipbench.task_types.registry.known_tasks`.
+
+    Returns:
+        The samples, and what could not be read, a line each.
+    """
+    found, problems = Disagreements(), []
+    for task in board.tasks if most else ():
+        runs = _runs(board, task)
+        if len(runs) < 2:
+            continue
+        try:
+            chosen = _choose({model: _rights(path, task) for model, path in runs.items()}, max(1, most // 2))
+            lines = {model: _lines(path, task, chosen) for model, path in runs.items()}
+            samples = [_sample(name, {model: lines[model].get(name) for model in runs}) for name in chosen]
+        except (ClipbenchError, LookupError, TypeError, ValueError, AttributeError) as error:
+            problems.append(f"{task}: no gallery: its logged samples cannot be read: {error}")
+            continue
+        try:
+            _add_images(found, samples, next(iter(runs.values())), task, data, include_path)
+        except ClipbenchError as error:
+            problems.append(f"{task}: the gallery is without images: {error}")
+        found.samples[task] = samples
+    return found, problems
+
+
+def _runs(board: Board, task: str) -> dict[str, Path]:
+    """Models to results files with logged samples beside them."""
+    scores = [score for score in board.scores if score.task == task and score.comparable]
+    return {score.model: Path(score.file) for score in scores if samples_path(Path(score.file), task).is_file()}
+
+
+def _rights(path: Path, task: str) -> dict[str, bool]:
+    """Samples to whether the model was right; of retrieval those from text to image."""
+    return {str(line["doc_id"]): bool(line["acc"]) for line in logged_samples(path, task) if _quoted(line)}
+
+
+def _quoted(line: Mapping[str, Any]) -> bool:
+    return line.get("direction") != "i2t"
+
+
+def _choose(rights: Mapping[str, Mapping[str, bool]], most: int) -> list[str]:
+    """Samples such that every ordered pair of models has ``most`` where the first is right and the second not.
+
+    Samples that serve several pairs are taken again rather than new ones; new ones are spread over the data.
+    """
+    chosen: dict[str, None] = {}
+    for one, other in permutations(rights, 2):
+        differing = [name for name, right in rights[one].items() if right and rights[other].get(name) is False]
+        missing = most - sum(name in chosen for name in differing)
+        fresh = [name for name in differing if name not in chosen]
+        for place in range(max(0, min(missing, len(fresh)))):
+            chosen[fresh[place * len(fresh) // missing if missing < len(fresh) else place]] = None
+    return sorted(chosen)
+
+
+def _lines(path: Path, task: str, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
+    names = set(wanted)
+    return {str(line["doc_id"]): line for line in logged_samples(path, task) if str(line["doc_id"]) in names}
+
+
+def _sample(name: str, lines: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
+    """One sample of the gallery, with the answers of all models that saw the same texts and images."""
+    first = next(line for line in lines.values() if line)
+    same = {
+        model: line
+        for model, line in lines.items()
+        if line and line["texts"] == first["texts"] and image_keys(line) == image_keys(first)
+    }
+    kept = list(_kept_texts(first, same))
+    return {
+        "id": name,
+        "images": image_keys(first),
+        "texts": [first["texts"][place] for place in kept],
+        "own": ["replacements" not in first or place == 0 for place in kept],
+        "answers": {model: _answer(line, kept) for model, line in same.items()},
+    }
+
+
+def _kept_texts(first: Mapping[str, Any], same: Mapping[str, Mapping[str, Any]]) -> Iterator[int]:
+    """All texts, but of a ranking the caption and those others that some model puts highest."""
+    places = range(len(first["texts"]))
+    if "replacements" not in first:
+        yield from places
+        return
+    kept = {0}
+    for line in same.values():
+        scores = np.asarray(line["scores"])
+        kept |= {1 + int(place) for place in np.argsort(-scores[1:], kind="stable")[:_BEST_TEXTS]}
+    yield from sorted(kept)
+
+
+def _answer(line: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
+    scores = line["scores"]
+    answer: dict[str, Any] = {"right": bool(line["acc"])}
+    if "images" in line:  # pairs: scores[image][text]
+        answer["scores"] = [[round(float(score), 4) for score in row] for row in scores]
+    else:
+        answer["scores"] = [[round(float(scores[place]), 4) for place in kept]]
+    if "rank" in line:
+        answer["rank"] = line["rank"]
+    return answer
+
+
+def _add_images(
+    found: Disagreements,
+    samples: Sequence[dict[str, Any]],
+    results_path: Path,
+    task: str,
+    data: Mapping[str, str] | None,
+    include_path: Sequence[str | Path],
+) -> None:
+    """Open the samples' images and rename their keys, which are unique within a dataset only."""
+    results = read_results(results_path)
+    dataset = results.configs.get(task, {}).get("dataset", task)
+    wanted = {key for sample in samples for key in sample["images"]}
+    names = {key: f"{dataset}/{key}" for key in wanted}
+    for sample in samples:
+        sample["images"] = [names[key] for key in sample["images"]]
+    missing = {key for key in wanted if names[key] not in found.images}
+    if missing:
+        for key, image in open_images(results, task, missing, data, include_path).items():
+            found.images[names[key]] = _thumbnail(image)
+
+
+def _thumbnail(image: Image.Image) -> str:
+    small = image.convert("RGB")
+    small.thumbnail((_PIXELS, _PIXELS))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

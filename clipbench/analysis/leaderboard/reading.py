@@ -1,0 +1,204 @@
+"""From result files to scores: what comes onto a board, and what is refused."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from clipbench.analysis.leaderboard.board import Board, Flag, Measure, ModelFacts, Refusal, Score, TaskFacts, read_board
+from clipbench.concepts import concept_names
+from clipbench.errors import ResultError
+from clipbench.metrics import chance_centred
+from clipbench.results import Results, TaskReport, read_results
+
+_DIGITS = 12  # of a digest, enough to tell weights apart
+
+
+@dataclass
+class Gathered:
+    """What a board is built from.
+
+    Attributes:
+        scores: Every run's, in any order, the same one maybe twice.
+        models: Key to facts.
+        tasks: Task and version to facts.
+        refused: What was left out.
+    """
+
+    scores: list[Score] = field(default_factory=list)
+    models: dict[str, ModelFacts] = field(default_factory=dict)
+    tasks: dict[tuple[str, int], TaskFacts] = field(default_factory=dict)
+    refused: list[Refusal] = field(default_factory=list)
+
+    def add_board(self, board: Board) -> None:
+        """Take in all runs that a board knows of."""
+        self.scores += [*board.history, *board.scores]  # the winners, with their breakdown, come last
+        self.models.update(board.models)
+        for name, facts in board.tasks.items():
+            self.tasks.setdefault((name, facts.version), facts)
+
+    def add_results(self, results: Results, path: Path) -> None:
+        """Take in one run; tasks without numbers are refused."""
+        facts = _model_facts(results)
+        key = f"{facts.name}@{(facts.weights or '')[:_DIGITS]}"
+        scores = []
+        for task, report in results.tasks.items():
+            try:
+                scores.append(_score(results, task, report, key, path))
+            except ResultError as error:
+                self.refused.append(Refusal(file=str(path), task=task, reason=str(error)))
+                continue
+            if (task, scores[-1].version) not in self.tasks:
+                self.tasks[task, scores[-1].version] = _task_facts(results, task, report)
+        self.scores += scores
+        if scores:
+            self.models[key] = facts
+
+
+def gather(paths: Sequence[str | Path]) -> Gathered:
+    """Read result files, folders of them, and boards.
+
+    Args:
+        paths: Files, or folders that are searched for ``results_*.json``.
+
+    Raises:
+        ResultError: A path is not there, or a folder holds no results.
+    """
+    gathered = Gathered()
+    with _uncollected():
+        for path in _files(paths):
+            try:
+                if path.name.startswith("results_"):
+                    gathered.add_results(read_results(path), path)
+                else:
+                    _add_any(gathered, path)
+            except (ResultError, RecursionError) as error:
+                gathered.refused.append(Refusal(file=str(path), reason=str(error).removeprefix(f"{path}: ")))
+            except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:  # of values nobody checked
+                reason = f"holds what clipbench does not write: {' '.join(str(error).split())}"
+                gathered.refused.append(Refusal(file=str(path), reason=reason))
+    return gathered
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the garbage collector: going again and again through all scores read so far takes 40 % of the time."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for given in map(Path, paths):
+        found = sorted(given.rglob("results_*.json")) if given.is_dir() else [given]
+        if not found or not (given.is_dir() or given.is_file()):
+            raise ResultError(f"{given}: no results_*.json there; clipbench eval --output_path writes them")
+        yield from (path for path in found if path not in seen)
+        seen.update(found)
+
+
+def _add_any(gathered: Gathered, path: Path) -> None:
+    """A file of any name: results, or a board."""
+    try:
+        gathered.add_results(read_results(path), path)
+    except ResultError as error:
+        try:
+            gathered.add_board(read_board(path))
+        except ResultError:
+            raise error from None
+
+
+def _score(results: Results, task: str, report: TaskReport, key: str, path: Path) -> Score:
+    if report.error is not None:
+        raise ResultError(f"the task failed: {report.error}")
+    measures = dict(_measures(results, task))
+    metric = report.primary_metric
+    if metric not in measures:
+        raise ResultError(f"no value of its primary metric {metric}")
+    value = measures[metric].value
+    chance = report.chance if report.chance is not None and 0 <= report.chance < 1 else None
+    counts = results.n_samples.get(task)
+    return Score.model_construct(  # of checked parts; checking them again takes seconds for thousands of files
+        model=key,
+        task=task,
+        version=results.versions.get(task, 1),
+        metric=metric,
+        value=value,
+        stderr=measures[metric].stderr,
+        n=counts.effective if counts else None,
+        chance=report.chance,
+        centred=None if chance is None else chance_centred(value, chance),
+        flags=_flags(results, report),
+        metrics=measures,
+        breakdown=report.breakdown,
+        data=_data(report),
+        date=datetime.fromtimestamp(results.date, timezone.utc).isoformat(timespec="milliseconds"),
+        clipbench_version=results.clipbench_version,
+        git_hash=results.git_hash,
+        file=str(path),
+    )
+
+
+def _measures(results: Results, task: str) -> Iterator[tuple[str, Measure]]:
+    row = results.results.get(task, {})
+    for metric in results.higher_is_better.get(task, {}):
+        value, stderr = row.get(f"{metric},none"), row.get(f"{metric}_stderr,none")
+        if isinstance(value, int | float):
+            if not 0 <= value <= 1:
+                raise ResultError(f"{metric} is {value}, which is no share between 0 and 1")
+            finite = float(stderr) if isinstance(stderr, int | float) and math.isfinite(stderr) else None
+            yield metric, Measure.model_construct(value=float(value), stderr=finite)  # checked just above
+
+
+def _flags(results: Results, report: TaskReport) -> list[Flag]:
+    if results.config.get("limit") is not None:
+        return ["limited"]
+    return [] if report.complete else ["incomplete"]
+
+
+def _data(report: TaskReport) -> str | None:
+    found = report.data.get("fingerprint") or report.data.get("revision") or report.data.get("location")
+    return None if found is None else str(found)
+
+
+def _task_facts(results: Results, task: str, report: TaskReport) -> TaskFacts:
+    declared = results.configs.get(task, {})
+    return TaskFacts(
+        version=results.versions.get(task, 1),
+        family=report.family,
+        metric=report.primary_metric,
+        concept=_concept(declared),
+        dataset=declared.get("dataset"),
+        groups=declared.get("groups") or [],
+    )
+
+
+def _concept(declared: Mapping[str, Any]) -> str | None:
+    """A ranking task declares its concept; pairs that test one carry it as a tag."""
+    tagged = (tag for tag in declared.get("tags") or [] if tag in concept_names())
+    concept = declared.get("concept") or next(tagged, None)
+    return None if concept is None else str(concept)
+
+
+def _model_facts(results: Results) -> ModelFacts:
+    facts: dict[str, Any] = results.config.get("model_facts", {})
+    library = " ".join(str(facts[name]) for name in ("library", "library_version") if facts.get(name))
+    texts = ("revision", "precision", "preprocessor", "architecture")
+    return ModelFacts(
+        name=results.model_name,
+        weights=facts.get("fingerprint"),
+        parameters=facts.get("parameters"),
+        library=library or None,
+        **{name: str(facts[name]) for name in texts if facts.get(name)},
+    )

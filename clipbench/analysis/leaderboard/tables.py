@@ -1,0 +1,134 @@
+"""A board as text: CSV with a line a score, and models × tasks in Markdown or LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+
+from clipbench.analysis.leaderboard.board import Board, Score
+
+_MARKS = {"limited": "L", "incomplete": "I", "old_version": "V", "contradicted": "C"}
+_MEANINGS = {
+    "limited": "--limit was given",
+    "incomplete": "data was missing",
+    "old_version": "an older version of the task",
+    "contradicted": "another run of the same weights says otherwise",
+}
+_CSV_COLUMNS = ("model", "task", "version", "metric", "value", "stderr", "n", "chance", "centred", "rank", "flags",
+                "published", "parameters", "revision", "weights", "precision", "preprocessor", "date", "git_hash",
+                "clipbench_version", "file")  # fmt: skip
+
+
+def ordered_models(board: Board) -> list[str]:
+    """Keys of models, the best first: by the mean of their ranks, published ones last."""
+    ranks: dict[str, list[int]] = {key: [] for key in board.models}
+    for score in board.scores:
+        if score.rank is not None:
+            ranks[score.model].append(score.rank)
+    worst = len(board.models) + 1
+
+    def place(key: str) -> tuple[bool, float, str]:
+        return board.models[key].published, sum(ranks[key]) / len(ranks[key]) if ranks[key] else worst, key
+
+    return sorted(board.models, key=place)
+
+
+def cell(score: Score | None) -> str:
+    """A score in a few characters, its flags as letters after ``*``.
+
+    >>> cell(Score(model="m", task="t", version=1, metric="acc", value=0.5, stderr=0.0123, flags=["limited"]))
+    '0.500 ± 0.012 *L'
+    """
+    if score is None:
+        return ""
+    stderr = "" if score.stderr is None else f" ± {score.stderr:.3f}"
+    marks = "".join(_MARKS[flag] for flag in score.flags)
+    return f"{score.value:.3f}{stderr}{f' *{marks}' if marks else ''}"
+
+
+def wide_table(board: Board) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of models × tasks, with the group means at the right."""
+    groups = sorted({mean.group for mean in board.means})
+    scores = {(score.model, score.task): score for score in board.scores}
+    means = {(mean.model, mean.group): mean for mean in board.means}
+    rows = []
+    for key in ordered_models(board):
+        row = [board.models[key].label, *(cell(scores.get((key, task))) for task in board.tasks)]
+        for group in groups:
+            mean = means.get((key, group))
+            stderr = f" ± {mean.stderr:.3f}" if mean and mean.stderr is not None else ""
+            row.append(f"{mean.value:.3f}{stderr}" if mean else "")
+        rows.append(row)
+    return ["Model", *board.tasks, *(f"mean of {group}" for group in groups)], rows
+
+
+def legend(board: Board) -> list[str]:
+    """What the letters after ``*`` mean, those that are used."""
+    used = {flag for score in board.scores for flag in score.flags}
+    return [f"*{_MARKS[flag]}: {_MEANINGS[flag]}" for flag in _MARKS if flag in used]
+
+
+def to_csv(board: Board) -> str:
+    """One line a score, with the model's facts; cells that a spreadsheet would run as formulas are disarmed."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for score in board.scores:
+        facts = board.models[score.model]
+        values = {**facts.model_dump(), **score.model_dump(), "model": facts.label, "flags": " ".join(score.flags)}
+        writer.writerow([_disarmed(values[column]) for column in _CSV_COLUMNS])
+    return text.getvalue()
+
+
+def _disarmed(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+
+
+def to_markdown(board: Board) -> str:
+    """Models × tasks as a Markdown table."""
+    headers, rows = wide_table(board)
+    lines = [_markdown_row(headers), "|---" + "|---:" * (len(headers) - 1) + "|", *map(_markdown_row, rows)]
+    notes = [f"\n{line}" for line in legend(board)]
+    return "\n".join([*lines, *notes]) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    escaped = [re.sub(r"([\\|<>`*_\[\]])", r"\\\1", " ".join(text.split())) for text in cells]
+    return f"| {' | '.join(escaped)} |"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def to_latex(board: Board) -> str:
+    """Models × tasks as a LaTeX ``tabular``; the best of a column is bold. Needs no package."""
+    headers, rows = wide_table(board)
+    best = {(board.models[score.model].label, score.task) for score in board.scores if score.rank == 1}
+    lines = [rf"\begin{{tabular}}{{l{'r' * (len(headers) - 1)}}}", r"\hline", _latex_row(headers), r"\hline"]
+    for row in rows:
+        cells = [_escaped(text) for text in row]
+        bold = [(row[0], header) in best for header in headers]
+        lines.append(
+            " & ".join(rf"\textbf{{{text}}}" if b else text for text, b in zip(cells, bold, strict=True)) + r" \\"
+        )
+    notes = [f"% {line}" for line in legend(board)]
+    return "\n".join([*lines, r"\hline", r"\end{tabular}", *notes]) + "\n"
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(map(_escaped, cells)) + r" \\"
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

@@ -1,0 +1,219 @@
+"""Concept accuracy against retrieval, a curve a run and a point a checkpoint: Figure 4 of arXiv 2403.02875."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clipbench.errors import ResultError
+from clipbench.results import Results, write_atomically
+
+SCHEMA_VERSION = 1
+FILE_NAME = "tradeoff.json"
+ORIGINAL = "Orig."
+RETRIEVAL_METRIC = "t2i_recall@5"
+
+
+class Score(BaseModel):
+    """A task's number.
+
+    Attributes:
+        task: The task.
+        version: Its version; numbers of two versions do not mix.
+        metric: The metric.
+        value: The metric, in [0, 1].
+        stderr: Its standard error; None where it has none.
+        n: Samples it is the mean of.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    version: int
+    metric: str
+    value: float
+    stderr: float | None = None
+    n: int
+
+
+class Point(BaseModel):
+    """A checkpoint.
+
+    Attributes:
+        curve: The run it belongs to; :data:`ORIGINAL` for the model that training started from.
+        label: What it is called beside the curve.
+        retrieval: Text-to-image Recall@5, the x axis.
+        concepts: The other tasks' primary metrics, a panel each.
+        step: Optimizer steps done, of a checkpoint of training.
+        alpha: The share of the fine-tuned weights, of an interpolation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    curve: str
+    label: str
+    retrieval: Score
+    concepts: tuple[Score, ...]
+    step: int | None = None
+    alpha: float | None = None
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """All numbers of the point, retrieval first."""
+        return (self.retrieval, *self.concepts)
+
+    def at(self, task: str) -> tuple[float, float]:
+        """``(x, y)`` in a task's panel.
+
+        Raises:
+            KeyError: The point has no number for that task.
+        """
+        for score in self.concepts:
+            if score.task == task:
+                return self.retrieval.value, score.value
+        raise KeyError(task)
+
+
+class Tradeoff(BaseModel):
+    """The figure's data, as ``tradeoff.json`` holds it.
+
+    Attributes:
+        title: Written above the figure.
+        points: Curve after curve, each in the order of its steps.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    title: str
+    points: tuple[Point, ...]
+
+    def panel(self, task: str) -> list[Point]:
+        """The points that have a number for a task."""
+        return [point for point in self.points if any(score.task == task for score in point.concepts)]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks of the panels, in the order of their appearance."""
+        return list(dict.fromkeys(score.task for point in self.points for score in point.concepts))
+
+
+def point_from_results(
+    results: Results, curve: str, label: str, *, step: int | None = None, alpha: float | None = None
+) -> Point:
+    """Take a point's numbers from an evaluation; tasks that failed are left out.
+
+    Raises:
+        ResultError: There is not exactly one retrieval task, or no other task.
+    """
+    done = [task for task in results.tasks if task not in results.failed]
+    retrieval = [task for task in done if results.tasks[task].family == "retrieval"]
+    others = [task for task in done if task not in retrieval]
+    if len(retrieval) != 1 or not others:
+        found = ", ".join(done) or "no task that was scored"
+        raise ResultError(f"a trade-off needs one retrieval task and another one beside it, and there is: {found}")
+    return Point(
+        curve=curve,
+        label=label,
+        retrieval=_score(results, retrieval[0], RETRIEVAL_METRIC),
+        concepts=tuple(_score(results, task, results.tasks[task].primary_metric) for task in others),
+        step=step,
+        alpha=alpha,
+    )
+
+
+def _score(results: Results, task: str, metric: str) -> Score:
+    value, stderr = results.metric(task, metric), results.metric(task, f"{metric}_stderr")
+    if not math.isfinite(value):
+        raise ResultError(f"{results.model_name}: {task} has no {metric}")
+    return Score(
+        task=task,
+        version=results.versions[task],
+        metric=metric,
+        value=value,
+        stderr=stderr if math.isfinite(stderr) else None,
+        n=results.n_samples[task].effective,
+    )
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which points no other one beats, where more is better in both directions.
+
+    A point is beaten by one that is at least as good in both and better in one. Equal points do not beat each
+    other: either all of them are on the front or none.
+
+    Args:
+        points: ``(x, y)`` each.
+
+    Returns:
+        For each point whether it is on the front.
+
+    >>> pareto_front([(0.5, 0.9), (0.6, 0.8), (0.5, 0.8), (0.6, 0.8)])
+    [True, True, False, True]
+    """
+    return [not any(x <= a and y <= b and (x, y) != (a, b) for a, b in points) for x, y in points]
+
+
+def read_tradeoff(path: Path) -> Tradeoff:
+    """Read ``tradeoff.json``, or the one in a folder.
+
+    Raises:
+        ResultError: It is not there, not JSON, or not one of clipbench's.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ResultError(f"{file}: not a readable trade-off: {error}") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ResultError(f"{file}: not a trade-off of schema version {SCHEMA_VERSION}, but {version}")
+    try:
+        return Tradeoff.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ResultError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def draw_tradeoff(points: Sequence[Point], directory: Path, title: str) -> list[Path]:
+    """Write ``tradeoff.json``, ``tradeoff.svg`` and ``tradeoff.png``.
+
+    Args:
+        points: At least one; curve after curve, each in the order of its steps.
+        directory: Made where it is not there.
+        title: Written above.
+
+    Returns:
+        The files.
+
+    Raises:
+        ResultError: There is no point, or the files cannot be written.
+    """
+    from clipbench.analysis.tradeoff_figure import render
+
+    if not points:
+        raise ResultError("a trade-off without points cannot be drawn")
+    tradeoff = Tradeoff(title=title, points=tuple(points))
+    svg, png = render(tradeoff)
+    paths = [directory / FILE_NAME, directory / "tradeoff.svg", directory / "tradeoff.png"]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(paths[0], tradeoff.model_dump_json(indent=2) + "\n")
+        write_atomically(paths[1], svg)
+        _write_bytes(paths[2], png)
+    except OSError as error:
+        raise ResultError(f"{directory}: cannot be written: {error.strerror or error}") from None
+    return paths
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tradeoff") as beside:
+        part = Path(beside) / path.name
+        part.write_bytes(content)
+        os.replace(part, path)

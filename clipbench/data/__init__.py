@@ -1,0 +1,11 @@
+"""Where rows come from: the hub, the published raw layouts, and any folder or table of images.
+
+Importing this package is cheap: datasets, pyarrow and Pillow are imported when something is read.
+"""
+
+from __future__ import annotations
+
+from clipbench.data.dataset import Dataset, HubTable, Provenance, Source
+from clipbench.data.opening import open_source
+
+__all__ = ["Dataset", "HubTable", "Provenance", "Source", "open_source"]

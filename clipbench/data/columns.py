@@ -1,0 +1,148 @@
+"""Which columns of a table hold the images, the captions and the fields."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from clipbench.data.dataset import HubTable
+from clipbench.errors import DataError
+
+# In order of trust: a later line is looked at only where no name of an earlier one is there.
+_IMAGE_NAMES = (
+    ("image", "images", "img", "jpg", "jpeg", "png"),
+    ("file_name", "filename", "filepath", "file_path", "image_path", "image_file", "path"),
+)
+_CAPTION_NAMES = (
+    ("caption", "captions"),
+    ("text", "texts", "txt", "sentence", "sentences"),
+    ("answer", "title", "description", "alt_text", "image_caption"),
+)
+_NUMBERED_CAPTION = re.compile(r"(caption|sentence|text)_?\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Column names by role; empty where nothing was said.
+
+    Attributes:
+        images: Image columns.
+        captions: Text columns: each belongs to the image at its place, or all of them to the only image.
+        fields: Columns that rows can be chosen by.
+    """
+
+    images: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every column, each once."""
+        return tuple(dict.fromkeys((*self.images, *self.captions, *self.fields)))
+
+
+def choose_columns(available: Sequence[str], *, named: Columns, declared: HubTable | None, where: str) -> Columns:
+    """Decide on columns: those the user named, else those the dataset declares, else well-known names.
+
+    Args:
+        available: The table's columns.
+        named: What the user said; it must be there.
+        declared: The dataset's own columns; used where they are there, or else an error if it says exact.
+        where: The file or repository, for messages.
+
+    Raises:
+        DataError: A named column is missing, no column or several fit, or numbers do not match.
+    """
+    own = declared or HubTable("", "", "", (), ())
+    _require((*named.images, *named.captions, *named.fields), available, where)
+    if own.exact:
+        _require((*(named.images or own.images), *(named.captions or own.captions)), available, where)
+    images = named.images or _declared(own.images, available, where)
+    captions = named.captions or _declared(own.captions, available, where)
+    images = images or (_guess(_IMAGE_NAMES, available, "image", where),)
+    captions = captions or _guess_captions(available, where)
+    if len(images) > 1 and len(captions) not in (1, len(images)):
+        raise DataError(
+            f"{where}: {len(images)} image columns ({', '.join(images)}) with {len(captions)} caption columns"
+            f" ({', '.join(captions)}): name one caption column for each image, {_how('caption')}"
+        )
+    fields = named.fields or tuple(name for name in own.fields if name in available)
+    return Columns(images, captions, fields)
+
+
+def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tuple[str, ...]:
+    """The captions of one row, as written.
+
+    An empty cell is an empty caption: it keeps its place beside its image, and tasks count it. Only among
+    several caption columns of one image, and as a whole list, does an empty cell mean "no more captions".
+
+    Raises:
+        DataError: A cell holds neither text nor a list of texts.
+    """
+    ragged = len(columns.images) == 1 and len(columns.captions) > 1
+    captions: list[str] = []
+    for name in columns.captions:
+        value = row.get(name)
+        if isinstance(value, str):
+            captions.append(value)
+        elif value is None:
+            captions.extend(() if ragged else ("",))
+        elif isinstance(value, (list, tuple)) and all(item is None or isinstance(item, str) for item in value):
+            captions.extend(item or "" for item in value)
+        else:
+            raise DataError(
+                f"{where}, column {name}: expected a caption or a list of captions,"
+                f" found {type(value).__name__} {str(value)[:40]!r}"
+            )
+    return tuple(text for text in captions if text or not ragged)
+
+
+def missing_column(name: str, available: Sequence[str], where: str) -> DataError:
+    """The error for a column that is not there: what is there, and what was probably meant."""
+    close = difflib.get_close_matches(name, available, 3, 0.6)
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+    return DataError(f"{where}: no column {name!r}{hint}; columns there are: {', '.join(available) or 'none'}")
+
+
+def _require(names: Sequence[str], available: Sequence[str], where: str) -> None:
+    for name in names:
+        if name not in available:
+            raise missing_column(name, available, where)
+
+
+def _declared(names: tuple[str, ...], available: Sequence[str], where: str) -> tuple[str, ...]:
+    """The names, or none of them where one is missing; of several columns none can be guessed."""
+    if len(names) > 1:
+        _require(names, available, where)
+    return names if all(name in available for name in names) else ()
+
+
+def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: str, where: str) -> str:
+    for tier in tiers:
+        found = [name for name in available if name.lower() in tier]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise DataError(
+                f"{where}: several columns could hold the {what} ({', '.join(found)}): name one of them, {_how(what)};"
+                f" columns there are: {', '.join(available)}"
+            )
+    known = ", ".join(name for tier in tiers for name in tier)
+    raise DataError(
+        f"{where}: no column is known to hold the {what}: looked for {known};"
+        f" columns there are: {', '.join(available) or 'none'}; name the one that is meant, {_how(what)}"
+    )
+
+
+def _how(what: str) -> str:
+    """Where a user names a column."""
+    return f"by `{what}s:` in a task file or by --data 'NAME=PLACE?{what}s=COLUMN'"
+
+
+def _guess_captions(available: Sequence[str], where: str) -> tuple[str, ...]:
+    numbered = [name for name in available if _NUMBERED_CAPTION.fullmatch(name)]
+    if numbered and not any(name.lower() in _CAPTION_NAMES[0] for name in available):
+        return tuple(sorted(numbered, key=lambda name: int(re.findall(r"\d+", name)[-1])))
+    return (_guess(_CAPTION_NAMES, available, "caption", where),)

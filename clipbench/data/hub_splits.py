@@ -1,0 +1,141 @@
+"""Which parquet files of a dataset repository make up a split: by its README, else by their names.
+
+The rules are the hub's (https://huggingface.co/docs/hub/datasets-data-files-configuration). They are applied
+here and not by ``datasets``, so that one split can be downloaded without the others (COCO's test images are
+eight times its validation images), and so that they work offline and on a partial copy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from clipbench.errors import DataError
+from clipbench.utils.text import counted
+
+_SHARD = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>(-[0-9a-f]+)?\.parquet)")
+_SYNONYMS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_SYNONYMS_OF = {word: words for words in _SYNONYMS.values() for word in words}
+
+
+def split_files(
+    names: Sequence[str],
+    card: Mapping[str, Any] | None,
+    *,
+    config: str | None,
+    split: str,
+    where: str,
+    or_only: bool = False,
+) -> list[str]:
+    """The parquet files of a split, in the order of their rows.
+
+    Args:
+        names: Every file of the repository, relative to it, with ``/``.
+        card: The metadata block of its README.
+        config: Configuration; None is the default one.
+        split: Split.
+        where: The repository or folder, for messages.
+        or_only: Where there is but one split, take it, whatever it is called.
+
+    Returns:
+        File names; empty where the repository has no parquet at all.
+
+    Raises:
+        DataError: No such configuration or split, or a shard of it is missing.
+    """
+    parquet = sorted(name for name in names if name.endswith(".parquet"))
+    if not parquet:
+        return []
+    patterns = _patterns(card, config, where)
+    if patterns:
+        split = known_split(split, list(patterns), where, or_only=or_only)
+        found = [name for name in parquet if any(fnmatchcase(name, pattern) for pattern in patterns[split])]
+        if not found:
+            raise DataError(f"{where}: the README says that split {split!r} is {patterns[split]}, but no file is")
+    else:
+        found = _by_name(parquet, split, where, or_only=or_only)
+    _require_all_shards(found, where)
+    return found
+
+
+def _patterns(card: Mapping[str, Any] | None, config: str | None, where: str) -> dict[str, list[str]]:
+    """Split to file patterns, from the ``configs`` of a README; empty where it declares none."""
+    configs = [entry for entry in (card or {}).get("configs") or () if isinstance(entry, dict)]
+    if not configs:
+        return {}
+    by_name = {str(entry.get("config_name", "default")): entry for entry in configs}
+    chosen = config or next((name for name, entry in by_name.items() if entry.get("default")), None)
+    if chosen is None:
+        chosen = "default" if "default" in by_name else next(iter(by_name)) if len(by_name) == 1 else ""
+    if chosen not in by_name:
+        wanted = f"no configuration {chosen!r}" if chosen else "several configurations: name one"
+        raise DataError(f"{where}: {wanted}; configurations there are: {', '.join(by_name)}")
+    entry = by_name[chosen]
+    prefix = f"{str(entry['data_dir']).strip('/')}/" if entry.get("data_dir") else ""
+    files = entry.get("data_files")
+    if files is None:
+        return {}
+    if isinstance(files, list) and all(isinstance(item, dict) for item in files):
+        pairs = [(str(item.get("split", "train")), item.get("path")) for item in files]
+    elif isinstance(files, dict):
+        pairs = [(str(split), path) for split, path in files.items()]
+    else:
+        pairs = [("train", files)]
+    return {split: [prefix + str(path) for path in _listed(paths)] for split, paths in pairs}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def known_split(split: str, there: Sequence[str], where: str, *, or_only: bool) -> str:
+    """The split as the repository calls it: ``val`` may be its ``validation``."""
+    for word in (split, *_SYNONYMS_OF.get(split, ())):
+        if word in there:
+            return word
+    if or_only and len(there) == 1:
+        return there[0]
+    wanted = f"no split {split!r}" if split else "several splits: name one"
+    raise DataError(f"{where}: {wanted}; splits there are: {', '.join(there)}")
+
+
+def _by_name(parquet: list[str], split: str, where: str, *, or_only: bool) -> list[str]:
+    """Files whose path names the split; all files where there is nothing but one series of shards."""
+    labels = {name: _split_label(name) for name in parquet}
+    there = sorted({label for label in labels.values() if label})
+    if not there or (len(there) == 1 and there[0] not in _SYNONYMS):
+        return parquet
+    chosen = known_split(split, there, where, or_only=or_only)
+    return [name for name in parquet if labels[name] == chosen]
+
+
+def _split_label(name: str) -> str | None:
+    """The split that a file's path names: a known word, or what stands before a shard's number."""
+    parts = [part.rstrip("0123456789") for part in re.split(r"[^a-zA-Z0-9]+", name.removesuffix(".parquet"))]
+    for word in reversed(parts):
+        for label, words in _SYNONYMS.items():
+            if word in words:
+                return label
+    shard = _SHARD.fullmatch(name)
+    return shard["stem"].rpartition("/")[2] if shard else None
+
+
+def _require_all_shards(names: list[str], where: str) -> None:
+    """A copy that was broken off half-way looks whole to whoever lists it, but for the count in its names."""
+    series: dict[tuple[str, int], set[int]] = {}
+    for name in names:
+        if match := _SHARD.fullmatch(name):
+            series.setdefault((match["stem"], int(match["count"])), set()).add(int(match["index"]))
+    for (stem, count), indices in series.items():
+        missing = sorted(set(range(count)) - indices)
+        if missing:
+            first = f"{stem}-{missing[0]:05d}-of-{count:05d}.parquet"
+            raise DataError(
+                f"{where}: incomplete: it lacks {len(missing)} of {counted(count, 'file')}, the first is {first}"
+            )

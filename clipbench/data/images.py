@@ -1,0 +1,123 @@
+"""From the bytes of an image file to an upright RGB picture.
+
+The reference stacks (open_clip, transformers) call ``Image.open(…).convert("RGB")``. For ordinary
+photographs this module gives the very same values. It differs where that call shows a model something
+other than what a person sees:
+
+- EXIF orientation is applied. The reference stacks ignore it, so they score rotated photographs.
+- Transparency is laid onto white. ``convert("RGB")`` uncovers whatever colour hides below.
+- 16-bit greys are scaled to 8 bits. ``convert("RGB")`` clips them, which leaves a white square.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipbench.errors import DataError
+from clipbench.utils.text import counted
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_ORIENTATION_TAG = 0x0112
+_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+# Older Pillow opens 16-bit PNG as 32-bit integers, every Pillow does so for PPM: same range in both.
+_SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
+
+
+def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
+    """Decode one image completely; animations give their first frame.
+
+    Args:
+        data: The file's content, or the path of the file.
+        key: What error messages call the image.
+
+    Returns:
+        An RGB image in memory, upright, that holds no file open.
+
+    Raises:
+        DataError: No such file, nothing in it, not an image, cut off, or implausibly large.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    content = data if isinstance(data, bytes) else _read(data, key)
+    if not content:
+        raise DataError(f"{key}: the image is empty (0 bytes); fetch it again")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            return _upright(_to_rgb(image), image)
+    except DataError as error:
+        raise DataError(f"{key}: {error}") from error
+    except MemoryError:
+        raise
+    except UnidentifiedImageError as error:
+        start = content[:12]
+        raise DataError(
+            f"{key}: not an image that Pillow can read ({counted(len(content), 'byte')}, beginning {start!r})"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{key}: the image is too large to be a photograph ({error})") from error
+    except Exception as error:  # decoders raise whatever their parser tripped over: struct.error, IndexError, …
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{key}: the image is broken or cut off ({reason})") from error
+
+
+def _read(path: str | os.PathLike[str], key: str) -> bytes:
+    """The whole file at once: Pillow keeps the file of an animation open, and this way there is none."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{key}: no such image file: {os.fspath(path)}") from error
+    except OSError as error:
+        raise DataError(f"{key}: cannot read {os.fspath(path)}: {error.strerror}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    sixteen_bit = image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS
+    if sixteen_bit or image.mode in _SIXTEEN_BIT_MODES:
+        return _from_sixteen_bit(image)
+    if image.mode in ("I", "F"):
+        raise DataError(
+            f"32-bit samples (mode {image.mode}) have no agreed range from black to white;"
+            " convert the image to 8 or 16 bits"
+        )
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, coloured).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_sixteen_bit(image: Image.Image) -> Image.Image:
+    """0…65535 to 0…255, rounded to nearest: 65535 = 255 · 257, so the ends meet exactly."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image).astype(np.uint32)  # (H, W)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+
+
+def _upright(rgb: Image.Image, original: Image.Image) -> Image.Image:
+    """Undo the camera's rotation, read after loading: Pillow turns TIFF itself and drops the tag then."""
+    from PIL import Image
+
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    try:
+        turn = turns.get(original.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # broken EXIF around sound pixels is common, and then nobody knows a rotation
+        return rgb
+    return rgb if turn is None else rgb.transpose(turn)

@@ -1,0 +1,1 @@
+"""Raw layouts of published data sets, one per file."""

@@ -1,0 +1,124 @@
+"""COCO captions as published: ``annotations/captions_val2017.json`` beside ``val2017/000000000139.jpg``.
+
+Format: https://cocodataset.org/#format-data ("Image Captioning").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from clipbench.data.dataset import Provenance
+from clipbench.data.records import ImageFiles, Record, RecordSource, read_json, sha256_of
+from clipbench.errors import DataError
+from clipbench.types import ImageRef
+
+EXPECTS = "annotations/captions_val2017.json + val2017/000000000139.jpg …"
+_CAPTION_FILE = re.compile(r"captions_(?P<split>[^/]+)\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    id: str
+    file_name: str
+    captions: tuple[str, ...]
+
+
+def recognise(path: Path) -> Path | None:
+    """The caption file that a path means: the file itself, or one in the folder or its ``annotations``.
+
+    Where a folder has several, val2017 is meant: it is what the benchmarks are defined on.
+
+    Raises:
+        DataError: Several caption files and none of them val2017.
+    """
+    if path.is_file():
+        return path if _CAPTION_FILE.fullmatch(path.name) else None
+    for folder in (path / "annotations", path):
+        found = [file for file in sorted(folder.glob("captions_*.json")) if _CAPTION_FILE.fullmatch(file.name)]
+        chosen = [file for file in found if file.name == "captions_val2017.json"] or found
+        if len(chosen) > 1:
+            names = ", ".join(file.name for file in chosen)
+            raise DataError(f"{folder}: several caption files ({names}): name one of them as the path")
+        if chosen:
+            return chosen[0]
+    return None
+
+
+def open_layout(captions_file: Path, location: str) -> RecordSource:
+    """Open a COCO caption file; rows are images in file order, with their captions in file order.
+
+    Raises:
+        DataError: The file is not JSON, or not COCO captions.
+    """
+    photos = _read_photos(captions_file)
+    images = ImageFiles(_image_folder(captions_file, photos))
+    match = _CAPTION_FILE.fullmatch(captions_file.name)
+    split = match["split"] if match else "unknown"
+    provenance = Provenance(
+        "coco",
+        location,
+        None,
+        sha256_of(captions_file),
+        {"split": split, "captions": str(captions_file), "images": str(images.root)},
+    )
+    return RecordSource(provenance, partial(_records, photos, images))
+
+
+def _records(photos: list[_Photo], images: ImageFiles, where: Mapping[str, object]) -> Iterator[Record]:
+    for photo in photos:
+        yield Record(photo.id, photo.captions, partial(_photo_ref, images, photo.file_name))
+
+
+def _photo_ref(images: ImageFiles, file_name: str) -> tuple[ImageRef, ...]:
+    return (images.ref(file_name),)
+
+
+def _read_photos(path: Path) -> list[_Photo]:
+    content = read_json(path)
+    captions: dict[object, list[str]] = {}
+    entry: Any = None
+    try:
+        files = {}
+        for entry in content["images"]:
+            files[entry["id"]] = str(entry["file_name"])
+        for entry in content["annotations"]:
+            captions.setdefault(entry["image_id"], []).append(_text(entry["caption"]))
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: not COCO captions: expected images with id and file_name, annotations with image_id"
+            f" and caption; {type(error).__name__}: {error} at {str(entry)[:80]}"
+        ) from error
+    orphans = [image_id for image_id in captions if image_id not in files]
+    if orphans:
+        raise DataError(f"{path}: annotations of image {orphans[0]}, which is not among its images")
+    return [_Photo(str(key), name, tuple(captions.get(key, ()))) for key, name in files.items()]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"caption {value!r} is not a string")
+    return value
+
+
+def _image_folder(captions_file: Path, photos: list[_Photo]) -> Path:
+    """``val2017`` beside ``annotations``, or in it, or ``images/val2017``: the first that is there.
+
+    Where none is, the official place: its images are then all missing, and say where they should be.
+    """
+    match = _CAPTION_FILE.fullmatch(captions_file.name)
+    split = match["split"] if match else "val2017"
+    roots = (captions_file.parent.parent, captions_file.parent)
+    candidates = [root / name for root in roots for name in (split, f"images/{split}", "images")]
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    beside = captions_file.parent
+    if photos and (beside / photos[0].file_name).exists():
+        return beside
+    official = captions_file.parent.name == "annotations"
+    return candidates[0] if official else beside / split

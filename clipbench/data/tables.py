@@ -1,0 +1,141 @@
+"""Local tables of images and captions: copies of hub repositories, parquet, CSV, JSON, folders of images."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from clipbench.data import image_folder, text_tables
+from clipbench.data.columns import Columns, choose_columns
+from clipbench.data.dataset import Dataset, Provenance
+from clipbench.data.records import RecordSource
+from clipbench.errors import DataError
+from clipbench.utils.text import counted
+
+EXPECTS = (
+    "a .parquet, .csv, .tsv, .jsonl or .json file",
+    "a folder with *.parquet or data/*.parquet (a copy of a hub repository)",
+    "a folder written by datasets' save_to_disk",
+    "a folder with metadata.csv or metadata.jsonl (file_name, caption), or one other such table",
+    "a folder of images, each with a .txt of the same name",
+)
+_FOOTER_END_BYTES = 8
+
+
+def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns) -> RecordSource | None:
+    """Open a local path as a table; None where it is none that is known.
+
+    Raises:
+        DataError: It is a table, but cannot be read.
+    """
+    if path.is_file():
+        return _open_file(path, dataset, location, streaming=streaming, named=named)
+    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+        return _open_saved(path, dataset, location, named=named)
+    names = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*.parquet"))]
+    if names:
+        return _open_repository(path, names, dataset, location, streaming=streaming, named=named)
+    if table := _only_table(path):
+        return text_tables.open_text_table(table, location, named=named, declared=dataset.hub)
+    pairs = image_folder.recognise(path)
+    return None if pairs is None else image_folder.open_folder(path, pairs, location)
+
+
+def _open_file(path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns) -> RecordSource | None:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _open_parquet(path.parent, [path.name], dataset, location, streaming=streaming, named=named)
+    if suffix in text_tables.SUFFIXES:
+        return text_tables.open_text_table(path, location, named=named, declared=dataset.hub)
+    return None
+
+
+def _only_table(folder: Path) -> Path | None:
+    """The table of a folder: ``metadata.*`` as in the hub's image folders, else the only one there is."""
+    found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in text_tables.SUFFIXES]
+    metadata = [file for file in found if file.stem == "metadata"]
+    if len(metadata) == 1:
+        return metadata[0]
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise DataError(f"{folder}: several tables ({names}): name one of them as the path")
+    return found[0] if found else None
+
+
+def _open_repository(
+    folder: Path, names: list[str], dataset: Dataset, location: str, *, streaming: bool, named: Columns
+) -> RecordSource:
+    """A copy of a hub repository: the dataset's split, or all parquet files where none is a split's."""
+    from clipbench.data.hub_splits import split_files
+
+    card: dict[str, Any] | None = None
+    if (folder / "README.md").is_file():
+        from huggingface_hub.repocard import metadata_load
+
+        card = metadata_load(folder / "README.md")
+    chosen = split_files(
+        names,
+        card,
+        config=dataset.hub.config if dataset.hub else None,
+        split=dataset.hub.split if dataset.hub else "",
+        where=str(folder),
+        # A dataset of the hub needs its own split; of a user's own, any that stands alone is meant.
+        or_only=not (dataset.hub and dataset.hub.repo),
+    )
+    return _open_parquet(folder, chosen, dataset, location, streaming=streaming, named=named)
+
+
+def _open_parquet(
+    folder: Path, names: list[str], dataset: Dataset, location: str, *, streaming: bool, named: Columns
+) -> RecordSource:
+    from clipbench.data.parquet import Files, open_parquet
+
+    paths = [folder / name for name in names]
+    digest = hashlib.sha256()
+    for name, path in zip(names, paths, strict=True):
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode() + _footer(path))
+    provenance = Provenance(
+        "parquet", location, None, f"parquet:sha256={digest.hexdigest()}", {"files": ", ".join(names)}
+    )
+    files = Files(tuple(str(path.resolve()) for path in paths), folder.resolve(), location)
+    return open_parquet(files, dataset, provenance, streaming=streaming, named=named, declared=dataset.hub)
+
+
+def _footer(path: Path) -> bytes:
+    """The metadata at a parquet file's end: schema, sizes, offsets and statistics of every column chunk.
+
+    With the size it tells tables apart without reading gigabytes of images.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _FOOTER_END_BYTES))
+            end = file.read()
+            if size < 12 or end[4:] != b"PAR1":
+                raise DataError(f"{path}: not a parquet file, or cut off ({counted(size, 'byte')}): fetch it again")
+            length = int.from_bytes(end[:4], "little")
+            file.seek(max(0, size - _FOOTER_END_BYTES - length))
+            return file.read(length)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _open_saved(folder: Path, dataset: Dataset, location: str, *, named: Columns) -> RecordSource:
+    """A folder that ``datasets`` wrote by ``save_to_disk``: one table, or one for each split."""
+    import datasets
+
+    from clipbench.data.hub_errors import explained
+    from clipbench.data.hub_splits import known_split
+    from clipbench.data.parquet import Files, open_table
+
+    with explained(dataset, location):
+        table = datasets.load_from_disk(str(folder))
+        if isinstance(table, datasets.DatasetDict):
+            wanted = dataset.hub.split if dataset.hub else ""
+            split = known_split(wanted, list(map(str, table)), location, or_only=not (dataset.hub and dataset.hub.repo))
+            folder, table = folder / split, table[split]
+        columns = choose_columns(table.column_names, named=named, declared=dataset.hub, where=location)
+        state = (folder / "state.json").read_bytes()
+    provenance = Provenance("arrow", location, None, f"state.json:sha256={hashlib.sha256(state).hexdigest()}")
+    return open_table(table, columns, Files((), folder.resolve(), location), dataset, provenance)

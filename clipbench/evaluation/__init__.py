@@ -1,0 +1,1 @@
+"""Evaluation: tasks and a model in, a result for each task out."""

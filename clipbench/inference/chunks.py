@@ -1,0 +1,80 @@
+"""Samples by the chunk: what is scored at once, kept at once, and handed to one of several processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from clipbench.metrics import Floats
+from clipbench.types import Sample, Unscored
+
+_CHUNK_TEXTS = 4096  # enough to sort by length and to find repeats, little enough to report progress
+_CHUNK_IMAGES = 256  # decoded pixels of two chunks are in memory at once: 600 kB each at 224 pixels
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkScores:
+    """What came out of a chunk.
+
+    Attributes:
+        items: For each sample an array of two dimensions; or, where an image cannot be read, which and why.
+        truncated_texts: Distinct texts of the chunk that were cut to the model's context.
+    """
+
+    items: list[Floats | Unscored]
+    truncated_texts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """As many chunks as there are processes, fewer at the end.
+
+    Attributes:
+        number: From 0.
+        chunks: The samples.
+        keys: A digest of each chunk.
+    """
+
+    number: int
+    chunks: list[list[Sample]]
+    keys: list[bytes]
+
+
+def turns(samples: Iterable[Sample], processes: int, label: str, keyed: bool) -> Iterator[Turn]:
+    """Cut samples into chunks, which do not depend on the number of processes, and deal them out.
+
+    Args:
+        samples: The samples.
+        processes: Chunks a turn.
+        label: What the keys begin with.
+        keyed: Whether keys are wanted; they cost a pass over all texts.
+    """
+    chunks, number = _chunks(samples), 0
+    while some := list(islice(chunks, processes)):
+        first = number * processes
+        keys = [_key(f"{label} {first + index}", chunk) if keyed else b"" for index, chunk in enumerate(some)]
+        yield Turn(number, some, keys)
+        number += 1
+
+
+def _key(label: str, chunk: list[Sample]) -> bytes:
+    asked = [[sample.id, [ref.key for ref in sample.images], list(sample.texts)] for sample in chunk]
+    return hashlib.blake2b(json.dumps([label, asked]).encode(), digest_size=16).digest()
+
+
+def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    chunk: list[Sample] = []
+    texts, images = 0, set[str]()
+    for sample in samples:
+        chunk.append(sample)
+        texts += len(sample.texts)
+        for ref in sample.images:
+            images.add(ref.key)
+        if texts >= _CHUNK_TEXTS or len(images) >= _CHUNK_IMAGES:
+            yield chunk
+            chunk, texts, images = [], 0, set()
+    if chunk:
+        yield chunk

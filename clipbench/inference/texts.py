@@ -1,0 +1,116 @@
+"""Texts to unit features: from the cache, or encoded, common beginnings once where the model can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from clipbench.inference.batching import BatchSize
+from clipbench.inference.embedding_cache import EmbeddingCache, Found, text_key
+from clipbench.inference.normalization import unit_rows
+from clipbench.inference.profile import Profile
+from clipbench.metrics import Floats
+from clipbench.models.base import Model, Tokens
+from clipbench.models.packing import PackedRow, texts_of
+
+_CONTEXT_LENGTH = 77  # CLIP's: what `auto` takes for a text of full length
+
+
+class TextEncoder:
+    """Encodes texts with one model.
+
+    Args:
+        model: The model.
+        batch_size: Texts a batch, or ``auto``: as many as make up a fixed number of tokens.
+        profile: Where the time goes.
+        cache: Features of earlier runs.
+
+    Attributes:
+        truncated: Texts so far that were longer than the model's context and were cut.
+    """
+
+    def __init__(
+        self, model: Model, batch_size: int | str, profile: Profile, cache: EmbeddingCache | None = None
+    ) -> None:
+        self.truncated = 0
+        self._model, self._profile, self._cache = model, profile, cache
+        on_cpu = model.device.type == "cpu"
+        self._by_tokens = batch_size == "auto"
+        self._batch = BatchSize(batch_size, automatic=(128 if on_cpu else 1024) * _CONTEXT_LENGTH)
+        # A row is as long as the context: several texts.
+        self._row_batch = BatchSize(batch_size, automatic=16 if on_cpu else 256)
+
+    def features(self, texts: Sequence[str]) -> dict[str, Floats]:
+        """Unit features ``(D,)`` of distinct texts.
+
+        Raises:
+            ModelError: A feature is not finite; names the text.
+        """
+        found = self._found(texts)
+        self.truncated += sum(one.truncated for one in found.values())
+        return {text: one.feature for text, one in found.items()}
+
+    def _found(self, texts: Sequence[str]) -> dict[str, Found]:
+        if self._cache is None:
+            return self._encode(texts)
+        keys = {text: text_key(text) for text in texts}
+        cached = self._cache.find(list(keys.values()))
+        fresh = self._encode([text for text in texts if keys[text] not in cached])
+        if fresh:
+            rows, truncated = zip(*fresh.values(), strict=True)
+            self._cache.add("texts", [keys[text] for text in fresh], np.stack(rows), truncated)
+        return {**{text: cached[key] for text, key in keys.items() if key in cached}, **fresh}
+
+    def _encode(self, texts: Sequence[str]) -> dict[str, Found]:
+        if not texts:
+            return {}
+        self._profile.texts += len(texts)
+        with torch.inference_mode(), self._profile.stage("text tower"):
+            return self._encode_packed(texts) if self._model.packs else self._encode_plain(texts)
+
+    def _encode_plain(self, texts: Sequence[str]) -> dict[str, Found]:
+        tokens = self._tokenize(texts)
+        lengths = tokens.lengths or (max(1, _count(tokens) // len(texts)),) * len(texts)
+        # Texts of like length share a batch, so that little of it is padding where the model trims.
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        order.sort(key=lengths.__getitem__, reverse=True)
+
+        def encode(part: Sequence[int]) -> torch.Tensor:
+            some = tokens.part(part)
+            self._profile.tokens += _count(some)
+            return self._model.text_features(some)
+
+        weight = lengths.__getitem__ if self._by_tokens else lambda index: 1
+        return self._collect(self._batch.split(order, encode, weight), order, texts, tokens)
+
+    def _encode_packed(self, texts: Sequence[str]) -> dict[str, Found]:
+        def encode(part: Sequence[PackedRow]) -> torch.Tensor:
+            self._profile.tokens += len(part) * max(len(row.ids) for row in part)
+            return self._model.packed_text_features(part)
+
+        tokens = self._tokenize(texts)
+        rows = self._model.pack(tokens)
+        return self._collect(self._row_batch.split(rows, encode), texts_of(rows), texts, tokens)
+
+    def _collect(
+        self, batches: Iterable[torch.Tensor], order: Sequence[int], texts: Sequence[str], tokens: Tokens
+    ) -> dict[str, Found]:
+        """Features by text, from batches in the given order of the texts."""
+        found: dict[str, Found] = {}
+        for features in batches:
+            part = order[len(found) : len(found) + len(features)]
+            names = [texts[index] for index in part]
+            units = unit_rows(features, names, "text {!r}", self._model.id)
+            found.update(zip(names, map(Found, units, [tokens.truncated[index] for index in part]), strict=True))
+        return found
+
+    def _tokenize(self, texts: Sequence[str]) -> Tokens:
+        with self._profile.stage("tokenize"):
+            return self._model.tokenize(texts)
+
+
+def _count(tokens: Tokens) -> int:
+    """How many tokens there are, padding included."""
+    return max((tensor.numel() for tensor in tokens.inputs.values()), default=0)

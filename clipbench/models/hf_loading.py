@@ -1,0 +1,153 @@
+"""Loading transformers checkpoints: safely, whole, and with the PIL image processor."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clipbench.errors import ClipbenchError, ConfigError, ModelError
+from clipbench.models import checks
+from clipbench.models.hf import TransformersModel
+from clipbench.models.load_errors import explain
+from clipbench.models.spec import TRANSFORMERS_CONFIG, Request
+
+_FEWEST_TOKENS = 20
+# Counters that older versions of transformers saved and newer ones compute.
+_HARMLESS = ("position_ids", "token_type_ids", "num_batches_tracked")
+
+
+def load(request: Request) -> TransformersModel:
+    """Load a hub id or a local directory.
+
+    Raises:
+        ModelError: It cannot be found, read or used; the message says what to do.
+        ConfigError: An argument makes no sense.
+    """
+    request.only("pretrained")
+    source = request.source or request.text("pretrained")
+    if not source:
+        raise ConfigError(f"{request.id}: say which checkpoint: hf:ORG/NAME, or --model_args pretrained=ORG/NAME")
+    device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
+    with checks.quiet():
+        try:
+            config = _config(source, request)
+            module = _network(source, config, request, dtype)
+            return finish(module.to(device), request, config=config, text=source, image=source)
+        except ClipbenchError:
+            raise
+        except Exception as error:  # transformers, the hub client, safetensors and pickle all raise what they like
+            raise explain(error, source) from error
+
+
+def load_dual(request: Request) -> TransformersModel:
+    """Load a saved VisionTextDualEncoder, or pair any two encoders (``vision=…,text=…``).
+
+    Pairing leaves the projections untrained (seeded, so that two loads agree): scores are at chance until training.
+
+    Raises:
+        ModelError: An encoder cannot be found, read or used.
+        ConfigError: Neither a checkpoint nor both encoders were named.
+    """
+    request.only("pretrained", "vision", "text", "projection_dim", "seed")
+    vision, text = request.text("vision"), request.text("text")
+    if request.source or request.text("pretrained"):
+        names = {"pretrained": request.args["pretrained"]} if "pretrained" in request.args else {}
+        return load(replace(request, args=names))
+    if not vision or not text:
+        raise ConfigError(
+            f"{request.id}: say which checkpoint (dual_encoder:DIR), or both encoders (--model_args vision=ID,text=ID)"
+        )
+    device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
+    with checks.quiet():
+        try:
+            module = _pair(vision, text, request)
+            return finish(module.to(device, dtype), request, config=None, text=text, image=vision)
+        except ClipbenchError:
+            raise
+        except Exception as error:  # as above
+            raise explain(error, vision if vision in str(error) else text) from error
+
+
+def finish(module: Any, request: Request, *, config: Any, text: str, image: str) -> TransformersModel:
+    """Check a network's weights and give it its tokenizer and image processor."""
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    checks.check_finite(request.id, module.state_dict())
+    common: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(text, **common)
+    if len(tokenizer) < _FEWEST_TOKENS:  # where there are no files, transformers makes an empty tokenizer
+        raise ModelError(f"{text} holds no tokenizer: add tokenizer.json, or the original model's vocabulary files")
+    # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
+    load_processor: Any = AutoImageProcessor.from_pretrained
+    processor = load_processor(image, backend="pil", config=config, **common)
+    return TransformersModel(module, tokenizer, processor, id=request.id)
+
+
+def _config(source: str, request: Request) -> Any:
+    from transformers import MODEL_MAPPING, AutoConfig
+
+    _check_json(source)
+    config = AutoConfig.from_pretrained(source, revision=request.revision, trust_remote_code=request.trust_remote_code)
+    remote = request.trust_remote_code and "AutoModel" in (getattr(config, "auto_map", None) or {})
+    if remote:
+        return config
+    network: Any = MODEL_MAPPING.get(type(config), None)
+    if isinstance(network, tuple):
+        network = network[0]
+    lacking = [side for side in ("text", "image") if not hasattr(network, f"get_{side}_features")]
+    if lacking:
+        raise ModelError(
+            f"{source} is a {config.model_type} model and has no {' and no '.join(lacking)} features: pass a CLIP-like "
+            "model, or pair it with another encoder (--model dual_encoder --model_args vision=…,text=…)"
+        )
+    return config
+
+
+def _check_json(source: str) -> None:
+    path = Path(source) / TRANSFORMERS_CONFIG
+    if not path.is_file():
+        return
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from None
+
+
+def _network(source: str, config: Any, request: Request, dtype: torch.dtype) -> Any:
+    from transformers import AutoModel
+
+    module, found = AutoModel.from_pretrained(
+        source,
+        config=config,
+        revision=request.revision,
+        trust_remote_code=request.trust_remote_code,
+        dtype=dtype,
+        weights_only=True,  # .bin files are pickles; this reads tensors and no code
+        ignore_mismatched_sizes=True,  # so that they are reported below, all in one line
+        output_loading_info=True,
+    )
+    checks.check_keys(
+        source,
+        missing=_serious(found["missing_keys"]),
+        unexpected=_serious(found["unexpected_keys"]),
+        shapes=[f"{name}: {tuple(has)} for {tuple(wants)}" for name, has, wants in found["mismatched_keys"]],
+    )
+    return module
+
+
+def _serious(names: Any) -> list[str]:
+    return [str(name) for name in names if not str(name).endswith(_HARMLESS)]
+
+
+def _pair(vision: str, text: str, request: Request) -> Any:
+    from transformers import VisionTextDualEncoderModel
+
+    options = {"projection_dim": int(str(request.args.get("projection_dim", 512)))}
+    # The projections are drawn at random; a seed makes two loads the same model.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(str(request.args.get("seed", 0))))
+        return VisionTextDualEncoderModel.from_vision_text_pretrained(vision, text, **options)

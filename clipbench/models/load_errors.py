@@ -1,0 +1,66 @@
+"""What a library said when it could not load a checkpoint, in one line that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clipbench.errors import ModelError
+from clipbench.utils.hub import causes, class_names, cut_off, not_reached, offline
+
+_HTTP_CLIENTS = ("httpx", "httpx2", "httpcore", "requests", "urllib3")  # the hub client changes them between majors
+_NOT_REACHED = ("couldn't connect", "offline mode", "cached files")
+_FILES = "config.json, model.safetensors, preprocessor_config.json and the tokenizer files"
+
+
+def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelError:
+    """Translate any library's error about ``source`` into a :class:`ModelError`.
+
+    Args:
+        error: What was raised.
+        source: Hub id or path, as the user wrote it.
+        files: What a local directory must hold to do instead.
+    """
+    chain = list(causes(error))
+    names = class_names(error)
+    text = " ".join(str(cause) for cause in chain)
+    if "UnpicklingError" in names or "Weights only load failed" in text:
+        return ModelError(
+            f"{source} holds Python code beside its weights, and code is not run: "
+            "save the state_dict as .safetensors and pass that"
+        )
+    if Path(source).exists():
+        return ModelError(f"cannot load {source}: {_first_line(error)}")
+    if "GatedRepoError" in names or "trying to access a gated repo" in text:
+        return ModelError(
+            f"access to {source} is restricted: ask for it at https://huggingface.co/{source}, then run `hf auth login`"
+        )
+    if "RevisionNotFoundError" in names or "not a valid git identifier" in text:
+        return ModelError(
+            f"{source} has no such revision on the hub: check --model_args revision=… (branch, tag or commit)"
+        )
+    if "RepositoryNotFoundError" in names or "is not a valid model identifier" in text:
+        return ModelError(
+            f"there is no model {source} on the hub, and no such directory here: "
+            "check the spelling, or run `hf auth login` if it is private"
+        )
+    unreached = not_reached(error) or cut_off(error) or any(words in text for words in _NOT_REACHED)
+    if unreached or _from_http_client(chain):
+        if offline("TRANSFORMERS_OFFLINE"):
+            return ModelError(
+                f"{source} is not in the local cache and HF_HUB_OFFLINE is set: "
+                f"unset it, or pass a directory that holds {files}"
+            )
+        return ModelError(
+            f"the hub could not be reached for {source}, or broke off ({_first_line(chain[-1])}): "
+            f"try again, or pass a directory that holds {files}"
+        )
+    return ModelError(f"cannot load {source}: {_first_line(error)}")
+
+
+def _from_http_client(chain: list[BaseException]) -> bool:
+    return any(type(cause).__module__.split(".")[0] in _HTTP_CLIENTS for cause in chain)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""open_clip models: names, files of weights, and the adapter."""

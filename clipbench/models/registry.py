@@ -1,0 +1,185 @@
+"""Which adapter loads what: the built-in ones and those of plugins, and how a model is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from clipbench.errors import ConfigError, ModelError
+from clipbench.models.base import Model
+from clipbench.models.spec import Request, as_bool, local_adapter, looks_like_path, split_prefix
+from clipbench.utils.registry import Registry
+
+ENTRY_POINTS = "clipbench.models"
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A way to load models.
+
+    Attributes:
+        name: The prefix in ``--model NAME:…``.
+        written: How a model is written, by example.
+        loads: What it loads, in one line.
+        loader: A function from :class:`Request` to :class:`Model`, or where one is, as ``module:function``.
+    """
+
+    name: str
+    written: str
+    loads: str
+    loader: Callable[[Request], Model] | str
+
+    def load(self, request: Request) -> Model:
+        """Load the model that ``request`` asks for."""
+        if not isinstance(self.loader, str):
+            return self.loader(request)
+        module, _, function = self.loader.partition(":")
+        loader = cast(Callable[[Request], Model], getattr(importlib.import_module(module), function))
+        return loader(request)
+
+
+ADAPTERS: Registry[Adapter] = Registry("model library", "clipbench ls models")
+
+_BUILT_IN = (
+    Adapter(
+        "hf",
+        "hf:ORG/NAME, ORG/NAME, DIR",
+        "any transformers model with text and image features: CLIP, MetaCLIP, SigLIP (2), ALIGN, AltCLIP, …",
+        "clipbench.models.hf_loading:load",
+    ),
+    Adapter(
+        "open_clip",
+        "open_clip:ARCH/TAG, open_clip:hf-hub:ORG/NAME, open_clip:ARCH/FILE, DIR, FILE.pt, FILE.safetensors",
+        "any open_clip model: named weights, hub repositories, local checkpoints, OpenAI's archives",
+        "clipbench.models.open_clip.loading:load",
+    ),
+    Adapter(
+        "dual_encoder",
+        "dual_encoder:DIR, dual_encoder with --model_args vision=ID,text=ID",
+        "a VisionTextDualEncoder of transformers, saved or paired from any two encoders",
+        "clipbench.models.hf_loading:load_dual",
+    ),
+    Adapter(
+        "demo",
+        "demo",
+        "the small CLIP that comes with clipbench, trained on its embedded world (clipbench.scenes)",
+        "clipbench.models.demo:load",
+    ),
+)
+for _adapter in _BUILT_IN:
+    ADAPTERS.register(_adapter.name, _adapter)
+
+_plugins_loaded = False
+
+
+def adapters() -> list[Adapter]:
+    """All adapters by name: the built-in ones, and those of installed plugins (entry points ``clipbench.models``).
+
+    An entry point names an :class:`Adapter`.
+
+    Raises:
+        ConfigError: A plugin is broken.
+    """
+    global _plugins_loaded
+    if not _plugins_loaded:
+        for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+            try:
+                found = point.load()
+            except Exception as error:  # a plugin may raise anything while it is imported
+                raise ConfigError(f"model plugin {point.name!r} ({point.value}) is broken: {error}") from error
+            if not isinstance(found, Adapter):
+                raise ConfigError(f"model plugin {point.name!r} ({point.value}) is not a clipbench.models.Adapter")
+            ADAPTERS.register(found.name, found)
+        _plugins_loaded = True
+    return list(ADAPTERS.values())
+
+
+def name_of(spec: str, model_args: Mapping[str, object]) -> str:
+    """What results call a model: as it was written, and where that names a library only, with the rest of it.
+
+    >>> name_of("hf", {"pretrained": "openai/clip-vit-base-patch32"})
+    'openai/clip-vit-base-patch32'
+    >>> name_of("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
+    'open_clip:ViT-B-32/laion2b_s34b_b79k'
+    """
+    spec = spec.strip()
+    if spec not in ADAPTERS:
+        return spec
+    parts = [str(model_args[key]) for key in ("model_name", "pretrained", "vision", "text") if key in model_args]
+    if spec == "hf" and parts:
+        return parts[0]
+    return ":".join([spec, *(["/".join(parts)] if parts else [])])
+
+
+def load_model(
+    spec: str,
+    *,
+    model_args: Mapping[str, object] | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    torch_compile: bool = False,
+) -> Model:
+    """Load a model, in evaluation mode.
+
+    Args:
+        spec: ``openai/clip-vit-base-patch32``, ``open_clip:ViT-B-32/laion2b_s34b_b79k``, a directory, a file, or an
+            adapter's name with ``model_args`` that say the rest (``pretrained=…``). See :func:`adapters`.
+        model_args: The adapter's arguments. ``device``, ``dtype``, ``revision`` and ``trust_remote_code`` may be
+            among them; the arguments below go first.
+        device: ``cpu``, ``cuda``, ``cuda:1``, …; by default ``cuda`` where there is one.
+        dtype: ``float32`` (the default everywhere), ``bfloat16`` or ``float16``.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Let code that comes with a checkpoint run.
+        torch_compile: Compile the towers; see :func:`clipbench.models.compiling.compile_towers`.
+
+    Raises:
+        UnknownName: No adapter, architecture or tag of that name; the message has close matches.
+        ModelError: The checkpoint cannot be found, read or used.
+        ConfigError: An argument makes no sense.
+    """
+    if not spec.strip():
+        raise ConfigError("no model was named: pass a hub id, a directory, or ADAPTER:NAME (see `clipbench ls models`)")
+    known = {adapter.name: adapter for adapter in adapters()}
+    name, source = split_prefix(spec.strip(), list(known))
+    args = dict(model_args or {})
+    request = Request(
+        id=name_of(spec, args),
+        source=source,
+        device=_text(device, args.pop("device", None)),
+        dtype=_text(dtype, args.pop("dtype", None)),
+        revision=_text(revision, args.pop("revision", None)),
+        trust_remote_code=as_bool(args.pop("trust_remote_code", False), "trust_remote_code") or trust_remote_code,
+        args=args,
+    )
+    if name is None:
+        name, request = _find_adapter(request)
+    model = known[name].load(request)
+    if torch_compile:
+        from clipbench.models.compiling import compile_towers
+
+        compile_towers(model)
+    return model
+
+
+def _text(flag: str | None, argument: object) -> str | None:
+    return flag if flag is not None else None if argument is None else str(argument)
+
+
+def _find_adapter(request: Request) -> tuple[str, Request]:
+    """Which adapter reads a source without prefix: by the files of the directory or of the hub repository."""
+    path = Path(request.source).expanduser()
+    if path.exists():
+        return local_adapter(path), replace(request, source=str(path))
+    if looks_like_path(request.source):
+        raise ModelError(f"no such file or directory: {request.source}")
+    from clipbench.models.hub_files import holds_open_clip
+
+    if holds_open_clip(request.source, request.revision):
+        return "open_clip", replace(request, source=f"hf-hub:{request.source}")
+    return "hf", request

@@ -1,0 +1,98 @@
+"""The paper's Figure 4 from a study's numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from clipbench.analysis.tradeoff import ORIGINAL, RETRIEVAL_METRIC, Point, Score, draw_tradeoff
+from clipbench.reproduce.lookup import Cells, mean_of
+from clipbench.reproduce.schedule import Run
+from clipbench.reproduce.study import concept_label, model_label
+from clipbench.reproduce.table_schema import Figure
+from clipbench.results import Results, sanitize
+
+
+def draw_figures(cells: Cells, figure: Figure) -> list[Path]:
+    """Draw concept accuracy against retrieval for each base model: a curve a kind of model, a point a checkpoint.
+
+    Points are means over the seeds that have them.
+
+    Returns:
+        The files; none where no checkpoint has both numbers.
+
+    Raises:
+        ResultError: They cannot be written.
+    """
+    drawn = []
+    for base in cells.study.base_models:
+        points = list(_points(cells, figure, base))
+        if any(point.curve != ORIGINAL for point in points):
+            several = len(cells.study.base_models) > 1
+            folder = cells.folder.path / "figures" / sanitize(base) if several else cells.folder.path
+            drawn += draw_tradeoff(points, folder, figure.title + (f" — {base}" if several else ""))
+    return drawn
+
+
+def _points(cells: Cells, figure: Figure, base: str) -> Iterator[Point]:
+    concepts = [label for concept in cells.study.training.concepts if (label := concept_label(concept)) in figure.tasks]
+    tasks = [figure.tasks[concept] for concept in concepts]
+    originals = [run for run in cells.runs if run.is_base and run.base_model == base]
+    if point := _point(cells, figure.retrieval, [(run, 0) for run in originals], tasks, ORIGINAL, base):
+        yield point
+    for number in sorted(cells.study.training.negatives):
+        for concept in concepts:
+            runs = [
+                run
+                for run in cells.runs
+                if not run.is_base and (run.base_model, run.concept_label, run.negatives) == (base, concept, number)
+            ]
+            for epoch, checkpoints in _by_epoch(cells, runs).items():
+                label = f"epoch {epoch:g}"
+                if point := _point(
+                    cells, figure.retrieval, checkpoints, [figure.tasks[concept]], model_label(number), label
+                ):
+                    yield point.model_copy(update={"step": checkpoints[0][1]})
+
+
+def _by_epoch(cells: Cells, runs: list[Run]) -> dict[float, list[tuple[Run, int]]]:
+    """The checkpoints of all seeds after each part of an epoch."""
+    found: dict[float, list[tuple[Run, int]]] = {}
+    for run in runs:
+        trained = cells.trained(run)
+        for step, epoch in trained.checkpoints if trained else []:
+            found.setdefault(round(epoch, 2), []).append((run, step))
+    return dict(sorted(found.items()))
+
+
+def _point(
+    cells: Cells, retrieval_task: str, checkpoints: list[tuple[Run, int]], tasks: list[str], curve: str, label: str
+) -> Point | None:
+    retrieval = _score(cells, checkpoints, retrieval_task, RETRIEVAL_METRIC)
+    scores = [score for task in tasks if (score := _score(cells, checkpoints, task, None))]
+    if retrieval is None or not scores:
+        return None
+    return Point(curve=curve, label=label, retrieval=retrieval, concepts=tuple(scores))
+
+
+def _score(cells: Cells, checkpoints: list[tuple[Run, int]], task: str, metric: str | None) -> Score | None:
+    """A task's mean over seeds."""
+    found: list[tuple[Results, str]] = []
+    for run, step in checkpoints:
+        results = cells.results(run, step, task)
+        if results is not None and not results.failed:
+            found.append((results, metric or results.tasks[task].primary_metric))
+    values = [results.metric(task, name) for results, name in found]
+    if not values or any(math.isnan(value) for value in values):
+        return None
+    errors = [results.metric(task, f"{name}_stderr") for results, name in found]
+    first, name = found[0]
+    return Score(
+        task=task,
+        version=first.versions[task],
+        metric=name,
+        value=mean_of(values),
+        stderr=mean_of(errors) if all(map(math.isfinite, errors)) else None,
+        n=first.n_samples[task].effective,
+    )

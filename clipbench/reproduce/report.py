@@ -1,0 +1,183 @@
+"""A study's report: tables in the paper's arrangement, its findings, its figure, and what was run."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from clipbench.errors import ResultError
+from clipbench.reproduce.claims import Finding, findings_of
+from clipbench.reproduce.figure import draw_figures
+from clipbench.reproduce.folder import StudyFolder
+from clipbench.reproduce.lookup import Cell, Cells
+from clipbench.reproduce.study import Study
+from clipbench.reproduce.tables import Grid, grids_of
+from clipbench.results import Results, write_atomically
+
+SCHEMA_VERSION = 1
+_PLATFORMS = ("Linux-", "macOS-", "Windows-")  # a kernel's name says where it was run, and nothing about numbers
+
+
+def write_report(study: Study, folder: StudyFolder) -> list[Path]:
+    """Write ``report.md``, ``report.html``, ``report.json`` and the figure from what is there.
+
+    Returns:
+        The files, the page first.
+
+    Raises:
+        ResultError: They cannot be written.
+    """
+    cells = Cells(study, folder)
+    grids, findings = grids_of(cells), findings_of(cells)
+    figures = draw_figures(cells, study.figure) if study.figure else []
+    facts = {
+        "study": study,
+        "several": len(study.base_models) > 1,
+        "grids": grids,
+        "findings": {name: list(group) for name, group in groupby(findings, lambda finding: finding.statement)},
+        "figures": [figure.relative_to(folder.path).as_posix() for figure in figures if figure.suffix == ".svg"],
+        "trainings": _trainings(cells),
+        "problems": _problems(grids),
+        "overlaps": folder.overlaps()[1],
+        "versions": _versions(cells),
+    }
+    loader = PackageLoader("clipbench.reproduce", "templates")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(text=cell_text, ours=ours_text, theirs=theirs_text, markdown=_markdown)
+    drawings = [Markup(path.read_text()) for path in figures if path.suffix == ".svg"]  # noqa: S704  # drawn just now
+    page = environment.get_template("study.html").render(**facts, drawings=drawings)
+    plain = environment.overlay(autoescape=False).get_template("study.md").render(**facts)
+    files = {"report.html": page, "report.md": plain, "report.json": _as_json(study, grids, findings, facts)}
+    for name, text in files.items():
+        write_atomically(folder.path / name, text)
+    return [*(folder.path / name for name in files), *figures]
+
+
+def cell_text(cell: Cell | None) -> str:
+    """A cell in words: ours, and in brackets the published figure with what is said of it."""
+    if cell is None:
+        return ""
+    theirs = theirs_text(cell)
+    return ours_text(cell) + (f" ({theirs})" if theirs else "")
+
+
+def ours_text(cell: Cell) -> str:
+    """Ours in percent with half its 95 % interval; where seeds are missing, how many there are."""
+    number = cell.number
+    if number is None:
+        return "–"
+    reach = "" if math.isnan(number.reach) else f" ± {100 * number.reach:.1f}"
+    part = f", {number.seeds} of {cell.seeds} seeds" if number.seeds < cell.seeds else ""
+    return f"{100 * number.value:.1f}{reach}{part}"
+
+
+def theirs_text(cell: Cell) -> str:
+    """The published figure in percent, and where it is comparable ours less it, and whether they agree."""
+    if cell.published is None:
+        return ""
+    theirs = f"{100 * cell.published:.0f}"
+    if cell.agrees is None or cell.difference is None:
+        return theirs
+    return f"{theirs}, {100 * cell.difference:+.1f} {'=' if cell.agrees else '≠'}"
+
+
+def _markdown(text: object) -> str:
+    """Text that cannot break a Markdown table."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def _trainings(cells: Cells) -> list[dict[str, Any]]:
+    """What each training took."""
+    rows = []
+    for run in cells.runs:
+        trained = None if run.is_base else cells.trained(run)
+        if trained is None or trained.status != "finished":
+            continue
+        rows.append(
+            {
+                "name": run.name,
+                "captions": trained.data.get("pairs"),
+                "steps": trained.checkpoints[-1][0] if trained.checkpoints else 0,
+                "minutes": (trained.seconds or 0) / 60,
+                "rate": trained.samples_per_second or 0,
+                "memory": (trained.peak_memory_bytes or 0) / 1e9,
+                "precision": trained.precision or "",
+                "hash": trained.hash,
+                "command": trained.command,
+            }
+        )
+    return rows
+
+
+def _problems(grids: list[Grid]) -> list[str]:
+    """Why cells are empty, each reason once."""
+    reasons = (reason for grid in grids for cell in grid.cells for reason in cell.problems)
+    return list(dict.fromkeys(reasons))
+
+
+def _versions(cells: Cells) -> dict[str, Any]:
+    """What it was run with, as the results say; of several versions all."""
+    found: list[Results] = []
+    for run in cells.runs:
+        trained = cells.trained(run) if not run.is_base else None
+        steps = [0] if run.is_base else [step for step, _ in (trained.checkpoints if trained else [])]
+        for step in steps:
+            found += [r for task in cells.study.tasks() if (r := cells.results(run, step, task)) is not None]
+    lines = dict.fromkeys(line for results in found for line in results.pretty_env_info.splitlines())
+    environments = [line for line in lines if not line.startswith(_PLATFORMS)]
+    commits = sorted({results.git_hash for results in found if results.git_hash})
+    tasks = sorted(
+        {
+            f"{task} version {results.versions[task]}, data {report.data.get('fingerprint')}"
+            for results in found
+            for task, report in results.tasks.items()
+        }
+    )
+    return {"environment": environments, "commits": commits, "tasks": tasks, "results": len(found)}
+
+
+def _as_json(study: Study, grids: list[Grid], findings: list[Finding], facts: dict[str, Any]) -> str:
+    tables = [
+        {
+            "id": grid.id,
+            "base_model": grid.base_model,
+            "columns": grid.columns,
+            "spans": grid.spans,
+            "rows": [{"titles": titles, "cells": [_cell_json(cell) for cell in row]} for titles, row in grid.rows],
+        }
+        for grid in grids
+    ]
+    whole = {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.model_dump(),
+        "tables": tables,
+        "findings": [asdict(finding) for finding in findings],
+        **{name: facts[name] for name in ("trainings", "problems", "overlaps", "versions")},
+    }
+    try:
+        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ResultError(f"study {study.name}: {error}") from error
+
+
+def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    number = cell.number
+    return {
+        "value": number.value if number else None,
+        "reach": number.reach if number and not math.isnan(number.reach) else None,
+        "published": cell.published,
+        "difference": cell.difference,
+        "agrees": cell.agrees,
+        "seeds": {str(value.seed): value.value for value in cell.values},
+        "files": [value.file for value in cell.values],
+        "problems": cell.problems,
+    }

@@ -1,0 +1,160 @@
+"""A study's scoring step: a checkpoint on the tasks that it has no results on yet."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipbench.errors import ModelError
+from clipbench.evaluation.assembly import assemble_results, declaration
+from clipbench.evaluation.preparation import EvaluationOptions, Plan, Progress, plan_tasks
+from clipbench.reproduce.folder import StudyFolder
+from clipbench.reproduce.options import StudyOptions
+from clipbench.reproduce.schedule import Run, digest, tasks_at
+from clipbench.reproduce.study import Study
+from clipbench.task_types.registry import select_tasks
+
+if TYPE_CHECKING:
+    from clipbench.evaluation.task_result import TaskResult
+    from clipbench.inference.images import Kept
+    from clipbench.models import Model
+
+
+def evaluation_options(study: Study, options: StudyOptions) -> EvaluationOptions:
+    """How a study's models are scored."""
+    return EvaluationOptions(
+        data=options.data,
+        limit=study.limit,
+        allow_missing=options.allow_missing,
+        workers=options.workers,
+        include_path=tuple(study.include_path),
+    )
+
+
+def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> list[Plan]:
+    """The tasks of the tables that are wanted, their data gone through.
+
+    Raises:
+        UnknownName, ConfigError: The study names tasks or data that are not there.
+    """
+    chosen = evaluation_options(study, options)
+    return list(plan_tasks(select_tasks(study.tasks(options.tables), chosen.include_path), chosen, on_progress))
+
+
+class StudyScorer:
+    """Scores checkpoints; data is gone through once, when the first one is scored.
+
+    Args:
+        study: The study.
+        folder: Where results are kept.
+        options: How it is done.
+        on_progress: Told how far it is.
+    """
+
+    def __init__(self, study: Study, folder: StudyFolder, options: StudyOptions, on_progress: Progress) -> None:
+        self._study, self._folder, self._options, self._on_progress = study, folder, options, on_progress
+        self._plans: dict[str, Plan] | None = None
+        self._images: Kept = OrderedDict()
+        self._images_of: bytes | None = None
+
+    def score(
+        self, run: Run, step: int, epoch: float, model: Model | Path, identity: Mapping[str, object]
+    ) -> Iterator[TaskResult]:
+        """Score a checkpoint on the tasks that have no results of these inputs yet, keeping each as it comes.
+
+        Args:
+            run: Whose checkpoint.
+            step: After which step; 0 for a base model.
+            epoch: After how many epochs.
+            model: The checkpoint; loaded where there is something to score.
+            identity: What tells it from others.
+
+        Yields:
+            Each task's result, failed ones too.
+
+        Raises:
+            UnknownName, ConfigError: The study names tasks or data that are not there.
+            ModelError: The checkpoint cannot be loaded.
+            ResultError: Results cannot be written.
+        """
+        from clipbench.evaluation.runner import run_plans
+        from clipbench.inference import Scorer
+
+        waiting = {
+            plan.task.name: (plan, inputs)
+            for plan in self._plans_of(tasks_at(self._study, run, epoch, self._options.tables))
+            if not self._is_done(run, step, plan.task.name, inputs := {**identity, **self._task_inputs(plan)})
+        }
+        if not waiting:
+            return
+        loaded = self._load(model) if isinstance(model, Path) else model
+        loaded.id = f"{run.name}, step {step}" if step else run.base_model
+        options, started = evaluation_options(self._study, self._options), time.time()
+        images = self._images_for(loaded)
+        with Scorer(loaded, options.batch_size, options.workers, image_features=images) as scorer:
+            for result in run_plans(
+                [plan for plan, _ in waiting.values()], scorer, options, on_progress=self._on_progress
+            ):
+                task = result.task.name
+                asked = {"step": {"hash": digest(waiting[task][1]), **waiting[task][1]}}
+                results = assemble_results([result], loaded, options, started, asked)
+                if not (result.error and self._folder.is_scored(run, step, task)):  # numbers are not lost to a failure
+                    self._folder.write_results(run, step, task, results)
+                started = time.time()
+                yield result
+
+    def _plans_of(self, tasks: Sequence[str]) -> list[Plan]:
+        if self._plans is None:
+            self._plans = {plan.task.name: plan for plan in plan_scores(self._study, self._options, self._on_progress)}
+        return [self._plans[task] for task in tasks]
+
+    def _load(self, checkpoint: Path) -> Model:
+        from clipbench.models import load_model
+
+        if not checkpoint.is_dir():
+            raise ModelError(f"{checkpoint} is gone, and a score is missing: a new --output_path trains it again")
+        return load_model(str(checkpoint), device=self._options.device)
+
+    def _images_for(self, model: Model) -> Kept | None:
+        """Image features of models before this one, where the study leaves image towers as they are.
+
+        Base models differ, so the tower is recognised by what it makes of a fixed picture, to the last bit.
+        """
+        if "image" not in self._study.training.recipe.get("freeze", ()):
+            return None
+        tower = _probe_image_tower(model)
+        if tower != self._images_of:
+            self._images, self._images_of = OrderedDict(), tower
+        return self._images
+
+    def _task_inputs(self, plan: Plan) -> dict[str, object]:
+        from clipbench.inference.embedding_cache.feature_key import SCORING_VERSION
+
+        return {
+            "task": declaration(plan.task),
+            "data": plan.source.provenance.fingerprint if plan.source else None,
+            "limit": self._study.limit,
+            "scoring": SCORING_VERSION,
+        }
+
+    def _is_done(self, run: Run, step: int, task: str, inputs: Mapping[str, object]) -> bool:
+        results = self._folder.results(run, step, task)
+        if results is None or results.failed:
+            return False
+        same: bool = results.config.get("step", {}).get("hash") == digest(inputs)
+        return same
+
+
+def _probe_image_tower(model: Model) -> bytes:
+    """What a model's preprocessing and image tower make of a fixed picture, as bytes."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    shades = np.random.default_rng(0).integers(0, 256, (97, 131, 3), dtype=np.uint8)
+    pixels = model.preprocess(Image.fromarray(shades)).unsqueeze(0)
+    with torch.inference_mode():
+        return bytes(model.image_features(pixels).float().cpu().numpy().tobytes())

@@ -1,0 +1,82 @@
+"""The task contract: a benchmark is a class that declares itself and turns rows into samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from clipbench.data.dataset import Dataset, Source
+from clipbench.types import Outcome, Sample, Unscored
+
+if TYPE_CHECKING:
+    from clipbench.inference import Scorer
+    from clipbench.metrics import Floats
+
+
+class Task(ABC):
+    """One benchmark: what it is, which rows it takes, and how a sample of it is judged.
+
+    Subclass one of the families (:class:`RankingTask`, :class:`PairsTask`, :class:`RetrievalTask`) and
+    set the class attributes.
+
+    Attributes:
+        name: What ``--tasks`` calls it.
+        version: Raised whenever scores change for the same model; results of two versions never mix.
+        dataset: Where its rows come from.
+        chance: What guessing gives on :attr:`primary_metric` over the complete data; None where that follows from
+            the data. Results hold what it is over the samples scored.
+        expected_n: Samples in the complete data; None where that is not known.
+        groups: Groups it belongs to; their mean is reported.
+        tags: Further names that select it, without a mean.
+        where: Only rows whose fields equal these values.
+        tolerates_unjudgeable: The published data is known to hold rows that cannot be judged: they are
+            counted and left out of the mean, and do not fail the run.
+        note: A caveat that the result file carries.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    dataset: ClassVar[Dataset]
+    chance: ClassVar[float | None] = None
+    expected_n: ClassVar[int | None] = None
+    groups: ClassVar[tuple[str, ...]] = ()
+    tags: ClassVar[tuple[str, ...]] = ()
+    where: ClassVar[Mapping[str, object]] = {}
+    tolerates_unjudgeable: ClassVar[bool] = False
+    note: ClassVar[str] = ""
+
+    # Set by the family. Every metric is a share in [0, 1], and higher is better.
+    family: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+    primary_metric: ClassVar[str]
+
+    @abstractmethod
+    def samples(self, source: Source) -> Iterator[Sample]:
+        """Turn rows into samples, lazily and in the order of the rows.
+
+        Raises:
+            DataError: A row or column cannot be read.
+        """
+
+    @abstractmethod
+    def unjudgeable(self, sample: Sample) -> str | None:
+        """Why no judgement of a sample can mean anything (an empty caption, two equal ones), or None."""
+
+    @abstractmethod
+    def judge(self, sample: Sample, similarities: Floats) -> Outcome:
+        """Judge one sample by its similarities ``(images, texts)``."""
+
+    def outcomes(self, samples: Iterable[Sample], scorer: Scorer, namespace: str) -> Iterator[Outcome | Unscored]:
+        """Score and judge samples as they come.
+
+        Args:
+            samples: Samples whose images are there and which can be judged.
+            scorer: The scoring engine.
+            namespace: What image keys are unique in.
+        """
+        for scored in scorer.similarities(samples, namespace):
+            if isinstance(scored.similarities, Unscored):
+                yield scored.similarities
+            else:
+                yield self.judge(scored.sample, scored.similarities)

@@ -1,0 +1,62 @@
+"""Pairs of images with a caption each, judged by Eq. (1) of the paper, as on InpaintCOCO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from clipbench.data.dataset import Source
+from clipbench.errors import DataError
+from clipbench.task_types.base import Task
+from clipbench.types import Outcome, Sample
+
+if TYPE_CHECKING:
+    from clipbench.metrics import Floats
+
+
+class PairsTask(Task):
+    """Two images, two captions, and three ways to be right.
+
+    With similarities ``s[i][t]`` of image ``i`` and caption ``t``:
+
+    * ``acc``, Eq. (1), Winoground's image score: each caption prefers its own image,
+      ``s[0][0] > s[1][0]`` and ``s[1][1] > s[0][1]``. Chance 1/4.
+    * ``text_acc``, Winoground's text score: each image prefers its own caption,
+      ``s[0][0] > s[0][1]`` and ``s[1][1] > s[1][0]``. Chance 1/4.
+    * ``group_acc``: both. Chance 1/6.
+    """
+
+    family = "pairs"
+    metrics = ("acc", "text_acc", "group_acc")
+    primary_metric = "acc"
+    chance = 1 / 4
+
+    def samples(self, source: Source) -> Iterator[Sample]:
+        """Yield one sample for each row."""
+        for row in source.rows(where=self.where):
+            if len(row.images) != 2 or len(row.captions) != 2:
+                raise DataError(
+                    f"row {row.id} has {len(row.images)} images and {len(row.captions)} captions;"
+                    " a pair has two of each"
+                )
+            yield Sample(row.id, row.images, row.captions, self.name, row.images[0].key)
+
+    def unjudgeable(self, sample: Sample) -> str | None:
+        """A caption is empty, or both are the same."""
+        first, second = (text.strip() for text in sample.texts)
+        if not first or not second:
+            return "empty caption"
+        return "both captions are the same" if first == second else None
+
+    def judge(self, sample: Sample, similarities: Floats) -> Outcome:
+        """Compare within columns (image score) and within rows (text score)."""
+        (s00, s01), (s10, s11) = similarities.tolist()
+        image, text = s00 > s10 and s11 > s01, s00 > s01 and s11 > s10
+        tied = s00 >= s10 and s11 >= s01 and not image
+        values = {"acc": float(image), "text_acc": float(text), "group_acc": float(image and text)}
+        record = {
+            "images": [ref.key for ref in sample.images],
+            "texts": list(sample.texts),
+            "scores": similarities.tolist(),
+        }
+        return Outcome(sample.id, values, 1 / 4, tied, sample.group, sample.cluster, record)

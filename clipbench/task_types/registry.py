@@ -1,0 +1,228 @@
+"""Where tasks come from: those that ship, entry points, plugin files, and YAML files without code."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from clipbench.errors import ClipbenchError, ConfigError, UnknownName
+from clipbench.task_types import Task
+from clipbench.utils.registry import Registry, close_matches
+from clipbench.utils.text import line_in
+
+_YAML = (".yaml", ".yml")
+
+
+def known_tasks(include_path: Iterable[str | Path] = ()) -> list[Task]:
+    """All tasks that have a name: built in, from entry points, and from ``include_path``, sorted.
+
+    Args:
+        include_path: Python or YAML files, or folders of them.
+
+    Raises:
+        ConfigError: A plugin or YAML file is broken (names file and line), or two tasks share a name.
+    """
+    return list(_registry(tuple(str(path) for path in include_path)).values())
+
+
+def select_tasks(
+    selection: str | Sequence[str | Task | type[Task]], include_path: Iterable[str | Path] = ()
+) -> list[Task]:
+    """Turn what a user asks for into tasks, each once, in the order asked for.
+
+    Args:
+        selection: Names, groups, tags, globs, YAML files or folders of them (a string joins several with
+            commas), or tasks themselves.
+        include_path: As in :func:`known_tasks`.
+
+    Raises:
+        UnknownName: Nothing answers to a name; close matches are told.
+        ConfigError: As in :func:`known_tasks`, or nothing was asked for.
+    """
+    words = [word.strip() for word in selection.split(",")] if isinstance(selection, str) else selection
+    chosen: dict[str, Task] = {}
+    registry = _registry(tuple(str(path) for path in include_path))
+    for word in words:
+        if isinstance(word, str):
+            found = _named(word, registry) if word else []
+        else:
+            found = [word() if isinstance(word, type) else word]
+        for task in found:
+            if chosen.setdefault(task.name, task) is not task:
+                raise ConfigError(f"two different tasks are called {task.name!r}: rename one of them")
+    if not chosen:
+        raise ConfigError("no task was asked for: `clipbench ls tasks` lists what there is")
+    return list(chosen.values())
+
+
+def group_members(tasks: Iterable[Task]) -> dict[str, list[str]]:
+    """Group to the names of its tasks, both sorted."""
+    members: dict[str, list[str]] = {}
+    for task in tasks:
+        for group in task.groups:
+            members.setdefault(group, []).append(task.name)
+    return {group: sorted(members[group]) for group in sorted(members)}
+
+
+def tag_members(tasks: Iterable[Task]) -> dict[str, list[str]]:
+    """Tag to the names of its tasks, both sorted."""
+    members: dict[str, list[str]] = {}
+    for task in tasks:
+        for tag in task.tags:
+            members.setdefault(tag, []).append(task.name)
+    return {tag: sorted(members[tag]) for tag in sorted(members)}
+
+
+def _yaml_task(path: Path) -> Task:
+    """The task of a YAML file, the same one as long as the file does not change."""
+    return _yaml_task_as_of(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _yaml_task_as_of(path: Path, modified: int) -> Task:
+    from clipbench.task_types.task_file import task_from_yaml  # brings pydantic, which a mere listing does without
+
+    return task_from_yaml(path)
+
+
+def _holds_concept(path: Path) -> bool:
+    from clipbench.task_types.task_file import is_concept_file
+
+    return is_concept_file(path)
+
+
+def _named(word: str, registry: Registry[Task]) -> list[Task]:
+    path = Path(word).expanduser()
+    if word.endswith(_YAML):
+        if not path.is_file():
+            raise ConfigError(f"{word}: no such task file")
+        return [_yaml_task(path.resolve())]
+    if word in registry:
+        return [registry.get(word)]
+    tasks = list(registry.values())
+    found = [task for task in tasks if word in task.groups or word in task.tags]
+    if not found and any(sign in word for sign in "*?["):
+        found = [task for task in tasks if fnmatch.fnmatchcase(task.name, word)]
+    if not found and path.is_dir():
+        files = [file for file in sorted(path.iterdir()) if file.suffix in _YAML and not _holds_concept(file)]
+        found = [_yaml_task(file.resolve()) for file in files]
+    if not found:
+        names = {*registry.names(), *group_members(tasks), *tag_members(tasks)}
+        raise UnknownName(
+            f"unknown task or group {word!r}{close_matches(word, names)}; `clipbench ls tasks` and"
+            " `clipbench ls groups` list all"
+        )
+    return found
+
+
+@cache
+def _registry(include_path: tuple[str, ...]) -> Registry[Task]:
+    registry: Registry[Task] = Registry("task", "clipbench ls tasks")
+    found = [*_builtin(), *_from_entry_points()]
+    for path in include_path:
+        found.extend(_included(Path(path).expanduser()))
+    for task in found:
+        registry.register(task.name, task)
+    _refuse_clashes(registry)
+    return registry
+
+
+def _refuse_clashes(registry: Registry[Task]) -> None:
+    """A group or tag with the name of a task, or of one another, would make ``--tasks`` ambiguous."""
+    tasks = list(registry.values())
+    groups, tags = set(group_members(tasks)), set(tag_members(tasks))
+    for clash in sorted((groups & tags) | ((groups | tags) & set(registry.names()))):
+        raise ConfigError(f"{clash!r} names two of: a task, a group, a tag; rename one of them")
+
+
+def _builtin() -> Iterator[Task]:
+    package = _task_package()
+    for module in pkgutil.iter_modules(package.__path__):
+        yield from _tasks_in(importlib.import_module(f"{package.__name__}.{module.name}"))
+
+
+def _task_package() -> ModuleType:
+    """The top-level folder tasks/, which is installed as ``clipbench.tasks``."""
+    name = "clipbench.tasks"
+    if importlib.util.find_spec(name) is None:
+        # Python was started in a checkout: its clipbench/ hides the installed one, and tasks/ lies beside it.
+        folder = Path(__file__).parents[2] / "tasks"
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        if spec is None:
+            raise ConfigError(f"clipbench is installed without its tasks, and {folder} is not there: install it anew")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+    return importlib.import_module(name)
+
+
+def _from_entry_points() -> Iterator[Task]:
+    for point in entry_points(group="clipbench.tasks"):
+        try:
+            loaded = point.load()
+        except Exception as error:
+            raise ConfigError(f"entry point clipbench.tasks:{point.name} ({point.value}): {error!r}") from None
+        if isinstance(loaded, ModuleType):
+            yield from _tasks_in(loaded)
+        elif isinstance(loaded, type) and issubclass(loaded, Task):
+            yield loaded()
+        else:
+            raise ConfigError(f"entry point clipbench.tasks:{point.name} ({point.value}): neither a module nor a Task")
+
+
+def _included(path: Path) -> Iterator[Task]:
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in (".py", *_YAML))
+    elif path.is_file():
+        files = [path]
+    else:
+        raise ConfigError(f"--include_path {path}: no such file or folder")
+    for file in files:
+        if file.suffix in _YAML:
+            if file == path or not _holds_concept(file):
+                yield _yaml_task(file.resolve())
+        elif file.suffix == ".py":
+            yield from _tasks_in(_load_file(file))
+        else:
+            raise ConfigError(f"--include_path {file}: neither a .py nor a .yaml file")
+
+
+def _load_file(file: Path) -> ModuleType:
+    # The path makes the name, so that two plugins of one stem do not take each other's place.
+    name = f"clipbench_plugin_{file.stem}_{zlib.crc32(str(file.resolve()).encode()):08x}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"--include_path {file}: cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ClipbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ConfigError(f"{file}:{line_in(file, error)}: {type(error).__name__}: {error}") from None
+    return module
+
+
+def _tasks_in(module: ModuleType) -> Iterator[Task]:
+    """The tasks a module defines itself: imported base classes and helpers do not count."""
+    for value in vars(module).values():
+        if not (isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__):
+            continue
+        if inspect.isabstract(value) or not hasattr(value, "name"):
+            continue
+        for attribute in ("dataset", *(["concept"] if value.family == "ranking" else [])):
+            if not hasattr(value, attribute):
+                raise ConfigError(f"{module.__file__}: task {value.name!r} declares no {attribute}")
+        yield value()

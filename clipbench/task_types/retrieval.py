@@ -1,0 +1,135 @@
+"""Retrieval both ways: every caption against every image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from clipbench.data.dataset import Source
+from clipbench.errors import DataError
+from clipbench.task_types.base import Task
+from clipbench.types import Outcome, Sample, Unscored
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from clipbench.inference import Scorer
+    from clipbench.metrics import Floats
+
+_CUTOFFS = (1, 5, 10)
+_QUERIES = 256  # whose scores are in memory at once: 26 MB against the 25,014 captions of COCO's test split
+_ITEMS = 4096  # that are compared in double precision at once
+
+
+class RetrievalTask(Task):
+    """Recall@k as the hit rate: the share of queries with an item of their own among the first k.
+
+    ``t2i_recall@k``: a caption looks for its image among all images. ``i2t_recall@k``: an image looks for
+    any of its captions among all captions. Ranks count equal scores as better ones.
+
+    A sample is an image with all its captions; its outcomes are one for the image and one a caption.
+    """
+
+    family = "retrieval"
+    metrics = tuple(f"{way}_recall@{k}" for way in ("t2i", "i2t") for k in _CUTOFFS)
+    primary_metric = "t2i_recall@5"
+
+    def samples(self, source: Source) -> Iterator[Sample]:
+        """Yield one sample for each image; rows that repeat an image add their captions to it."""
+        gathered: dict[str, tuple[Sample, list[str]]] = {}
+        for row in source.rows(where=self.where):
+            if not row.images:
+                raise DataError(f"row {row.id} has no image")
+            image = row.images[0]
+            if image.key not in gathered:
+                texts: list[str] = []
+                gathered[image.key] = Sample(row.id, (image,), texts, self.name, image.key), texts
+            gathered[image.key][1].extend(row.captions)
+        yield from (sample for sample, _ in gathered.values())
+
+    def unjudgeable(self, sample: Sample) -> str | None:
+        """The image has no caption, or an empty one."""
+        if not len(sample.texts):
+            return "no caption"
+        return None if all(text.strip() for text in sample.texts) else "empty caption"
+
+    def judge(self, sample: Sample, similarities: Floats) -> Outcome:
+        """Not possible: a rank needs the whole set."""
+        raise NotImplementedError("retrieval is judged over the whole set: use outcomes()")
+
+    def outcomes(self, samples: Iterable[Sample], scorer: Scorer, namespace: str) -> Iterator[Outcome | Unscored]:
+        """Encode all, keeping features and never images, then rank by counting."""
+        import numpy as np  # a mere listing of tasks does without
+
+        kept: list[Sample] = []
+        image_rows: list[Floats] = []
+        text_rows: list[Floats] = []
+        for sample, image, texts in scorer.features(samples, namespace):
+            if isinstance(image, DataError):
+                yield Unscored(sample.id, sample.images[0].key, str(image))
+            else:
+                kept.append(sample)
+                image_rows.append(image)
+                text_rows.append(texts)
+        if kept:
+            owners = np.repeat(np.arange(len(kept)), [len(rows) for rows in text_rows])
+            images, texts = np.stack(image_rows), np.concatenate(text_rows)
+            image_rows.clear()  # or features would be in memory twice
+            text_rows.clear()
+            yield from self.judge_all(kept, images, texts, owners)
+
+    def judge_all(
+        self, samples: list[Sample], images: Floats, texts: Floats, owners: NDArray[np.intp]
+    ) -> Iterator[Outcome]:
+        """Rank every query.
+
+        Args:
+            samples: The images with their captions.
+            images: Unit features, ``(N, D)``.
+            texts: Unit features of all captions, ``(M, D)``, in the samples' order.
+            owners: The image that each caption belongs to, ``(M,)``.
+        """
+        import numpy as np
+
+        starts = np.searchsorted(owners, np.arange(len(samples) + 1))
+        for query, scores in _rows(images, texts):
+            own = np.arange(starts[query], starts[query + 1])
+            sample = samples[query]
+            yield self._outcome("i2t", sample, sample.id, list(sample.texts), scores, own)
+        for query, scores in _rows(texts, images):
+            own = owners[query : query + 1]
+            sample, position = samples[own[0]], query - starts[own[0]]
+            text = sample.texts[position]
+            yield self._outcome("t2i", sample, f"{sample.id}#{position}", [text], scores, own)
+
+    def _outcome(
+        self, way: str, sample: Sample, name: str, texts: list[str], scores: Floats, own: NDArray[np.intp]
+    ) -> Outcome:
+        from clipbench.metrics import rank_of_best
+
+        rank, tied = rank_of_best(scores, own)
+        # An image has several captions, and one of them is enough; but chance is quoted for text to image only.
+        chance = min(1.0, 5 / len(scores))
+        values = {f"{way}_recall@{k}": float(rank <= k) for k in _CUTOFFS}
+        record = {
+            "direction": way,
+            "image": sample.images[0].key,
+            "texts": texts,
+            "scores": scores[own].tolist(),
+            "rank": rank,
+            "acc": values[f"{way}_recall@5"],
+        }
+        return Outcome(f"{way}:{name}", values, chance, tied, way, sample.cluster, record)
+
+
+def _rows(queries: Floats, items: Floats) -> Iterator[tuple[int, Floats]]:
+    """Yield each query's index and its scores against all items."""
+    import numpy as np
+
+    from clipbench.metrics import cosines
+
+    for start in range(0, len(queries), _QUERIES):
+        some = queries[start : start + _QUERIES]
+        blocks = (cosines(some, items[first : first + _ITEMS]) for first in range(0, len(items), _ITEMS))
+        yield from enumerate(np.concatenate(list(blocks), axis=1), start)

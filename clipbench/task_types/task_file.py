@@ -1,0 +1,123 @@
+"""Tasks without code: a YAML file that names a family, a dataset and a concept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from clipbench.concepts import concept_names, load_concept
+from clipbench.data.dataset import Dataset, HubTable
+from clipbench.task_types.base import Task
+from clipbench.task_types.pairs import PairsTask
+from clipbench.task_types.ranking import RankingTask
+from clipbench.task_types.retrieval import RetrievalTask
+from clipbench.utils.yaml import parse_yaml, read_yaml
+
+_FAMILIES: dict[str, type[Task]] = {"ranking": RankingTask, "pairs": PairsTask, "retrieval": RetrievalTask}
+
+
+class DatasetFile(BaseModel):
+    """Where a YAML task's rows are: ``path`` (relative to the file) or ``hub``.
+
+    Column names left out are guessed from the common ones.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str | None = None
+    hub: str | None = None
+    revision: str = "main"
+    split: str = "test"
+    config: str | None = None
+    images: list[str] | str = []
+    captions: list[str] | str = []
+
+    @model_validator(mode="after")
+    def _one_place(self) -> DatasetFile:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either path or hub")
+        return self
+
+
+class TaskFile(BaseModel):
+    """A task as written in YAML; the keys are :class:`Task`'s attributes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    family: Literal["ranking", "pairs", "retrieval"] = "ranking"
+    version: int = 1
+    dataset: DatasetFile
+    concept: str | None = None
+    expected_n: int | None = None
+    groups: list[str] = []
+    tags: list[str] = []
+    where: dict[str, str | int | bool] = {}
+    license: str = ""
+    citation: str = ""
+
+    @model_validator(mode="after")
+    def _concept_where_needed(self) -> TaskFile:
+        if (self.family == "ranking") != (self.concept is not None):
+            raise ValueError("a ranking task names its concept, the other families have none")
+        return self
+
+
+def is_concept_file(path: Path) -> bool:
+    """Whether a YAML file holds a concept, which may lie beside the tasks that use it."""
+    data = read_yaml(path)
+    return isinstance(data, dict) and "dataset" not in data and bool({"interchangeable", "substitutions"} & data.keys())
+
+
+def task_from_yaml(path: Path) -> Task:
+    """Make a task from a YAML file.
+
+    Raises:
+        ConfigError: The file cannot be read or makes no sense; names the line.
+        UnknownName: Its concept is none of clipbench's.
+    """
+    file = parse_yaml(path, TaskFile)
+    attributes: dict[str, object] = {
+        "name": file.name,
+        "version": file.version,
+        "dataset": _dataset(file, path.parent),
+        "expected_n": file.expected_n,
+        "groups": tuple(file.groups),
+        "tags": tuple(file.tags),
+        "where": file.where,
+        "__doc__": f"Declared in {path.name}.",
+    }
+    if file.concept is not None:
+        concept = file.concept if file.concept in concept_names() else _concept_path(file.concept, path.parent)
+        load_concept(concept)  # complains now rather than when the first row is read
+        attributes["concept"] = concept
+    task: Task = type(file.name, (_FAMILIES[file.family],), attributes)()
+    return task
+
+
+def _concept_path(concept: str, folder: Path) -> str:
+    return str(folder / concept) if concept.endswith((".yaml", ".yml")) else concept
+
+
+def _dataset(file: TaskFile, folder: Path) -> Dataset:
+    data = file.dataset
+    images = (data.images,) if isinstance(data.images, str) else tuple(data.images)
+    captions = (data.captions,) if isinstance(data.captions, str) else tuple(data.captions)
+    return Dataset(
+        name=file.name,
+        hub=HubTable(
+            data.hub or "",
+            data.revision,
+            data.split,
+            images,
+            captions,
+            tuple(file.where),
+            data.config,
+            exact=bool(images or captions),
+        ),
+        path=None if data.path is None else str(folder / data.path),
+        license=file.license,
+        citation=file.citation,
+    )

@@ -1,0 +1,1 @@
+"""Training images, decoded and preprocessed once."""

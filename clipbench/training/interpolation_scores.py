@@ -1,0 +1,160 @@
+"""Scores of the models between two others, each kept on disk as soon as it is known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipbench.analysis.tradeoff import ORIGINAL, Point, pareto_front, point_from_results
+from clipbench.errors import ConfigError, ResultError
+from clipbench.evaluation.assembly import assemble_results, declaration
+from clipbench.evaluation.preparation import EvaluationOptions, Plan, Progress
+from clipbench.results import Results, ResultsDirectory, read_results
+from clipbench.training.interpolation import alpha_name, interpolate
+
+if TYPE_CHECKING:
+    from clipbench.models import Model
+
+
+def alpha_folders(output_path: Path, alphas: Sequence[float]) -> dict[float, ResultsDirectory]:
+    """Make ``alpha-0.30`` and so on, which proves that the place can be written to.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    now = datetime.now()
+    return {alpha: ResultsDirectory(output_path, f"alpha-{alpha_name(alpha)}", now) for alpha in alphas}
+
+
+def score_interpolations(
+    base: Model,
+    finetuned: Model,
+    folders: Mapping[float, ResultsDirectory],
+    plans: Sequence[Plan],
+    options: EvaluationOptions,
+    *,
+    save: Sequence[float] = (),
+    on_progress: Progress | None = None,
+) -> Iterator[tuple[float, Results]]:
+    """Score each α's model; what an earlier run finished with the same weights, tasks and data is read again.
+
+    Args:
+        base: The original model; changed meanwhile, see :func:`interpolate`.
+        finetuned: Its fine-tuned version.
+        folders: α to where its results go, in the order of scoring; see :func:`alpha_folders`.
+        plans: The tasks and their data, gone through once for all.
+        options: The run's options.
+        save: α whose model is written as a checkpoint, ``alpha-0.50/model``.
+        on_progress: Told how far a task is.
+
+    Yields:
+        α and its results.
+
+    Raises:
+        ConfigError: An α is to be saved that is not scored.
+        ModelError: The models are not versions of one, or a checkpoint cannot be written.
+        ResultError: Results cannot be written.
+    """
+    for alpha in save:
+        if alpha not in folders:
+            raise ConfigError(f"alpha {alpha_name(alpha)} is to be saved and not among those scored")
+    identities = {alpha: _identity(base, finetuned, alpha, plans, options) for alpha in folders}
+    kept = {alpha: _finished(folder, identities[alpha], plans) for alpha, folder in folders.items()}
+    needed = [alpha for alpha in folders if kept[alpha] is None or alpha in save]
+    with closing(interpolate(base, finetuned, needed)) as models:
+        for alpha, folder in folders.items():
+            results = kept[alpha]
+            if alpha in needed:
+                _, model = next(models)
+                if alpha in save:
+                    model.save(folder.results_path.parent / "model")
+                if results is None:
+                    results = _score(model, folder, plans, options, identities[alpha], on_progress)
+            if results is not None:
+                yield alpha, results
+
+
+def _score(
+    model: Model,
+    folder: ResultsDirectory,
+    plans: Sequence[Plan],
+    options: EvaluationOptions,
+    identity: Mapping[str, object],
+    on_progress: Progress | None,
+) -> Results:
+    from clipbench.evaluation.runner import run_plan
+    from clipbench.inference import Scorer
+
+    started, done = time.time(), []
+    asked = {"tasks": [plan.task.name for plan in plans], "interpolation": identity}
+    results = Results()
+    # Kept features are the weights' they were computed with: a scorer for each.
+    with Scorer(model, options.batch_size, options.workers) as scorer:
+        for plan in plans:
+            done.append(run_plan(plan, scorer, options, None, on_progress))
+            results = assemble_results(done, model, options, started, asked)
+            folder.write(results)
+    return results
+
+
+def _identity(
+    base: Model, finetuned: Model, alpha: float, plans: Sequence[Plan], options: EvaluationOptions
+) -> dict[str, object]:
+    """All that an α's scores depend on."""
+    inputs = {
+        "tasks": [declaration(plan.task) for plan in plans],
+        "data": [plan.source.provenance.fingerprint if plan.source else None for plan in plans],
+        "options": [options.limit, options.allow_missing, options.seed],
+        "clipbench": metadata.version("clipbench"),
+    }
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return {
+        "base": base.fingerprint,
+        "finetuned": finetuned.fingerprint,
+        "alpha": alpha,
+        "inputs": hashlib.sha256(text.encode()).hexdigest(),
+    }
+
+
+def _finished(folder: ResultsDirectory, identity: Mapping[str, object], plans: Sequence[Plan]) -> Results | None:
+    """Results of an earlier run with every task scored, or None."""
+    for path in sorted(folder.results_path.parent.glob("results_*.json"), reverse=True):
+        with suppress(ResultError):
+            results = read_results(path)
+            whole = all(plan.task.name in results.tasks for plan in plans) and not results.failed
+            if whole and results.config.get("interpolation") == identity:
+                return results
+    return None
+
+
+def interpolation_points(scored: Mapping[float, Results], base: str, finetuned: str) -> list[Point]:
+    """The trade-off's points: the curve, and the original where α = 0 was scored.
+
+    Args:
+        scored: α to its results.
+        base: What the figure calls the original.
+        finetuned: What it calls the curve.
+
+    Raises:
+        ResultError: There is not exactly one retrieval task, or no other task.
+    """
+    points = [
+        point_from_results(results, finetuned, f"α = {alpha_name(alpha)}", alpha=alpha)
+        for alpha, results in sorted(scored.items())
+    ]
+    originals = [point.model_copy(update={"curve": ORIGINAL, "label": base}) for point in points if point.alpha == 0]
+    return [*originals, *points]
+
+
+def alphas_on_front(points: Sequence[Point], task: str) -> set[float]:
+    """The α that no other one beats in both retrieval and a task; none where the task is no concept's."""
+    curve = [point for point in points if point.alpha is not None and task in {s.task for s in point.concepts}]
+    kept = pareto_front([point.at(task) for point in curve])
+    return {point.alpha for point, is_kept in zip(curve, kept, strict=True) if is_kept and point.alpha is not None}

@@ -1,0 +1,111 @@
+"""The report of a study whose results are made up: what the paper published, as if we had measured it."""
+
+import json
+
+import pytest
+
+from clipbench.reproduce.claims import findings_of
+from clipbench.reproduce.folder import StudyFolder, Trained
+from clipbench.reproduce.lookup import Cells
+from clipbench.reproduce.report import write_report
+from clipbench.reproduce.schedule import runs_of
+from clipbench.reproduce.study import load_study
+from clipbench.reproduce.tables import grids_of
+from clipbench.results import Results, SampleCount, TaskReport
+
+PAPER = load_study("paper")
+KINDS = ("Orig.", "Clas.", "HN1", "HN2", "HN3")
+STDERR = 0.001
+
+
+def results_of(task, metric, value):
+    return Results(
+        results={task: {f"{metric},none": value, f"{metric}_stderr,none": STDERR}},
+        tasks={task: TaskReport(family="retrieval" if "retrieval" in task else "ranking", primary_metric=metric)},
+        versions={task: 1},
+        **{"n-samples": {task: SampleCount(original=100, effective=100)}},
+    )
+
+
+def published():
+    """Concept, kind, epoch, task, metric and figure of every published cell, read from the file table by table."""
+    one, two, seven = PAPER.tables
+    for concept, kinds in one.published.items():
+        for kind, figures in kinds.items():
+            for epoch, figure in enumerate(figures, 1):
+                yield concept, kind, epoch, one.tasks[concept], "acc", figure
+    for dataset, rows in two.published.items():
+        for concept, figures in rows.items():
+            for kind, figure in zip(KINDS, figures, strict=False):
+                yield concept, kind, 3, two.rows[dataset][concept], "acc", figure
+    for concept, both in seven.published.items():
+        for name, task, metric in (
+            ("accuracy", seven.tasks[concept], "acc"),
+            ("retrieval", seven.retrieval, "t2i_recall@5"),
+        ):
+            for epoch, figures in enumerate(both[name], 1):
+                for kind, figure in zip(KINDS, figures, strict=False):
+                    yield concept, kind, epoch, task, metric, figure
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = StudyFolder(tmp_path_factory.mktemp("paper") / "out")
+    made.claim(PAPER)
+    runs = runs_of(PAPER)
+    for run in runs[1:]:
+        made.write_trained(
+            run,
+            Trained(
+                hash="0" * 16, inputs={}, status="finished", command="", checkpoints=[(10, 1.0), (20, 2.0), (30, 3.0)]
+            ),
+        )
+    for concept, kind, epoch, task, metric, figure in published():
+        name = "orig" if kind == "Orig." else f"{concept}-{kind.strip('.').lower()}-seed0"
+        run = next(run for run in runs if run.name == name)
+        made.write_results(run, 0 if run.is_base else 10 * epoch, task, results_of(task, metric, figure))
+    return made
+
+
+def test_each_figure_comes_back_to_the_cell_it_was_published_in(folder):
+    cells = [cell for grid in grids_of(Cells(PAPER, folder)) for cell in grid.cells]
+    assert len(cells) == 33 + 58 + 96
+    for cell in cells:
+        assert cell.difference == pytest.approx(0), cell
+        assert cell.agrees is True
+
+
+def test_the_papers_findings_hold_for_the_papers_own_table(folder):
+    findings = [found for found in findings_of(Cells(PAPER, folder)) if found.task.startswith("coco")]
+    # A hard negative teaches (4 concepts), one is as good as three (2), one epoch (4), retrieval (4).
+    assert len(findings) == 14
+    assert [found for found in findings if not found.held] == []
+
+
+def test_a_figure_that_is_off_is_shown_to_be(folder):
+    cells = Cells(PAPER, folder)
+    run = next(run for run in cells.runs if run.name == "size-hn1-seed0")
+    folder.write_results(run, 30, "coco_size", results_of("coco_size", "acc", 0.80))
+    try:
+        table = grids_of(Cells(PAPER, folder))[2]
+        titles, row = table.rows[-1]
+        assert titles == ["size", "3"]
+        # accuracy: Orig., Clas., HN1, then no HN2 and HN3
+        assert [cell and cell.agrees for cell in row[:5]] == [True, True, False, None, None]
+        write_report(PAPER, folder)
+        text = (folder.path / "report.md").read_text()
+        assert "80.0 ± 0.2 (90, -10.0 ≠)" in text
+        assert text.count("≠)") == 1
+        cell = json.loads((folder.path / "report.json").read_text())["tables"][2]["rows"][-1]["cells"][2]
+        assert cell["difference"] == pytest.approx(-0.1)
+    finally:
+        folder.write_results(run, 30, "coco_size", results_of("coco_size", "acc", 0.90))
+
+
+def test_a_cell_that_has_not_all_seeds_says_so(folder):
+    both = PAPER.model_copy(update={"training": PAPER.training.model_copy(update={"seeds": [0, 1]})})
+    grid = grids_of(Cells(both, folder))[2]
+    _, row = grid.rows[0]
+    assert row[1].problems == ("object-clas-seed1: not trained yet",)
+    write_report(both, folder)
+    assert "76.0 ± 0.2, 1 of 2 seeds (76, +0.0 =)" in (folder.path / "report.md").read_text()

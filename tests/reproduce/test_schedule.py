@@ -1,0 +1,105 @@
+import pytest
+
+from clipbench.errors import ConfigError
+from clipbench.reproduce.plan import count_captions, plan_study
+from clipbench.reproduce.schedule import Run, chosen, digest, runs_of, tasks_at, training_inputs
+from clipbench.reproduce.study import load_study
+
+PAPER = load_study("paper")
+RUNS = {run.name: run for run in runs_of(PAPER)}
+
+
+def test_the_paper_trains_two_or_four_models_a_concept():
+    assert list(RUNS) == [
+        "orig",
+        *(f"object-{kind}-seed0" for kind in ("clas", "hn1", "hn2", "hn3")),
+        *(f"color-{kind}-seed0" for kind in ("clas", "hn1", "hn2", "hn3")),
+        "location-clas-seed0",
+        "location-hn1-seed0",
+        "size-clas-seed0",
+        "size-hn1-seed0",
+    ]
+
+
+def test_checkpoints_are_scored_on_what_their_tables_need_and_no_task_twice():
+    color = RUNS["color-hn2-seed0"]
+    assert tasks_at(PAPER, color, 0.3) == ["coco_color", "coco_retrieval"]
+    assert tasks_at(PAPER, color, 2.0) == ["inpaintcoco_color", "coco_color", "coco_retrieval"]
+    assert tasks_at(PAPER, color, 2.999) == [
+        "inpaintcoco_color", "flickr30k_color", "sbu_color", "fashion200k_color", "nasa_earth_color", "coco_color",
+        "coco_retrieval",
+    ]  # fmt: skip
+    assert tasks_at(PAPER, RUNS["location-clas-seed0"], 1.0) == ["coco_location", "coco_retrieval"]
+    assert sorted(tasks_at(PAPER, RUNS["orig"], 0)) == sorted(PAPER.tasks())
+
+
+def test_only_picks_runs_and_tables():
+    runs, tables = chosen(PAPER, "color-*, table1")
+    assert {run.concept for run in runs} == {"color"}
+    assert tables == {"table1"}
+    assert tasks_at(PAPER, runs[0], 2.0, tables) == ["inpaintcoco_color"]
+    assert tasks_at(PAPER, runs[0], 0.5, tables) == []
+    with pytest.raises(ConfigError, match="--only colour-hn1-seed0: no run or table.*color-hn1-seed0"):
+        chosen(PAPER, "colour-hn1-seed0")
+
+
+def test_a_table_alone_trains_only_what_it_shows():
+    runs, tables = chosen(PAPER, "table1")
+    assert {run.concept for run in runs} == {"", "object", "color", "size"}
+    assert PAPER.tasks(tables) == ["inpaintcoco_object", "inpaintcoco_color", "inpaintcoco_size"]
+    runs, tables = chosen(PAPER, "figure,location-hn1-seed0")
+    assert [run.name for run in runs] == ["location-hn1-seed0"]
+    assert tasks_at(PAPER, runs[0], 0.5, tables) == ["coco_location", "coco_retrieval"]
+
+
+def test_a_training_is_known_by_what_its_concept_holds_not_by_where_it_lies(tmp_path):
+    def name(folder, words):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "shape.yaml").write_text(f"name: shape\ninterchangeable: [{words}]\n")
+        run = Run("shape-hn1-seed0", "demo", str(tmp_path / folder / "shape.yaml"), 1, 0)
+        return digest(training_inputs(PAPER, run, "d"))
+
+    assert name("here", "round, square") == name("there", "round, square") != name("edited", "round, square, flat")
+
+
+def test_a_training_is_another_one_where_an_input_differs():
+    def name(study, run, data="d"):
+        return digest(training_inputs(study, run, data))
+
+    def with_recipe(**changes):
+        training = PAPER.training
+        return PAPER.model_copy(
+            update={"training": training.model_copy(update={"recipe": {**training.recipe, **changes}})}
+        )
+
+    run = RUNS["color-hn1-seed0"]
+    others = [
+        name(PAPER, RUNS["color-hn2-seed0"]),
+        name(PAPER, RUNS["size-hn1-seed0"]),
+        name(PAPER, run, "another"),
+        name(with_recipe(negative_direction="rows"), run),
+        name(with_recipe(learning_rate=1e-6), run),
+    ]
+    assert name(PAPER, run) == name(load_study("paper"), run)
+    assert len({name(PAPER, run), *others}) == 6
+
+
+def test_the_plan_counts_what_the_paper_trained_and_takes_its_word_for_the_time():
+    plan = plan_study(PAPER, list(RUNS.values()), None, count_captions(PAPER))
+    by_name = {planned.run.name: planned for planned in plan}
+    assert by_name["object-hn3-seed0"].captions == 305_056
+    assert by_name["object-hn3-seed0"].steps == 3 * (305_056 // 64)
+    # 30 checkpoints on ranking and retrieval, Table 1 after three epochs, and four data sets of Table 2 at the end.
+    assert by_name["object-hn3-seed0"].scorings == 30 * 2 + 3 + 4
+    assert by_name["location-clas-seed0"].scorings == 30 * 2 + 3
+    assert by_name["object-clas-seed0"].seconds == pytest.approx(7200, rel=0.01)
+    assert by_name["orig"].parts == by_name["orig"].scorings == len(PAPER.tasks())
+
+
+def test_captions_are_counted_where_the_study_does_not_say():
+    scenes = load_study("scenes")
+    silent = scenes.model_copy(update={"training": scenes.training.model_copy(update={"captions": {}, "limit": None})})
+    assert count_captions(silent) == scenes.training.captions
+    assert count_captions(silent.trained_on("coco")) == {}  # on the hub: looking would download it
+    plan = plan_study(silent, runs_of(silent)[:2], None, {})
+    assert (plan[1].captions, plan[1].steps, plan[1].scorings, plan[1].seconds) == (None, None, None, None)

@@ -1,0 +1,121 @@
+import pytest
+
+from clipbench.errors import ConfigError, UnknownName
+from clipbench.reproduce.study import load_study, most_negatives, shipped_studies
+from clipbench.task_types.registry import known_tasks
+
+SMALL = """
+name: small
+title: A small study
+base_models: [demo]
+training:
+  data: scenes=200
+  concepts: [color]
+  negatives: [0, 1]
+  recipe: {epochs: 2, batch_size: 32, learning_rate: 1.0e-3}
+tables:
+  - {id: seven, layout: retrieval, title: Seven, tasks: {color: scenes_color}, retrieval: scenes_retrieval}
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "small.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_a_shipped_study_names_tasks_that_there_are(name):
+    study = load_study(name)
+    assert set(study.tasks()) <= {task.name for task in known_tasks(())}
+
+
+def test_the_papers_study_is_the_papers():
+    training = load_study("paper").training
+    recipe = training.recipe_of("color", 1, 0)
+    assert load_study("paper").base_models == ["openai/clip-vit-base-patch32"]
+    assert (recipe.batch_size, recipe.epochs, recipe.learning_rate, recipe.weight_decay) == (64, 3, 5e-6, 0.1)
+    assert (recipe.checkpoint_every, recipe.negative_direction, recipe.loss) == (0.1, "both", "replaced_cells")
+    # The eight sizes that the caption files give: the numbers of captions with a keyword in COCO train2017.
+    assert training.captions == {"object": 305_056, "color": 92_006, "location": 58_156, "size": 60_626}
+
+
+def test_published_rows_have_a_figure_for_every_kind_of_model_that_takes_part():
+    study = load_study("paper")
+    kinds = {concept: 2 + min(3, most_negatives(concept)) for concept in study.training.concepts}
+    one, two, seven = study.tables
+    for concept, figures in one.published.items():
+        assert list(figures) == ["Orig.", "Clas.", "HN1", "HN2", "HN3"][: kinds[concept]]
+        assert all(len(row) == (1 if kind == "Orig." else 3) for kind, row in figures.items())
+    for dataset, rows in two.published.items():
+        assert rows.keys() == two.rows[dataset].keys()
+        assert all(len(row) == kinds[concept] for concept, row in rows.items())
+    for concept, figures in seven.published.items():
+        assert all(len(figures[name]) == 3 for name in ("accuracy", "retrieval"))
+        assert all(len(row) == kinds[concept] for rows in figures.values() for row in rows)
+
+
+def test_the_quick_version_leaves_out_what_it_does_not_train():
+    quick = load_study("scenes").quickly()
+    assert quick.name == "scenes-quick"
+    assert quick.training.concepts == ["location", "size"]
+    assert quick.training.recipe["learning_rate"] == load_study("scenes").training.recipe["learning_rate"]
+    assert set(quick.tasks()) == {"scenes_location", "scenes_size", "scenes_inpaint_size", "scenes_retrieval"}
+
+
+def test_published_rows_go_with_their_concepts(written):
+    text = SMALL.replace("[color]", "[color, size]").replace(
+        "retrieval: scenes_retrieval", "retrieval: scenes_retrieval, published: {color: {accuracy: [[0.5]]}}"
+    )
+    table = "  - {id: one, layout: epochs, title: One, tasks: {size: scenes_inpaint_size}}\n"
+    quick = load_study(written(text + table + "quick: {training: {concepts: [size]}}\n")).quickly()
+    assert [table.id for table in quick.tables] == ["one"]
+    both = load_study(written(text + table + "quick: {training: {seeds: [7]}}\n")).quickly()
+    assert both.tables[0].published == {"color": {"accuracy": [[0.5]]}}
+
+
+def test_a_study_without_a_quick_version_says_so():
+    with pytest.raises(ConfigError, match="study paper has no quick version"):
+        load_study("paper").quickly()
+
+
+def test_a_study_that_is_not_there_is_answered_with_those_that_are():
+    with pytest.raises(UnknownName, match="'papers'.*did you mean paper.*paper, scenes"):
+        load_study("papers")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("learning_rate", "learning_rat", r"small.yaml:5: training: recipe: learning_rat \(did you mean learning_rate"),
+        ("epochs: 2", "epochs: 0", r"small.yaml:5: training: recipe: epochs 0: give 1 or more"),
+        ("epochs: 2", "max_steps: 9", r"recipe: max_steps"),
+        ("{color: scenes_color}", "{shape: scenes_color}", r"shape is not among training's concepts \(color\)"),
+        ("layout: retrieval", "layout: pie", r"layout"),
+        ("negatives: [0, 1]", "negatives: []", r"small.yaml:8: training.negatives"),
+        ("base_models: [demo]", "base_model: demo", r"base_models: Field required"),
+        ("base_models: [demo]", "base_models: [demo, demo]", r"base_models: one comes twice"),
+        ("negatives: [0, 1]", "negatives: [0, 1]\n  seeds: [0, 0]", r"seeds: one comes twice \(0, 0\)"),
+        ("[color]", "[color, mine/color.yaml]", r"concepts: one comes twice \(color, color\)"),
+        ("epochs: 2", "epochs: 2.5", r"epochs 2.5: give a whole number"),
+        ("epochs: 2", "epochs: 2, checkpoint_every: 0.3", r"checkpoint_every 0.3: give 1, 0.5, 0.1"),
+        ("retrieval: scenes_retrieval", "retrieval: scenes_retrieval, published: {red: {}}", r"red is not a row of it"),
+        ("concepts: [color]", "concepts: [colour]", r"colour"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(written, old, new, complaint):
+    with pytest.raises((ConfigError, UnknownName), match=complaint):
+        load_study(written(SMALL.replace(old, new)))
+
+
+def test_a_concept_and_tasks_of_ones_own_lie_beside_the_study(written, tmp_path):
+    (tmp_path / "shape.yaml").write_text("name: shape\ninterchangeable: [round, square]\n")
+    text = SMALL.replace("[color]", "[shape.yaml]").replace("{color:", "{shape:") + "include_path: [tasks]\n"
+    study = load_study(written(text))
+    assert study.training.concepts == [str(tmp_path / "shape.yaml")]
+    assert study.trained_on("scenes=9").training.data == "scenes=9"
+    assert study.include_path == [str(tmp_path / "tasks")]

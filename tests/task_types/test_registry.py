@@ -1,0 +1,186 @@
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from clipbench.errors import ConfigError, UnknownName
+from clipbench.task_types import Task
+from clipbench.task_types.registry import group_members, known_tasks, select_tasks, tag_members
+from tests.toy import write_toy
+
+PLUGIN = """
+from clipbench.task_types import RankingTask
+from clipbench.data import Dataset
+
+class Base(RankingTask):
+    dataset = Dataset("mine", None, path="nowhere.csv")
+
+class Mine(Base):
+    name = "my_color"
+    concept = "color"
+    groups = ("mine_all",)
+"""
+
+
+def names(selection, include_path=()):
+    return [task.name for task in select_tasks(selection, include_path)]
+
+
+def test_names_groups_tags_and_globs_each_task_once():
+    assert names("coco_size, coco_color") == ["coco_size", "coco_color"]
+    assert names("coco") == ["coco_color", "coco_location", "coco_object", "coco_size"]
+    assert names("*_color,coco_color")[:2] == ["coco_color", "fashion200k_color"]
+    assert {"coco_location", "flickr30k_location", "oldbooks_location", "sbu_location"} <= set(names("location"))
+    assert names(["inpaintcoco", "inpaintcoco_size"]) == [
+        "inpaintcoco_color", "inpaintcoco_object", "inpaintcoco_size",
+    ]  # fmt: skip
+
+
+def test_the_groups_of_the_paper():
+    sizes = {group: len(tasks) for group, tasks in group_members(known_tasks()).items()}
+    wanted = {"inpaintcoco": 3, "coco": 4, "flickr30k": 4, "sbu": 4, "fashion200k": 2, "oldbooks": 3}
+    wanted |= {"ranking": 18, "paper": 22}
+    assert wanted.items() <= sizes.items()
+    assert {"object", "color", "location", "size", "pairs", "retrieval"} <= tag_members(known_tasks()).keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [("coco_colour", "coco_color"), ("papre", "paper"), ("colour", "color"), ("coco_*_x", ""), ("nonsense", "")],
+)
+def test_what_nothing_answers_to(asked, hint):
+    with pytest.raises(UnknownName, match=f"unknown task or group '{asked}'".replace("*", r"\*")) as caught:
+        select_tasks(asked)
+    assert hint in str(caught.value)
+
+
+def test_no_task_at_all():
+    with pytest.raises(ConfigError, match="no task was asked for"):
+        select_tasks(" , ")
+
+
+def test_a_yaml_file_and_a_folder_of_them_are_tasks(tmp_path):
+    file = write_toy(tmp_path)
+    (task,) = select_tasks(str(file))
+    assert isinstance(task, Task)
+    assert (task.name, task.concept, task.family) == ("toy_color", "color", "ranking")
+    assert names(str(tmp_path)) == ["toy_color"]
+    assert names("toy_color", [tmp_path]) == ["toy_color"]
+
+
+def test_a_yaml_task_with_its_own_concept_beside_it(tmp_path):
+    (tmp_path / "animals.yml").write_text("name: animals\ninterchangeable: [dog, cat]\n")
+    file = write_toy(tmp_path, name="toy_animals", concept="animals.yml")
+    for (task,) in (select_tasks(str(file)), select_tasks(str(tmp_path)), select_tasks("toy_animals", [tmp_path])):
+        assert task.vocabulary.variants("a dog")[1] == "a cat"
+
+
+def test_the_same_file_twice_is_one_task(tmp_path, monkeypatch):
+    file = write_toy(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert names(f"{file},{file.name},./{file.name}") == ["toy_color"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": "rankin"}, r"toy_color.yaml:\d+: family"),
+        ({"concept": None}, "a ranking task names its concept"),
+        ({"dataset": {"path": "a", "hub": "b"}}, "give either path or hub"),
+        ({"expected": 3}, r"toy_color.yaml:\d+: expected"),
+        ({"name": "a b"}, "name: String should match"),
+    ],
+)
+def test_a_broken_task_file_names_file_and_line(tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message):
+        select_tasks(str(write_toy(tmp_path, **change)))
+
+
+def test_an_unknown_concept_in_a_task_file(tmp_path):
+    with pytest.raises(UnknownName, match="'colors'.*did you mean color"):
+        select_tasks(str(write_toy(tmp_path, concept="colors")))
+
+
+def test_a_plugin_file_adds_tasks_and_groups(tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    assert names("mine_all", [tmp_path]) == names("my_color", [tmp_path / "mine.py"]) == ["my_color"]
+    with pytest.raises(UnknownName):
+        select_tasks("my_color")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nraise RuntimeError('no')\n", r"bad.py:2: RuntimeError: no"),
+        ("def f(:\n", r"bad.py:1: SyntaxError"),
+        ("import nowhere_at_all\n", r"bad.py:1: ModuleNotFoundError"),
+        (
+            "from clipbench.task_types import RankingTask\n"
+            "class T(RankingTask):\n    name = 'x'\n    concept = 'color'\n",
+            "task 'x' declares no dataset",
+        ),
+        (PLUGIN.replace('"my_color"', '"coco_color"'), "two tasks are called 'coco_color'"),
+        (PLUGIN.replace('"mine_all"', '"coco_size"'), "'coco_size' names two of"),
+    ],
+)
+def test_a_broken_plugin_names_file_and_line(tmp_path, text, message):
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        select_tasks("coco", [tmp_path])
+
+
+def test_a_plugin_named_by_a_relative_path_is_named_with_its_line(tmp_path, monkeypatch):
+    (tmp_path / "bad.py").write_text("x = 1\ny = 2\nx / 0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"bad.py:3: ZeroDivisionError"):
+        select_tasks("coco", ["bad.py"])
+
+
+def test_plugins_of_one_stem_in_two_folders(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(PLUGIN.replace("my_color", f"{folder}_color"))
+    files = [tmp_path / "one/mine.py", tmp_path / "two/mine.py"]
+    assert names("one_color,two_color", files) == ["one_color", "two_color"]
+    first, second = select_tasks("one_color,two_color", files)
+    assert type(first).__module__ != type(second).__module__
+
+
+def test_include_path_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="no such file or folder"):
+        select_tasks("coco", [tmp_path / "nowhere"])
+
+
+def test_an_entry_point_adds_tasks(tmp_path, monkeypatch):
+    (tmp_path / "their_tasks.py").write_text(PLUGIN.replace("my_color", "their_color"))
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[clipbench.tasks]\ntheirs = their_tasks\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    # A path of its own as key: what is known is remembered for each include_path.
+    (tmp_path / "empty").mkdir()
+    assert names("their_color", [tmp_path / "empty"]) == ["their_color"]
+
+
+def test_tasks_given_as_classes(tmp_path):
+    (tmp_path / "mine.py").write_text(textwrap.dedent(PLUGIN))
+    (task,) = select_tasks("my_color", [tmp_path])
+    assert names([type(task), "coco_color"]) == ["my_color", "coco_color"]
+    with pytest.raises(ConfigError, match="two different tasks"):
+        select_tasks([type(task), type(task)()])
+
+
+def test_a_checkout_finds_its_tasks_without_being_installed():
+    """Python started in a checkout sees clipbench/ there, and tasks/ beside it."""
+    root = Path(__file__).parents[2]
+    script = "import clipbench; print(clipbench.__file__, len(clipbench.load_tasks('paper')))"
+    libraries = os.pathsep.join(path for path in sys.path if "site-packages" in path)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],  # -S: no finder of an editable install
+        capture_output=True, text=True, check=False, cwd=root, env={"PYTHONPATH": libraries},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(root / "clipbench/__init__.py"), "22"], done.stderr
