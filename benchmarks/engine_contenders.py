@@ -19,15 +19,15 @@ import torch
 from PIL import Image
 
 from clipbench.data import Source
-from clipbench.evaluation.data_report import new_survey, scorable_samples
-from clipbench.evaluation.preparation import EvaluationOptions, plan_tasks
+from clipbench.evaluation.data_report import new_data_report, scorable_samples
+from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
 from clipbench.evaluation.runner import Evaluation, evaluate
 from clipbench.models import load_model, packing
 from clipbench.models.open_clip.adapter import WEIGHTS_NAME
 from clipbench.models.open_clip.text_tower import project, states
 from clipbench.task_types.base import Task
 from clipbench.task_types.registry import select_tasks
-from clipbench.types import Outcome, Sample
+from clipbench.types import Sample, SampleResult
 
 Answer = dict[str, Any]
 CUTOFFS = [1, 5, 10]
@@ -58,10 +58,10 @@ def options_of(asked: Answer) -> EvaluationOptions:
 
 def chosen(asked: Answer) -> tuple[Task, Source, list[Sample]]:
     """A task, its data, and its samples: all of them, or `asked["samples"]` spread evenly."""
-    plan = next(plan_tasks(select_tasks(asked["task"]), options_of(asked)))
+    plan = next(prepare_tasks(select_tasks(asked["task"]), options_of(asked)))
     if plan.source is None or plan.error:
         raise SystemExit(plan.error)
-    found = list(scorable_samples(plan.task, plan.source, new_survey(plan.task, plan.source)))
+    found = list(scorable_samples(plan.task, plan.source, new_data_report(plan.task, plan.source)))
     count = min(asked["samples"] or len(found), len(found))
     return plan.task, plan.source, [found[number * len(found) // count] for number in range(count)]
 
@@ -119,7 +119,7 @@ def ours(asked: Answer) -> Answer:
     evaluation = Evaluation([restricted(task, samples)], options_of(asked))
     scores: list[list[float]] = []
 
-    def keep(name: str, outcome: Outcome) -> None:
+    def keep(name: str, outcome: SampleResult) -> None:
         scores.append(outcome.record["scores"])
 
     recording = Recording(model)
@@ -129,7 +129,7 @@ def ours(asked: Answer) -> Answer:
     if report.error:
         raise SystemExit(report.error)
     found = {**times, "floor": recording.replay(), "images": recording.images, "tokens": recording.tokens}
-    if task.family == "ranking":
+    if task.task_type == "ranking":
         return {**found, "scores": scores}
     return {**found, "recall": {name: results.metric(task.name, name) for name in task.metrics}}
 
@@ -185,7 +185,7 @@ def peer(asked: Answer) -> Answer:
     with torch.inference_mode():
         model.encode_image(torch.zeros(1, 3, 224, 224)), model.encode_text(tokenizer(WARM_UP))
     settings = {"device": "cpu", "amp": asked["amp"]}
-    if task.family == "ranking":
+    if task.task_type == "ranking":
         with clock() as times:
             found = image_caption_selection.evaluate(kept, loader, tokenizer, **settings)
         return {**times, "tokens": kept.tokens, "scores": _scores(kept, len(samples))}

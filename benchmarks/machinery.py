@@ -27,10 +27,11 @@ from PIL import Image
 
 from clipbench.data import Dataset
 from clipbench.data.dataset import Provenance
-from clipbench.evaluation.data_report import survey_task
-from clipbench.evaluation.preparation import EvaluationOptions, Plan
-from clipbench.evaluation.runner import run_plans
-from clipbench.inference import Journal, Scorer
+from clipbench.evaluation.data_report import validate_task
+from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask
+from clipbench.evaluation.runner import run_tasks
+from clipbench.inference.journal import Journal
+from clipbench.inference.scorer import Scorer
 from clipbench.models import Model, Tokens
 from clipbench.task_types import RankingTask
 from clipbench.types import ImageRef, Row
@@ -101,7 +102,7 @@ def measure(samples: int, captions: int, journal: bool) -> dict[str, float]:
     """Score once in this process."""
     options = EvaluationOptions()
     task, source = Machinery(), Rows(samples // captions, captions)
-    plan = Plan(task, source, survey_task(task, source))
+    plan = PreparedTask(task, source, validate_task(task, source))
     with ExitStack() as stack:
         kept = None
         if journal:
@@ -111,7 +112,7 @@ def measure(samples: int, captions: int, journal: bool) -> dict[str, float]:
         scorer = stack.enter_context(Scorer(Stub(), journal=kept))
         gc.freeze()  # as `clipbench eval` does
         started, worked = time.perf_counter(), time.process_time()
-        (result,) = run_plans([plan], scorer, options)
+        (result,) = run_tasks([plan], scorer, options)
         seconds, worked = time.perf_counter() - started, time.process_time() - worked
     assert result.error is None, result.error
     assert result.metrics["acc"].count == samples

@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 _RECENT = 1 << 15  # keys that are held in full
 
 
-def cosines(images: Floats, texts: Floats) -> Floats:
+def cosine_similarity(images: Floats, texts: Floats) -> Floats:
     """Cosine similarities of unit features, as float32.
 
     The products are summed in double precision and rounded once, so that a score does not depend on the
@@ -30,7 +30,7 @@ def cosines(images: Floats, texts: Floats) -> Floats:
     return (images.astype(np.float64) @ texts.astype(np.float64).T).astype(np.float32)
 
 
-def wins(scores: Sequence[float]) -> tuple[bool, bool]:
+def top1(scores: Sequence[float]) -> tuple[bool, bool]:
     """Judge whether the first of several scores is the greatest.
 
     A tie is not a win: a model that gives every text the same score has understood nothing, and would
@@ -42,9 +42,9 @@ def wins(scores: Sequence[float]) -> tuple[bool, bool]:
     Returns:
         ``(won, tied)``: whether ``scores[0]`` exceeds all others, and whether it equals the greatest of them.
 
-    >>> wins([0.3, 0.1, 0.2])
+    >>> top1([0.3, 0.1, 0.2])
     (True, False)
-    >>> wins([0.3, 0.3, 0.2])
+    >>> top1([0.3, 0.3, 0.2])
     (False, True)
     """
     own, *others = scores
@@ -52,7 +52,7 @@ def wins(scores: Sequence[float]) -> tuple[bool, bool]:
     return own > best_other, own == best_other
 
 
-def rank_of_best(scores: Floats, own: NDArray[np.intp]) -> tuple[int, bool]:
+def best_rank(scores: Floats, own: NDArray[np.intp]) -> tuple[int, bool]:
     """Rank the best of a query's own items among the items of others, by counting.
 
     Counting asks for no sorting, and puts equal scores ahead of the own item, so ties never help.
@@ -64,7 +64,7 @@ def rank_of_best(scores: Floats, own: NDArray[np.intp]) -> tuple[int, bool]:
     Returns:
         ``(rank, tied)``: rank from 1, and whether another's item has the very same score.
 
-    >>> rank_of_best(np.float32([0.1, 0.9, 0.5, 0.5]), np.array([2]))
+    >>> best_rank(np.float32([0.1, 0.9, 0.5, 0.5]), np.array([2]))
     (3, True)
     """
     best = scores[own].max()
@@ -73,10 +73,10 @@ def rank_of_best(scores: Floats, own: NDArray[np.intp]) -> tuple[int, bool]:
     return 1 + ahead, equal > 0
 
 
-def chance_centred(value: float, chance: float) -> float:
+def chance_corrected(value: float, chance: float) -> float:
     """Rescale so that chance is 0 and perfection 1: ``(value − chance) / (1 − chance)``.
 
-    >>> chance_centred(0.625, 0.25)
+    >>> chance_corrected(0.625, 0.25)
     0.5
     """
     return (value - chance) / (1 - chance)
@@ -235,10 +235,10 @@ class ClusteredMean:
         return math.sqrt(groups / (groups - 1) * math.fsum(chain.from_iterable(parts))) / self.count
 
 
-def macro_stderr(stderrs: list[float]) -> float:
+def mean_stderr(stderrs: list[float]) -> float:
     """The standard error of a plain mean over tasks, taken as independent: ``sqrt(Σ se²) / n``.
 
-    >>> macro_stderr([0.03, 0.04])
+    >>> mean_stderr([0.03, 0.04])
     0.025
     """
     return math.sqrt(math.fsum(se * se for se in stderrs)) / len(stderrs)

@@ -73,7 +73,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SampleResult:
     """How one sample was judged.
 
     Attributes:
@@ -96,7 +96,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Unscored:
+class SampleError:
     """A sample that could not be scored, and why.
 
     Attributes:

@@ -34,13 +34,13 @@ def tasks_page() -> str:
     """Every task, group and tag, and where the data is."""
     tasks = known_tasks()
     lines = ["# Tasks", "", "Generated from the declarations in `tasks/`.", ""]
-    lines += ["| task | family | data | primary metric | chance | n | version |", "|---|---|---|---|---|---|---|"]
+    lines += ["| task | type | data | primary metric | chance | n | version |", "|---|---|---|---|---|---|---|"]
     for task in tasks:
         chance = "" if task.chance is None else f"{task.chance:.4f}"
         number = "" if task.expected_n is None else f"{task.expected_n:,}"
         lines.append(
-            f"| `{task.name}` | {task.family} | {task.dataset.name} | `{task.primary_metric}` | {chance} | {number} |"
-            f" {task.version} |"
+            f"| `{task.name}` | {task.task_type} | {task.dataset.name} | `{task.primary_metric}` | {chance}"
+            f" | {number} | {task.version} |"
         )
     for title, members in (("Groups", group_members(tasks)), ("Tags", tag_members(tasks))):
         lines += ["", f"## {title}", ""]

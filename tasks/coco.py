@@ -62,7 +62,7 @@ class CocoSize(CocoRanking):
 
     name = "coco_size"
     concept = "size"
-    excluded_sources = ("tiny",)
+    skip_keywords = ("tiny",)
     chance = 1 / 2
     expected_n = 2_601
     tags = ("size",)

@@ -25,7 +25,7 @@ class InpaintCoco(PairsTask):
 
     dataset = INPAINTCOCO
     groups = ("inpaintcoco", "paper")
-    tolerates_unjudgeable = True
+    allow_invalid = True
 
 
 class InpaintCocoObject(InpaintCoco):

@@ -10,11 +10,11 @@ from clipbench.metrics import (
     ClusteredMean,
     Distinct,
     Mean,
-    chance_centred,
-    cosines,
-    macro_stderr,
-    rank_of_best,
-    wins,
+    best_rank,
+    chance_corrected,
+    cosine_similarity,
+    mean_stderr,
+    top1,
 )
 
 
@@ -26,23 +26,23 @@ def filled(pairs):
 
 
 def test_a_tie_is_not_a_win():
-    assert wins(np.float32([1, 1, 1])) == (False, True)
-    assert wins(np.float32([2, 1, 1])) == (True, False)
-    assert wins(np.float32([1, 2, 2])) == (False, False)
+    assert top1(np.float32([1, 1, 1])) == (False, True)
+    assert top1(np.float32([2, 1, 1])) == (True, False)
+    assert top1(np.float32([1, 2, 2])) == (False, False)
 
 
 def test_nan_never_wins():
-    assert wins(np.float32([np.nan, 1])) == (False, False)
-    assert wins(np.float32([1, np.nan])) == (False, False)
+    assert top1(np.float32([np.nan, 1])) == (False, False)
+    assert top1(np.float32([1, np.nan])) == (False, False)
 
 
 def test_ranks_by_hand():
     scores = np.float32([0.9, 0.5, 0.7, 0.5, 0.1])
-    assert rank_of_best(scores, np.array([0])) == (1, False)
-    assert rank_of_best(scores, np.array([2])) == (2, False)
-    assert rank_of_best(scores, np.array([1])) == (4, True)  # its equal is put ahead
-    assert rank_of_best(scores, np.array([1, 3])) == (3, False)  # both equals are its own
-    assert rank_of_best(scores, np.array([4, 2])) == (2, False)  # the better of its two
+    assert best_rank(scores, np.array([0])) == (1, False)
+    assert best_rank(scores, np.array([2])) == (2, False)
+    assert best_rank(scores, np.array([1])) == (4, True)  # its equal is put ahead
+    assert best_rank(scores, np.array([1, 3])) == (3, False)  # both equals are its own
+    assert best_rank(scores, np.array([4, 2])) == (2, False)  # the better of its two
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.data())
@@ -51,7 +51,7 @@ def test_rank_counts_what_sorting_counts(values, data):
     scores = np.float32(values)
     # Pessimistic sorting: higher first, and among equals the others before the query's own.
     order = sorted(range(len(values)), key=lambda i: (-values[i], i in own))
-    assert rank_of_best(scores, np.array(own))[0] == 1 + min(order.index(i) for i in own)
+    assert best_rank(scores, np.array(own))[0] == 1 + min(order.index(i) for i in own)
 
 
 def test_the_clustered_standard_error_by_hand():
@@ -86,8 +86,8 @@ def test_too_little_to_say():
 
 
 def test_chance_centred_and_macro():
-    assert (chance_centred(1, 0.5), chance_centred(0.5, 0.5), chance_centred(0, 0.5)) == (1, 0, -1)
-    assert macro_stderr([0.3, 0.4]) == pytest.approx(0.25)
+    assert (chance_corrected(1, 0.5), chance_corrected(0.5, 0.5), chance_corrected(0, 0.5)) == (1, 0, -1)
+    assert mean_stderr([0.3, 0.4]) == pytest.approx(0.25)
 
 
 def test_equal_features_give_equal_scores_whatever_the_shape():
@@ -95,8 +95,8 @@ def test_equal_features_give_equal_scores_whatever_the_shape():
     image = rng.standard_normal((1, 515), dtype=np.float32)
     text = rng.standard_normal(515, dtype=np.float32)
     for count in (1, 2, 3, 7, 64, 81):
-        scores = cosines(image, np.tile(text, (count, 1)))
-        assert len(set(scores[0].tolist()) | {float(cosines(image, text[None])[0, 0])}) == 1
+        scores = cosine_similarity(image, np.tile(text, (count, 1)))
+        assert len(set(scores[0].tolist()) | {float(cosine_similarity(image, text[None])[0, 0])}) == 1
 
 
 @pytest.mark.parametrize("recent", [1, 2, 7, 1000])

@@ -79,7 +79,7 @@ def run(world, kind, **options):
 def test_the_paper_is_22_tasks():
     assert len(select_tasks("paper")) == 22
     assert len(select_tasks("ranking")) == 18
-    assert {task.family for task in known_tasks()} >= {"pairs", "ranking", "retrieval"}
+    assert {task.task_type for task in known_tasks()} >= {"pairs", "ranking", "retrieval"}
 
 
 def test_a_perfect_model_is_perfect(world):

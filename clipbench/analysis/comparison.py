@@ -183,5 +183,5 @@ def _differing(task: str, a: Results, b: Results) -> Iterator[str]:
     if data_a != data_b:
         yield f"{task}: the data differs: A read {data_a}, B read {data_b}"
     sizes = a.n_samples.get(task), b.n_samples.get(task)
-    if a.tasks[task].family == "retrieval" and sizes[0] != sizes[1]:
+    if a.tasks[task].task_type == "retrieval" and sizes[0] != sizes[1]:
         yield f"{task}: the runs searched sets of other sizes, and a rank depends on the whole set: they do not compare"

@@ -78,7 +78,7 @@ def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) 
 
 
 def _values(task: Task, line: Mapping[str, Any]) -> Mapping[str, float]:
-    if task.family == "retrieval":  # the whole set's scores are not logged, each query's rank is
+    if task.task_type == "retrieval":  # the whole set's scores are not logged, each query's rank is
         way, rank = f"{line['direction']}_recall@", int(line["rank"])
         return {metric: float(rank <= int(metric.split("@")[1])) for metric in task.metrics if metric.startswith(way)}
     images = tuple(ImageRef(key, _never_opened) for key in image_keys(line))
@@ -86,7 +86,7 @@ def _values(task: Task, line: Mapping[str, Any]) -> Mapping[str, float]:
     scores = np.atleast_2d(np.asarray(line["scores"], dtype=np.float32))
     if scores.shape != (len(images), len(line["texts"])):
         raise ValueError(f"{len(images)} images and {len(line['texts'])} texts have scores of shape {scores.shape}")
-    return task.judge(sample, scores).values
+    return task.score_sample(sample, scores).values
 
 
 def _never_opened() -> Image.Image:

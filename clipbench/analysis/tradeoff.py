@@ -113,7 +113,7 @@ def point_from_results(
         ResultError: There is not exactly one retrieval task, or no other task.
     """
     done = [task for task in results.tasks if task not in results.failed]
-    retrieval = [task for task in done if results.tasks[task].family == "retrieval"]
+    retrieval = [task for task in done if results.tasks[task].task_type == "retrieval"]
     others = [task for task in done if task not in retrieval]
     if len(retrieval) != 1 or not others:
         found = ", ".join(done) or "no task that was scored"

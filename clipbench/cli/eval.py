@@ -62,8 +62,8 @@ def command(
     clipbench eval --model open_clip:ViT-B-32/laion2b_s34b_b79k --tasks coco --data coco=COCO_FOLDER
     torchrun --nproc_per_node 4 -m clipbench eval --model … --tasks coco --output_path OUT
     """
-    from clipbench.evaluation.preparation import EvaluationOptions, plan_tasks
-    from clipbench.models import load_model, name_of
+    from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
+    from clipbench.models import load_model, model_name
     from clipbench.results import ResultsDirectory
     from clipbench.task_types.registry import select_tasks
     from clipbench.utils.distributed import started_processes
@@ -86,9 +86,9 @@ def command(
     chosen = select_tasks(tasks, include_path)
     with started_processes() as processes:
         place = output_path if processes.is_main else None
-        folder = ResultsDirectory(place, name_of(model, arguments), datetime.now()) if place else None
+        folder = ResultsDirectory(place, model_name(model, arguments), datetime.now()) if place else None
         with bar_of(processes) as advance:
-            plans = list(plan_tasks(chosen, options, advance))
+            plans = list(prepare_tasks(chosen, options, advance))
         if all(plan.error for plan in plans):
             for plan in plans:
                 complain(plan.error or "")

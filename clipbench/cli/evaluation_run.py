@@ -13,10 +13,11 @@ from clipbench.cli.console import complain, note, print_profile, print_results, 
 from clipbench.errors import ConfigError, ModelError, ResultError
 
 if TYPE_CHECKING:
-    from clipbench.evaluation.preparation import EvaluationOptions, Plan, Progress
+    from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress
     from clipbench.evaluation.runner import Take
     from clipbench.evaluation.task_result import TaskResult
-    from clipbench.inference import Journal, Scorer
+    from clipbench.inference.journal import Journal
+    from clipbench.inference.scorer import Scorer
     from clipbench.models import Model
     from clipbench.results import Results, ResultsDirectory
     from clipbench.utils.distributed import Processes
@@ -46,7 +47,7 @@ class EvaluationRun:
         unwritten: Why results could not be written.
     """
 
-    plans: Sequence[Plan]
+    plans: Sequence[PreparedTask]
     model: Model
     options: EvaluationOptions
     asked: Mapping[str, object]
@@ -61,9 +62,9 @@ class EvaluationRun:
 
     def go(self) -> None:
         """Score all tasks."""
-        from clipbench.evaluation.runner import run_plans
-        from clipbench.inference import Scorer
+        from clipbench.evaluation.runner import run_tasks
         from clipbench.inference.embedding_cache import open_cache
+        from clipbench.inference.scorer import Scorer
 
         journal = self._open_journal()
         started = journal.started if journal else datetime.now()
@@ -80,7 +81,7 @@ class EvaluationRun:
             gc.freeze()  # the libraries' objects stay: looking for garbage among them takes a fifth of the machinery
             stack.callback(gc.unfreeze)  # or triton's would complain at exit that they were leaked
             try:
-                for result in run_plans(self.plans, scorer, self.options, self._sink, advance):
+                for result in run_tasks(self.plans, scorer, self.options, self._sink, advance):
                     done.append(result)
                     self._keep(done, scorer, started)
             except KeyboardInterrupt:
@@ -93,7 +94,7 @@ class EvaluationRun:
     def _open_journal(self) -> Journal | None:
         """The journal of a run whose results are written; what an earlier sitting left in it is told."""
         from clipbench.evaluation.assembly import run_identity
-        from clipbench.inference import Journal
+        from clipbench.inference.journal import Journal
 
         if self.folder is None:
             return None
@@ -118,7 +119,7 @@ class EvaluationRun:
         )
         return self.interrupted or self.unwritten is not None or broke
 
-    def _sink(self, plan: Plan) -> AbstractContextManager[Take | None]:
+    def _sink(self, plan: PreparedTask) -> AbstractContextManager[Take | None]:
         if self.folder is None or not self.log_samples or plan.error:
             return nullcontext()
         return self.folder.samples(plan.task.name)

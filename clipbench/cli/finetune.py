@@ -14,7 +14,7 @@ from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from clipbench.training.recipe import Precision
-    from clipbench.training.trainer import FineTuning, StepDone
+    from clipbench.training.trainer import FineTuning, StepLog
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -53,12 +53,12 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 )
 @click.option(
     "--loss",
-    default="replaced_cells",
+    default="inbatch_replacement",
     show_default=True,
-    help="replaced_cells (the paper), appended_negatives, own_negatives or focal_own_negatives.",
+    help="inbatch_replacement (the paper), negclip, svlc or fsc.",
 )
 @click.option(
-    "--negative_direction",
+    "--negatives_in",
     type=click.Choice(("both", "rows")),
     default="both",
     show_default=True,
@@ -81,7 +81,7 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 )
 @click.option(
     "--micro_batch_size",
-    "part_size",
+    "micro_batch_size",
     type=click.IntRange(min=1),
     help="Pairs through the towers at once, to save memory; the loss still sees the whole batch.",
 )
@@ -200,16 +200,16 @@ def _precision(asked: Precision | Literal["auto"], device: str | None) -> Precis
 
 def _follow(tuning: FineTuning) -> None:
     """Run it, with a bar on a terminal and a line a checkpoint anywhere, and print the checkpoints' scores."""
-    from clipbench.training.trainer import StepDone
+    from clipbench.training.trainer import StepLog
 
     rows: list[list[str]] = []
     headers: list[str] = []
-    last: StepDone | None = None
+    last: StepLog | None = None
     with training_bar(tuning.steps) as advance:
         for event in tuning.run():
             if not tuning.is_main:
                 continue
-            if isinstance(event, StepDone):
+            if isinstance(event, StepLog):
                 last = event
                 advance(event.step, f"loss {event.loss:.3f}  {event.samples_per_second:,.0f} samples/s")
                 continue

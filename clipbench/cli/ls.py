@@ -25,11 +25,11 @@ def _tasks(include_path: tuple[Path, ...]) -> _Listing:
     from clipbench.task_types.registry import known_tasks
 
     rows: list[list[object]] = [
-        [task.name, task.version, task.family, task.dataset.name, task.primary_metric,
+        [task.name, task.version, task.task_type, task.dataset.name, task.primary_metric,
          "" if task.chance is None else f"{task.chance:.4f}", task.expected_n or "", ",".join(task.groups)]
         for task in known_tasks(include_path)
     ]  # fmt: skip
-    return ["task", "version", "family", "data", "metric", "chance", "n", "groups"], rows
+    return ["task", "version", "task_type", "data", "metric", "chance", "n", "groups"], rows
 
 
 def _groups(include_path: tuple[Path, ...]) -> _Listing:

@@ -16,7 +16,7 @@ from clipbench.cli.options import config_option, parse_pairs
 if TYPE_CHECKING:
     from clipbench.reproduce.folder import StudyFolder
     from clipbench.reproduce.options import StudyOptions
-    from clipbench.reproduce.plan import PlannedRun
+    from clipbench.reproduce.plan import RunPlan
     from clipbench.reproduce.schedule import Run
     from clipbench.reproduce.study import Study
 
@@ -157,7 +157,7 @@ def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, option
     note(_total(study, plan, jobs))
 
 
-def _total(study: Study, plan: list[PlannedRun], jobs: int) -> str:
+def _total(study: Study, plan: list[RunPlan], jobs: int) -> str:
     trainings = sum(not planned.run.is_base for planned in plan)
     scores = [planned.scorings for planned in plan]
     count = _known(None if None in scores else sum(score or 0 for score in scores))

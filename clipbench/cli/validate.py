@@ -27,10 +27,10 @@ def command(
 
     Exits with 1 where a task's data cannot be read at all; what is missing is reported, not an error.
     """
-    from clipbench.evaluation.data_report import survey_task
+    from clipbench.evaluation.data_report import validate_task
     from clipbench.evaluation.preparation import EvaluationOptions, Sources
     from clipbench.task_types.registry import select_tasks
-    from clipbench.utils.text import one_line
+    from clipbench.utils.text import format_error
 
     chosen = select_tasks(tasks, include_path)
     sources = Sources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))
@@ -40,11 +40,11 @@ def command(
         for task in chosen:
             try:
                 workers = num_workers if decode else 0
-                survey = survey_task(task, sources.of(task), limit=limit, workers=workers, on_progress=advance)
+                survey = validate_task(task, sources.of(task), limit=limit, workers=workers, on_progress=advance)
             except Exception as error:  # a plugin's task may raise anything; the other tasks go on
-                complain(f"{task.name}: {one_line(error)}")
+                complain(f"{task.name}: {format_error(error)}")
                 failed = True
-                rows.append((task.name, 0, task.expected_n, 0, 0, [one_line(error)]))
+                rows.append((task.name, 0, task.expected_n, 0, 0, [format_error(error)]))
                 continue
             counts = len(survey.missing), len(survey.unjudgeable)
             rows.append((task.name, survey.n, task.expected_n, *counts, survey.problems))

@@ -110,7 +110,7 @@ class Concept:
         """Whether a keyword stands in a caption."""
         return self._pattern.search(caption) is not None
 
-    def without_sources(self, keywords: Iterable[str]) -> Concept:
+    def without_keywords(self, keywords: Iterable[str]) -> Concept:
         """The same concept that no longer looks for some keywords; they stay replacements."""
         dropped = set(keywords)
         kept = {word: others for word, others in self.substitutions.items() if word not in dropped}

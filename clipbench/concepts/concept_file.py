@@ -8,45 +8,45 @@ from clipbench.concepts.concept import SEPARATORS
 
 
 class ConceptFile(BaseModel):
-    """A concept as written in YAML: ``interchangeable`` or ``substitutions``, or both.
+    """A concept as written in YAML: ``mutual`` or ``substitutions``, or both.
 
     Attributes:
         name: The concept's name.
-        interchangeable: Keywords, each replaceable by any other.
+        mutual: Keywords, each replaceable by any other.
         substitutions: Keyword to the list of its replacements.
-        never_sources: Keywords that are replacements only.
+        replacement_only: Keywords that are replacements only.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1)
-    interchangeable: list[str] = []
+    mutual: list[str] = []
     substitutions: dict[str, list[str]] = {}
-    never_sources: list[str] = []
+    replacement_only: list[str] = []
 
     @model_validator(mode="after")
     def _check(self) -> ConceptFile:
-        words = [*self.interchangeable, *self.substitutions]
+        words = [*self.mutual, *self.substitutions]
         words += [word for others in self.substitutions.values() for word in others]
         for word in self.table():
             if SEPARATORS & set(word) - {" "}:
                 raise ValueError(f"{word!r} can never be found: {' '.join(sorted(SEPARATORS - {' '}))} separate words")
         if any(not word.strip() or word != " ".join(word.split()) for word in words):
             raise ValueError("a keyword is empty or has stray white space")
-        if len(set(self.interchangeable)) != len(self.interchangeable):
-            raise ValueError("interchangeable lists a keyword twice")
+        if len(set(self.mutual)) != len(self.mutual):
+            raise ValueError("mutual lists a keyword twice")
         for keyword, others in self.table().items():
             if not others:
                 raise ValueError(f"{keyword!r} has nothing to be exchanged for")
             if keyword in others or len(set(others)) != len(others):
                 raise ValueError(f"{keyword!r} is exchanged for itself, or twice for the same word")
         if not self.table():
-            raise ValueError("no keyword to look for: give interchangeable or substitutions")
+            raise ValueError("no keyword to look for: give mutual or substitutions")
         return self
 
     def table(self) -> dict[str, tuple[str, ...]]:
         """Keyword to its replacements, keywords that are never looked for left out."""
-        table = {word: tuple(o for o in self.interchangeable if o != word) for word in self.interchangeable}
+        table = {word: tuple(o for o in self.mutual if o != word) for word in self.mutual}
         for word, others in self.substitutions.items():
             table[word] = (*table.get(word, ()), *others)
-        return {word: others for word, others in table.items() if word not in self.never_sources}
+        return {word: others for word, others in table.items() if word not in self.replacement_only}

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from clipbench.errors import DataError
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 _SHARD = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<rest>(-[0-9a-f]+)?\.parquet)")
 _SYNONYMS = {
@@ -137,5 +137,5 @@ def _require_all_shards(names: list[str], where: str) -> None:
         if missing:
             first = f"{stem}-{missing[0]:05d}-of-{count:05d}.parquet"
             raise DataError(
-                f"{where}: incomplete: it lacks {len(missing)} of {counted(count, 'file')}, the first is {first}"
+                f"{where}: incomplete: it lacks {len(missing)} of {pluralize(count, 'file')}, the first is {first}"
             )

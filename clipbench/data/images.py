@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipbench.errors import DataError
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,7 +57,7 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
     except UnidentifiedImageError as error:
         start = content[:12]
         raise DataError(
-            f"{key}: not an image that Pillow can read ({counted(len(content), 'byte')}, beginning {start!r})"
+            f"{key}: not an image that Pillow can read ({pluralize(len(content), 'byte')}, beginning {start!r})"
         ) from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{key}: the image is too large to be a photograph ({error})") from error

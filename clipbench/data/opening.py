@@ -11,7 +11,7 @@ from clipbench.data.columns import Columns
 from clipbench.data.dataset import Dataset, Source
 from clipbench.data.hub_errors import advice
 from clipbench.errors import DataError
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 LAYOUTS = ("coco", "flickr30k", "sbu", "fashion200k")
 _NAMES_SHOWN = 12
@@ -93,7 +93,7 @@ def _layouts(dataset: Dataset) -> tuple[str, ...]:
 
 def _contents(path: Path) -> str:
     if path.is_file():
-        return f"a file {path.name} of {counted(path.stat().st_size, 'byte')}"
+        return f"a file {path.name} of {pluralize(path.stat().st_size, 'byte')}"
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return f"{', '.join(names[:_NAMES_SHOWN])}{more}" if names else "an empty folder"

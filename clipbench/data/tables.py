@@ -11,7 +11,7 @@ from clipbench.data.columns import Columns, choose_columns
 from clipbench.data.dataset import Dataset, Provenance
 from clipbench.data.records import RecordSource
 from clipbench.errors import DataError
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 EXPECTS = (
     "a .parquet, .csv, .tsv, .jsonl or .json file",
@@ -113,7 +113,7 @@ def _footer(path: Path) -> bytes:
             file.seek(max(0, size - _FOOTER_END_BYTES))
             end = file.read()
             if size < 12 or end[4:] != b"PAR1":
-                raise DataError(f"{path}: not a parquet file, or cut off ({counted(size, 'byte')}): fetch it again")
+                raise DataError(f"{path}: not a parquet file, or cut off ({pluralize(size, 'byte')}): fetch it again")
             length = int.from_bytes(end[:4], "little")
             file.seek(max(0, size - _FOOTER_END_BYTES - length))
             return file.read(length)

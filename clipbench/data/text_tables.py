@@ -23,7 +23,7 @@ from clipbench.data.records import (
 )
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
@@ -113,7 +113,9 @@ def _csv_lines(path: Path) -> Iterator[_Line]:
     for number, cells in rows:
         where = f"{path}, line {number}"
         if len(cells) != len(names):
-            raise DataError(f"{where}: {counted(len(cells), 'cell')}, but the head has {counted(len(names), 'column')}")
+            raise DataError(
+                f"{where}: {pluralize(len(cells), 'cell')}, but the head has {pluralize(len(names), 'column')}"
+            )
         yield _Line(where, dict(zip(names, cells, strict=True)))
 
 

@@ -12,12 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.metrics import chance_centred, macro_stderr
+from clipbench.metrics import chance_corrected, mean_stderr
 from clipbench.results import GroupScore, Results, SampleCount, TaskReport, sanitize
 from clipbench.task_types.registry import group_members, known_tasks
 
 if TYPE_CHECKING:
-    from clipbench.evaluation.preparation import EvaluationOptions, Plan
+    from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask
     from clipbench.evaluation.task_result import TaskResult
     from clipbench.models import Model
     from clipbench.task_types.base import Task
@@ -76,7 +76,7 @@ def declaration(task: Task) -> dict[str, Any]:
     return {
         "task": task.name,
         "version": task.version,
-        "family": task.family,
+        "task_type": task.task_type,
         "concept": getattr(task, "concept", None),
         "dataset": dataset.name,
         "hub": asdict(dataset.hub) if dataset.hub else None,
@@ -91,7 +91,7 @@ def declaration(task: Task) -> dict[str, Any]:
     }
 
 
-def run_identity(plans: Sequence[Plan], model: Model, options: EvaluationOptions) -> dict[str, object]:
+def run_identity(plans: Sequence[PreparedTask], model: Model, options: EvaluationOptions) -> dict[str, object]:
     """What a run's scores depend on: two runs of one identity score the same.
 
     The number of threads and of processes is left out, and so is what is kept of the results.
@@ -99,11 +99,11 @@ def run_identity(plans: Sequence[Plan], model: Model, options: EvaluationOptions
     Raises:
         ModelError: Nothing vouches for the model's weights.
     """
-    from clipbench.inference.embedding_cache.feature_key import space_of
+    from clipbench.inference.embedding_cache.feature_key import feature_key_of
 
     return {
         "clipbench": metadata.version("clipbench"),
-        "model": [model.id, space_of(model).key],
+        "model": [model.id, feature_key_of(model).key],
         "tasks": [
             [declaration(plan.task), asdict(plan.source.provenance) if plan.source else None, plan.error]
             for plan in plans
@@ -136,7 +136,7 @@ def _row(result: TaskResult) -> Row:
             row[f"{name}_stderr,none"] = _number(result.metrics[name].stderr)
     primary = result.metrics.get(task.primary_metric)
     if primary and result.chance.mean < 1:
-        row[f"{task.primary_metric}_centred,none"] = chance_centred(primary.mean, result.chance.mean)
+        row[f"{task.primary_metric}_centred,none"] = chance_corrected(primary.mean, result.chance.mean)
     return row
 
 
@@ -148,7 +148,7 @@ def _report(result: TaskResult, limit: int | None) -> TaskReport:
     if limit is not None:
         problems.append(f"limited to the first {limit:,} samples that can be scored")
     return TaskReport(
-        family=result.task.family,
+        task_type=result.task.task_type,
         primary_metric=result.task.primary_metric,
         chance=_number(result.chance.mean),
         expected_n=result.task.expected_n,
@@ -189,7 +189,7 @@ def _mean_row(alias: str, metric: str, rows: Sequence[Row]) -> Row:
     return {
         "alias": alias,
         f"{metric},none": math.fsum(numbers) / len(numbers) if len(numbers) == len(rows) else None,
-        f"{metric}_stderr,none": macro_stderr(stderrs) if len(stderrs) == len(rows) else None,
+        f"{metric}_stderr,none": mean_stderr(stderrs) if len(stderrs) == len(rows) else None,
     }
 
 

@@ -12,12 +12,12 @@ from clipbench.errors import DataError
 from clipbench.metrics import Distinct
 from clipbench.task_types.base import Task
 from clipbench.types import ImageRef, Sample
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 _EXAMPLES = 3  # names in a message
 
 
-class Listing:
+class ExampleList:
     """How many different things there are, and the first few by name; memory grows by 8 bytes a thing.
 
     Attributes:
@@ -44,7 +44,7 @@ class Listing:
 
 
 @dataclass
-class Survey:
+class DataReport:
     """What is there and what is not.
 
     Attributes:
@@ -65,22 +65,22 @@ class Survey:
     n: int = 0
     scorable: int = 0
     images: Distinct = field(default_factory=Distinct)
-    missing: Listing = field(default_factory=Listing)
-    broken: Listing = field(default_factory=Listing)
-    unjudgeable: Listing = field(default_factory=Listing)
+    missing: ExampleList = field(default_factory=ExampleList)
+    broken: ExampleList = field(default_factory=ExampleList)
+    unjudgeable: ExampleList = field(default_factory=ExampleList)
 
     @property
     def failures(self) -> list[str]:
         """What makes a score incomparable; empty where the data is whole."""
         found = []
         if self.expected_n is not None and self.n != self.expected_n:
-            found.append(f"{counted(self.n, 'sample')} where {self.expected_n:,} are expected")
+            found.append(f"{pluralize(self.n, 'sample')} where {self.expected_n:,} are expected")
         if not self.n:
             found.append("no sample in the data")
         if self.missing:
             found.append(f"{len(self.missing):,} of {len(self.images):,} images missing ({self.missing})")
         if self.broken:
-            found.append(f"{counted(len(self.broken), 'image')} cannot be read ({self.broken})")
+            found.append(f"{pluralize(len(self.broken), 'image')} cannot be read ({self.broken})")
         if self.unjudgeable and not self.lenient:
             found.append(self._unjudgeable_text)
         return found
@@ -93,10 +93,10 @@ class Survey:
 
     @property
     def _unjudgeable_text(self) -> str:
-        return f"{counted(len(self.unjudgeable), 'sample')} cannot be judged ({self.unjudgeable})"
+        return f"{pluralize(len(self.unjudgeable), 'sample')} cannot be judged ({self.unjudgeable})"
 
 
-def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | None = None) -> Iterator[Sample]:
+def scorable_samples(task: Task, source: Source, survey: DataReport, limit: int | None = None) -> Iterator[Sample]:
     """Yield the samples a model can be judged on, and keep count of all in ``survey``.
 
     Args:
@@ -118,7 +118,7 @@ def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | No
                 if ref.missing:
                     survey.missing.add(ref.key)
                     whole = False
-            reason = task.unjudgeable(sample)
+            reason = task.invalid_reason(sample)
             if reason is not None:
                 survey.unjudgeable.add(sample.id, f"{sample.id}: {reason}")
             elif whole:
@@ -128,24 +128,24 @@ def scorable_samples(task: Task, source: Source, survey: Survey, limit: int | No
     return islice(passing(), limit)
 
 
-def new_survey(task: Task, source: Source | None, limit: int | None = None) -> Survey:
+def new_data_report(task: Task, source: Source | None, limit: int | None = None) -> DataReport:
     """An empty survey with the task's expectations; a limited one expects no number."""
     problem = source.provenance.details.get("problem") if source else None
-    return Survey(
+    return DataReport(
         expected_n=None if limit is not None else task.expected_n,
-        lenient=task.tolerates_unjudgeable,
+        lenient=task.allow_invalid,
         notes=[problem] if problem else [],
     )
 
 
-def survey_task(
+def validate_task(
     task: Task,
     source: Source,
     *,
     limit: int | None = None,
     workers: int = 0,
     on_progress: Callable[[str, int, int | None], None] | None = None,
-) -> Survey:
+) -> DataReport:
     """Go through a task's data without a model.
 
     Args:
@@ -158,7 +158,7 @@ def survey_task(
     Raises:
         DataError: A row or column cannot be read.
     """
-    survey = new_survey(task, source, limit)
+    survey = new_data_report(task, source, limit)
     samples = scorable_samples(task, source, survey, limit)
     seen: set[str] = set()
     with ThreadPoolExecutor(max(1, workers)) as pool:

@@ -9,10 +9,10 @@ from pathlib import Path
 from clipbench.data import Dataset, Source, open_source
 from clipbench.data.location import parse_location
 from clipbench.errors import ConfigError, UnknownName
-from clipbench.evaluation.data_report import Survey, new_survey, survey_task
+from clipbench.evaluation.data_report import DataReport, new_data_report, validate_task
 from clipbench.task_types.base import Task
 from clipbench.utils.registry import close_matches
-from clipbench.utils.text import one_line
+from clipbench.utils.text import format_error
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is, and how much there is in all if that is known."""
@@ -93,7 +93,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreparedTask:
     """A task whose data has been looked at.
 
     Attributes:
@@ -105,13 +105,13 @@ class Plan:
 
     task: Task
     source: Source | None
-    survey: Survey
+    survey: DataReport
     error: str | None = None
 
 
-def plan_tasks(
+def prepare_tasks(
     tasks: Iterable[Task], options: EvaluationOptions, on_progress: Progress | None = None
-) -> Iterator[Plan]:
+) -> Iterator[PreparedTask]:
     """Open each task's data and go through it, so that what is missing is known before a model is loaded.
 
     A task whose data cannot be used gets a plan that says why; the others go on.
@@ -127,16 +127,16 @@ def plan_tasks(
         try:
             source = sources.of(task)
             if options.streaming:
-                yield Plan(task, source, new_survey(task, source, options.limit))
+                yield PreparedTask(task, source, new_data_report(task, source, options.limit))
                 continue
-            survey = survey_task(task, source, limit=options.limit, on_progress=on_progress)
+            survey = validate_task(task, source, limit=options.limit, on_progress=on_progress)
         except Exception as error:  # a plugin's task may raise anything; the other tasks go on
-            yield Plan(task, source, new_survey(task, source), f"{task.name}: {one_line(error)}")
+            yield PreparedTask(task, source, new_data_report(task, source), f"{task.name}: {format_error(error)}")
             continue
-        yield Plan(task, source, survey, refusal(task, survey, options))
+        yield PreparedTask(task, source, survey, reject_reason(task, survey, options))
 
 
-def refusal(task: Task, survey: Survey, options: EvaluationOptions) -> str | None:
+def reject_reason(task: Task, survey: DataReport, options: EvaluationOptions) -> str | None:
     """Why a task must not be scored on such data, in one line; None where it may."""
     failures = survey.failures
     if not failures or (options.allow_missing and survey.scorable):

@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clipbench.evaluation.assembly import assemble_results
-from clipbench.evaluation.data_report import new_survey, scorable_samples
-from clipbench.evaluation.preparation import EvaluationOptions, Plan, Progress, plan_tasks, refusal
+from clipbench.evaluation.data_report import new_data_report, scorable_samples
+from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress, prepare_tasks, reject_reason
 from clipbench.evaluation.task_result import TaskResult
 from clipbench.results import Results
 from clipbench.task_types.base import Task
 from clipbench.task_types.registry import select_tasks
-from clipbench.types import Outcome, Unscored
-from clipbench.utils.text import one_line
+from clipbench.types import SampleError, SampleResult
+from clipbench.utils.text import format_error
 
 if TYPE_CHECKING:
     from clipbench.data import Source
-    from clipbench.inference import Scorer
+    from clipbench.inference.scorer import Scorer
     from clipbench.models import Model
 
-Take = Callable[[Outcome], None]
+Take = Callable[[SampleResult], None]
 
 
-def run_plan(
-    plan: Plan,
+def run_task(
+    plan: PreparedTask,
     scorer: Scorer,
     options: EvaluationOptions,
     sink: AbstractContextManager[Take | None] | None = None,
@@ -63,21 +63,21 @@ def run_plan(
         except Exception as error:  # a plugin's task may raise anything; the other tasks go on
             if not scored:
                 result.metrics, result.breakdown = {}, {}
-            result.error = f"{plan.task.name}: {one_line(error)}"
+            result.error = f"{plan.task.name}: {format_error(error)}"
         result.truncated_texts = scorer.truncated_texts - truncated
-        result.error = result.error or refusal(plan.task, result.survey, options)
+        result.error = result.error or reject_reason(plan.task, result.survey, options)
     result.seconds = time.perf_counter() - started
     return result
 
 
-def run_plans(
-    plans: Sequence[Plan],
+def run_tasks(
+    plans: Sequence[PreparedTask],
     scorer: Scorer,
     options: EvaluationOptions,
-    sink: Callable[[Plan], AbstractContextManager[Take | None]] | None = None,
+    sink: Callable[[PreparedTask], AbstractContextManager[Take | None]] | None = None,
     on_progress: Progress | None = None,
 ) -> Iterator[TaskResult]:
-    """Score tasks one after another, as :func:`run_plan` does.
+    """Score tasks one after another, as :func:`run_task` does.
 
     Args:
         plans: The tasks and their data.
@@ -92,7 +92,7 @@ def run_plans(
     for number, plan in enumerate(plans):
         later = {id(other.source) for other in plans[number + 1 :] if other.error is None}
         scorer.begin(plan.task.name, images_return=id(plan.source) in later)
-        yield run_plan(plan, scorer, options, sink(plan) if sink else None, on_progress)
+        yield run_task(plan, scorer, options, sink(plan) if sink else None, on_progress)
 
 
 def _seed(seed: int) -> None:
@@ -112,7 +112,7 @@ def _score(
     take: Take | None,
     on_progress: Progress | None,
 ) -> None:
-    survey, done = new_survey(result.task, source, options.limit), 0
+    survey, done = new_data_report(result.task, source, options.limit), 0
     samples = scorable_samples(result.task, source, survey, options.limit)
     total = result.survey.scorable or None  # not known where the data is streamed
     # Keys of images are unique in their source; two sources may well hold the same key, and other images.
@@ -120,7 +120,7 @@ def _score(
         done += 1
         if on_progress:
             on_progress(result.task.name, done, total)
-        if isinstance(outcome, Unscored):
+        if isinstance(outcome, SampleError):
             survey.broken.add(outcome.image, outcome.reason)
             survey.scorable -= 1
             continue
@@ -154,13 +154,13 @@ class Evaluation:
         on_progress: Progress | None = None,
     ) -> None:
         self.options = options or EvaluationOptions()
-        self.plans = list(plan_tasks(select_tasks(tasks, self.options.include_path), self.options, on_progress))
+        self.plans = list(prepare_tasks(select_tasks(tasks, self.options.include_path), self.options, on_progress))
 
     def score(
         self,
         model: Model,
         *,
-        on_outcome: Callable[[str, Outcome], None] | None = None,
+        on_outcome: Callable[[str, SampleResult], None] | None = None,
         on_progress: Progress | None = None,
         on_note: Callable[[str], None] | None = None,
         asked: Mapping[str, object] | None = None,
@@ -177,14 +177,14 @@ class Evaluation:
         Returns:
             The results. A task that failed has ``results.tasks[name].error`` set; the others have their numbers.
         """
-        from clipbench.inference import Scorer
         from clipbench.inference.embedding_cache import open_cache
+        from clipbench.inference.scorer import Scorer
 
         started = time.time()
         cache = open_cache(model, self.options.use_cache, on_note)
         with Scorer(model, self.options.batch_size, self.options.workers, cache) as scorer:
             done = list(
-                run_plans(
+                run_tasks(
                     self.plans,
                     scorer,
                     self.options,
@@ -200,7 +200,7 @@ def evaluate(
     tasks: str | Sequence[str | Task | type[Task]],
     *,
     model_args: Mapping[str, object] | None = None,
-    on_outcome: Callable[[str, Outcome], None] | None = None,
+    on_outcome: Callable[[str, SampleResult], None] | None = None,
     on_progress: Progress | None = None,
     on_note: Callable[[str], None] | None = None,
     **options: Any,
@@ -232,5 +232,5 @@ def evaluate(
     return evaluation.score(model, on_outcome=on_outcome, on_progress=on_progress, on_note=on_note)
 
 
-def _taker(task: str, on_outcome: Callable[[str, Outcome], None] | None) -> Take | None:
+def _taker(task: str, on_outcome: Callable[[str, SampleResult], None] | None) -> Take | None:
     return (lambda outcome: on_outcome(task, outcome)) if on_outcome else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clipbench.data import Source
-from clipbench.evaluation.data_report import Survey
+from clipbench.evaluation.data_report import DataReport
 from clipbench.metrics import ClusteredMean, Mean
 from clipbench.task_types.base import Task
-from clipbench.types import Outcome
+from clipbench.types import SampleResult
 
 
 @dataclass
@@ -29,7 +29,7 @@ class TaskResult:
     """
 
     task: Task
-    survey: Survey
+    survey: DataReport
     metrics: dict[str, ClusteredMean] = field(default_factory=dict)
     breakdown: dict[str, Mean] = field(default_factory=dict)
     chance: Mean = field(default_factory=Mean)
@@ -39,7 +39,7 @@ class TaskResult:
     error: str | None = None
     seconds: float = 0.0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: SampleResult) -> None:
         """Count one outcome in."""
         for name, value in outcome.values.items():
             if name not in self.metrics:

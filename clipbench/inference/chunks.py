@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from clipbench.metrics import Floats
-from clipbench.types import Sample, Unscored
+from clipbench.types import Sample, SampleError
 
 _CHUNK_TEXTS = 4096  # enough to sort by length and to find repeats, little enough to report progress
 _CHUNK_IMAGES = 256  # decoded pixels of two chunks are in memory at once: 600 kB each at 224 pixels
@@ -24,7 +24,7 @@ class ChunkScores:
         truncated_texts: Distinct texts of the chunk that were cut to the model's context.
     """
 
-    items: list[Floats | Unscored]
+    items: list[Floats | SampleError]
     truncated_texts: int
 
 

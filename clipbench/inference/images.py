@@ -14,7 +14,7 @@ import torch
 from clipbench.errors import DataError
 from clipbench.inference.batching import BatchSize
 from clipbench.inference.embedding_cache import EmbeddingCache, image_key
-from clipbench.inference.normalization import unit_rows
+from clipbench.inference.normalization import l2_normalize
 from clipbench.inference.profile import Profile
 from clipbench.metrics import Floats
 from clipbench.models.base import Model
@@ -170,7 +170,7 @@ class ImageEncoder:
             done = 0
             for features in self._batch.split(good, encode):
                 part = good[done : done + len(features)]
-                units = unit_rows(features, [key for key, _ in part], "image {}", self._model.id)
+                units = l2_normalize(features, [key for key, _ in part], "image {}", self._model.id)
                 for (key, ready), unit in zip(part, units, strict=True):
                     self._features[namespace, key] = unit
                     if ready.key is not None:

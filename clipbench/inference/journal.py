@@ -22,7 +22,7 @@ import numpy as np
 from clipbench.errors import ConfigError
 from clipbench.inference.chunks import ChunkScores
 from clipbench.metrics import Floats
-from clipbench.types import Unscored
+from clipbench.types import SampleError
 
 _HEAD = struct.Struct("<Q16s")
 _LENGTH = struct.Struct("<I")
@@ -146,7 +146,7 @@ def _encode(scores: ChunkScores) -> bytes:
     items: list[object] = []
     arrays: list[bytes] = []
     for item in scores.items:
-        if isinstance(item, Unscored):
+        if isinstance(item, SampleError):
             items.append([item.sample_id, item.image, item.reason])
         else:
             items.append(item.shape)
@@ -159,10 +159,10 @@ def _decode(payload: bytes) -> ChunkScores:
     (length,) = _LENGTH.unpack_from(payload)
     head = json.loads(payload[_LENGTH.size : _LENGTH.size + length])
     offset = _LENGTH.size + length
-    items: list[Floats | Unscored] = []
+    items: list[Floats | SampleError] = []
     for item in head["items"]:
         if len(item) == 3:
-            items.append(Unscored(*item))
+            items.append(SampleError(*item))
         else:
             rows, columns = item
             values = np.frombuffer(payload, "<f4", rows * columns, offset)

@@ -10,7 +10,7 @@ from clipbench.errors import ModelError
 from clipbench.metrics import Floats
 
 
-def unit_rows(features: torch.Tensor, names: Sequence[str], what: str, model: str) -> Floats:
+def l2_normalize(features: torch.Tensor, names: Sequence[str], what: str, model: str) -> Floats:
     """L2-normalise in fp32, whatever precision the encoder ran in.
 
     Args:

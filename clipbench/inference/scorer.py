@@ -16,9 +16,9 @@ from clipbench.inference.images import KEPT_IMAGES, RECENT_IMAGES, ImageEncoder,
 from clipbench.inference.journal import Journal
 from clipbench.inference.profile import Profile
 from clipbench.inference.texts import TextEncoder
-from clipbench.metrics import Floats, cosines
+from clipbench.metrics import Floats, cosine_similarity
 from clipbench.models.base import Model
-from clipbench.types import Sample, Unscored
+from clipbench.types import Sample, SampleError
 from clipbench.utils.distributed import Processes
 
 # From the image rows that some samples share, their text rows, and how many texts each has, to what is wanted of each.
@@ -26,7 +26,7 @@ Combine = Callable[[Floats, Floats, list[int]], list[Floats]]
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredSample:
     """A sample and its similarities, or why there are none.
 
     Attributes:
@@ -35,7 +35,7 @@ class Scored:
     """
 
     sample: Sample
-    similarities: Floats | Unscored
+    similarities: Floats | SampleError
 
 
 class Scorer:
@@ -99,7 +99,7 @@ class Scorer:
         self._task = task
         self._images.kept = KEPT_IMAGES if images_return else RECENT_IMAGES
 
-    def similarities(self, samples: Iterable[Sample], namespace: str) -> Iterator[Scored]:
+    def similarities(self, samples: Iterable[Sample], namespace: str) -> Iterator[ScoredSample]:
         """Compare each sample's images with its texts.
 
         Args:
@@ -111,7 +111,7 @@ class Scorer:
             ProcessesError: Another process failed or is lost.
         """
         for sample, found in self._scores(samples, namespace, _compared):
-            yield Scored(sample, found)
+            yield ScoredSample(sample, found)
 
     def features(
         self, samples: Iterable[Sample], namespace: str
@@ -127,14 +127,14 @@ class Scorer:
             ProcessesError: Another process failed or is lost.
         """
         for sample, found in self._scores(samples, namespace, _stacked):
-            if isinstance(found, Unscored):
+            if isinstance(found, SampleError):
                 yield sample, DataError(found.reason), np.empty((0, 0), np.float32)
             else:
                 yield sample, found[0], found[1:]
 
     def _scores(
         self, samples: Iterable[Sample], namespace: str, combine: Combine
-    ) -> Iterator[tuple[Sample, Floats | Unscored]]:
+    ) -> Iterator[tuple[Sample, Floats | SampleError]]:
         label = f"{self._task} {combine.__name__}"
         with self._processes.in_step(label):
             for turn, pending in self._read_ahead(samples, namespace, label):
@@ -175,14 +175,14 @@ class Scorer:
         asked = [list(sample.texts) for sample in chunk]
         texts = self._texts.features(list(dict.fromkeys(chain.from_iterable(asked))))
         self.profile.texts_asked += sum(map(len, asked))
-        items: list[Floats | Unscored] = []
+        items: list[Floats | SampleError] = []
         # Captions of one image mostly stand together, and are compared with it at once.
         for refs, together in groupby(zip(chunk, asked, strict=True), key=lambda pair: pair[0].images):
             some = list(together)
             broken = next((ref for ref in refs if isinstance(images[ref.key], DataError)), None)
             if broken is not None:
                 reason = str(images[broken.key])
-                items.extend(Unscored(sample.id, broken.key, reason) for sample, _ in some)
+                items.extend(SampleError(sample.id, broken.key, reason) for sample, _ in some)
             else:
                 rows = np.array([images[ref.key] for ref in refs])
                 words = np.array([texts[text] for _, wanted in some for text in wanted])
@@ -204,7 +204,7 @@ class Scorer:
 
 
 def _compared(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
-    scores = cosines(images, texts)
+    scores = cosine_similarity(images, texts)
     return [scores[:, end - count : end] for count, end in zip(counts, accumulate(counts), strict=True)]
 
 

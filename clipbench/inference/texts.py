@@ -9,7 +9,7 @@ import torch
 
 from clipbench.inference.batching import BatchSize
 from clipbench.inference.embedding_cache import EmbeddingCache, Found, text_key
-from clipbench.inference.normalization import unit_rows
+from clipbench.inference.normalization import l2_normalize
 from clipbench.inference.profile import Profile
 from clipbench.metrics import Floats
 from clipbench.models.base import Model, Tokens
@@ -102,7 +102,7 @@ class TextEncoder:
         for features in batches:
             part = order[len(found) : len(found) + len(features)]
             names = [texts[index] for index in part]
-            units = unit_rows(features, names, "text {!r}", self._model.id)
+            units = l2_normalize(features, names, "text {!r}", self._model.id)
             found.update(zip(names, map(Found, units, [tokens.truncated[index] for index in part]), strict=True))
         return found
 

@@ -4,7 +4,7 @@ Importing this package imports neither torch nor a model library; :func:`load_mo
 """
 
 from clipbench.models.base import Model, Tokens
-from clipbench.models.registry import ADAPTERS, Adapter, adapters, load_model, name_of
-from clipbench.models.spec import Request
+from clipbench.models.registry import ADAPTERS, Adapter, adapters, load_model, model_name
+from clipbench.models.spec import ModelSpec
 
-__all__ = ["ADAPTERS", "Adapter", "Model", "Request", "Tokens", "adapters", "load_model", "name_of"]
+__all__ = ["ADAPTERS", "Adapter", "Model", "ModelSpec", "Tokens", "adapters", "load_model", "model_name"]

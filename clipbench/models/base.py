@@ -117,7 +117,7 @@ class Model(ABC):
     @property
     @abstractmethod
     def logit_scale(self) -> torch.Tensor:
-        """The factor on cosines in the contrastive loss (already exponentiated), a scalar."""
+        """The factor on cosine_similarity in the contrastive loss (already exponentiated), a scalar."""
 
     @property
     @abstractmethod

@@ -8,12 +8,12 @@ from pathlib import Path
 from clipbench.errors import ModelError
 from clipbench.models.hf import TransformersModel
 from clipbench.models.hf_loading import load as load_transformers
-from clipbench.models.spec import Request
+from clipbench.models.spec import ModelSpec
 
 FOLDER = Path(__file__).parents[1] / "scenes" / "demo"
 
 
-def load(request: Request) -> TransformersModel:
+def load(request: ModelSpec) -> TransformersModel:
     """Load it from the package: an ordinary transformers CLIP.
 
     Raises:

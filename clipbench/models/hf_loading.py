@@ -13,14 +13,14 @@ from clipbench.errors import ClipbenchError, ConfigError, ModelError
 from clipbench.models import checks
 from clipbench.models.hf import TransformersModel
 from clipbench.models.load_errors import explain
-from clipbench.models.spec import TRANSFORMERS_CONFIG, Request
+from clipbench.models.spec import TRANSFORMERS_CONFIG, ModelSpec
 
 _FEWEST_TOKENS = 20
 # Counters that older versions of transformers saved and newer ones compute.
 _HARMLESS = ("position_ids", "token_type_ids", "num_batches_tracked")
 
 
-def load(request: Request) -> TransformersModel:
+def load(request: ModelSpec) -> TransformersModel:
     """Load a hub id or a local directory.
 
     Raises:
@@ -43,7 +43,7 @@ def load(request: Request) -> TransformersModel:
             raise explain(error, source) from error
 
 
-def load_dual(request: Request) -> TransformersModel:
+def load_dual(request: ModelSpec) -> TransformersModel:
     """Load a saved VisionTextDualEncoder, or pair any two encoders (``vision=…,text=…``).
 
     Pairing leaves the projections untrained (seeded, so that two loads agree): scores are at chance until training.
@@ -72,7 +72,7 @@ def load_dual(request: Request) -> TransformersModel:
             raise explain(error, vision if vision in str(error) else text) from error
 
 
-def finish(module: Any, request: Request, *, config: Any, text: str, image: str) -> TransformersModel:
+def finish(module: Any, request: ModelSpec, *, config: Any, text: str, image: str) -> TransformersModel:
     """Check a network's weights and give it its tokenizer and image processor."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -87,7 +87,7 @@ def finish(module: Any, request: Request, *, config: Any, text: str, image: str)
     return TransformersModel(module, tokenizer, processor, id=request.id)
 
 
-def _config(source: str, request: Request) -> Any:
+def _config(source: str, request: ModelSpec) -> Any:
     from transformers import MODEL_MAPPING, AutoConfig
 
     _check_json(source)
@@ -117,7 +117,7 @@ def _check_json(source: str) -> None:
         raise ModelError(f"{path} is not valid JSON: {error}") from None
 
 
-def _network(source: str, config: Any, request: Request, dtype: torch.dtype) -> Any:
+def _network(source: str, config: Any, request: ModelSpec, dtype: torch.dtype) -> Any:
     from transformers import AutoModel
 
     module, found = AutoModel.from_pretrained(
@@ -143,7 +143,7 @@ def _serious(names: Any) -> list[str]:
     return [str(name) for name in names if not str(name).endswith(_HARMLESS)]
 
 
-def _pair(vision: str, text: str, request: Request) -> Any:
+def _pair(vision: str, text: str, request: ModelSpec) -> Any:
     from transformers import VisionTextDualEncoderModel
 
     options = {"projection_dim": int(str(request.args.get("projection_dim", 512)))}

@@ -11,7 +11,7 @@ from typing import cast
 
 from clipbench.errors import ConfigError, ModelError
 from clipbench.models.base import Model
-from clipbench.models.spec import Request, as_bool, local_adapter, looks_like_path, split_prefix
+from clipbench.models.spec import ModelSpec, as_bool, local_adapter, looks_like_path, split_prefix
 from clipbench.utils.registry import Registry
 
 ENTRY_POINTS = "clipbench.models"
@@ -25,20 +25,20 @@ class Adapter:
         name: The prefix in ``--model NAME:…``.
         written: How a model is written, by example.
         loads: What it loads, in one line.
-        loader: A function from :class:`Request` to :class:`Model`, or where one is, as ``module:function``.
+        loader: A function from :class:`ModelSpec` to :class:`Model`, or where one is, as ``module:function``.
     """
 
     name: str
     written: str
     loads: str
-    loader: Callable[[Request], Model] | str
+    loader: Callable[[ModelSpec], Model] | str
 
-    def load(self, request: Request) -> Model:
+    def load(self, request: ModelSpec) -> Model:
         """Load the model that ``request`` asks for."""
         if not isinstance(self.loader, str):
             return self.loader(request)
         module, _, function = self.loader.partition(":")
-        loader = cast(Callable[[Request], Model], getattr(importlib.import_module(module), function))
+        loader = cast(Callable[[ModelSpec], Model], getattr(importlib.import_module(module), function))
         return loader(request)
 
 
@@ -98,12 +98,12 @@ def adapters() -> list[Adapter]:
     return list(ADAPTERS.values())
 
 
-def name_of(spec: str, model_args: Mapping[str, object]) -> str:
+def model_name(spec: str, model_args: Mapping[str, object]) -> str:
     """What results call a model: as it was written, and where that names a library only, with the rest of it.
 
-    >>> name_of("hf", {"pretrained": "openai/clip-vit-base-patch32"})
+    >>> model_name("hf", {"pretrained": "openai/clip-vit-base-patch32"})
     'openai/clip-vit-base-patch32'
-    >>> name_of("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
+    >>> model_name("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
     'open_clip:ViT-B-32/laion2b_s34b_b79k'
     """
     spec = spec.strip()
@@ -148,8 +148,8 @@ def load_model(
     known = {adapter.name: adapter for adapter in adapters()}
     name, source = split_prefix(spec.strip(), list(known))
     args = dict(model_args or {})
-    request = Request(
-        id=name_of(spec, args),
+    request = ModelSpec(
+        id=model_name(spec, args),
         source=source,
         device=_text(device, args.pop("device", None)),
         dtype=_text(dtype, args.pop("dtype", None)),
@@ -171,7 +171,7 @@ def _text(flag: str | None, argument: object) -> str | None:
     return flag if flag is not None else None if argument is None else str(argument)
 
 
-def _find_adapter(request: Request) -> tuple[str, Request]:
+def _find_adapter(request: ModelSpec) -> tuple[str, ModelSpec]:
     """Which adapter reads a source without prefix: by the files of the directory or of the hub repository."""
     path = Path(request.source).expanduser()
     if path.exists():

@@ -19,7 +19,7 @@ _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no", "none", ""}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ModelSpec:
     """A model that somebody asked for.
 
     Attributes:

@@ -12,7 +12,7 @@ from clipbench.training.datasets import is_on_hub, open_training_data, training_
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedRun:
+class RunPlan:
     """One run of the plan.
 
     Attributes:
@@ -45,7 +45,7 @@ def plan_study(
     folder: StudyFolder | None,
     counts: Mapping[str, int],
     tables: Collection[str] | None = None,
-) -> list[PlannedRun]:
+) -> list[RunPlan]:
     """Lay out what is to be done.
 
     Args:
@@ -60,7 +60,7 @@ def plan_study(
 
 def _planned(
     study: Study, run: Run, folder: StudyFolder | None, counts: Mapping[str, int], tables: Collection[str] | None
-) -> PlannedRun:
+) -> RunPlan:
     epochs = _checkpoint_epochs(study, run, counts)
     each = [(step, tasks_at(study, run, epoch, tables)) for step, epoch in epochs or []]
     tasks = tuple(dict.fromkeys(task for _, found in each for task in found))
@@ -73,7 +73,7 @@ def _planned(
     missing = [pair for pair in pairs if not (folder and folder.is_scored(run, *pair))]
     seconds = _seconds(study, run, captions, is_trained, len({step for step, _ in missing}), folder)
     done = is_trained + len(pairs) - len(missing)
-    return PlannedRun(run, captions, steps, len(pairs) if epochs is not None else None, tasks, done, seconds)
+    return RunPlan(run, captions, steps, len(pairs) if epochs is not None else None, tasks, done, seconds)
 
 
 def _checkpoint_epochs(study: Study, run: Run, counts: Mapping[str, int]) -> list[tuple[int, float]] | None:

@@ -20,7 +20,7 @@ from clipbench.training.checkpoints import drop_checkpoints
 from clipbench.training.datasets import open_training_data, training_concepts
 from clipbench.training.overlap import Overlap, find_overlaps
 from clipbench.training.pairs import gather_pairs
-from clipbench.utils.text import one_line
+from clipbench.utils.text import format_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +107,7 @@ class Workshop:
         except ResultError:
             raise
         except Exception as error:  # a plugin's model or task may raise anything; the other runs go on
-            yield Told(run.name, one_line(error), failed=True)
+            yield Told(run.name, format_error(error), failed=True)
 
     def _load_base(self, run: Run) -> Model:
         if self._base is None or self._base[0] != run.base_model:

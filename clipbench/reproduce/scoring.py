@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clipbench.errors import ModelError
 from clipbench.evaluation.assembly import assemble_results, declaration
-from clipbench.evaluation.preparation import EvaluationOptions, Plan, Progress, plan_tasks
+from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress, prepare_tasks
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.schedule import Run, digest, tasks_at
@@ -34,14 +34,14 @@ def evaluation_options(study: Study, options: StudyOptions) -> EvaluationOptions
     )
 
 
-def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> list[Plan]:
+def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> list[PreparedTask]:
     """The tasks of the tables that are wanted, their data gone through.
 
     Raises:
         UnknownName, ConfigError: The study names tasks or data that are not there.
     """
     chosen = evaluation_options(study, options)
-    return list(plan_tasks(select_tasks(study.tasks(options.tables), chosen.include_path), chosen, on_progress))
+    return list(prepare_tasks(select_tasks(study.tasks(options.tables), chosen.include_path), chosen, on_progress))
 
 
 class StudyScorer:
@@ -56,7 +56,7 @@ class StudyScorer:
 
     def __init__(self, study: Study, folder: StudyFolder, options: StudyOptions, on_progress: Progress) -> None:
         self._study, self._folder, self._options, self._on_progress = study, folder, options, on_progress
-        self._plans: dict[str, Plan] | None = None
+        self._plans: dict[str, PreparedTask] | None = None
         self._images: Kept = OrderedDict()
         self._images_of: bytes | None = None
 
@@ -80,8 +80,8 @@ class StudyScorer:
             ModelError: The checkpoint cannot be loaded.
             ResultError: Results cannot be written.
         """
-        from clipbench.evaluation.runner import run_plans
-        from clipbench.inference import Scorer
+        from clipbench.evaluation.runner import run_tasks
+        from clipbench.inference.scorer import Scorer
 
         waiting = {
             plan.task.name: (plan, inputs)
@@ -95,7 +95,7 @@ class StudyScorer:
         options, started = evaluation_options(self._study, self._options), time.time()
         images = self._images_for(loaded)
         with Scorer(loaded, options.batch_size, options.workers, image_features=images) as scorer:
-            for result in run_plans(
+            for result in run_tasks(
                 [plan for plan, _ in waiting.values()], scorer, options, on_progress=self._on_progress
             ):
                 task = result.task.name
@@ -106,7 +106,7 @@ class StudyScorer:
                 started = time.time()
                 yield result
 
-    def _plans_of(self, tasks: Sequence[str]) -> list[Plan]:
+    def _plans_of(self, tasks: Sequence[str]) -> list[PreparedTask]:
         if self._plans is None:
             self._plans = {plan.task.name: plan for plan in plan_scores(self._study, self._options, self._on_progress)}
         return [self._plans[task] for task in tasks]
@@ -130,7 +130,7 @@ class StudyScorer:
             self._images, self._images_of = OrderedDict(), tower
         return self._images
 
-    def _task_inputs(self, plan: Plan) -> dict[str, object]:
+    def _task_inputs(self, plan: PreparedTask) -> dict[str, object]:
         from clipbench.inference.embedding_cache.feature_key import SCORING_VERSION
 
         return {

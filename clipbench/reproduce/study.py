@@ -35,7 +35,7 @@ class Training(Part):
         limit: Train on the first so many captions of a concept.
         captions: Concept to the number of its captions in the complete data, for the plan.
         recipe: Fields of :class:`clipbench.training.recipe.Recipe`: ``epochs``, ``learning_rate``,
-            ``negative_direction``, …
+            ``negatives_in``, …
     """
 
     data: str

@@ -11,7 +11,7 @@ from clipbench.results import Results
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
 
-# Task type and name of each family. The hub groups metrics by type and data set, and keeps one name a group.
+# Task type and name of each task type. The hub groups metrics by type and data set, and keeps one name a group.
 _TASK_TYPES = {
     "ranking": ("zero-shot-image-classification", "Concept ranking"),
     "pairs": ("image-text-matching", "Pairs of images and captions"),
@@ -26,7 +26,7 @@ def card_results(results: Results) -> Iterator[EvalResult]:
     for task, metric, value, stderr in _numbers(results):
         report, declared = results.tasks[task], results.configs[task]
         hub = _hub(results, task)
-        task_type, task_name = _TASK_TYPES.get(report.family, (report.family, report.family))
+        task_type, task_name = _TASK_TYPES.get(report.task_type, (report.task_type, report.task_type))
         arguments = {
             "task": task,
             "version": results.versions[task],

@@ -13,10 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from clipbench.errors import ConfigError, ResultError
-from clipbench.types import Outcome
+from clipbench.types import SampleResult
 
 SCHEMA_VERSION = 1
 _TIME = "%Y-%m-%dT%H-%M-%S.%f"
@@ -44,7 +44,7 @@ class TaskReport(BaseModel):
     """What a reader needs to trust a task's numbers.
 
     Attributes:
-        family: ``ranking``, ``pairs`` or ``retrieval``.
+        task_type: ``ranking``, ``pairs`` or ``retrieval``.
         primary_metric: The metric to quote.
         chance: What guessing gives on it.
         expected_n: Samples in the complete data.
@@ -64,7 +64,7 @@ class TaskReport(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    family: str
+    task_type: str = Field(validation_alias=AliasChoices("task_type", "family"))
     primary_metric: str
     chance: float | None = None
     expected_n: int | None = None
@@ -229,7 +229,7 @@ class ResultsDirectory:
         return self.results_path
 
     @contextmanager
-    def samples(self, task: str) -> Iterator[Callable[[Outcome], None]]:
+    def samples(self, task: str) -> Iterator[Callable[[SampleResult], None]]:
         """Collect a task's sample lines; the file is there once the block ends well.
 
         Raises:
@@ -239,7 +239,7 @@ class ResultsDirectory:
             yield lambda outcome: handle.write(json.dumps(sample_line(task, outcome), ensure_ascii=False) + "\n")
 
 
-def sample_line(task: str, outcome: Outcome) -> Mapping[str, object]:
+def sample_line(task: str, outcome: SampleResult) -> Mapping[str, object]:
     """One line of a samples file."""
     return {
         "doc_id": outcome.sample_id,

@@ -11,7 +11,7 @@ from typing import Final
 
 from clipbench.scenes.claims import SIZE_WORDS, Claim, Mention, places
 from clipbench.scenes.rng import Dice
-from clipbench.scenes.scene import Scene, Thing, dice_for
+from clipbench.scenes.scene import Scene, SceneObject, dice_for
 
 CAPTIONS_PER_SCENE: Final = 5
 _CAPTION_STREAM: Final = 2
@@ -79,7 +79,7 @@ _RELATED: Final[dict[int, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class CaptionRates:
     """How often captions say what, each in per cent.
 
     Attributes:
@@ -96,16 +96,16 @@ class Habits:
     whole: int = 80
 
 
-HABITS: Final = Habits()
+HABITS: Final = CaptionRates()
 
 
-def captions(scene: Scene, habits: Habits = HABITS) -> tuple[str, ...]:
+def captions(scene: Scene, habits: CaptionRates = HABITS) -> tuple[str, ...]:
     """The five captions of a scene."""
     dice = dice_for(scene.split, scene.seed, scene.index, _CAPTION_STREAM)
     return tuple(write(dice, scene, claim(dice, scene, habits)) for _ in range(CAPTIONS_PER_SCENE))
 
 
-def claim(dice: Dice, scene: Scene, habits: Habits = HABITS) -> Claim:
+def claim(dice: Dice, scene: Scene, habits: CaptionRates = HABITS) -> Claim:
     """Something true to say of a scene that no other name would leave true."""
     while True:
         made = _claim(dice, scene, habits)
@@ -113,7 +113,7 @@ def claim(dice: Dice, scene: Scene, habits: Habits = HABITS) -> Claim:
             return made
 
 
-def claim_about(dice: Dice, scene: Scene, thing: Thing, concept: str) -> Claim:
+def claim_about(dice: Dice, scene: Scene, thing: SceneObject, concept: str) -> Claim:
     """Something true whose leftmost keyword of a concept ("object", "color" or "size") is about a given thing.
 
     The thing comes first in the sentence, its property is said and no other thing's. A thing whose name is to be
@@ -131,7 +131,7 @@ def claim_about(dice: Dice, scene: Scene, thing: Thing, concept: str) -> Claim:
     return replace(made, mentions=(first, *others))
 
 
-def _claim(dice: Dice, scene: Scene, habits: Habits, about: Thing | None = None) -> Claim:
+def _claim(dice: Dice, scene: Scene, habits: CaptionRates, about: SceneObject | None = None) -> Claim:
     count = len(scene.things) if dice.percent(habits.whole) else dice.between(1, len(scene.things))
     chosen = dice.sample(scene.things, len(scene.things))
     if about is not None:
@@ -146,7 +146,7 @@ def _claim(dice: Dice, scene: Scene, habits: Habits, about: Thing | None = None)
     return Claim(mentions, place, relative and place is not None, dice.percent(habits.backdrop))
 
 
-def _mention(dice: Dice, thing: Thing, habits: Habits) -> Mention:
+def _mention(dice: Dice, thing: SceneObject, habits: CaptionRates) -> Mention:
     color = thing.color if dice.percent(habits.color) else None
     size = dice.choice(SIZE_WORDS[thing.size]) if dice.percent(habits.size) else None
     return Mention(thing.name, color, size)

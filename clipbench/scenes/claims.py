@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from clipbench.scenes.scene import CANVAS, Scene, Thing
+from clipbench.scenes.scene import CANVAS, Scene, SceneObject
 
 SIZE_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "large": ("large", "large", "big", "huge"),
@@ -35,7 +35,7 @@ class Mention:
     color: str | None = None
     size: str | None = None
 
-    def fits(self, thing: Thing) -> bool:
+    def fits(self, thing: SceneObject) -> bool:
         """Whether the words are true of a thing."""
         return (
             self.name == thing.name
@@ -80,11 +80,11 @@ class Claim:
         return replace(self, mentions=(mention, *self.mentions[1:]))
 
 
-def _find(scene: Scene, mention: Mention) -> Thing | None:
+def _find(scene: Scene, mention: Mention) -> SceneObject | None:
     return next((thing for thing in scene.things if mention.fits(thing)), None)
 
 
-def is_at(place: str, thing: Thing, other: Thing | None, *, loosely: bool = False) -> bool:
+def is_at(place: str, thing: SceneObject, other: SceneObject | None, *, loosely: bool = False) -> bool:
     """Whether a thing is clearly at a place of the picture or, with another thing, in a relation to it."""
     if place in ("in front of", "behind"):
         side = 1 if place == "in front of" else -1
@@ -108,7 +108,7 @@ def _offset(place: str, across: int, down: int) -> int:
     return {"left": -across, "right": across, "above": -down, "over": -down, "below": down, "under": down}[place]
 
 
-def places(scene: Scene, thing: Thing, other: Thing | None) -> tuple[str, ...]:
+def places(scene: Scene, thing: SceneObject, other: SceneObject | None) -> tuple[str, ...]:
     """Every place word that is true of a thing (in relation to the other); none if nothing is clear."""
     if other is None:
         words: tuple[str, ...] = ("left", "right", "foreground", "background", "front", "back")

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from clipbench.scenes.backdrops import paint_backdrop
 from clipbench.scenes.icons import GRID, ICONS, Shape
-from clipbench.scenes.scene import CANVAS, Scene, Thing, dice_for
+from clipbench.scenes.scene import CANVAS, Scene, SceneObject, dice_for
 
 PICTURE_SIZE: Final = 128  # pixels a side: half the canvas
 _BACKDROP_STREAM: Final = 1
@@ -36,7 +36,7 @@ def draw(scene: Scene) -> Image.Image:
     return canvas.reduce(CANVAS // PICTURE_SIZE)
 
 
-def silhouette(thing: Thing) -> Image.Image:
+def silhouette(thing: SceneObject) -> Image.Image:
     """Where a thing is: mode L, 128 x 128 pixels, 255 in every pixel that it touches and 0 elsewhere."""
     canvas = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(canvas)
@@ -45,7 +45,7 @@ def silhouette(thing: Thing) -> Image.Image:
     return canvas.reduce(CANVAS // PICTURE_SIZE).point(lambda value: 255 if value else 0)
 
 
-def _paint(pen: ImageDraw.ImageDraw, thing: Thing) -> None:
+def _paint(pen: ImageDraw.ImageDraw, thing: SceneObject) -> None:
     red, green, blue = thing.rgb
     outline = _CHALK if thing.color == "black" else _INK
     paints = {**_FIXED, "main": thing.rgb, "shade": (red * 3 // 4, green * 3 // 4, blue * 3 // 4)}
@@ -58,7 +58,7 @@ def _paint(pen: ImageDraw.ImageDraw, thing: Thing) -> None:
 
 def _shape(
     pen: ImageDraw.ImageDraw,
-    thing: Thing,
+    thing: SceneObject,
     shape: Shape,
     fill: int | tuple[int, int, int],
     rim: int | tuple[int, int, int] | None,

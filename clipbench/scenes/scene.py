@@ -54,7 +54,7 @@ _SCENE_STREAM: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class SceneObject:
     """One thing in a picture.
 
     Attributes:
@@ -93,7 +93,7 @@ class Scene:
     seed: int
     index: int
     backdrop: str
-    things: tuple[Thing, ...]
+    things: tuple[SceneObject, ...]
 
     @property
     def key(self) -> str:
@@ -129,10 +129,10 @@ def sample_scene(split: str, seed: int, index: int) -> Scene:
             return Scene(split, seed, index, backdrop, things)
 
 
-def _place(dice: Dice, names: list[str], overlap: bool) -> tuple[Thing, ...] | None:
+def _place(dice: Dice, names: list[str], overlap: bool) -> tuple[SceneObject, ...] | None:
     """Things at random places, or None where the last one found no room."""
     taken: list[tuple[int, int]] = []
-    placed: list[Thing] = []
+    placed: list[SceneObject] = []
     if overlap:
         placed, taken = _overlapping_pair(dice, names[0], names[1])
     for name in names[len(placed) :]:
@@ -147,7 +147,7 @@ def _place(dice: Dice, names: list[str], overlap: bool) -> tuple[Thing, ...] | N
     return tuple(placed)
 
 
-def _overlapping_pair(dice: Dice, name_behind: str, name_front: str) -> tuple[list[Thing], list[tuple[int, int]]]:
+def _overlapping_pair(dice: Dice, name_behind: str, name_front: str) -> tuple[list[SceneObject], list[tuple[int, int]]]:
     """Two things of one size, the second partly hiding the first and standing lower, as what is nearer does."""
     size = "large" if dice.percent(65) else "small"
     step = 2 if size == "large" else 1
@@ -163,13 +163,13 @@ def _overlapping_pair(dice: Dice, name_behind: str, name_front: str) -> tuple[li
     return pair, [(columns[0], row), (columns[1], row)]
 
 
-def _at(dice: Dice, thing: Thing, column: int, row: int) -> Thing:
+def _at(dice: Dice, thing: SceneObject, column: int, row: int) -> SceneObject:
     x, y = (_LATTICE[slot] + dice.between(-_JITTER, _JITTER) for slot in (column, row))
     return replace(thing, x=x, y=y)
 
 
-def _thing(dice: Dice, name: str, depth: int, size: str | None = None) -> Thing:
+def _thing(dice: Dice, name: str, depth: int, size: str | None = None) -> SceneObject:
     """A thing of random color and size, not yet placed."""
     size = size or dice.choice(tuple(SIZES))
     tint = (dice.between(-_TINT, _TINT), dice.between(-_TINT, _TINT), dice.between(-_TINT, _TINT))
-    return Thing(name, dice.choice(tuple(COLORS)), size, dice.between(*SIZES[size]), 0, 0, depth, tint)
+    return SceneObject(name, dice.choice(tuple(COLORS)), size, dice.between(*SIZES[size]), 0, 0, depth, tint)

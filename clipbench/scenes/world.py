@@ -12,11 +12,11 @@ from typing import Final, Literal, get_args, overload
 from PIL import Image, ImageChops
 
 from clipbench.errors import ConfigError
-from clipbench.scenes.captions import HABITS, Habits, captions, claim_about, write
+from clipbench.scenes.captions import HABITS, CaptionRates, captions, claim_about, write
 from clipbench.scenes.claims import OPPOSITE_SIZE, Mention
 from clipbench.scenes.drawing import draw, silhouette
 from clipbench.scenes.rng import Dice
-from clipbench.scenes.scene import COLORS, SIZES, SUPERCATEGORIES, Scene, Thing, dice_for, sample_scene
+from clipbench.scenes.scene import COLORS, SIZES, SUPERCATEGORIES, Scene, SceneObject, dice_for, sample_scene
 
 EditConcept = Literal["object", "color", "size"]
 EDIT_CONCEPTS: Final[tuple[EditConcept, ...]] = get_args(EditConcept)
@@ -48,7 +48,7 @@ class World(Sequence[Picture]):
         ConfigError: an unknown split, or a negative size or seed.
     """
 
-    def __init__(self, split: str, size: int, seed: int = 0, habits: Habits = HABITS) -> None:
+    def __init__(self, split: str, size: int, seed: int = 0, habits: CaptionRates = HABITS) -> None:
         if size < 0:
             raise ConfigError(f"a world's size is not negative, but size={size}")
         dice_for(split, seed, 0, 0)  # an unknown split is told now, not at the first picture
@@ -147,7 +147,7 @@ def _sentence_dice(scene: Scene, stream: int) -> Dice:
     return dice_for(scene.split, scene.seed, scene.index, stream)
 
 
-def _changed(dice: Dice, scene: Scene, thing: Thing, concept: EditConcept) -> Thing:
+def _changed(dice: Dice, scene: Scene, thing: SceneObject, concept: EditConcept) -> SceneObject:
     if concept == "color":
         return replace(thing, color=dice.choice([color for color in COLORS if color != thing.color]))
     if concept == "size":
@@ -160,7 +160,7 @@ def _changed(dice: Dice, scene: Scene, thing: Thing, concept: EditConcept) -> Th
     return replace(thing, name=dice.choice(names))
 
 
-def _retold(mention: Mention, thing: Thing, concept: EditConcept) -> Mention:
+def _retold(mention: Mention, thing: SceneObject, concept: EditConcept) -> Mention:
     if concept == "object":
         return replace(mention, name=thing.name)
     if concept == "color":

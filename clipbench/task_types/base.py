@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from clipbench.data.dataset import Dataset, Source
-from clipbench.types import Outcome, Sample, Unscored
+from clipbench.types import Sample, SampleError, SampleResult
 
 if TYPE_CHECKING:
-    from clipbench.inference import Scorer
+    from clipbench.inference.scorer import Scorer
     from clipbench.metrics import Floats
 
 
 class Task(ABC):
     """One benchmark: what it is, which rows it takes, and how a sample of it is judged.
 
-    Subclass one of the families (:class:`RankingTask`, :class:`PairsTask`, :class:`RetrievalTask`) and
+    Subclass one of the task types (:class:`RankingTask`, :class:`PairsTask`, :class:`RetrievalTask`) and
     set the class attributes.
 
     Attributes:
@@ -30,7 +30,7 @@ class Task(ABC):
         groups: Groups it belongs to; their mean is reported.
         tags: Further names that select it, without a mean.
         where: Only rows whose fields equal these values.
-        tolerates_unjudgeable: The published data is known to hold rows that cannot be judged: they are
+        allow_invalid: The published data is known to hold rows that cannot be judged: they are
             counted and left out of the mean, and do not fail the run.
         note: A caveat that the result file carries.
     """
@@ -43,11 +43,11 @@ class Task(ABC):
     groups: ClassVar[tuple[str, ...]] = ()
     tags: ClassVar[tuple[str, ...]] = ()
     where: ClassVar[Mapping[str, object]] = {}
-    tolerates_unjudgeable: ClassVar[bool] = False
+    allow_invalid: ClassVar[bool] = False
     note: ClassVar[str] = ""
 
-    # Set by the family. Every metric is a share in [0, 1], and higher is better.
-    family: ClassVar[str]
+    # Set by the task type. Every metric is a share in [0, 1], and higher is better.
+    task_type: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     primary_metric: ClassVar[str]
 
@@ -60,14 +60,16 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def unjudgeable(self, sample: Sample) -> str | None:
+    def invalid_reason(self, sample: Sample) -> str | None:
         """Why no judgement of a sample can mean anything (an empty caption, two equal ones), or None."""
 
     @abstractmethod
-    def judge(self, sample: Sample, similarities: Floats) -> Outcome:
+    def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
         """Judge one sample by its similarities ``(images, texts)``."""
 
-    def outcomes(self, samples: Iterable[Sample], scorer: Scorer, namespace: str) -> Iterator[Outcome | Unscored]:
+    def outcomes(
+        self, samples: Iterable[Sample], scorer: Scorer, namespace: str
+    ) -> Iterator[SampleResult | SampleError]:
         """Score and judge samples as they come.
 
         Args:
@@ -76,7 +78,7 @@ class Task(ABC):
             namespace: What image keys are unique in.
         """
         for scored in scorer.similarities(samples, namespace):
-            if isinstance(scored.similarities, Unscored):
+            if isinstance(scored.similarities, SampleError):
                 yield scored.similarities
             else:
-                yield self.judge(scored.sample, scored.similarities)
+                yield self.score_sample(scored.sample, scored.similarities)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
 from clipbench.task_types.base import Task
-from clipbench.types import Outcome, Sample
+from clipbench.types import Sample, SampleResult
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
@@ -26,7 +26,7 @@ class PairsTask(Task):
     * ``group_acc``: both. Chance 1/6.
     """
 
-    family = "pairs"
+    task_type = "pairs"
     metrics = ("acc", "text_acc", "group_acc")
     primary_metric = "acc"
     chance = 1 / 4
@@ -41,14 +41,14 @@ class PairsTask(Task):
                 )
             yield Sample(row.id, row.images, row.captions, self.name, row.images[0].key)
 
-    def unjudgeable(self, sample: Sample) -> str | None:
+    def invalid_reason(self, sample: Sample) -> str | None:
         """A caption is empty, or both are the same."""
         first, second = (text.strip() for text in sample.texts)
         if not first or not second:
             return "empty caption"
         return "both captions are the same" if first == second else None
 
-    def judge(self, sample: Sample, similarities: Floats) -> Outcome:
+    def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
         """Compare within columns (image score) and within rows (text score)."""
         (s00, s01), (s10, s11) = similarities.tolist()
         image, text = s00 > s10 and s11 > s01, s00 > s01 and s11 > s10
@@ -59,4 +59,4 @@ class PairsTask(Task):
             "texts": list(sample.texts),
             "scores": similarities.tolist(),
         }
-        return Outcome(sample.id, values, 1 / 4, tied, sample.group, sample.cluster, record)
+        return SampleResult(sample.id, values, 1 / 4, tied, sample.group, sample.cluster, record)

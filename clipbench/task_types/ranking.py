@@ -10,7 +10,7 @@ from clipbench.concepts import Concept, Variants, load_concept
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
 from clipbench.task_types.base import Task
-from clipbench.types import Outcome, Sample
+from clipbench.types import Sample, SampleResult
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
@@ -21,24 +21,24 @@ class RankingTask(Task):
 
     Attributes:
         concept: A concept's name, or the path of a YAML file with one.
-        excluded_sources: Keywords of the concept that are not looked for in this dataset.
+        skip_keywords: Keywords of the concept that are not looked for in this dataset.
     """
 
-    family = "ranking"
+    task_type = "ranking"
     metrics = ("acc",)
     primary_metric = "acc"
 
     concept: ClassVar[str]
-    excluded_sources: ClassVar[tuple[str, ...]] = ()
+    skip_keywords: ClassVar[tuple[str, ...]] = ()
 
     @cached_property
-    def vocabulary(self) -> Concept:
+    def active_concept(self) -> Concept:
         """The concept, without the keywords that this dataset excludes."""
-        return load_concept(self.concept).without_sources(self.excluded_sources)
+        return load_concept(self.concept).without_keywords(self.skip_keywords)
 
     def samples(self, source: Source) -> Iterator[Sample]:
         """Yield one sample for each caption that holds a keyword."""
-        concept = self.vocabulary
+        concept = self.active_concept
         rows = source.rows(where=self.where, keep=lambda captions: any(map(concept.matches, captions)))
         for row in rows:
             if not row.images:
@@ -50,16 +50,16 @@ class RankingTask(Task):
                     image = row.images[0]
                     yield Sample(name, (image,), variants, variants.keyword, image.key)
 
-    def unjudgeable(self, sample: Sample) -> str | None:
+    def invalid_reason(self, sample: Sample) -> str | None:
         """Never: a caption with a keyword always differs from its variants."""
         return None
 
-    def judge(self, sample: Sample, similarities: Floats) -> Outcome:
+    def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
         """Top-1: the caption as written against all its variants, a tie being no win."""
-        from clipbench.metrics import wins  # brings numpy, which a mere listing does without
+        from clipbench.metrics import top1  # brings numpy, which a mere listing does without
 
         scores: list[float] = similarities[0].tolist()
-        won, tied = wins(scores)
+        won, tied = top1(scores)
         record: dict[str, object] = {
             "image": sample.images[0].key,
             "texts": list(sample.texts),
@@ -68,4 +68,4 @@ class RankingTask(Task):
         }
         if isinstance(sample.texts, Variants):
             record["replacements"] = list(sample.texts.replacements)
-        return Outcome(sample.id, {"acc": float(won)}, 1 / len(scores), tied, sample.group, sample.cluster, record)
+        return SampleResult(sample.id, {"acc": float(won)}, 1 / len(scores), tied, sample.group, sample.cluster, record)

@@ -222,7 +222,7 @@ def _tasks_in(module: ModuleType) -> Iterator[Task]:
             continue
         if inspect.isabstract(value) or not hasattr(value, "name"):
             continue
-        for attribute in ("dataset", *(["concept"] if value.family == "ranking" else [])):
+        for attribute in ("dataset", *(["concept"] if value.task_type == "ranking" else [])):
             if not hasattr(value, attribute):
                 raise ConfigError(f"{module.__file__}: task {value.name!r} declares no {attribute}")
         yield value()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
 from clipbench.task_types.base import Task
-from clipbench.types import Outcome, Sample, Unscored
+from clipbench.types import Sample, SampleError, SampleResult
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from clipbench.inference import Scorer
+    from clipbench.inference.scorer import Scorer
     from clipbench.metrics import Floats
 
 _CUTOFFS = (1, 5, 10)
@@ -31,7 +31,7 @@ class RetrievalTask(Task):
     A sample is an image with all its captions; its outcomes are one for the image and one a caption.
     """
 
-    family = "retrieval"
+    task_type = "retrieval"
     metrics = tuple(f"{way}_recall@{k}" for way in ("t2i", "i2t") for k in _CUTOFFS)
     primary_metric = "t2i_recall@5"
 
@@ -48,17 +48,19 @@ class RetrievalTask(Task):
             gathered[image.key][1].extend(row.captions)
         yield from (sample for sample, _ in gathered.values())
 
-    def unjudgeable(self, sample: Sample) -> str | None:
+    def invalid_reason(self, sample: Sample) -> str | None:
         """The image has no caption, or an empty one."""
         if not len(sample.texts):
             return "no caption"
         return None if all(text.strip() for text in sample.texts) else "empty caption"
 
-    def judge(self, sample: Sample, similarities: Floats) -> Outcome:
+    def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
         """Not possible: a rank needs the whole set."""
         raise NotImplementedError("retrieval is judged over the whole set: use outcomes()")
 
-    def outcomes(self, samples: Iterable[Sample], scorer: Scorer, namespace: str) -> Iterator[Outcome | Unscored]:
+    def outcomes(
+        self, samples: Iterable[Sample], scorer: Scorer, namespace: str
+    ) -> Iterator[SampleResult | SampleError]:
         """Encode all, keeping features and never images, then rank by counting."""
         import numpy as np  # a mere listing of tasks does without
 
@@ -67,7 +69,7 @@ class RetrievalTask(Task):
         text_rows: list[Floats] = []
         for sample, image, texts in scorer.features(samples, namespace):
             if isinstance(image, DataError):
-                yield Unscored(sample.id, sample.images[0].key, str(image))
+                yield SampleError(sample.id, sample.images[0].key, str(image))
             else:
                 kept.append(sample)
                 image_rows.append(image)
@@ -77,11 +79,11 @@ class RetrievalTask(Task):
             images, texts = np.stack(image_rows), np.concatenate(text_rows)
             image_rows.clear()  # or features would be in memory twice
             text_rows.clear()
-            yield from self.judge_all(kept, images, texts, owners)
+            yield from self.score_all(kept, images, texts, owners)
 
-    def judge_all(
+    def score_all(
         self, samples: list[Sample], images: Floats, texts: Floats, owners: NDArray[np.intp]
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[SampleResult]:
         """Rank every query.
 
         Args:
@@ -105,10 +107,10 @@ class RetrievalTask(Task):
 
     def _outcome(
         self, way: str, sample: Sample, name: str, texts: list[str], scores: Floats, own: NDArray[np.intp]
-    ) -> Outcome:
-        from clipbench.metrics import rank_of_best
+    ) -> SampleResult:
+        from clipbench.metrics import best_rank
 
-        rank, tied = rank_of_best(scores, own)
+        rank, tied = best_rank(scores, own)
         # An image has several captions, and one of them is enough; but chance is quoted for text to image only.
         chance = min(1.0, 5 / len(scores))
         values = {f"{way}_recall@{k}": float(rank <= k) for k in _CUTOFFS}
@@ -120,16 +122,16 @@ class RetrievalTask(Task):
             "rank": rank,
             "acc": values[f"{way}_recall@5"],
         }
-        return Outcome(f"{way}:{name}", values, chance, tied, way, sample.cluster, record)
+        return SampleResult(f"{way}:{name}", values, chance, tied, way, sample.cluster, record)
 
 
 def _rows(queries: Floats, items: Floats) -> Iterator[tuple[int, Floats]]:
     """Yield each query's index and its scores against all items."""
     import numpy as np
 
-    from clipbench.metrics import cosines
+    from clipbench.metrics import cosine_similarity
 
     for start in range(0, len(queries), _QUERIES):
         some = queries[start : start + _QUERIES]
-        blocks = (cosines(some, items[first : first + _ITEMS]) for first in range(0, len(items), _ITEMS))
+        blocks = (cosine_similarity(some, items[first : first + _ITEMS]) for first in range(0, len(items), _ITEMS))
         yield from enumerate(np.concatenate(list(blocks), axis=1), start)

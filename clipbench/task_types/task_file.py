@@ -1,4 +1,4 @@
-"""Tasks without code: a YAML file that names a family, a dataset and a concept."""
+"""Tasks without code: a YAML file that names a task type, a dataset and a concept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clipbench.task_types.ranking import RankingTask
 from clipbench.task_types.retrieval import RetrievalTask
 from clipbench.utils.yaml import parse_yaml, read_yaml
 
-_FAMILIES: dict[str, type[Task]] = {"ranking": RankingTask, "pairs": PairsTask, "retrieval": RetrievalTask}
+_TASK_TYPES: dict[str, type[Task]] = {"ranking": RankingTask, "pairs": PairsTask, "retrieval": RetrievalTask}
 
 
 class DatasetFile(BaseModel):
@@ -47,7 +47,7 @@ class TaskFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    family: Literal["ranking", "pairs", "retrieval"] = "ranking"
+    task_type: Literal["ranking", "pairs", "retrieval"] = "ranking"
     version: int = 1
     dataset: DatasetFile
     concept: str | None = None
@@ -60,15 +60,15 @@ class TaskFile(BaseModel):
 
     @model_validator(mode="after")
     def _concept_where_needed(self) -> TaskFile:
-        if (self.family == "ranking") != (self.concept is not None):
-            raise ValueError("a ranking task names its concept, the other families have none")
+        if (self.task_type == "ranking") != (self.concept is not None):
+            raise ValueError("a ranking task names its concept, the other task types have none")
         return self
 
 
 def is_concept_file(path: Path) -> bool:
     """Whether a YAML file holds a concept, which may lie beside the tasks that use it."""
     data = read_yaml(path)
-    return isinstance(data, dict) and "dataset" not in data and bool({"interchangeable", "substitutions"} & data.keys())
+    return isinstance(data, dict) and "dataset" not in data and bool({"mutual", "substitutions"} & data.keys())
 
 
 def task_from_yaml(path: Path) -> Task:
@@ -93,7 +93,7 @@ def task_from_yaml(path: Path) -> Task:
         concept = file.concept if file.concept in concept_names() else _concept_path(file.concept, path.parent)
         load_concept(concept)  # complains now rather than when the first row is read
         attributes["concept"] = concept
-    task: Task = type(file.name, (_FAMILIES[file.family],), attributes)()
+    task: Task = type(file.name, (_TASK_TYPES[file.task_type],), attributes)()
     return task
 
 

@@ -84,8 +84,8 @@ def draw_run(scores: Mapping[int, Results], directory: Path, curve: str) -> list
     Returns:
         The files; none where there is not one retrieval task and another one beside it, or no scored checkpoint.
     """
-    families = [report.family for report in next(iter(scores.values())).tasks.values()] if scores else []
-    if len(scores) < 2 or families.count("retrieval") != 1 or len(families) < 2:
+    task_types = [report.task_type for report in next(iter(scores.values())).tasks.values()] if scores else []
+    if len(scores) < 2 or task_types.count("retrieval") != 1 or len(task_types) < 2:
         return []
     points = [
         point_from_results(

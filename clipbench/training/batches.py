@@ -17,7 +17,7 @@ from clipbench.training.gradient_cache import Batch, Part
 from clipbench.training.pairs import TrainingPairs
 from clipbench.training.recipe import Recipe
 from clipbench.training.sampling import Ints, cell_uniforms, distinct, epoch_order, substitution_uniforms
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 _AHEAD = 2  # batches that are made while one is trained on
 
@@ -36,12 +36,12 @@ class Share:
     Attributes:
         process: This process's number.
         processes: How many there are.
-        part_size: Pairs that go through the towers at once; None: all of the share.
+        micro_batch_size: Pairs that go through the towers at once; None: all of the share.
     """
 
     process: int = 0
     processes: int = 1
-    part_size: int | None = None
+    micro_batch_size: int | None = None
 
 
 class Batches:
@@ -61,7 +61,7 @@ class Batches:
     def __init__(self, model: Model, pairs: TrainingPairs, images: Images, recipe: Recipe, share: Share) -> None:
         if len(pairs) < recipe.batch_size:
             raise DataError(
-                f"{pairs.provenance.location}: {counted(len(pairs), 'caption')} with a keyword, fewer than a batch of"
+                f"{pairs.provenance.location}: {pluralize(len(pairs), 'caption')} with a keyword, fewer than a batch of"
                 f" {recipe.batch_size}: pass a smaller --batch_size or more data"
             )
         self._model, self._pairs, self._images, self._recipe, self._share = model, pairs, images, recipe, share
@@ -89,10 +89,10 @@ class Batches:
         cells = distinct(self._cells[rows], np.full(size, size), taken=np.arange(size))
         per_process = size // share.processes
         mine = rows[share.process * per_process : (share.process + 1) * per_process]
-        part_size = share.part_size or per_process
+        micro_batch_size = share.micro_batch_size or per_process
         made = [
-            self._part(mine[start : start + part_size], (step * share.processes + share.process) * size + start)
-            for start in range(0, per_process, part_size)
+            self._part(mine[start : start + micro_batch_size], (step * share.processes + share.process) * size + start)
+            for start in range(0, per_process, micro_batch_size)
         ]
         return Batch(
             parts=[part for part, _ in made],

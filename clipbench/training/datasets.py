@@ -77,7 +77,7 @@ def training_concepts(written: str, names: Sequence[str]) -> tuple[Concept, ...]
     """
     excluded = _EXCLUDED_SOURCES.get(written.partition("=")[0], {})
     concepts = (load_concept(name) for name in names)
-    return tuple(concept.without_sources(excluded.get(concept.name, ())) for concept in concepts)
+    return tuple(concept.without_keywords(excluded.get(concept.name, ())) for concept in concepts)
 
 
 def is_on_hub(written: str) -> bool:

@@ -121,7 +121,7 @@ def logit_scale_parameter(model: Model) -> torch.nn.Parameter | None:
 
 @torch.no_grad()
 def clamp_logit_scale(model: Model, maximum: float = 100.0) -> None:
-    """Keep the factor on cosines at or below ``maximum``, in place; to be called after every optimizer step.
+    """Keep the factor on cosine_similarity at or below ``maximum``, in place; to be called after every optimizer step.
 
     CLIP clips it at 100 so that training stays stable (Radford et al. 2021, section 2.5).
     """

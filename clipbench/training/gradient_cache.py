@@ -66,7 +66,7 @@ class Batch:
     ids: Sequence[str]
 
 
-class Stepper:
+class GradientCache:
     """Computes gradients of a batch's loss.
 
     Args:
@@ -145,7 +145,7 @@ class Stepper:
             batch.cells.to(device) if rest else None,
             self._gather(batch.valid.to(device)) if rest else None,
             self._model.logit_scale.float(),
-            self._recipe.negative_direction,
+            self._recipe.negatives_in,
         )
 
     def _gather(self, tensor: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from clipbench.analysis.tradeoff import ORIGINAL, Point, pareto_front, point_from_results
 from clipbench.errors import ConfigError, ResultError
 from clipbench.evaluation.assembly import assemble_results, declaration
-from clipbench.evaluation.preparation import EvaluationOptions, Plan, Progress
+from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress
 from clipbench.results import Results, ResultsDirectory, read_results
 from clipbench.training.interpolation import alpha_name, interpolate
 
@@ -37,7 +37,7 @@ def score_interpolations(
     base: Model,
     finetuned: Model,
     folders: Mapping[float, ResultsDirectory],
-    plans: Sequence[Plan],
+    plans: Sequence[PreparedTask],
     options: EvaluationOptions,
     *,
     save: Sequence[float] = (),
@@ -84,13 +84,13 @@ def score_interpolations(
 def _score(
     model: Model,
     folder: ResultsDirectory,
-    plans: Sequence[Plan],
+    plans: Sequence[PreparedTask],
     options: EvaluationOptions,
     identity: Mapping[str, object],
     on_progress: Progress | None,
 ) -> Results:
-    from clipbench.evaluation.runner import run_plan
-    from clipbench.inference import Scorer
+    from clipbench.evaluation.runner import run_task
+    from clipbench.inference.scorer import Scorer
 
     started, done = time.time(), []
     asked = {"tasks": [plan.task.name for plan in plans], "interpolation": identity}
@@ -98,14 +98,14 @@ def _score(
     # Kept features are the weights' they were computed with: a scorer for each.
     with Scorer(model, options.batch_size, options.workers) as scorer:
         for plan in plans:
-            done.append(run_plan(plan, scorer, options, None, on_progress))
+            done.append(run_task(plan, scorer, options, None, on_progress))
             results = assemble_results(done, model, options, started, asked)
             folder.write(results)
     return results
 
 
 def _identity(
-    base: Model, finetuned: Model, alpha: float, plans: Sequence[Plan], options: EvaluationOptions
+    base: Model, finetuned: Model, alpha: float, plans: Sequence[PreparedTask], options: EvaluationOptions
 ) -> dict[str, object]:
     """All that an α's scores depend on."""
     inputs = {
@@ -123,7 +123,9 @@ def _identity(
     }
 
 
-def _finished(folder: ResultsDirectory, identity: Mapping[str, object], plans: Sequence[Plan]) -> Results | None:
+def _finished(
+    folder: ResultsDirectory, identity: Mapping[str, object], plans: Sequence[PreparedTask]
+) -> Results | None:
     """Results of an earlier run with every task scored, or None."""
     for path in sorted(folder.results_path.parent.glob("results_*.json"), reverse=True):
         with suppress(ResultError):

@@ -45,11 +45,11 @@ class LossFunction(Protocol):
             images: (N, D) unit features.
             texts: (N, D) unit features, row i the caption of image i.
             negatives: (N, k, D) unit features of each caption's hard negatives, or None: there are none.
-            cells: (N, k) int64, for `replaced_cells` only: the columns of row i that its hard negatives take.
+            cells: (N, k) int64, for `inbatch_replacement` only: the columns of row i that its hard negatives take.
             valid: (N, k) bool: False where a caption has no such hard negative, whatever stands in ``negatives``
                 there; None: all are valid.
-            scale: () factor of the cosines, already exponentiated, at most `MAX_LOGIT_SCALE`.
-            direction: For `replaced_cells` only: which matrix the columns are taken from.
+            scale: () factor of the cosine_similarity, already exponentiated, at most `MAX_LOGIT_SCALE`.
+            direction: For `inbatch_replacement` only: which matrix the columns are taken from.
         """
 
 
@@ -72,7 +72,7 @@ class ContrastiveLoss:
     uses_cells: bool = False
 
 
-def replaced_cells(
+def inbatch_replacement(
     images: Tensor,
     texts: Tensor,
     negatives: Tensor | None,
@@ -99,14 +99,14 @@ def replaced_cells(
     if negatives is None:
         return _info_nce(clean, clean)
     if cells is None:
-        raise ConfigError("the loss replaced_cells was given hard negatives but no cells: pass cells (N, k)")
+        raise ConfigError("the loss inbatch_replacement was given hard negatives but no cells: pass cells (N, k)")
     negatives, valid = _masked(negatives, valid)
     own = _own_similarities(images, negatives, scale)  # (N, k)
     replaced = clean.scatter(1, cells, torch.where(valid, own, clean.gather(1, cells)))
     return _info_nce(replaced, replaced if direction == "both" else clean)
 
 
-def appended_negatives(
+def negclip(
     images: Tensor,
     texts: Tensor,
     negatives: Tensor | None,
@@ -128,7 +128,7 @@ def appended_negatives(
     return _info_nce(torch.cat([clean, further], dim=1), clean)
 
 
-def own_negatives(
+def svlc(
     images: Tensor,
     texts: Tensor,
     negatives: Tensor | None,
@@ -145,12 +145,10 @@ def own_negatives(
     with a valid hard negative, the weight 1: both as in the authors' training code. There the hard negatives may
     also be columns of the contrastive part; here they are not.
     """
-    return focal_own_negatives(
-        images, texts, negatives, cells, valid, scale, direction, weight=weight, gamma=0.0, smoothing=0.0
-    )
+    return fsc(images, texts, negatives, cells, valid, scale, direction, weight=weight, gamma=0.0, smoothing=0.0)
 
 
-def focal_own_negatives(
+def fsc(
     images: Tensor,
     texts: Tensor,
     negatives: Tensor | None,
@@ -163,7 +161,7 @@ def focal_own_negatives(
     gamma: float = 2.0,
     smoothing: float = 0.02,
 ) -> Tensor:
-    """FSC-CLIP's global term: as `own_negatives`, but easy candidates count less and the labels are smoothed.
+    """FSC-CLIP's global term: as `svlc`, but easy candidates count less and the labels are smoothed.
 
     Source: Oh et al., EMNLP 2024, arXiv 2410.05210; its local, token-level term is not here. With p_i the softmax
     over the caption and its K_i valid hard negatives, y_i0 = 1 − β + β/(1 + K_i) and y_im = β/(1 + K_i), it is
@@ -219,27 +217,27 @@ def _info_nce(rows: Tensor, columns: Tensor) -> Tensor:
 
 _ALL = (
     ContrastiveLoss(
-        name="replaced_cells",
-        function=replaced_cells,
+        name="inbatch_replacement",
+        function=inbatch_replacement,
         formula="InfoNCE(S with k cells of each row i replaced by h_i)",
         source="Rösch et al. 2024, arXiv 2403.02875",
         uses_cells=True,
     ),
     ContrastiveLoss(
-        name="appended_negatives",
-        function=appended_negatives,
+        name="negclip",
+        function=negclip,
         formula="(CE of the rows of [S | s·I·T^hnᵀ] + CE of the columns of S) / 2",
         source="NegCLIP: Yuksekgonul et al. 2023, arXiv 2210.01936",
     ),
     ContrastiveLoss(
-        name="own_negatives",
-        function=own_negatives,
+        name="svlc",
+        function=svlc,
         formula="InfoNCE(S) + mean_i CE of [S_ii | h_i]",
         source="SVLC: Doveh et al. 2023, arXiv 2211.11733",
     ),
     ContrastiveLoss(
-        name="focal_own_negatives",
-        function=focal_own_negatives,
+        name="fsc",
+        function=fsc,
         formula="InfoNCE(S) + 0.5 · mean_i focal CE of [S_ii | h_i], γ = 2, label smoothing 0.02",
         source="FSC-CLIP, global term: Oh et al. 2024, arXiv 2410.05210",
     ),

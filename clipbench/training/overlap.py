@@ -16,10 +16,10 @@ from pathlib import PurePosixPath
 
 from clipbench.data import Source
 from clipbench.errors import DataError
-from clipbench.evaluation.preparation import Plan
+from clipbench.evaluation.preparation import PreparedTask
 from clipbench.task_types.base import Task
 from clipbench.types import ImageRef
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 # Shorter names and numbers (`12.jpg`, `row 12`) are one data set's own, and say nothing about another's.
 _COCO = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(?P<id>\d{12})")
@@ -49,7 +49,7 @@ class Overlap:
         """A warning, in one line."""
         more = ", …" if self.shared > len(self.examples) else ""
         return (
-            f"{self.task}: {self.shared:,} of its {counted(self.images, 'image')} are among the training images"
+            f"{self.task}: {self.shared:,} of its {pluralize(self.images, 'image')} are among the training images"
             f" ({', '.join(self.examples)}{more}): its score says little about unseen ones"
         )
 
@@ -71,7 +71,7 @@ def photograph_id(key: str) -> str | None:
 
 def find_overlaps(
     training: Sequence[ImageRef],
-    plans: Sequence[Plan],
+    plans: Sequence[PreparedTask],
     *,
     workers: int = 2,
     on_progress: Callable[[str, int, int | None], None] | None = None,

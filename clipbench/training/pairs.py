@@ -15,7 +15,7 @@ from clipbench.data import Provenance, Source
 from clipbench.errors import ConfigError, DataError
 from clipbench.training.sampling import Ints, Uniforms, distinct
 from clipbench.types import ImageRef
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 _NAMES_SHOWN = 12
 
@@ -92,7 +92,7 @@ def check_negatives(concepts: Sequence[Concept], negatives: int) -> None:
     for concept in concepts:
         keyword, others = min(concept.substitutions.items(), key=lambda entry: len(entry[1]))
         if len(others) < negatives:
-            ways = counted(len(others), "replacement")
+            ways = pluralize(len(others), "replacement")
             raise ConfigError(
                 f"--negatives {negatives}: {keyword!r} of concept {concept.name} has {ways} only; give at most"
                 f" {len(others)}"

@@ -14,7 +14,7 @@ Precision = Literal["fp32", "fp16", "bf16"]
 Schedule = Literal["constant", "cosine"]
 Tower = Literal["image", "text"]
 
-_CHOICES = {"negative_direction": Direction, "precision": Precision, "lr_schedule": Schedule}
+_CHOICES = {"negatives_in": Direction, "precision": Precision, "lr_schedule": Schedule}
 _AT_LEAST = {
     "batch_size": 2,
     "epochs": 1,
@@ -33,7 +33,7 @@ class Recipe:
         concepts: Names of concepts, or paths of YAML files with one. Only captions that hold a keyword are trained on.
         negatives: Hard negatives a caption; 0 is the classical control.
         loss: A name in :data:`clipbench.training.losses.LOSSES`.
-        negative_direction: Whether the text→image half of the loss sees the replaced cells: ``both``, or not: ``rows``.
+        negatives_in: Whether the text→image half of the loss sees the replaced cells: ``both``, or not: ``rows``.
         batch_size: Pairs a step, over all processes together.
         epochs: Passes over the pairs; what is left over a whole number of batches is dropped.
         max_steps: Stop after so many optimiser steps, whatever the epochs.
@@ -56,8 +56,8 @@ class Recipe:
 
     concepts: tuple[str, ...]
     negatives: int = 1
-    loss: str = "replaced_cells"
-    negative_direction: Direction = "both"
+    loss: str = "inbatch_replacement"
+    negatives_in: Direction = "both"
     batch_size: int = 64
     epochs: int = 3
     max_steps: int | None = None
@@ -132,5 +132,5 @@ def check_loss(name: str, negatives: int, known: list[str]) -> None:
     """
     if name not in known:
         raise ConfigError(f"loss {name!r}{close_matches(name, known)}: give one of {', '.join(known)}")
-    if name != "replaced_cells" and not negatives:
+    if name != "inbatch_replacement" and not negatives:
         raise ConfigError(f"loss {name} needs negatives: with --negatives 0 leave --loss out")

@@ -27,7 +27,7 @@ from clipbench.training.pairs import TrainingPairs, check_negatives, gather_pair
 from clipbench.training.recipe import Recipe, check_loss
 from clipbench.training.run_folder import RunFolder
 from clipbench.training.sampling import Ints
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -46,7 +46,7 @@ class FinetuneOptions:
         data: What is trained on, see :func:`clipbench.training.datasets.open_training_data`.
         model_args: Passed to :func:`clipbench.load_model`.
         device: Where it is done; by default a GPU where there is one.
-        part_size: Pairs that go through the towers at once on each process, to save memory; None: all of a batch.
+        micro_batch_size: Pairs encoded at once on each process, to save memory; None: the whole batch.
         workers: Threads that decode images.
         cache: Folder of decoded images, shared by runs; None is ``~/.cache/clipbench``, or ``$CLIPBENCH_CACHE``.
         allow_missing: Train on what is there where images are missing or broken.
@@ -64,7 +64,7 @@ class FinetuneOptions:
     data: str
     model_args: Mapping[str, object] = field(default_factory=dict)
     device: str | None = None
-    part_size: int | None = None
+    micro_batch_size: int | None = None
     workers: int = 2
     cache: Path | None = None
     allow_missing: bool = False
@@ -76,7 +76,7 @@ class FinetuneOptions:
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("part_size", "workers", "limit", "keep", "eval_limit"):
+        for name in ("micro_batch_size", "workers", "limit", "keep", "eval_limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} {value}: give a positive number")
@@ -154,7 +154,7 @@ def prepare(
     unused = freeze(loaded, recipe.freeze)
     if unused:
         on_note(
-            f"{counted(len(unused), 'parameter')} that no feature depends on: not trained ({', '.join(unused[:3])})"
+            f"{pluralize(len(unused), 'parameter')} that no feature depends on: not trained ({', '.join(unused[:3])})"
         )
     if recipe.lora_rank:
         alpha = recipe.lora_alpha if recipe.lora_alpha is not None else 2.0 * recipe.lora_rank
@@ -170,7 +170,7 @@ def prepare(
     )
     pairs = _usable(pairs, cache, options.allow_missing)
     if pairs.left_out:
-        on_note(f"{counted(pairs.left_out, 'caption')} left out: their images are missing or broken")
+        on_note(f"{pluralize(pairs.left_out, 'caption')} left out: their images are missing or broken")
     frozen = "image" in recipe.freeze
     images: Images = _features(loaded, cache, recipe, on_progress) if frozen else _Pixels(cache, loaded.device)
     return Prepared(loaded, fingerprint, pairs, images, frozen, concepts)
@@ -188,7 +188,7 @@ def _usable(pairs: TrainingPairs, cache: PixelCache, allow_missing: bool) -> Tra
         reasons = list(cache.broken.values())
         more = ", …" if len(reasons) > _BROKEN_SHOWN else ""
         raise DataError(
-            f"{pairs.provenance.location}: {counted(len(reasons), 'image')} cannot be read"
+            f"{pairs.provenance.location}: {pluralize(len(reasons), 'image')} cannot be read"
             f" ({', '.join(reasons[:_BROKEN_SHOWN])}{more}); pass --allow_missing to train on the others"
         )
     return pairs.without_images(cache.broken)

@@ -24,7 +24,7 @@ from clipbench.training.artifacts import Scores, draw_run, write_card, write_mod
 from clipbench.training.batches import Batches, Share
 from clipbench.training.checkpoints import Moment, checkpoints_in, prune, read_checkpoint, sweep, write_checkpoint
 from clipbench.training.freezing import clamp_logit_scale, training_mode, weight_decay_groups
-from clipbench.training.gradient_cache import Batch, Stepper
+from clipbench.training.gradient_cache import Batch, GradientCache
 from clipbench.training.losses import MAX_LOGIT_SCALE
 from clipbench.training.overlap import Overlap, find_overlaps
 from clipbench.training.recipe import Recipe
@@ -36,7 +36,7 @@ _LONGEST_WAIT = timedelta(hours=12)  # of the other processes, while the first o
 
 
 @dataclass(frozen=True, slots=True)
-class StepDone:
+class StepLog:
     """An optimiser step.
 
     Attributes:
@@ -120,7 +120,7 @@ class FineTuning:
             evaluation = Evaluation(options.eval_tasks, chosen, on_progress)
         self._scores = Scores(output_path, evaluation, on_progress)
         self._prepared = prepare(model, recipe, options, self._folder, self._accelerator, on_note, on_progress)
-        share = Share(self._accelerator.process_index, self._accelerator.num_processes, options.part_size)
+        share = Share(self._accelerator.process_index, self._accelerator.num_processes, options.micro_batch_size)
         prepared = self._prepared
         self._batches = Batches(prepared.model, prepared.pairs, prepared.images, recipe, share)
         self._overlaps: list[Overlap] = []
@@ -164,7 +164,7 @@ class FineTuning:
             self._folder.write({"status": "running", **self._facts})
         self._accelerator.wait_for_everyone()
 
-    def run(self) -> Iterator[StepDone | Saved]:
+    def run(self) -> Iterator[StepLog | Saved]:
         """Train, score and write; yields what was done.
 
         Raises:
@@ -211,9 +211,9 @@ class FineTuning:
 
     def _train(
         self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, moment: Moment
-    ) -> Iterator[StepDone | Saved]:
+    ) -> Iterator[StepLog | Saved]:
         model, recipe = self._prepared.model, self._recipe
-        stepper = Stepper(model, recipe, self._accelerator, scaler, image_features=self._prepared.image_features)
+        stepper = GradientCache(model, recipe, self._accelerator, scaler, image_features=self._prepared.image_features)
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         clock = _Clock(moment, recipe.batch_size)
         stops = recipe.checkpoint_steps(self.steps, self._batches.steps_per_epoch)
@@ -242,7 +242,7 @@ class FineTuning:
                 training_mode(model, recipe.freeze)
                 clock.go_on()
 
-    def _look_at(self, step: int, loss: Tensor, batch: Batch, log: list[dict[str, Any]], clock: _Clock) -> StepDone:
+    def _look_at(self, step: int, loss: Tensor, batch: Batch, log: list[dict[str, Any]], clock: _Clock) -> StepLog:
         value, epoch = float(loss), (step + 1) / self._batches.steps_per_epoch
         if not math.isfinite(value):
             raise ModelError(
@@ -253,7 +253,7 @@ class FineTuning:
         log.append({"step": step + 1, "epoch": round(epoch, 6), "loss": value, "learning_rate": rate})
         if self._options.trackers:
             self._accelerator.log({"loss": value, "learning_rate": rate, "epoch": epoch}, step=step + 1)
-        return StepDone(step + 1, self.steps, epoch, value, clock.samples_per_second(step + 1))
+        return StepLog(step + 1, self.steps, epoch, value, clock.samples_per_second(step + 1))
 
     def _save(
         self,

@@ -8,10 +8,10 @@ from pathlib import Path
 from clipbench.errors import ClipbenchError
 
 
-def one_line(error: Exception) -> str:
+def format_error(error: Exception) -> str:
     """What went wrong, in one line: a message made for users as it stands, anything else with its place.
 
-    >>> one_line(ClipbenchError("no such file"))
+    >>> format_error(ClipbenchError("no such file"))
     'no such file'
     """
     if isinstance(error, ClipbenchError):
@@ -21,10 +21,10 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """A number with its noun.
 
-    >>> counted(1, "column"), counted(12_907, "sample")
+    >>> pluralize(1, "column"), pluralize(12_907, "sample")
     ('1 column', '12,907 samples')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -83,7 +83,7 @@ def test_retrieval_compares_text_to_image_and_minds_the_size_of_the_set(tmp_path
             both.append({**each, "doc_id": f"i{each['doc_id']}", "i2t_recall@5": 0.0})
         return both
 
-    facts = {"family": "retrieval", "metric": "t2i_recall@5"}
+    facts = {"task_type": "retrieval", "metric": "t2i_recall@5"}
     a = run(tmp_path, "a", {"t": queries("++-+")}, n=4, **facts)
     b = run(tmp_path, "b", {"t": queries("+--+")}, n=400, **facts)
     (found,) = compare_runs(a, b)

@@ -28,9 +28,9 @@ RETRIEVAL = {"t2i_recall@1": 0.2, "t2i_recall@5": 0.5}
 def results(tasks, errors=()):
     """Results of tasks: name to family, primary metric and metrics."""
     found = Results(model_name="m")
-    for name, (family, primary, metrics) in tasks.items():
+    for name, (task_type, primary, metrics) in tasks.items():
         found.tasks[name] = TaskReport(
-            family=family, primary_metric=primary, error="broken" if name in errors else None
+            task_type=task_type, primary_metric=primary, error="broken" if name in errors else None
         )
         row = {f"{metric},none": value for metric, value in metrics.items()}
         found.results[name] = {**row, f"{primary}_stderr,none": 0.01}

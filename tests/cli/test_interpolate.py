@@ -58,7 +58,7 @@ def ends(tmp_path_factory):
 def tasks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     color = write_toy(folder / "color", CAPTIONS)
-    return f"{color},{write_toy(folder / 'look', CAPTIONS, name='toy_look', family='retrieval', concept=None)}"
+    return f"{color},{write_toy(folder / 'look', CAPTIONS, name='toy_look', task_type='retrieval', concept=None)}"
 
 
 def test_table_results_figure_and_checkpoint(run, ends, tasks, tmp_path):

@@ -23,7 +23,7 @@ def logged(tiny_clip, tmp_path_factory):
     folder = tmp_path_factory.mktemp("logged")
     ranking = write_toy(folder / "ranking", [f"a white dog <b>{n}</b>" for n in range(6)])
     columns = {"path": "pairs.csv", "images": ["i0", "i1"], "captions": ["c0", "c1"]}
-    pairs = write_toy(folder / "pairs", name="toy_pairs", family="pairs", concept=None, dataset=columns)
+    pairs = write_toy(folder / "pairs", name="toy_pairs", task_type="pairs", concept=None, dataset=columns)
     for number in range(6):  # photographs that even a model of random weights tells apart
         noise = np.random.default_rng(number).integers(0, 255, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"pairs/{number}.png")

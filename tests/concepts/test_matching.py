@@ -79,7 +79,7 @@ def test_variants_are_a_sequence():
 def test_published_sample_counts_on_the_official_coco_captions(coco_folder, name, excluded, expected):
     data = json.loads((coco_folder / "annotations/captions_val2017.json").read_text())
     captions = [annotation["caption"] for annotation in data["annotations"]]
-    concept = load_concept(name).without_sources(excluded)
+    concept = load_concept(name).without_keywords(excluded)
     assert len(captions) == 25_014
     assert sum(concept.matches(caption) for caption in captions) == expected
     # and the spelled-out rule agrees on which keyword it is, caption by caption

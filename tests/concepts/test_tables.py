@@ -23,14 +23,14 @@ def test_table_3_of_the_paper():
 
 
 def test_a_keyword_that_is_no_source_stays_a_replacement():
-    concept = load_concept("size").without_sources(["tiny"])
+    concept = load_concept("size").without_keywords(["tiny"])
     assert not concept.matches("a tiny cat")
     assert concept.variants("a huge cat")[1] == "a tiny cat"
 
 
 def test_a_concept_of_ones_own(tmp_path):
     file = tmp_path / "material.yaml"
-    file.write_text("name: material\ninterchangeable: [wooden, metal]\nsubstitutions:\n  glass: [wooden, paper]\n")
+    file.write_text("name: material\nmutual: [wooden, metal]\nsubstitutions:\n  glass: [wooden, paper]\n")
     concept = load_concept(str(file))
     assert concept.name == "material"
     assert list(concept.variants("a glass door")) == ["a glass door", "a wooden door", "a paper door"]
@@ -43,11 +43,11 @@ def test_a_concept_of_ones_own(tmp_path):
         ("name: x\nsubstitutions:\n  a: b\n", "x.yaml:3: substitutions.a"),
         ("name: x\n", "no keyword to look for"),
         ("name: x\ninterchangable: [a, b]\n", "x.yaml:2: interchangable"),
-        ("name: x\ninterchangeable: [a, b\n", "x.yaml:3"),
+        ("name: x\nmutual: [a, b\n", "x.yaml:3"),
         ("- a\n- b\n", "expected a mapping"),
-        ("name: x\ninterchangeable: [a, ' ']\n", "empty or has stray white space"),
-        ("name: x\ninterchangeable: [Dr. Who, a]\n", "'Dr. Who' can never be found"),
-        ("name: x\ninterchangeable: [a]\n", "'a' has nothing to be exchanged for"),
+        ("name: x\nmutual: [a, ' ']\n", "empty or has stray white space"),
+        ("name: x\nmutual: [Dr. Who, a]\n", "'Dr. Who' can never be found"),
+        ("name: x\nmutual: [a]\n", "'a' has nothing to be exchanged for"),
     ],
 )
 def test_a_broken_concept_file_names_its_line(tmp_path, text, message):

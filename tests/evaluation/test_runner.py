@@ -6,7 +6,7 @@ from PIL import Image
 import clipbench
 import clipbench.evaluation.runner
 from clipbench.errors import ConfigError, UnknownName
-from clipbench.evaluation.preparation import EvaluationOptions, plan_tasks
+from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
 from clipbench.task_types.registry import select_tasks
 from tests.oracles import numbered_image, oracle
 from tests.toy import CAPTIONS, write_toy
@@ -51,7 +51,7 @@ def test_fewer_rows_than_expected_fail_unless_allowed(tmp_path):
 def test_a_missing_image_is_counted_and_found_before_any_model_is_needed(tmp_path):
     file = write_toy(tmp_path)
     (tmp_path / "1.png").unlink()
-    (plan,) = plan_tasks(select_tasks(str(file)), EvaluationOptions())
+    (plan,) = prepare_tasks(select_tasks(str(file)), EvaluationOptions())
     assert "1 of 2 images missing (1.png)" in plan.error
     allowed = clipbench.evaluate(oracle("perfect", OWNERS), str(file), allow_missing=True)
     assert allowed.tasks["toy_color"].missing_images == 1
@@ -127,7 +127,7 @@ def test_rows_that_cannot_be_judged(tmp_path):
     for number, name in enumerate("ab"):
         Image.new("RGB", (8, 8), (number, 0, 77)).save(tmp_path / f"{name}.png")
     columns = {"path": "pairs.csv", "images": ["i0", "i1"], "captions": ["c0", "c1"]}
-    file = str(write_toy(tmp_path, name="pairs", family="pairs", concept=None, dataset=columns))
+    file = str(write_toy(tmp_path, name="pairs", task_type="pairs", concept=None, dataset=columns))
     model = oracle("perfect", {"one": 0, "two": 1})
     strict = clipbench.evaluate(model, file)
     assert "2 samples cannot be judged" in strict.tasks["pairs"].error
@@ -158,7 +158,7 @@ def test_a_column_named_in_the_location(tmp_path):
     )
     assert results.metric("toy_color", "acc") == 1
     with pytest.raises(ConfigError, match=r"after '\?' come images="):
-        list(plan_tasks(select_tasks(str(file)), EvaluationOptions(data={"toy_color": f"{table}?x=y"})))
+        list(prepare_tasks(select_tasks(str(file)), EvaluationOptions(data={"toy_color": f"{table}?x=y"})))
 
 
 def test_two_datasets_with_the_same_names_and_captions_keep_their_own_images(tmp_path):
@@ -199,7 +199,7 @@ def test_a_group_is_whole_or_has_no_mean(tmp_path):
     assert whole.groups["g"] == {"alias": "g", "acc,none": 1.0, "acc_stderr,none": 0.0}
 
 
-@pytest.mark.parametrize("where", ["judge", "samples"])
+@pytest.mark.parametrize("where", ["score_sample", "samples"])
 def test_a_plugin_that_raises_costs_its_own_task_only(tmp_path, where):
     good = select_tasks(str(write_toy(tmp_path)))[0]
 
@@ -213,7 +213,7 @@ def test_a_plugin_that_raises_costs_its_own_task_only(tmp_path, where):
     results = clipbench.evaluate(oracle("perfect", OWNERS), [Broken, good])
     assert results.metric("toy_color", "acc") == 1
     assert results.tasks["broken"].error.startswith("broken: KeyError: 'x' (")
-    assert "test_evaluation.py:" in results.tasks["broken"].error
+    assert "test_runner.py:" in results.tasks["broken"].error
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": "many"}, {"limit": 0}, {"workers": 0}])

@@ -13,10 +13,10 @@ import torch
 
 import clipbench
 from clipbench.errors import DataError, ModelError
-from clipbench.inference import Scorer
 from clipbench.inference.embedding_cache import EmbeddingCache
-from clipbench.inference.embedding_cache.feature_key import space_of
+from clipbench.inference.embedding_cache.feature_key import feature_key_of
 from clipbench.inference.embedding_cache.maintenance import list_spaces, verify
+from clipbench.inference.scorer import Scorer
 from clipbench.models.seeded import seeded_clip
 from clipbench.types import ImageRef, Sample
 from tests.inference.embedding_cache.models import Vouched
@@ -41,7 +41,9 @@ def make_samples(numbers, texts=3, content=True):
 
 
 def score(model, samples, folder, notes=None):
-    cache = EmbeddingCache(folder, space_of(model), (notes if notes is not None else []).append) if folder else None
+    cache = (
+        EmbeddingCache(folder, feature_key_of(model), (notes if notes is not None else []).append) if folder else None
+    )
     with Scorer(model, batch_size=16, cache=cache) as scorer:
         found = {one.sample.id: one.similarities for one in scorer.similarities(samples, "data")}
         return found, scorer.truncated_texts
@@ -175,7 +177,7 @@ def tasks(tmp_path):
     """A ranking and a retrieval over the same photographs, many of whose texts are the same."""
     captions = [f"a {COLORS[n % 5]} {('dog', 'car', 'boat')[n % 3]} number {n // 2}" for n in range(30)]
     ranking = write_toy(tmp_path / "toy", captions)
-    return [str(ranking), str(write_toy(tmp_path / "toy", captions, name="toys", family="retrieval", concept=None))]
+    return [str(ranking), str(write_toy(tmp_path / "toy", captions, name="toys", task_type="retrieval", concept=None))]
 
 
 def test_results_of_a_real_model_are_equal_to_the_last_digit(tmp_path, tasks):

@@ -3,7 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from clipbench.inference import Profile, Scorer
+from clipbench.inference.profile import Profile
+from clipbench.inference.scorer import Scorer
 from clipbench.models.seeded import seeded_clip
 from tests.inference.test_scorer import make_samples
 from tests.oracles import oracle

@@ -10,11 +10,12 @@ import pytest
 
 from clipbench.cli import main
 from clipbench.errors import ConfigError
-from clipbench.inference import Journal, chunks
+from clipbench.inference import chunks
 from clipbench.inference.chunks import ChunkScores
 from clipbench.inference.images import ImageEncoder
+from clipbench.inference.journal import Journal
 from clipbench.task_types import RankingTask
-from clipbench.types import Unscored
+from clipbench.types import SampleError
 from tests.toy import write_toy
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     captions = [f"a {color} thing, number {number}" for number, color in enumerate(COLORS)]
     ranking = write_toy(folder, captions)
-    return f"{ranking},{write_toy(folder, captions, name='toy_retrieval', family='retrieval', concept=None)}"
+    return f"{ranking},{write_toy(folder, captions, name='toy_retrieval', task_type='retrieval', concept=None)}"
 
 
 def arguments(tiny_clip, toy, out):
@@ -106,16 +107,16 @@ def test_a_run_begins_anew_where_it_should_or_is_another(run, killed, flags):
 
 def test_an_interrupted_run_can_be_gone_on_with(run, monkeypatch, tiny_clip, toy, tmp_path, capsys):
     out = tmp_path / "left"
-    judge, judged = RankingTask.judge, []
+    score_sample, judged = RankingTask.score_sample, []
 
     def interrupted(self, sample, similarities):
         judged.append(sample)
         if len(judged) > 4:
             raise KeyboardInterrupt
-        return judge(self, sample, similarities)
+        return score_sample(self, sample, similarities)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RankingTask, "judge", interrupted)
+        patched.setattr(RankingTask, "score_sample", interrupted)
         with pytest.raises(SystemExit) as caught:
             main(["eval", *arguments(tiny_clip, toy, out)])
     assert caught.value.code == 130
@@ -124,7 +125,7 @@ def test_an_interrupted_run_can_be_gone_on_with(run, monkeypatch, tiny_clip, toy
     assert decoded[0] == "6.png"
 
 
-SCORES = ChunkScores([np.float32([[0.1, -0.5]]), Unscored("s", "i.png", "bröken"), np.ones((3, 1), np.float32)], 2)
+SCORES = ChunkScores([np.float32([[0.1, -0.5]]), SampleError("s", "i.png", "bröken"), np.ones((3, 1), np.float32)], 2)
 KEY, OTHER = b"k" * 16, b"o" * 16
 
 

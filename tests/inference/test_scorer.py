@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from clipbench.errors import DataError, ModelError
-from clipbench.inference import BatchSize, Scorer
 from clipbench.inference import scorer as scorer_module
+from clipbench.inference.batching import BatchSize
+from clipbench.inference.scorer import Scorer
 from clipbench.metrics import ClusteredMean
-from clipbench.types import ImageRef, Sample, Unscored
+from clipbench.types import ImageRef, Sample, SampleError
 from tests.oracles import DIM, OracleModel, numbered_image, oracle, unit
 
 
@@ -96,7 +97,7 @@ def test_a_broken_image_costs_its_samples_and_no_others():
     samples = make_samples(6)
     samples[2] = Sample("s2", (image(0), ImageRef("2.png", broken)), ["a", "b"], "g", "c")
     found = matrices(oracle("random", {}), samples)
-    assert found["s2"] == Unscored("s2", "2.png", "2.png: truncated")
+    assert found["s2"] == SampleError("s2", "2.png", "2.png: truncated")
     assert all(isinstance(found[f"s{i}"], np.ndarray) for i in (0, 1, 3, 4, 5))
 
 

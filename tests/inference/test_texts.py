@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipbench.inference import Profile, texts
+from clipbench.inference import texts
+from clipbench.inference.profile import Profile
 from clipbench.inference.texts import TextEncoder
 from clipbench.models import Tokens, load_model
 from tests.models.builders import FAMILIES, build_clip

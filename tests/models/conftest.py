@@ -27,7 +27,7 @@ def image():
 
 
 @pytest.fixture(scope="session")
-def families(tmp_path_factory):
+def model_families(tmp_path_factory):
     """Checkpoints of transformers by family, built when first asked for."""
     return _lazily(tmp_path_factory.mktemp("hf"), FAMILIES)
 

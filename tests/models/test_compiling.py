@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from clipbench.errors import ModelError
-from clipbench.inference.embedding_cache.feature_key import space_of
+from clipbench.inference.embedding_cache.feature_key import feature_key_of
 from clipbench.models import load_model
 from clipbench.models.compiling import compile_towers
 from tests.models.conftest import TEXTS, assert_same_directions
@@ -12,7 +12,7 @@ from tests.oracles import oracle
 @pytest.mark.parametrize("library", [0, 1], ids=["transformers", "open_clip"])
 def test_compiled_towers_give_the_same_features_and_say_so(pair, image, library):
     plain, compiled = load_model(str(pair[library])), load_model(str(pair[library]))
-    before, size = space_of(plain).key, plain.preprocess(image).shape
+    before, size = feature_key_of(plain).key, plain.preprocess(image).shape
     # torch's own tracing, without the compiler of kernels, which takes minutes
     compile_towers(compiled, backend="eager")
     with torch.no_grad():
@@ -26,7 +26,7 @@ def test_compiled_towers_give_the_same_features_and_say_so(pair, image, library)
             assert_same_directions(compiled.packed_text_features(rows), plain.packed_text_features(rows), 1e-5)
     assert (plain.facts["compiled"], compiled.facts["compiled"]) == (False, True)
     assert compiled.fingerprint == plain.fingerprint
-    assert space_of(compiled).key != before == space_of(plain).key
+    assert feature_key_of(compiled).key != before == feature_key_of(plain).key
 
 
 def test_what_cannot_be_compiled_is_an_error_in_one_line(pair):

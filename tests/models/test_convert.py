@@ -72,12 +72,12 @@ def test_photographs_and_captions_are_equal_in_both_formats(tmp_path, coco_folde
     assert torch.equal(left.inputs["input_ids"][mask], right.inputs["input_ids"][mask])
 
 
-def test_what_cannot_be_converted_is_refused(kinds, families, tmp_path):
-    for directory in (kinds("coca"), kinds("resnet"), kinds("hf-text"), families("siglip")):
+def test_what_cannot_be_converted_is_refused(kinds, model_families, tmp_path):
+    for directory in (kinds("coca"), kinds("resnet"), kinds("hf-text"), model_families("siglip")):
         with pytest.raises(ModelError, match="only a"):
             convert(str(directory), tmp_path / "out")
     with pytest.raises(ModelError, match="text features change"):  # another vocabulary
-        convert(str(_with_other_tokens(families("clip"), tmp_path / "other")), tmp_path / "out")
+        convert(str(_with_other_tokens(model_families("clip"), tmp_path / "other")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -157,7 +157,7 @@ def test_every_adapter_is_described():
 
 
 def test_a_plugin_is_an_adapter(monkeypatch, pair):
-    import clipbench.models as models
+    import clipbench.models.registry as models
 
     class Point:
         name, value = "mine", "package:adapter"

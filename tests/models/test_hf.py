@@ -15,8 +15,8 @@ PACKED = ("clip", "clip-legacy", "metaclip2")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def family(request, families):
-    return request.param, families(request.param)
+def model_family(request, model_families):
+    return request.param, model_families(request.param)
 
 
 def reference_text(directory, name):
@@ -31,8 +31,8 @@ def reference_text(directory, name):
 
 
 @torch.no_grad()
-def test_text_features_are_those_of_plain_transformers_with_full_padding(family):
-    name, directory = family
+def test_text_features_are_those_of_plain_transformers_with_full_padding(model_family):
+    name, directory = model_family
     model = load_model(str(directory))
     features = model.text_features(model.tokenize(TEXTS))
     assert features.shape == (len(TEXTS), model.facts["feature_dim"])
@@ -42,8 +42,8 @@ def test_text_features_are_those_of_plain_transformers_with_full_padding(family)
 
 
 @torch.no_grad()
-def test_image_features_are_those_of_plain_transformers(family, image):
-    _, directory = family
+def test_image_features_are_those_of_plain_transformers(model_family, image):
+    _, directory = model_family
     model = load_model(str(directory))
     processor = AutoImageProcessor.from_pretrained(directory, backend="pil")
     expected = AutoModel.from_pretrained(directory).eval().get_image_features(**processor(image, return_tensors="pt"))
@@ -53,8 +53,8 @@ def test_image_features_are_those_of_plain_transformers(family, image):
 
 
 @torch.no_grad()
-def test_features_do_not_depend_on_the_batch(family, image):
-    _, directory = family
+def test_features_do_not_depend_on_the_batch(model_family, image):
+    _, directory = model_family
     model = load_model(str(directory))
     together = model.text_features(model.tokenize(TEXTS))
     singly = torch.cat([model.text_features(model.tokenize([text])) for text in TEXTS])
@@ -65,8 +65,8 @@ def test_features_do_not_depend_on_the_batch(family, image):
     assert not torch.allclose(both[0], both[1], atol=1e-6)
 
 
-def test_long_texts_are_cut_and_flagged(family):
-    _, directory = family
+def test_long_texts_are_cut_and_flagged(model_family):
+    _, directory = model_family
     model = load_model(str(directory))
     tokens = model.tokenize(["cat " * 200, "cat"])
     assert tokens.truncated == (True, False)
@@ -74,16 +74,16 @@ def test_long_texts_are_cut_and_flagged(family):
     assert torch.isfinite(model.text_features(tokens)).all()
 
 
-def test_a_text_that_just_fits_is_not_flagged(families):
-    model = load_model(str(families("clip")))
+def test_a_text_that_just_fits_is_not_flagged(model_families):
+    model = load_model(str(model_families("clip")))
     tokens = model.tokenize(["cat " * 75, "cat " * 76])
     assert tokens.truncated == (False, True)
     assert tokens.inputs["input_ids"][:, -1].tolist() == [49407, 49407]
 
 
 @torch.no_grad()
-def test_saved_checkpoint_gives_equal_features(family, tmp_path, image):
-    _, directory = family
+def test_saved_checkpoint_gives_equal_features(model_family, tmp_path, image):
+    _, directory = model_family
     model = load_model(str(directory))
     model.save(tmp_path / "saved")
     again = load_model(str(tmp_path / "saved"))
@@ -94,8 +94,8 @@ def test_saved_checkpoint_gives_equal_features(family, tmp_path, image):
     assert again.facts["activation"] == model.facts["activation"]
 
 
-def test_features_can_be_trained(families, image):
-    model = load_model(str(families("clip")))
+def test_features_can_be_trained(model_families, image):
+    model = load_model(str(model_families("clip")))
     assert not model.module.training
     texts = model.text_features(model.tokenize(TEXTS))
     images = model.image_features(model.preprocess(image)[None])
@@ -105,8 +105,8 @@ def test_features_can_be_trained(families, image):
     assert not torch.allclose(texts.norm(dim=1), torch.ones(len(TEXTS)))
 
 
-def test_align_scales_by_its_temperature(families):
-    model = load_model(str(families("align")))
+def test_align_scales_by_its_temperature(model_families):
+    model = load_model(str(model_families("align")))
     with torch.no_grad():
         model.module.temperature.fill_(0.25)
     assert model.logit_scale.item() == 4
@@ -114,8 +114,8 @@ def test_align_scales_by_its_temperature(families):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "fp16"])
 @torch.no_grad()
-def test_half_precision(families, dtype, image):
-    model, exact = load_model(str(families("clip")), dtype=dtype), load_model(str(families("clip")))
+def test_half_precision(model_families, dtype, image):
+    model, exact = load_model(str(model_families("clip")), dtype=dtype), load_model(str(model_families("clip")))
     features = model.text_features(model.tokenize(TEXTS))
     assert features.dtype == model.dtype != torch.float32
     similarity = torch.cosine_similarity(features.float(), exact.text_features(exact.tokenize(TEXTS)))

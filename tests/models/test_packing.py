@@ -15,9 +15,9 @@ from clipbench.models.hf import TransformersModel
 from clipbench.models.packing import collate, pack, texts_of
 from tests.models.conftest import assert_same_directions
 
-PACKING = {"families": ("clip", "clip-legacy", "metaclip2"), "kinds": ("clip", "resnet", "custom-text", "timm")}
+PACKING = {"model_families": ("clip", "clip-legacy", "metaclip2"), "kinds": ("clip", "resnet", "custom-text", "timm")}
 NOT_PACKING = {
-    "families": ("siglip", "siglip2-naflex", "align", "altclip", "chinese-clip", "dual-encoder"),
+    "model_families": ("siglip", "siglip2-naflex", "align", "altclip", "chinese-clip", "dual-encoder"),
     "kinds": ("siglip", "coca", "hf-text"),
 }
 ALL_PACKING = [(fixture, name) for fixture, names in PACKING.items() for name in names]

@@ -30,7 +30,7 @@ def info_nce(rows, columns):
     return (rows_loss(rows) + rows_loss(columns.T)) / 2
 
 
-def replaced_cells(images, texts, negatives, cells, valid, scale, direction):
+def inbatch_replacement(images, texts, negatives, cells, valid, scale, direction):
     clean = similarities(images, texts, scale)
     replaced = clean.copy()
     for i, image in enumerate(images):
@@ -40,7 +40,7 @@ def replaced_cells(images, texts, negatives, cells, valid, scale, direction):
     return info_nce(replaced, replaced if direction == "both" else clean)
 
 
-def appended_negatives(images, texts, negatives, cells, valid, scale, direction):
+def negclip(images, texts, negatives, cells, valid, scale, direction):
     clean = similarities(images, texts, scale)
     rows = []
     for i, image in enumerate(images):
@@ -62,13 +62,13 @@ def own_candidates(images, texts, negatives, valid, scale):
             yield log_softmax([scale * dot(image, texts[i]), *own])
 
 
-def own_negatives(images, texts, negatives, cells, valid, scale, direction):
+def svlc(images, texts, negatives, cells, valid, scale, direction):
     clean = similarities(images, texts, scale)
     terms = [-log_p[0] for log_p in own_candidates(images, texts, negatives, valid, scale)]
     return info_nce(clean, clean) + (sum(terms) / len(terms) if terms else 0.0)
 
 
-def focal_own_negatives(images, texts, negatives, cells, valid, scale, direction):
+def fsc(images, texts, negatives, cells, valid, scale, direction):
     clean = similarities(images, texts, scale)
     terms = []
     for log_p in own_candidates(images, texts, negatives, valid, scale):

@@ -21,7 +21,7 @@ STDERR = 0.001
 def results_of(task, metric, value):
     return Results(
         results={task: {f"{metric},none": value, f"{metric}_stderr,none": STDERR}},
-        tasks={task: TaskReport(family="retrieval" if "retrieval" in task else "ranking", primary_metric=metric)},
+        tasks={task: TaskReport(task_type="retrieval" if "retrieval" in task else "ranking", primary_metric=metric)},
         versions={task: 1},
         **{"n-samples": {task: SampleCount(original=100, effective=100)}},
     )

@@ -55,7 +55,7 @@ def test_a_table_alone_trains_only_what_it_shows():
 def test_a_training_is_known_by_what_its_concept_holds_not_by_where_it_lies(tmp_path):
     def name(folder, words):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "shape.yaml").write_text(f"name: shape\ninterchangeable: [{words}]\n")
+        (tmp_path / folder / "shape.yaml").write_text(f"name: shape\nmutual: [{words}]\n")
         run = Run("shape-hn1-seed0", "demo", str(tmp_path / folder / "shape.yaml"), 1, 0)
         return digest(training_inputs(PAPER, run, "d"))
 
@@ -77,7 +77,7 @@ def test_a_training_is_another_one_where_an_input_differs():
         name(PAPER, RUNS["color-hn2-seed0"]),
         name(PAPER, RUNS["size-hn1-seed0"]),
         name(PAPER, run, "another"),
-        name(with_recipe(negative_direction="rows"), run),
+        name(with_recipe(negatives_in="rows"), run),
         name(with_recipe(learning_rate=1e-6), run),
     ]
     assert name(PAPER, run) == name(load_study("paper"), run)

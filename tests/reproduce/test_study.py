@@ -39,7 +39,7 @@ def test_the_papers_study_is_the_papers():
     recipe = training.recipe_of("color", 1, 0)
     assert load_study("paper").base_models == ["openai/clip-vit-base-patch32"]
     assert (recipe.batch_size, recipe.epochs, recipe.learning_rate, recipe.weight_decay) == (64, 3, 5e-6, 0.1)
-    assert (recipe.checkpoint_every, recipe.negative_direction, recipe.loss) == (0.1, "both", "replaced_cells")
+    assert (recipe.checkpoint_every, recipe.negatives_in, recipe.loss) == (0.1, "both", "inbatch_replacement")
     # The eight sizes that the caption files give: the numbers of captions with a keyword in COCO train2017.
     assert training.captions == {"object": 305_056, "color": 92_006, "location": 58_156, "size": 60_626}
 
@@ -113,7 +113,7 @@ def test_a_mistake_is_named_with_its_place(written, old, new, complaint):
 
 
 def test_a_concept_and_tasks_of_ones_own_lie_beside_the_study(written, tmp_path):
-    (tmp_path / "shape.yaml").write_text("name: shape\ninterchangeable: [round, square]\n")
+    (tmp_path / "shape.yaml").write_text("name: shape\nmutual: [round, square]\n")
     text = SMALL.replace("[color]", "[shape.yaml]").replace("{color:", "{shape:") + "include_path: [tasks]\n"
     study = load_study(written(text))
     assert study.training.concepts == [str(tmp_path / "shape.yaml")]

@@ -5,9 +5,9 @@ import pytest
 
 from clipbench.errors import ConfigError, ResultError
 from clipbench.results import Results, ResultsDirectory, read_results, sanitize, write_atomically
-from clipbench.types import Outcome
+from clipbench.types import SampleResult
 
-OUTCOME = Outcome("7", {"acc": 1.0}, 1 / 9, False, "white", "photo 3", {"texts": ["a"], "scores": [0.5]})
+OUTCOME = SampleResult("7", {"acc": 1.0}, 1 / 9, False, "white", "photo 3", {"texts": ["a"], "scores": [0.5]})
 
 
 def folder(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 
 from clipbench.scenes.drawing import PICTURE_SIZE, draw, silhouette
 from clipbench.scenes.icons import GRID, ICONS
-from clipbench.scenes.scene import BACKDROPS, COLORS, NAMES, Scene, Thing, sample_scene
+from clipbench.scenes.scene import BACKDROPS, COLORS, NAMES, Scene, SceneObject, sample_scene
 
 # Block means (R, G, B) of a 4 x 4 division of three test scenes. A tolerance of 3 lets a Pillow release fill a
 # curve's rim differently by a pixel, and no more.
@@ -30,7 +30,7 @@ EXPECTED = {
 
 
 def one(name="cup", color="red", side=96, depth=0, x=128, y=128):
-    return Thing(name, color, "large" if side > 60 else "small", side, x, y, depth, (0, 0, 0))
+    return SceneObject(name, color, "large" if side > 60 else "small", side, x, y, depth, (0, 0, 0))
 
 
 def scene(*things, backdrop="field"):

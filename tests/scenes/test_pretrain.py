@@ -5,7 +5,7 @@ import torch
 from clipbench.scenes.layout import LayoutHeads, layout_loss, layouts_of
 from clipbench.scenes.model import build_model, build_processor, build_words, encode_texts, shrink
 from clipbench.scenes.pretrain import Recipe, as_pixels, contrastive_loss, embed_pictures, pretrain, text_embeddings
-from clipbench.scenes.scene import COLORS, NAMES, Scene, Thing
+from clipbench.scenes.scene import COLORS, NAMES, Scene, SceneObject
 from clipbench.scenes.tokenizer import build_tokenizer, byte_letters, learn_merges
 from clipbench.scenes.world import World
 
@@ -50,7 +50,7 @@ def test_variants_share_their_tokens_up_to_the_keyword(tokenizer):
 
 
 def test_layouts_by_hand():
-    cup = Thing("cup", "red", "large", 90, 64, 192, 1, (0, 0, 0))
+    cup = SceneObject("cup", "red", "large", 90, 64, 192, 1, (0, 0, 0))
     layouts = layouts_of([Scene("test", 0, 0, "room", (cup,))], patches=8)
     number = NAMES.index("cup")
     assert layouts.color[0, number] == list(COLORS).index("red")

@@ -17,7 +17,7 @@ def test_there_are_as_many_samples_as_declared_and_all_can_be_judged(name):
     samples = list(task.samples(open_source(task.dataset)))
     assert len(samples) == task.expected_n
     assert len({sample.id for sample in samples}) == len(samples)
-    assert not any(task.unjudgeable(sample) for sample in samples)
+    assert not any(task.invalid_reason(sample) for sample in samples)
 
 
 def test_a_run_needs_no_network_and_no_files(monkeypatch):

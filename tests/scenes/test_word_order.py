@@ -41,7 +41,7 @@ def test_variants_are_shuffled_alike():
 
 def test_every_family_can_be_shuffled():
     task = with_shuffled_words(Pairs())
-    assert (task.name, task.family, task.primary_metric) == ("pairs_shuffled", "pairs", "acc")
+    assert (task.name, task.task_type, task.primary_metric) == ("pairs_shuffled", "pairs", "acc")
     (plain,), (mixed,) = (list(one.samples(open_edits("test", 1)))[:1] for one in (Pairs(), task))
     assert list(map(words, plain.texts)) == list(map(words, mixed.texts))
     found = list(with_shuffled_words(Search()).samples(open_pictures("test", 2)))

@@ -51,7 +51,7 @@ PAIR = Sample("p", (ref("a"), ref("b")), ["one", "two"], "g", "a")
     ],
 )
 def test_equation_1_and_the_other_two_scores(matrix, image, text, tied):
-    outcome = Pairs().judge(PAIR, np.float32(matrix))
+    outcome = Pairs().score_sample(PAIR, np.float32(matrix))
     assert outcome.values == {"acc": image, "text_acc": text, "group_acc": image * text}
     assert outcome.tied == tied
     np.testing.assert_array_equal(np.float32(outcome.record["scores"]), np.float32(matrix))
@@ -67,7 +67,7 @@ def test_equation_1_and_the_other_two_scores(matrix, image, text, tied):
     ],
 )
 def test_pairs_that_cannot_be_judged(texts, why):
-    assert Pairs().unjudgeable(Sample("p", (ref("a"), ref("b")), texts, "g", "a")) == why
+    assert Pairs().invalid_reason(Sample("p", (ref("a"), ref("b")), texts, "g", "a")) == why
 
 
 @pytest.mark.parametrize(("first", "acc", "tied"), [(0.9, 1, False), (0.5, 0, True), (0.4, 0, False)])
@@ -75,7 +75,7 @@ def test_ranking_asks_for_more_than_all_others(first, acc, tied):
     variants = load_concept("color").variants("a white cat")
     sample = Sample("r", (ref("a"),), variants, variants.keyword, "a")
     scores = np.float32([[first, 0.5, 0.1, 0.2, 0.3, 0.1, 0.1, 0.1, 0.1]])
-    outcome = Ranking().judge(sample, scores)
+    outcome = Ranking().score_sample(sample, scores)
     assert (outcome.values, outcome.tied, outcome.group) == ({"acc": acc}, tied, "white")
     assert outcome.record["texts"] == list(variants)
     assert outcome.record["texts"][0] == "a white cat"
@@ -92,7 +92,7 @@ def test_retrieval_by_hand():
         Sample("b", (ref("b"),), ["b0"], "g", "b"),
         Sample("c", (ref("c"),), ["c0"], "g", "c"),
     ]
-    outcomes = {outcome.sample_id: outcome for outcome in Retrieval().judge_all(samples, images, texts, owners)}
+    outcomes = {outcome.sample_id: outcome for outcome in Retrieval().score_all(samples, images, texts, owners)}
     ranks = {name: outcome.record["rank"] for name, outcome in outcomes.items()}
     # c0 has nothing in common with its image: both others lie ahead. For image c all captions score 0, and
     # ties are put ahead of its own.
@@ -106,7 +106,7 @@ def test_retrieval_by_hand():
 
 def test_chance_follows_from_what_there_is_to_choose_from():
     outcomes = list(
-        Retrieval().judge_all(
+        Retrieval().score_all(
             [Sample(f"{n}", (ref(f"{n}"),), [f"{n}"], "g", f"{n}") for n in range(20)],
             np.eye(20, dtype=np.float32),
             np.eye(20, dtype=np.float32),
@@ -114,10 +114,10 @@ def test_chance_follows_from_what_there_is_to_choose_from():
         )
     )
     assert {outcome.chance for outcome in outcomes} == {5 / 20}
-    assert Pairs().judge(PAIR, np.zeros((2, 2), np.float32)).chance == 1 / 4
+    assert Pairs().score_sample(PAIR, np.zeros((2, 2), np.float32)).chance == 1 / 4
     variants = load_concept("color").variants("a white cat")
     sample = Sample("r", (ref("a"),), variants, variants.keyword, "a")
-    assert Ranking().judge(sample, np.zeros((1, 9), np.float32)).chance == 1 / 9
+    assert Ranking().score_sample(sample, np.zeros((1, 9), np.float32)).chance == 1 / 9
 
 
 def test_retrieval_of_coco_s_size_stays_within_200_mb_above_the_features():
@@ -127,7 +127,7 @@ def test_retrieval_of_coco_s_size_stays_within_200_mb_above_the_features():
     counts = np.bincount(owners).tolist()
     samples = [Sample(f"{i}", (ref(f"{i}"),), ["a"] * n, "g", f"{i}") for i, n in enumerate(counts)]
     tracemalloc.start()
-    outcomes = Retrieval().judge_all(samples, images, texts, owners)
+    outcomes = Retrieval().score_all(samples, images, texts, owners)
     assert all(next(outcomes).group == "i2t" for _ in range(300))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -139,8 +139,8 @@ def test_chunks_change_no_rank(monkeypatch):
     images, texts = (rng.integers(-2, 3, (count, 4)).astype(np.float32) for count in (23, 61))  # with many ties
     owners = np.sort(np.concatenate([np.arange(23), rng.integers(0, 23, 38)]))
     samples = [Sample(f"{i}", (ref(f"{i}"),), ["a"] * n, "g", f"{i}") for i, n in enumerate(np.bincount(owners))]
-    expected = list(Retrieval().judge_all(samples, images, texts, owners))
+    expected = list(Retrieval().score_all(samples, images, texts, owners))
     for queries, items in ((1, 1), (5, 7), (64, 10)):
         monkeypatch.setattr(retrieval, "_QUERIES", queries)
         monkeypatch.setattr(retrieval, "_ITEMS", items)
-        assert list(Retrieval().judge_all(samples, images, texts, owners)) == expected
+        assert list(Retrieval().score_all(samples, images, texts, owners)) == expected

@@ -66,16 +66,16 @@ def test_a_yaml_file_and_a_folder_of_them_are_tasks(tmp_path):
     file = write_toy(tmp_path)
     (task,) = select_tasks(str(file))
     assert isinstance(task, Task)
-    assert (task.name, task.concept, task.family) == ("toy_color", "color", "ranking")
+    assert (task.name, task.concept, task.task_type) == ("toy_color", "color", "ranking")
     assert names(str(tmp_path)) == ["toy_color"]
     assert names("toy_color", [tmp_path]) == ["toy_color"]
 
 
 def test_a_yaml_task_with_its_own_concept_beside_it(tmp_path):
-    (tmp_path / "animals.yml").write_text("name: animals\ninterchangeable: [dog, cat]\n")
+    (tmp_path / "animals.yml").write_text("name: animals\nmutual: [dog, cat]\n")
     file = write_toy(tmp_path, name="toy_animals", concept="animals.yml")
     for (task,) in (select_tasks(str(file)), select_tasks(str(tmp_path)), select_tasks("toy_animals", [tmp_path])):
-        assert task.vocabulary.variants("a dog")[1] == "a cat"
+        assert task.active_concept.variants("a dog")[1] == "a cat"
 
 
 def test_the_same_file_twice_is_one_task(tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_the_same_file_twice_is_one_task(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "rankin"}, r"toy_color.yaml:\d+: family"),
+        ({"task_type": "rankin"}, r"toy_color.yaml:\d+: task_type"),
         ({"concept": None}, "a ranking task names its concept"),
         ({"dataset": {"path": "a", "hub": "b"}}, "give either path or hub"),
         ({"expected": 3}, r"toy_color.yaml:\d+: expected"),

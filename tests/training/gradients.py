@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from clipbench.training.gradient_cache import Stepper
+from clipbench.training.gradient_cache import GradientCache
 from clipbench.training.recipe import Recipe
 from clipbench.training.setup import FinetuneOptions
 from clipbench.training.trainer import FineTuning
@@ -19,7 +19,7 @@ def gradients(run: FineTuning) -> dict[str, torch.Tensor]:
     model = run.prepared.model
     model.module.train()
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    stepper = Stepper(model, run._recipe, run._accelerator, scaler, image_features=run.prepared.image_features)
+    stepper = GradientCache(model, run._recipe, run._accelerator, scaler, image_features=run.prepared.image_features)
     model.module.zero_grad()
     loss = stepper.backward(run._batches.make(0))
     grads = {name: weight.grad.clone() for name, weight in model.module.named_parameters() if weight.grad is not None}
@@ -28,7 +28,7 @@ def gradients(run: FineTuning) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     model, table, cache, part, out = sys.argv[1:]
-    options = FinetuneOptions(table, device="cpu", cache=Path(cache), part_size=int(part) or None)
+    options = FinetuneOptions(table, device="cpu", cache=Path(cache), micro_batch_size=int(part) or None)
     recipe = Recipe(("color",), negatives=2, batch_size=16)
     run = FineTuning(model, recipe, options, Path(out))
     found = gradients(run)

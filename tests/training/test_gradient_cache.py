@@ -34,7 +34,7 @@ def plain_gradients(run):
         batch.cells,
         batch.valid,
         model.logit_scale,
-        run._recipe.negative_direction,
+        run._recipe.negatives_in,
     )
     loss.backward()
     grads = {name: weight.grad for name, weight in model.module.named_parameters() if weight.grad is not None}
@@ -53,19 +53,19 @@ def test_gradients_are_those_of_one_plain_backward(start, tmp_path, tiny_clip, t
 
 
 @pytest.mark.parametrize("negatives", [0, 2])
-@pytest.mark.parametrize("part_size", [1, 3, 5, 8])
-def test_parts_give_the_gradients_of_the_whole_batch(start, tmp_path, part_size, negatives):
+@pytest.mark.parametrize("micro_batch_size", [1, 3, 5, 8])
+def test_parts_give_the_gradients_of_the_whole_batch(start, tmp_path, micro_batch_size, negatives):
     whole = gradients(start(tmp_path / "whole", negatives=negatives, batch_size=16))
-    parts = gradients(start(tmp_path / "parts", negatives=negatives, batch_size=16, part_size=part_size))
+    parts = gradients(start(tmp_path / "parts", negatives=negatives, batch_size=16, micro_batch_size=micro_batch_size))
     assert_equal_gradients(whole, parts)
 
 
-@pytest.mark.parametrize("part_size", [0, 3])
-def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, table, part_size):
+@pytest.mark.parametrize("micro_batch_size", [0, 3])
+def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, table, micro_batch_size):
     whole = gradients(start(tmp_path / "one", model=tiny_clip, negatives=2, batch_size=16))
     script = Path(__file__).with_name("gradients.py")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", script]
-    command = [*launcher, tiny_clip, table, tmp_path / "cache", part_size, tmp_path / "two"]
+    command = [*launcher, tiny_clip, table, tmp_path / "cache", micro_batch_size, tmp_path / "two"]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     for process in (0, 1):
@@ -74,7 +74,7 @@ def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, tab
 
 def test_dropout_is_the_same_in_both_passes_of_a_part(start, tmp_path, tiny_clip, monkeypatch):
     """With dropout the second pass must draw what the first one drew, or the gradient belongs to another loss."""
-    run = start(tmp_path, negatives=1, batch_size=8, part_size=4)
+    run = start(tmp_path, negatives=1, batch_size=8, micro_batch_size=4)
     model = run.prepared.model
     inner, drawn = type(model).packed_text_features, []
 

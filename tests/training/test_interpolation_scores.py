@@ -4,7 +4,7 @@ import pytest
 
 from clipbench.analysis.tradeoff import ORIGINAL, Point, Score
 from clipbench.errors import ConfigError
-from clipbench.evaluation.preparation import EvaluationOptions, plan_tasks
+from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
 from clipbench.evaluation.runner import evaluate
 from clipbench.models import load_model
 from clipbench.models.seeded import build_clip
@@ -33,12 +33,12 @@ def tasks(tmp_path_factory):
     """A color ranking and a retrieval task."""
     folder = tmp_path_factory.mktemp("toy")
     color = write_toy(folder / "color", CAPTIONS)
-    return [color, write_toy(folder / "look", CAPTIONS, name="toy_look", family="retrieval", concept=None)]
+    return [color, write_toy(folder / "look", CAPTIONS, name="toy_look", task_type="retrieval", concept=None)]
 
 
 def score(ends, tasks, out, alphas=(0.0, 0.5, 1.0), save=(), **options):
     chosen = EvaluationOptions(**options)
-    plans = list(plan_tasks(select_tasks([str(task) for task in tasks]), chosen))
+    plans = list(prepare_tasks(select_tasks([str(task) for task in tasks]), chosen))
     return score_interpolations(*ends, alpha_folders(out, alphas), plans, chosen, save=save)
 
 

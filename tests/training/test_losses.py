@@ -6,7 +6,7 @@ from open_clip.loss import ClipLoss
 from torch.nn.functional import cross_entropy, normalize
 
 from clipbench.errors import ConfigError
-from clipbench.training.losses import LOSSES, MAX_LOGIT_SCALE, focal_own_negatives, own_negatives, replaced_cells
+from clipbench.training.losses import LOSSES, MAX_LOGIT_SCALE, fsc, inbatch_replacement, svlc
 from tests.reference import losses as reference
 
 NAMES = sorted(LOSSES)
@@ -68,7 +68,7 @@ def test_gradients_are_those_of_finite_differences(name, direction):
 
 
 def test_a_two_by_two_batch_worked_by_hand():
-    # cosines I·Tᵀ = [[1, 0], [0, 1]]; the hard negatives are worth 0.6 and 0.8 to their images; scale 2
+    # cosine_similarity I·Tᵀ = [[1, 0], [0, 1]]; the hard negatives are worth 0.6 and 0.8 to their images; scale 2
     images = texts = torch.eye(2, dtype=torch.float64)
     negatives = torch.tensor([[[0.6, 0.8]], [[0.6, 0.8]]], dtype=torch.float64)
     given = (images, texts, negatives, torch.tensor([[1], [0]]), None, torch.tensor(2.0))
@@ -82,13 +82,13 @@ def test_a_two_by_two_batch_worked_by_hand():
     appended = sum(math.log1p(math.exp(-2) + 2 * math.exp(-margin)) for margin in (0.8, 0.4)) / 2
     # replaced: [[2, 1.2], [1.6, 2]]; its columns are [2, 1.6] and [1.2, 2]: the same two margins
     expected = {
-        "replaced_cells": own,
-        "appended_negatives": (appended + info_nce) / 2,
-        "own_negatives": info_nce + own,
+        "inbatch_replacement": own,
+        "negclip": (appended + info_nce) / 2,
+        "svlc": info_nce + own,
     }
     for name, value in expected.items():
         assert LOSSES[name].function(*given).item() == pytest.approx(value, rel=1e-12)
-    assert replaced_cells(*given, "rows").item() == pytest.approx((own + info_nce) / 2, rel=1e-12)
+    assert inbatch_replacement(*given, "rows").item() == pytest.approx((own + info_nce) / 2, rel=1e-12)
 
 
 def test_a_three_by_three_batch_worked_by_hand():
@@ -102,13 +102,13 @@ def test_a_three_by_three_batch_worked_by_hand():
     clean = math.log1p(2 * math.exp(-10))
     hard = math.log1p(math.exp(-10) + math.exp(-5))  # row 0 of R is [10, 0, 5], column 2 [5, 0, 10]
     side = (2 * clean + hard) / 3
-    assert replaced_cells(*given, "both").item() == pytest.approx(side, rel=1e-12)
-    assert replaced_cells(*given, "rows").item() == pytest.approx((side + clean) / 2, rel=1e-12)
+    assert inbatch_replacement(*given, "both").item() == pytest.approx(side, rel=1e-12)
+    assert inbatch_replacement(*given, "rows").item() == pytest.approx((side + clean) / 2, rel=1e-12)
     # the mean is over the one image that has a hard negative, not over three
-    assert own_negatives(*given).item() == pytest.approx(clean + math.log1p(math.exp(-5)), rel=1e-12)
+    assert svlc(*given).item() == pytest.approx(clean + math.log1p(math.exp(-5)), rel=1e-12)
     p = 1 / (1 + math.exp(-5))
     focal = -0.99 * (1 - p) ** 2 * math.log(p) - 0.01 * p**2 * math.log(1 - p)
-    assert focal_own_negatives(*given).item() == pytest.approx(clean + 0.5 * focal, rel=1e-9)
+    assert fsc(*given).item() == pytest.approx(clean + 0.5 * focal, rel=1e-9)
 
 
 def test_rows_of_the_replaced_matrix_are_rows_with_the_cells_at_minus_infinity_and_the_negatives_beside():
@@ -117,7 +117,7 @@ def test_rows_of_the_replaced_matrix_are_rows_with_the_cells_at_minus_infinity_a
     labels = torch.arange(8)
     beside = torch.cat([clean.scatter(1, cells, -torch.inf), scale * (images.unsqueeze(1) * negatives).sum(-1)], dim=1)
     expected = (cross_entropy(beside, labels) + cross_entropy(clean.T, labels)) / 2
-    loss = replaced_cells(images, texts, negatives, cells, None, scale, "rows")
+    loss = inbatch_replacement(images, texts, negatives, cells, None, scale, "rows")
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -201,12 +201,12 @@ def test_saturated_scores_give_finite_gradients_in_float32(name):
 
 def test_own_negatives_is_the_focal_loss_without_focus_and_smoothing_and_weights_scale_the_second_term():
     arguments = batch(5, 2, seed=12)
-    contrastive = own_negatives(*arguments, weight=0.0)
+    contrastive = svlc(*arguments, weight=0.0)
     torch.testing.assert_close(contrastive, ClipLoss()(arguments[0], arguments[1], arguments[5]))
-    second = own_negatives(*arguments) - contrastive
-    torch.testing.assert_close(own_negatives(*arguments, weight=3.0) - contrastive, 3 * second)
-    plain = focal_own_negatives(*arguments, weight=1.0, gamma=0.0, smoothing=0.0)
-    torch.testing.assert_close(plain, own_negatives(*arguments), rtol=1e-12, atol=1e-12)
+    second = svlc(*arguments) - contrastive
+    torch.testing.assert_close(svlc(*arguments, weight=3.0) - contrastive, 3 * second)
+    plain = fsc(*arguments, weight=1.0, gamma=0.0, smoothing=0.0)
+    torch.testing.assert_close(plain, svlc(*arguments), rtol=1e-12, atol=1e-12)
 
 
 def test_only_replaced_cells_depends_on_cells_and_direction():
@@ -222,6 +222,6 @@ def test_only_replaced_cells_depends_on_cells_and_direction():
 def test_what_makes_no_sense_is_refused_by_name():
     images, texts, negatives, cells, valid, scale = batch(3, 1)
     with pytest.raises(ConfigError, match="columns"):
-        replaced_cells(images, texts, negatives, cells, valid, scale, "columns")
+        inbatch_replacement(images, texts, negatives, cells, valid, scale, "columns")
     with pytest.raises(ConfigError, match="cells"):
-        replaced_cells(images, texts, negatives, None, valid, scale)
+        inbatch_replacement(images, texts, negatives, None, valid, scale)

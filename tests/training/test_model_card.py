@@ -20,10 +20,10 @@ def results(values, n=200, complete=True, errors=()):
     """Results of a ranking over a local copy and of pairs from the hub."""
     found = Results(model_name="m")
     kinds = {"color": ("ranking", "coco", 1 / 9, {}), "inpaint": ("pairs", "pairs", 1 / 4, HUB)}
-    for (task, value), (family, dataset, chance, hub) in zip(values.items(), kinds.values(), strict=True):
+    for (task, value), (task_type, dataset, chance, hub) in zip(values.items(), kinds.values(), strict=True):
         data = {"layout": "hub" if hub else "coco", "location": hub.get("repo", "/home/me/coco"), "fingerprint": "f"}
         found.tasks[task] = TaskReport(
-            family=family, primary_metric="acc", chance=chance, complete=complete,
+            task_type=task_type, primary_metric="acc", chance=chance, complete=complete,
             data={**data, "revision": "0" * 40 if hub else None}, error="broken" if task in errors else None,
             problems=[] if complete else ["limited to the first 3 samples"],
         )  # fmt: skip
@@ -85,7 +85,7 @@ def test_the_metadata_come_back_through_the_hubs_own_reader(tmp_path):
 def test_every_task_keeps_its_name_though_the_hub_groups_by_data_set(tmp_path):
     """Two rankings on one data set become one entry of the index: what tells them apart is with the metric."""
     both = results({"color": 0.5, "inpaint": 0.25})
-    both.tasks["inpaint"].family = "ranking"
+    both.tasks["inpaint"].task_type = "ranking"
     both.tasks["inpaint"].data = both.tasks["color"].data
     both.configs["inpaint"] = both.configs["color"]
     _, card = write(tmp_path, results=both)

@@ -64,7 +64,7 @@ def test_who_trains_on_val2014_is_told_of_val2017(tmp_path):
         lines.append(f"{name},a red thing {number}")
     (folder / "metadata.csv").write_text("\n".join(lines))
     (tmp_path / "task.yaml").write_text(
-        "name: photographs\nfamily: ranking\nconcept: color\ndataset: {path: task/metadata.csv}\n"
+        "name: photographs\ntask_type: ranking\nconcept: color\ndataset: {path: task/metadata.csv}\n"
     )
     plans = Evaluation(str(tmp_path / "task.yaml"), EvaluationOptions()).plans
     assert plans[0].error is None, plans[0].error
@@ -75,7 +75,7 @@ def test_who_trains_on_val2014_is_told_of_val2017(tmp_path):
 def test_finetune_warns_by_name_and_the_card_repeats_it(tmp_path, capsys):
     table = write_table(tmp_path / "table")
     task = tmp_path / "seen.yaml"
-    task.write_text(f"name: seen\nfamily: ranking\nconcept: color\ndataset: {{path: {table}}}\n")
+    task.write_text(f"name: seen\ntask_type: ranking\nconcept: color\ndataset: {{path: {table}}}\n")
     command = ["finetune", "--model", "demo", "--data", table, "--concept", "color", "--batch_size", 8, "--max_steps",
                1, "--device", "cpu", "--cache_dir", tmp_path / "cache", "--output_path", tmp_path / "out",
                "--eval_tasks", task]  # fmt: skip

@@ -16,12 +16,12 @@ from clipbench.models.demo import FOLDER
 from clipbench.training import checkpoints
 from clipbench.training.checkpoints import checkpoints_in
 from clipbench.training.run_folder import RunFolder
-from clipbench.training.trainer import Saved, StepDone
+from clipbench.training.trainer import Saved, StepLog
 from tests.training.table import COLORS, write_table
 
 
 def steps_of(run):
-    return [event for event in run.run() if isinstance(event, StepDone)]
+    return [event for event in run.run() if isinstance(event, StepLog)]
 
 
 def weights(folder):
@@ -78,12 +78,12 @@ def test_an_open_clip_model_stays_one(start, tmp_path, tiny_open_clip):
     assert (tmp_path / "open_clip_config.json").is_file()
 
 
-@pytest.mark.parametrize("part_size", [None, 3])
-def test_going_on_after_a_stop_ends_with_the_same_weights(start, tmp_path, part_size):
-    fields = {"epochs": 2, "checkpoint_every": 1 / 3, "negatives": 2, "part_size": part_size}
+@pytest.mark.parametrize("micro_batch_size", [None, 3])
+def test_going_on_after_a_stop_ends_with_the_same_weights(start, tmp_path, micro_batch_size):
+    fields = {"epochs": 2, "checkpoint_every": 1 / 3, "negatives": 2, "micro_batch_size": micro_batch_size}
     steps_of(start(tmp_path / "whole", **fields))
     for event in start(tmp_path / "parts", **fields).run():
-        if isinstance(event, StepDone) and event.step == 4:
+        if isinstance(event, StepLog) and event.step == 4:
             break  # leaves the fourth step undone: the checkpoint is the third step's
     run = start(tmp_path / "parts", **fields)
     later = steps_of(run)

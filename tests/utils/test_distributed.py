@@ -9,7 +9,9 @@ import pytest
 
 import clipbench
 from clipbench.errors import DataError
-from clipbench.inference import Journal, Scorer, chunks
+from clipbench.inference import chunks
+from clipbench.inference.journal import Journal
+from clipbench.inference.scorer import Scorer
 from clipbench.utils.distributed import Processes, ProcessesError, TorchProcesses
 from tests.inference.test_scorer import make_samples
 from tests.oracles import oracle
@@ -32,7 +34,7 @@ def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     captions = [f"a {color} thing, number {number}" for number, color in enumerate(["red", "blue", "white"] * 3)]
     ranking = write_toy(folder, captions)
-    return f"{ranking},{write_toy(folder, captions, name='toy_retrieval', family='retrieval', concept=None)}"
+    return f"{ranking},{write_toy(folder, captions, name='toy_retrieval', task_type='retrieval', concept=None)}"
 
 
 def test_two_processes_write_what_one_writes(tiny_clip, toy, tmp_path):

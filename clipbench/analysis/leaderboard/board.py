@@ -121,7 +121,7 @@ class TaskFacts(_Strict):
 
     Attributes:
         version: The newest among the scores; scores of others are flagged.
-        family: ``ranking``, ``pairs``, ``retrieval``, …
+        task_type: ``ranking``, ``pairs``, ``retrieval``, …
         metric: The primary metric.
         concept: What it tests, where that is one of the concepts.
         dataset: The data's name.
@@ -129,7 +129,7 @@ class TaskFacts(_Strict):
     """
 
     version: int
-    family: str
+    task_type: str
     metric: str
     concept: str | None = None
     dataset: str | None = None

@@ -45,7 +45,7 @@ def add_confusions(scores: Sequence[Score], tasks: Mapping[str, TaskFacts]) -> l
     """
     notes = []
     for score in scores:
-        if tasks[score.task].family != "ranking" or score.confusion or score.published:
+        if tasks[score.task].task_type != "ranking" or score.confusion or score.published:
             continue
         path = samples_path(Path(score.file), score.task)
         if path.is_file():

@@ -16,7 +16,7 @@ from clipbench.analysis.leaderboard.reading import Gathered, gather
 from clipbench.analysis.leaderboard.reference import reference_board
 from clipbench.errors import ResultError
 from clipbench.evaluation.assembly import git_hash
-from clipbench.metrics import macro_stderr
+from clipbench.metrics import mean_stderr
 from clipbench.task_types.registry import group_members, known_tasks
 
 _BOTH = 1e-9  # two values that differ by less are one value
@@ -212,6 +212,6 @@ def _mean(model: str, group: str, scores: Sequence[Score]) -> GroupMean:
         model=model,
         group=group,
         value=sum(score.value for score in scores) / len(scores),
-        stderr=macro_stderr(stderrs) if len(stderrs) == len(scores) else None,
+        stderr=mean_stderr(stderrs) if len(stderrs) == len(scores) else None,
         tasks=len(scores),
     )

@@ -105,7 +105,12 @@ def _payload(board: Board, gallery: Disagreements) -> dict[str, Any]:
     order = ordered_models(board)
     place = {key: index for index, key in enumerate(order)}
     tasks: dict[str, dict[str, Any]] = {
-        name: {"family": facts.family, "metric": facts.metric, "concept": facts.concept or facts.family, "scores": {}}
+        name: {
+            "task_type": facts.task_type,
+            "metric": facts.metric,
+            "concept": facts.concept or facts.task_type,
+            "scores": {},
+        }
         for name, facts in board.tasks.items()
     }
     for score in board.scores:

@@ -14,7 +14,7 @@ from typing import Any
 from clipbench.analysis.leaderboard.board import Board, Flag, Measure, ModelFacts, Refusal, Score, TaskFacts, read_board
 from clipbench.concepts import concept_names
 from clipbench.errors import ResultError
-from clipbench.metrics import chance_centred
+from clipbench.metrics import chance_corrected
 from clipbench.results import Results, TaskReport, read_results
 
 _DIGITS = 12  # of a digest, enough to tell weights apart
@@ -138,7 +138,7 @@ def _score(results: Results, task: str, report: TaskReport, key: str, path: Path
         stderr=measures[metric].stderr,
         n=counts.effective if counts else None,
         chance=report.chance,
-        centred=None if chance is None else chance_centred(value, chance),
+        centred=None if chance is None else chance_corrected(value, chance),
         flags=_flags(results, report),
         metrics=measures,
         breakdown=report.breakdown,
@@ -176,7 +176,7 @@ def _task_facts(results: Results, task: str, report: TaskReport) -> TaskFacts:
     declared = results.configs.get(task, {})
     return TaskFacts(
         version=results.versions.get(task, 1),
-        family=report.family,
+        task_type=report.task_type,
         metric=report.primary_metric,
         concept=_concept(declared),
         dataset=declared.get("dataset"),

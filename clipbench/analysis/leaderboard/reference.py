@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from clipbench.analysis.leaderboard.board import Board, Measure, ModelFacts, Score, TaskFacts
-from clipbench.metrics import chance_centred
+from clipbench.metrics import chance_corrected
 from clipbench.utils.yaml import parse_yaml
 
 _FILE = Path(__file__).parent / "reference.yaml"
@@ -18,7 +18,7 @@ class _Row(BaseModel):
 
     table: str
     task: str
-    family: str = "ranking"
+    task_type: str = "ranking"
     chance: float | None = None
     n: int | None = None
 
@@ -74,8 +74,8 @@ def reference_board() -> Board:
 def _add(board: Board, name: str, row: _Row, metrics: dict[str, float], metric: str) -> None:
     key, value = f"published: {name}", metrics[metric]
     board.models[key] = ModelFacts(name=f"{name} (published)", published=True)
-    concept = getattr(row, "concept", None) if row.family != "retrieval" else None
-    board.tasks[row.task] = TaskFacts(version=1, family=row.family, metric=metric, concept=concept)
+    concept = getattr(row, "concept", None) if row.task_type != "retrieval" else None
+    board.tasks[row.task] = TaskFacts(version=1, task_type=row.task_type, metric=metric, concept=concept)
     board.scores.append(
         Score(
             model=key,
@@ -85,7 +85,7 @@ def _add(board: Board, name: str, row: _Row, metrics: dict[str, float], metric: 
             value=value,
             n=row.n,
             chance=row.chance,
-            centred=None if row.chance is None else chance_centred(value, row.chance),
+            centred=None if row.chance is None else chance_corrected(value, row.chance),
             metrics={each: Measure(value=number) for each, number in metrics.items()},
             published=True,
             file=row.table,

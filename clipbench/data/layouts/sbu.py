@@ -16,7 +16,7 @@ from clipbench.data.dataset import Provenance
 from clipbench.data.records import ImageFiles, Record, RecordSource, numbered_lines, read_json, sha256_of
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 EXPECTS = (
     "sbu-captions-all.json, or SBU_captioned_photo_dataset_urls.txt and …_captions.txt,"
@@ -135,7 +135,7 @@ def _parallel(urls: object, captions: object, what: str) -> tuple[list[str], lis
         raise DataError(f"{what}: expected two lists")
     if len(urls) != len(captions):
         raise DataError(
-            f"{what} do not run in parallel: {counted(len(urls), 'URL')}, {counted(len(captions), 'caption')}"
+            f"{what} do not run in parallel: {pluralize(len(urls), 'URL')}, {pluralize(len(captions), 'caption')}"
         )
     for row, pair in enumerate(zip(urls, captions, strict=True)):
         if not all(isinstance(text, str) for text in pair):

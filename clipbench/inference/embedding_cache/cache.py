@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from clipbench.errors import ModelError
-from clipbench.inference.embedding_cache.feature_key import Space, space_of
+from clipbench.inference.embedding_cache.feature_key import FeatureSpace, feature_key_of
 from clipbench.inference.embedding_cache.key_table import KeyTable
 from clipbench.inference.embedding_cache.shards import (
     KEY_BYTES,
@@ -36,7 +36,7 @@ from clipbench.inference.embedding_cache.shards import (
     write_shard,
 )
 from clipbench.metrics import Floats
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
     from clipbench.models.base import Model
@@ -94,7 +94,7 @@ def open_cache(model: Model, folder: str | Path | None, on_note: Note | None = N
         return None
     note = on_note or _ignore
     try:
-        space = space_of(model)
+        space = feature_key_of(model)
     except ModelError as error:
         note(f"{error}: embeddings are not cached")
         return None
@@ -113,7 +113,7 @@ class EmbeddingCache:
         folder: Where its files are.
     """
 
-    def __init__(self, folder: Path, space: Space, on_note: Note) -> None:
+    def __init__(self, folder: Path, space: FeatureSpace, on_note: Note) -> None:
         self.folder = embeddings_folder(folder) / space.key
         self._space = space
         self._note = on_note
@@ -207,7 +207,7 @@ class EmbeddingCache:
                 self._table.remove(number * _SHARD_PLACES, (number + 1) * _SHARD_PLACES)
                 self._loaded[number] = None
                 if shard.path.exists():  # else another process has removed it, and said so
-                    self._drop(shard.path, f"{error}; {counted(shard.count, shard.kind[:-1])} must be encoded again")
+                    self._drop(shard.path, f"{error}; {pluralize(shard.count, shard.kind[:-1])} must be encoded again")
         return self._loaded[number]
 
     def _drop(self, path: Path, reason: str) -> None:

@@ -25,7 +25,7 @@ _SIZES = ((577, 433), (100, 150))  # larger and smaller than what models take, o
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class FeatureSpace:
     """A space of embeddings.
 
     Attributes:
@@ -41,7 +41,7 @@ class Space:
     device: str
 
 
-def space_of(model: Model) -> Space:
+def feature_key_of(model: Model) -> FeatureSpace:
     """The space of a model's embeddings.
 
     The key covers weights, architecture, preprocessing and tokenizer by the model's fingerprint; what preprocessing and
@@ -72,7 +72,7 @@ def space_of(model: Model) -> Space:
         "versions": [torch.__version__, PIL.__version__],
     }
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-    return Space(key, model.id, precision, model.device.type)
+    return FeatureSpace(key, model.id, precision, model.device.type)
 
 
 def _weights(model: Model) -> str:

@@ -17,13 +17,13 @@ from clipbench.models.load_errors import explain
 from clipbench.models.open_clip.adapter import OpenClipModel
 from clipbench.models.open_clip.names import LOCAL_PREFIX, Plan, make_plan
 from clipbench.models.open_clip.weight_files import build_from_state, guess_architecture, is_openai, read_weights
-from clipbench.models.spec import OPEN_CLIP_CONFIG, Request, as_bool
+from clipbench.models.spec import OPEN_CLIP_CONFIG, ModelSpec, as_bool
 
 _FILES = f"{OPEN_CLIP_CONFIG} and open_clip_model.safetensors"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
 
 
-def load(request: Request) -> OpenClipModel:
+def load(request: ModelSpec) -> OpenClipModel:
     """Load whatever ``request`` names.
 
     Raises:
@@ -65,7 +65,7 @@ class _Loaded:
     revision: str | None = None
 
 
-def _open(plan: Plan, request: Request, dtype: torch.dtype) -> _Loaded:
+def _open(plan: Plan, request: ModelSpec, dtype: torch.dtype) -> _Loaded:
     import open_clip
 
     quick_gelu = request.args.get("force_quick_gelu")

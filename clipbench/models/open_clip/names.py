@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipbench.errors import ConfigError, ModelError, UnknownName
-from clipbench.models.spec import WEIGHT_SUFFIXES, Request
+from clipbench.models.spec import WEIGHT_SUFFIXES, ModelSpec
 from clipbench.utils.registry import close_matches
 
 HUB_PREFIX, LOCAL_PREFIX = "hf-hub:", "local-dir:"
@@ -36,7 +36,7 @@ class Plan:
         return str(self.repository or self.directory or self.file or f"{self.architecture}/{self.tag}")
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: ModelSpec) -> Plan:
     """Read the source and its arguments.
 
     Raises:

@@ -17,7 +17,7 @@ from clipbench.models.base import Model
 from clipbench.training.image_cache.codes import PixelCodec
 from clipbench.training.image_cache.files import PixelFiles
 from clipbench.types import ImageRef
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 
 @dataclass
@@ -73,8 +73,8 @@ class PixelBuild:
         if failed:
             images = sum(len(self.files.indices(chunk)) for chunk in failed)
             self.on_note(
-                f"{self.files.folder}: {counted(len(failed), 'chunk')} of {len(self.files.chunks)}"
-                f" failed the checksum: rebuilt ({counted(images, 'image')})"
+                f"{self.files.folder}: {pluralize(len(failed), 'chunk')} of {len(self.files.chunks)}"
+                f" failed the checksum: rebuilt ({pluralize(images, 'image')})"
             )
 
     def _try_broken_again(self, pool: Executor) -> None:
@@ -91,7 +91,7 @@ class PixelBuild:
             self.files.write(chunk, whole, broken)
             mended += len(known) - len(broken)
         if mended:
-            self.on_note(f"{self.files.folder}: {counted(mended, 'image')} that could not be read can be read now")
+            self.on_note(f"{self.files.folder}: {pluralize(mended, 'image')} that could not be read can be read now")
 
     def _decoded(self, pool: Executor, chunks: Sequence[int]) -> Iterator[tuple[int, npt.NDArray[Any], dict[int, str]]]:
         """Yield each chunk's number, rows and broken images, while the next chunk is being decoded."""

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clipbench.errors import DataError
-from clipbench.utils.text import counted
+from clipbench.utils.text import pluralize
 
 Header = Mapping[str, Any]
 
@@ -95,7 +95,7 @@ class PixelFiles:
         unreadable = sum(entry is None for entry in entries[:-1])
         if lines[-1] or unreadable:  # the next line must not go on where a torn one ends
             _write_whole(self._journal, b"".join(_line(number, chunk) for number, chunk in self.done.items()))
-        return f"chunks.jsonl has {counted(unreadable, 'damaged line')}: rebuilt" if unreadable else None
+        return f"chunks.jsonl has {pluralize(unreadable, 'damaged line')}: rebuilt" if unreadable else None
 
     def is_sound(self, chunk: int) -> bool:
         """Whether a finished chunk's rows agree with its checksum."""

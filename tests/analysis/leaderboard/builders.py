@@ -14,7 +14,7 @@ DAY = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 def make_results(
     model: str = "org/model", values: dict[str, float] | None = None, *, day: int = 0, weights: str = "a" * 64,
     version: int = 1, limit: int | None = None, complete: bool = True, error: str | None = None,
-    family: str = "ranking", metric: str = "acc", stderr: float = 0.01, n: int = 100, groups: tuple[str, ...] = (),
+    task_type: str = "ranking", metric: str = "acc", stderr: float = 0.01, n: int = 100, groups: tuple[str, ...] = (),
     breakdown: dict[str, float] | None = None,
 ) -> Results:  # fmt: skip
     facts = {
@@ -36,7 +36,7 @@ def make_results(
     for task, value in (values or {"t": 0.5}).items():
         results.results[task] = {"alias": task, f"{metric},none": value, f"{metric}_stderr,none": stderr}
         results.tasks[task] = TaskReport(
-            family=family, primary_metric=metric, chance=0.25, complete=complete and limit is None, error=error,
+            task_type=task_type, primary_metric=metric, chance=0.25, complete=complete and limit is None, error=error,
             data={"fingerprint": "rows", "layout": "csv", "location": "somewhere"},
             breakdown={word: GroupScore(n=10, value=part) for word, part in (breakdown or {}).items()},
         )  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 from clipbench import build_leaderboard
 from clipbench.analysis.leaderboard.board import read_board, write_board
 from clipbench.errors import ResultError
-from clipbench.metrics import macro_stderr
+from clipbench.metrics import mean_stderr
 from tests.analysis.leaderboard.builders import line, lines, make_results, write
 
 
@@ -143,7 +143,7 @@ def test_group_means_need_every_task_of_the_group(tmp_path):
     (mean,) = build_leaderboard([tmp_path]).means
     assert (mean.model, mean.group, mean.tasks, mean.rank) == ("whole@aaaaaaaaaaaa", "pair", 2, 1)
     assert mean.value == pytest.approx(0.7)
-    assert mean.stderr == pytest.approx(macro_stderr([0.01, 0.01]))
+    assert mean.stderr == pytest.approx(mean_stderr([0.01, 0.01]))
 
 
 def test_a_group_of_clipbench_needs_its_tasks_that_nobody_scored(tmp_path):

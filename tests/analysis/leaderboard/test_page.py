@@ -34,7 +34,7 @@ def page(tmp_path_factory):
         weights = str(number) * 64
         color = make_results(name, {"toy_color": concept}, weights=weights, breakdown={"red": concept, "blue": 0.1})
         write(folder / "out", color, {"toy_color": samples(PATTERNS[name])})
-        facts = {"family": "retrieval", "metric": "t2i_recall@5", "weights": weights, "day": 1}
+        facts = {"task_type": "retrieval", "metric": "t2i_recall@5", "weights": weights, "day": 1}
         search = make_results(name, {"search": retrieval}, **facts)
         search.configs["search"]["concept"] = None
         write(folder / "out", search)

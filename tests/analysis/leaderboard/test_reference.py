@@ -45,7 +45,7 @@ def test_names_metrics_and_sizes_are_those_of_clipbench():
     for score in board.scores:
         if score.task in known:
             task = known[score.task]
-            assert (score.metric, board.tasks[score.task].family) == (task.primary_metric, task.family)
+            assert (score.metric, board.tasks[score.task].task_type) == (task.primary_metric, task.task_type)
             assert score.n == task.expected_n
             assert score.chance == pytest.approx(task.chance)
 

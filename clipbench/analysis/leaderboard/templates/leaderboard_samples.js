@@ -4,8 +4,8 @@ const scoresOf = (task) => Object.entries(data.tasks[task].scores);
 function drawConcepts() {
   const concepts = new Map();
   for (const name of taskNames) {
-    const { concept, family } = data.tasks[name];
-    if (concept !== family) concepts.set(concept, [...(concepts.get(concept) || []), name]);
+    const { concept, task_type } = data.tasks[name];
+    if (concept !== task_type) concepts.set(concept, [...(concepts.get(concept) || []), name]);
   }
   const head = element("tr", {}, element("th", { scope: "col", textContent: "Concept" }),
     ...data.models.map((name) => element("th", { scope: "col", textContent: name })));
