@@ -16,7 +16,7 @@ class Interrupted(RankingTask):
     concept = "color"
     dataset = Dataset("interrupted", None, path={path!r})
 
-    def judge(self, sample, similarities):
+    def score_sample(self, sample, similarities):
         raise KeyboardInterrupt
 """
 

@@ -25,12 +25,12 @@ class Interrupted(RankingTask):
     concept = "color"
     dataset = Dataset("interrupted", None, path={path!r})
 
-    def judge(self, sample, similarities):
+    def score_sample(self, sample, similarities):
         with LOG.open("a") as handle:
             print(sample.id, file=handle)
         if STOP.exists() and len(LOG.read_text().split()) > {many}:
             raise KeyboardInterrupt
-        return super().judge(sample, similarities)
+        return super().score_sample(sample, similarities)
 """
 
 
