@@ -15,7 +15,7 @@ from clipbench.errors import ConfigError, ModelError, ResultError
 if TYPE_CHECKING:
     from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress
     from clipbench.evaluation.runner import Take
-    from clipbench.evaluation.task_result import TaskResult
+    from clipbench.evaluation.task_totals import TaskTotals
     from clipbench.inference.journal import Journal
     from clipbench.inference.scorer import Scorer
     from clipbench.models import Model
@@ -68,7 +68,7 @@ class EvaluationRun:
 
         journal = self._open_journal()
         started = journal.started if journal else datetime.now()
-        done: list[TaskResult] = []
+        done: list[TaskTotals] = []
         with ExitStack() as stack:
             if journal:
                 stack.callback(journal.close)
@@ -112,7 +112,7 @@ class EvaluationRun:
             )
         return journal
 
-    def _may_go_on(self, done: Sequence[TaskResult]) -> bool:
+    def _may_go_on(self, done: Sequence[TaskTotals]) -> bool:
         """Whether a later sitting may do what this one did not."""
         broke = any(
             one.error and not one.metrics and not plan.error for plan, one in zip(self.plans, done, strict=False)
@@ -124,7 +124,7 @@ class EvaluationRun:
             return nullcontext()
         return self.folder.samples(plan.task.name)
 
-    def _keep(self, done: Sequence[TaskResult], scorer: Scorer, started: datetime) -> None:
+    def _keep(self, done: Sequence[TaskTotals], scorer: Scorer, started: datetime) -> None:
         """Write the results so far; where that fails, go on: the terminal still gets them."""
         from clipbench.evaluation.assembly import assemble_results
 

@@ -18,7 +18,7 @@ from clipbench.task_types.registry import group_members, known_tasks
 
 if TYPE_CHECKING:
     from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask
-    from clipbench.evaluation.task_result import TaskResult
+    from clipbench.evaluation.task_totals import TaskTotals
     from clipbench.models import Model
     from clipbench.task_types.base import Task
 
@@ -26,7 +26,7 @@ Row = dict[str, float | str | None]
 
 
 def assemble_results(
-    task_results: Iterable[TaskResult],
+    task_results: Iterable[TaskTotals],
     model: Model,
     options: EvaluationOptions,
     started: float,
@@ -119,7 +119,7 @@ def run_identity(plans: Sequence[PreparedTask], model: Model, options: Evaluatio
     }
 
 
-def _scored(result: TaskResult) -> int:
+def _scored(result: TaskTotals) -> int:
     return result.survey.scorable if result.metrics else 0
 
 
@@ -127,7 +127,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _row(result: TaskResult) -> Row:
+def _row(result: TaskTotals) -> Row:
     task = result.task
     row: Row = {"alias": task.name}
     for name in task.metrics:
@@ -140,7 +140,7 @@ def _row(result: TaskResult) -> Row:
     return row
 
 
-def _report(result: TaskResult, limit: int | None) -> TaskReport:
+def _report(result: TaskTotals, limit: int | None) -> TaskReport:
     survey, primary = result.survey, result.metrics.get(result.task.primary_metric)
     problems = survey.problems
     if result.truncated_texts:

@@ -16,7 +16,7 @@ import numpy as np
 from clipbench.evaluation.assembly import assemble_results
 from clipbench.evaluation.data_report import new_data_report, scorable_samples
 from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress, prepare_tasks, reject_reason
-from clipbench.evaluation.task_result import TaskResult
+from clipbench.evaluation.task_totals import TaskTotals
 from clipbench.results import Results
 from clipbench.task_types.base import Task
 from clipbench.task_types.registry import select_tasks
@@ -37,7 +37,7 @@ def run_task(
     options: EvaluationOptions,
     sink: AbstractContextManager[Take | None] | None = None,
     on_progress: Progress | None = None,
-) -> TaskResult:
+) -> TaskTotals:
     """Score one task.
 
     Args:
@@ -52,7 +52,7 @@ def run_task(
         be broken stay beside the error.
     """
     started = time.perf_counter()
-    result = TaskResult(plan.task, plan.survey, source=plan.source, error=plan.error)
+    result = TaskTotals(plan.task, plan.survey, source=plan.source, error=plan.error)
     if plan.error is None and plan.source is not None:
         _seed(options.seed)
         truncated, scored = scorer.truncated_texts, False
@@ -76,7 +76,7 @@ def run_tasks(
     options: EvaluationOptions,
     sink: Callable[[PreparedTask], AbstractContextManager[Take | None]] | None = None,
     on_progress: Progress | None = None,
-) -> Iterator[TaskResult]:
+) -> Iterator[TaskTotals]:
     """Score tasks one after another, as :func:`run_task` does.
 
     Args:
@@ -105,7 +105,7 @@ def _seed(seed: int) -> None:
 
 
 def _score(
-    result: TaskResult,
+    result: TaskTotals,
     source: Source,
     scorer: Scorer,
     options: EvaluationOptions,

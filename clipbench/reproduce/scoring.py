@@ -18,7 +18,7 @@ from clipbench.reproduce.study import Study
 from clipbench.task_types.registry import select_tasks
 
 if TYPE_CHECKING:
-    from clipbench.evaluation.task_result import TaskResult
+    from clipbench.evaluation.task_totals import TaskTotals
     from clipbench.inference.images import Kept
     from clipbench.models import Model
 
@@ -62,7 +62,7 @@ class StudyScorer:
 
     def score(
         self, run: Run, step: int, epoch: float, model: Model | Path, identity: Mapping[str, object]
-    ) -> Iterator[TaskResult]:
+    ) -> Iterator[TaskTotals]:
         """Score a checkpoint on the tasks that have no results of these inputs yet, keeping each as it comes.
 
         Args:

@@ -12,7 +12,7 @@ from clipbench.types import SampleResult
 
 
 @dataclass
-class TaskResult:
+class TaskTotals:
     """One task's numbers.
 
     Attributes:
