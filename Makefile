@@ -1,4 +1,4 @@
-.PHONY: test lint format docs ci
+.PHONY: test lint format docs site ci
 
 test:  ## the test suite
 	pytest
@@ -8,12 +8,15 @@ lint:  ## style and types
 	ruff format --check
 	mypy
 
-format:  ## put the code into its one form
+format:  ## fix style
 	ruff check --fix
 	ruff format
 
-docs:  ## write the generated pages anew
+docs:  ## regenerate the generated pages
 	python docs/generate.py
+
+site:  ## build the documentation site into site/
+	mkdocs build --strict
 
 ci:  ## what every change must pass
 	.ci/run
