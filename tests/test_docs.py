@@ -10,7 +10,7 @@ import pytest
 from clipbench.cli import cli
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands():
@@ -45,14 +45,28 @@ def test_every_subcommand_is_documented():
     assert all(f"## clipbench {name}" in page for name in cli.list_commands(None))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
-def test_the_tree_in_the_readme_is_the_tree():
-    tree = (ROOT / "README.md").read_text().split("## Where things are")[1]
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_stand_in_fences(page):
+    """Outside a fence, Markdown turns `>>>` into nested quotes and joins the lines."""
+    outside = re.split(r"^```.*$", page.read_text(), flags=re.MULTILINE)[::2]
+    assert not [line for part in outside for line in part.splitlines() if line.startswith(">>> ")]
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    assert [
+        page for page in (ROOT / "docs").rglob("*.md") if str(page.relative_to(ROOT / "docs")) not in navigation
+    ] == []
+
+
+def test_the_tree_on_the_architecture_page_is_the_tree():
+    tree = (ROOT / "docs/architecture.md").read_text().split("## Where things are")[1].split("## ")[0]
     rooms = {path.name for path in (ROOT / "clipbench").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     for room in rooms:
         assert f"  {room}/" in tree
