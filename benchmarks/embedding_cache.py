@@ -9,16 +9,19 @@ Without `--model` a CLIP of ViT-B/32's shape with seeded random weights is made:
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1]))
+
 from clipbench.evaluation.preparation import EvaluationOptions
 from clipbench.evaluation.runner import Evaluation
 from clipbench.inference.embedding_cache import open_cache
 from clipbench.models import Model, load_model
-from clipbench.models.seeded import build_clip
+from tests.seeded import build_clip
 
 
 def timed(name: str, evaluation: Evaluation, model: Model) -> tuple[float, Any]:

@@ -31,8 +31,10 @@ from typing import Any
 
 import numpy as np
 
+sys.path.append(str(Path(__file__).parents[1]))
+
 from clipbench.cli.options import parse_pairs
-from clipbench.models.seeded import build_clip
+from tests.seeded import build_clip
 
 Answer = dict[str, Any]
 CONTENDERS = Path(__file__).with_name("engine_contenders.py")

@@ -83,9 +83,9 @@ class Recording:
         self.model = model
         self.pixels: list[torch.Tensor] = []
         self.rows: list[Any] = []
-        encode_images, encode_rows = model.image_features, model.packed_text_features
+        encode_images, encode_rows = model.image_features, model.packed_text.features
         model.image_features = lambda pixels: self.pixels.append(pixels) or encode_images(pixels)
-        model.packed_text_features = lambda rows: self.rows.append(rows) or encode_rows(rows)
+        model.packed_text.features = lambda rows: self.rows.append(rows) or encode_rows(rows)
 
     @property
     def images(self) -> int:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask
 from clipbench.evaluation.runner import run_tasks
 from clipbench.inference.journal import Journal
 from clipbench.inference.scorer import Scorer
-from clipbench.models import Model, Tokens
+from clipbench.models import Model, ModelInfo, Tokens
 from clipbench.task_types import RankingTask
 from clipbench.types import ImageRef, Row
 
@@ -70,7 +70,7 @@ class Stub(Model):
     device = torch.device("cpu")
     dtype = torch.float32
     fingerprint = "0" * 32
-    facts: Mapping[str, object] = {}
+    info = ModelInfo(library="none")
     logit_scale = torch.tensor(1.0)
     module = torch.nn.Identity()
 

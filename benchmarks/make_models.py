@@ -8,9 +8,12 @@ makes DIR/<size>-hf and DIR/<size>-open_clip, which hold the same weights.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from clipbench.models.seeded import SIZES, build_clip
+sys.path.append(str(Path(__file__).parents[1]))
+
+from tests.seeded import SIZES, build_clip
 
 
 def main() -> None:

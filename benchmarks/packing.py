@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,11 +21,13 @@ from typing import Any
 
 import torch
 
+sys.path.append(str(Path(__file__).parents[1]))
+
 from clipbench.concepts import load_concept
 from clipbench.models import load_model
 from clipbench.models.checks import largest_difference
 from clipbench.models.packing import texts_of
-from clipbench.models.seeded import seeded_clip
+from tests.seeded import seeded_clip
 
 Encoded = tuple[torch.Tensor, int]  # features in the order of the texts, tokens computed
 
@@ -42,12 +45,12 @@ def plain(model: Any, texts: Sequence[str], batch: int, *, trim: bool) -> Encode
 
 def packed(model: Any, texts: Sequence[str], batch: int) -> Encoded:
     """Encode rows that share common beginnings."""
-    rows = model.pack(model.tokenize(texts))
+    rows = model.packed_text.pack(model.tokenize(texts))
     features, computed = [], 0
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
         computed += len(part) * max(len(row.ids) for row in part)
-        features.append(model.packed_text_features(part))
+        features.append(model.packed_text.features(part))
     return torch.cat(features)[torch.tensor(texts_of(rows)).argsort()], computed
 
 

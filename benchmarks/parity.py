@@ -20,8 +20,8 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1]))
 
 from clipbench.concepts import load_concept
-from clipbench.models.seeded import build_clip
 from tests.reference.clip_scores import ReferenceClip, rank_captions, retrieval
+from tests.seeded import build_clip
 
 TASKS = ("coco_color", "coco_location", "coco_retrieval")
 Samples = dict[str, dict[str, Any]]

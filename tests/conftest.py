@@ -31,6 +31,6 @@ def coco_folder() -> Path:
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved CLIP of seeded random weights, in transformers' format."""
-    from clipbench.models.seeded import build_clip
+    from tests.seeded import build_clip
 
     return build_clip(tmp_path_factory.mktemp("models") / "tiny-clip", "tiny", seed=0)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipbench.models import Model, Tokens
+from clipbench.models import Model, ModelInfo, Tokens
 
 DIM = 64
 
@@ -61,8 +61,8 @@ class OracleModel(Model):
         return "oracle"
 
     @property
-    def facts(self) -> Mapping[str, object]:
-        return {"library": "tests"}
+    def info(self) -> ModelInfo:
+        return ModelInfo(library="tests")
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         self.decoded += 1

@@ -5,8 +5,8 @@ import pytest
 
 import clipbench
 from clipbench.concepts import load_concept
-from clipbench.models.seeded import build_clip
 from tests.reference.clip_scores import ReferenceClip, rank_captions, retrieval, retrieval_ranks
+from tests.seeded import build_clip
 
 TASKS = "coco_color,coco_location,coco_retrieval"
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[2]))
+
 from job import Job, run
 
 from clipbench.concepts import load_concept
 from clipbench.models import load_model
-from clipbench.models.seeded import build_clip
 from clipbench.training.datasets import open_training_data
 from clipbench.training.image_cache.cache import build_pixels
 from clipbench.training.pairs import TrainingPairs, gather_pairs
 from clipbench.training.sampling import substitution_uniforms
+from tests.seeded import build_clip
 
 
 def _files(pairs: TrainingPairs, place: Path) -> dict[str, str]:

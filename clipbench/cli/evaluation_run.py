@@ -132,8 +132,7 @@ class EvaluationRun:
         if self.interrupted:
             asked["interrupted"] = True
         if self.profile:
-            length = self.model.facts.get("context_length")
-            asked["profile"] = scorer.profile.summary(length if isinstance(length, int) else None)
+            asked["profile"] = scorer.profile.summary(self.model.info.context_length)
         self.results = assemble_results(done, self.model, self.options, started.timestamp(), asked)
         if self.folder is None:
             return

@@ -49,7 +49,7 @@ def _tags(include_path: tuple[Path, ...]) -> _Listing:
 def _models(include_path: tuple[Path, ...]) -> _Listing:
     from clipbench.models import adapters
 
-    return ["library", "write", "loads"], [[one.name, one.written, one.loads] for one in adapters()]
+    return ["library", "write", "loads"], [[one.name, one.example, one.description] for one in adapters()]
 
 
 def _concepts(include_path: tuple[Path, ...]) -> _Listing:

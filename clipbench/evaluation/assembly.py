@@ -45,7 +45,7 @@ def assemble_results(
     results = Results(
         config={
             "model": model.id,
-            "model_facts": {**model.facts, "fingerprint": model.fingerprint},
+            "model_facts": {**model.info.to_dict(), "fingerprint": model.fingerprint},
             **asdict(options),
             "include_path": [str(path) for path in options.include_path],
             **(asked or {}),

@@ -12,8 +12,8 @@ from clipbench.inference.embedding_cache import EmbeddingCache, Found, text_key
 from clipbench.inference.normalization import l2_normalize
 from clipbench.inference.profile import Profile
 from clipbench.metrics import Floats
-from clipbench.models.base import Model, Tokens
-from clipbench.models.packing import PackedRow, texts_of
+from clipbench.models.base import Model, PackedRow, PackedText, Tokens
+from clipbench.models.packing import texts_of
 
 _CONTEXT_LENGTH = 77  # CLIP's: what `auto` takes for a text of full length
 
@@ -67,8 +67,9 @@ class TextEncoder:
         if not texts:
             return {}
         self._profile.texts += len(texts)
+        packed = self._model.packed_text
         with torch.inference_mode(), self._profile.stage("text tower"):
-            return self._encode_packed(texts) if self._model.packs else self._encode_plain(texts)
+            return self._encode_plain(texts) if packed is None else self._encode_packed(texts, packed)
 
     def _encode_plain(self, texts: Sequence[str]) -> dict[str, Found]:
         tokens = self._tokenize(texts)
@@ -85,13 +86,13 @@ class TextEncoder:
         weight = lengths.__getitem__ if self._by_tokens else lambda index: 1
         return self._collect(self._batch.split(order, encode, weight), order, texts, tokens)
 
-    def _encode_packed(self, texts: Sequence[str]) -> dict[str, Found]:
+    def _encode_packed(self, texts: Sequence[str], packed: PackedText) -> dict[str, Found]:
         def encode(part: Sequence[PackedRow]) -> torch.Tensor:
             self._profile.tokens += len(part) * max(len(row.ids) for row in part)
-            return self._model.packed_text_features(part)
+            return packed.features(part)
 
         tokens = self._tokenize(texts)
-        rows = self._model.pack(tokens)
+        rows = packed.pack(tokens)
         return self._collect(self._row_batch.split(rows, encode), texts_of(rows), texts, tokens)
 
     def _collect(

@@ -3,8 +3,8 @@
 Importing this package imports neither torch nor a model library; :func:`load_model` does.
 """
 
-from clipbench.models.base import Model, Tokens
+from clipbench.models.base import Model, ModelInfo, Tokens
 from clipbench.models.registry import ADAPTERS, Adapter, adapters, load_model, model_name
 from clipbench.models.spec import ModelSpec
 
-__all__ = ["ADAPTERS", "Adapter", "Model", "ModelSpec", "Tokens", "adapters", "load_model", "model_name"]
+__all__ = ["ADAPTERS", "Adapter", "Model", "ModelInfo", "ModelSpec", "Tokens", "adapters", "load_model", "model_name"]

@@ -1,31 +1,33 @@
-"""The contract that every model adapter keeps; evaluation and training both stand on it."""
+"""The contract that every model keeps; evaluation and training both build on it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from clipbench.errors import ModelError
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from PIL import Image
 
-    from clipbench.models.packing import PackedRow
+    Ints = npt.NDArray[np.int64]
+
+TextBatching = Literal["packed", "trimmed", "padded"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A batch of tokenised texts, on the CPU.
+    """A batch of tokenized texts, on the CPU.
 
     Attributes:
         inputs: The text tower's inputs by name (``input_ids``, ``attention_mask``, …), each ``(B, L)``.
         truncated: For each text, whether it was longer than the model's context and was cut.
-        lengths: For each text, how many tokens stand before padding that may be cut off: the feature stays the same.
-            None where the model is to see the padding.
+        lengths: For each text, how many tokens come before padding that can be cut off without changing the feature.
+            None where padding is part of the model's input.
     """
 
     inputs: Mapping[str, torch.Tensor]
@@ -41,20 +43,98 @@ class Tokens:
         return Tokens(inputs, tuple(self.truncated[index] for index in texts), lengths)
 
 
+@dataclass(frozen=True, slots=True)
+class PackedRow:
+    """The prefix tree of some texts, as one sequence of T tokens in depth-first order.
+
+    Attributes:
+        ids: Token ids, ``(T,)``.
+        positions: Each token's position in its text, which is its depth in the tree, ``(T,)``.
+        subtree_ends: For each token, the index after its last descendant: ``j`` is seen by ``j, …, ends[j] - 1`` only.
+        texts: Indices of the texts among those that were packed.
+        ends: For each of these texts, the index of its end token.
+    """
+
+    ids: Ints
+    positions: Ints
+    subtree_ends: Ints
+    texts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+class PackedText(Protocol):
+    """A text tower that encodes common beginnings of texts once; :mod:`clipbench.models.packing` has the idea."""
+
+    def pack(self, tokens: Tokens) -> list[PackedRow]:
+        """Arrange tokenized texts in rows that share common beginnings: the more texts, the more they share.
+
+        A row takes about as long as one text of the full context. ``clipbench.models.packing.texts_of(rows)`` gives
+        the order of the texts in the rows.
+        """
+
+    def features(self, rows: Sequence[PackedRow]) -> torch.Tensor:
+        """Encode a batch of rows.
+
+        Returns:
+            Features of the rows' texts, row after row, ``(sum of len(row.texts), D)``, un-normalized, differentiable:
+            those of :meth:`Model.text_features` up to rounding.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What a result file says about a model.
+
+    Attributes:
+        library: ``transformers``, ``open_clip``, or a plugin's.
+        library_version: Its version.
+        architecture: The architecture's name, or the network's class.
+        parameters: How many there are.
+        revision: The commit on the hub.
+        precision: Of the encoders, such as ``float32``.
+        preprocessor: What turns images into pixels.
+        activation: Activation function by tower, ``text`` and ``image``.
+        context_length: Tokens a text can have.
+        feature_dim: Dimensions of the shared space.
+        text_batching: How texts are batched, the fastest way that is exact for the model: ``packed`` rows that share
+            common beginnings, ``trimmed`` to the longest text, or ``padded`` to the context.
+        compiled: Whether the towers went through torch.compile.
+    """
+
+    library: str
+    library_version: str | None = None
+    architecture: str | None = None
+    parameters: int | None = None
+    revision: str | None = None
+    precision: str | None = None
+    preprocessor: str | None = None
+    activation: Mapping[str, str] | None = None
+    context_length: int | None = None
+    feature_dim: int | None = None
+    text_batching: TextBatching = "padded"
+    compiled: bool = False
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
 class Model(ABC):
-    """A pair of encoders whose features live in one space.
+    """A pair of encoders with features in one space.
 
     Attributes:
         id: The model as the user named it, for result files.
         device: Where the weights are.
         dtype: The weights' precision.
-        compiled: Its towers went through torch.compile.
+        compiled: Whether the towers went through torch.compile.
+        packed_text: Encodes common beginnings of texts once; None where the model cannot.
     """
 
-    compiled = False
     id: str
     device: torch.device
     dtype: torch.dtype
+    compiled = False
+    packed_text: PackedText | None = None
 
     @property
     @abstractmethod
@@ -63,12 +143,8 @@ class Model(ABC):
 
     @property
     @abstractmethod
-    def facts(self) -> Mapping[str, object]:
-        """What a result file says of the model.
-
-        Library, architecture, parameters, revision, precision, preprocessor, activation, context length, text path
-        (``packed``, ``trimmed`` or ``padded``: the best of what is exact for it).
-        """
+    def info(self) -> ModelInfo:
+        """What a result file says about the model."""
 
     @abstractmethod
     def preprocess(self, image: Image.Image) -> torch.Tensor:
@@ -76,48 +152,20 @@ class Model(ABC):
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tokens:
-        """Tokenise texts, cut to the context where they are longer."""
+        """Tokenize texts, cut to the context where they are longer."""
 
     @abstractmethod
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode ``(B, 3, H, W)`` pixels from any device. Returns ``(B, D)``, un-normalised, differentiable."""
+        """Encode ``(B, 3, H, W)`` pixels from any device. Returns ``(B, D)``, un-normalized, differentiable."""
 
     @abstractmethod
     def text_features(self, tokens: Tokens) -> torch.Tensor:
-        """Encode tokenised texts. Returns ``(B, D)``, un-normalised, differentiable."""
-
-    @property
-    def packs(self) -> bool:
-        """Whether texts can be packed, so that common beginnings are encoded once; see :meth:`pack`."""
-        return False
-
-    def pack(self, tokens: Tokens) -> list[PackedRow]:
-        """Arrange tokenised texts in rows that share common beginnings: the more texts, the more they share.
-
-        A row takes about as long as one text of the full context. Text features are the same, in another order:
-        ``clipbench.models.packing.texts_of(rows)`` says which is whose.
-
-        Raises:
-            ModelError: The model does not pack.
-        """
-        raise ModelError(f"{self.id} does not pack texts: use text_features")
-
-    def packed_text_features(self, rows: Sequence[PackedRow]) -> torch.Tensor:
-        """Encode rows of :meth:`pack`, a batch of them.
-
-        Returns:
-            Features of the rows' texts, row after row, ``(sum of len(row.texts), D)``, un-normalised, differentiable:
-            those of :meth:`text_features` up to rounding.
-
-        Raises:
-            ModelError: The model does not pack.
-        """
-        raise ModelError(f"{self.id} does not pack texts: use text_features")
+        """Encode tokenized texts. Returns ``(B, D)``, un-normalized, differentiable."""
 
     @property
     @abstractmethod
     def logit_scale(self) -> torch.Tensor:
-        """The factor on cosine_similarity in the contrastive loss (already exponentiated), a scalar."""
+        """The factor on the cosine similarity in the contrastive loss (already exponentiated), a scalar."""
 
     @property
     @abstractmethod
@@ -126,7 +174,7 @@ class Model(ABC):
 
     @property
     def towers(self) -> Sequence[torch.nn.Module]:
-        """The parts of the network that compute image and text features, where they can be compiled; else none."""
+        """The parts of the network that compute image and text features and can be compiled; empty if unknown."""
         return ()
 
     @abstractmethod

@@ -147,10 +147,3 @@ def largest_difference(left: torch.Tensor, right: torch.Tensor) -> float:
 def trimming_tolerance(dtype: torch.dtype) -> float:
     """How far trimmed and padded features may lie apart: 1e-5 in float32, a few roundings in half precision."""
     return max(1e-5, 4 * float(torch.finfo(dtype).eps))
-
-
-PROBE_TEXTS = (
-    "a",
-    "a photo of a white cat",
-    "two dogs, a red bus and a small brown bird in front of a house with a long wooden fence",
-)

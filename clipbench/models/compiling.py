@@ -6,9 +6,8 @@ import torch
 from PIL import Image
 
 from clipbench.errors import ModelError
-from clipbench.models import checks
+from clipbench.models import checks, probes
 from clipbench.models.base import Model
-from clipbench.models.packing import PROBE_TEXTS
 
 
 @torch.inference_mode()  # as scoring has it: torch would compile anew for another mode
@@ -51,5 +50,6 @@ def _images(model: Model, count: int) -> torch.Tensor:
 
 
 def _texts(model: Model, count: int) -> torch.Tensor:
-    tokens = model.tokenize([f"{text} {number}" for number in range(count) for text in PROBE_TEXTS])
-    return model.packed_text_features(model.pack(tokens)) if model.packs else model.text_features(tokens)
+    tokens = model.tokenize([f"{text} {number}" for number in range(count) for text in probes.PREFIX_TEXTS])
+    packed = model.packed_text
+    return packed.features(packed.pack(tokens)) if packed else model.text_features(tokens)

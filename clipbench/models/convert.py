@@ -6,18 +6,17 @@ fine-tuned from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from clipbench.errors import ModelError
+from clipbench.models import probes
 from clipbench.models.base import Model
-from clipbench.models.checks import PROBE_TEXTS, largest_difference
+from clipbench.models.checks import largest_difference
 from clipbench.models.convert_names import SIDES, to_open_clip_names, to_transformers_names
-from clipbench.models.registry import load_model
 
 _END = 49407
 
@@ -32,7 +31,7 @@ def to_open_clip(model: Model, directory: Path) -> None:
 
     from clipbench.models.open_clip.adapter import OpenClipModel
 
-    network, processor = model.module, getattr(model, "_processor", None)
+    network, processor = model.module, getattr(model, "image_processor", None)
     config: Any = getattr(network, "config", None)
     if config is None or config.model_type != "clip":
         raise ModelError(f"{model.id}: only a CLIP of transformers can be written in open_clip's format")
@@ -104,7 +103,7 @@ def to_transformers(model: Model, directory: Path) -> None:
     from clipbench.models.hf import TransformersModel
 
     network: Any = model.module
-    settings: Any = getattr(model, "_config", None)
+    settings: Any = getattr(model, "config", None)
     plain = settings is not None and type(network) is open_clip.CLIP
     if not plain or not isinstance(network.visual, VisionTransformer):
         raise ModelError(f"{model.id}: only a plain CLIP of open_clip can be written in transformers' format")
@@ -164,10 +163,9 @@ def _check_equal(one: Model, other: Model) -> None:
     """
     if one.dtype != torch.float32:
         raise ModelError(f"{one.id}: load it in float32 to convert it, not in {one.dtype}")
-    noise = torch.randint(0, 256, (61, 97, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    image = Image.fromarray(noise.numpy())
+    image = probes.noise_image(97, 61)
     differences = {
-        "text": largest_difference(*(m.text_features(m.tokenize(PROBE_TEXTS)).cpu() for m in (one, other))),
+        "text": largest_difference(*(m.text_features(m.tokenize(probes.TEXTS)).cpu() for m in (one, other))),
         "image": largest_difference(*(m.image_features(m.preprocess(image)[None]).cpu() for m in (one, other))),
     }
     for name, difference in differences.items():
@@ -201,16 +199,6 @@ def clip_tokenizer(context_length: int = 77) -> Any:
     return CLIPTokenizer(vocab=vocab, merges=list(simple.bpe_ranks), model_max_length=context_length)
 
 
-def convert(source: str, directory: Path) -> None:
-    """Write a CLIP in the other library's format.
-
-    Raises:
-        ModelError: It cannot be loaded, converted or written.
-    """
-    model = load_model(source, device="cpu")
-    _writer(model)(model, directory)
-
-
 def to_other_format(model: Model, directory: Path) -> Path:
     """Write a CLIP of one library in the other's format, into a folder of that library's name.
 
@@ -220,12 +208,8 @@ def to_other_format(model: Model, directory: Path) -> Path:
     Raises:
         ModelError: The model has no counterpart there, or the folder cannot be written.
     """
-    write = _writer(model)
+    write = to_open_clip if model.info.library == "transformers" else to_transformers
     place = directory / ("open_clip" if write is to_open_clip else "transformers")
     with torch.no_grad():
         write(model, place)
     return place
-
-
-def _writer(model: Model) -> Callable[[Model, Path], None]:
-    return to_open_clip if model.facts["library"] == "transformers" else to_transformers

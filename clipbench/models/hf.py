@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from PIL import Image
 
-from clipbench.errors import ModelError
 from clipbench.models import checks, packing
-from clipbench.models.base import Model, Tokens
-from clipbench.models.fingerprint import Fingerprint, tokenizer_settings
-from clipbench.models.saving import writing_checkpoint
+from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
+from clipbench.models.fingerprint import tokenizer_settings
+from clipbench.models.network import NetworkModel
 
 # RoBERTa counts positions from its padding index + 1, so that many of its positions cannot be used.
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model")
@@ -24,7 +23,7 @@ _PACKING = ("clip_text_model", "metaclip_2_text_model")
 _VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_commit_hash")
 
 
-class TransformersModel(Model):
+class TransformersModel(NetworkModel):
     """CLIP, MetaCLIP, SigLIP, ALIGN, AltCLIP, Chinese-CLIP, VisionTextDualEncoder and their like.
 
     Args:
@@ -38,43 +37,33 @@ class TransformersModel(Model):
     """
 
     def __init__(self, module: Any, tokenizer: Any, image_processor: Any, *, id: str) -> None:
-        self.id = id
-        self._module = module.eval()
-        self._tokenizer = tokenizer
-        self._processor = image_processor
-        self.device = next(module.parameters()).device
-        self.dtype = next(module.parameters()).dtype
+        self.tokenizer = tokenizer
+        self.image_processor = image_processor
         text_config = module.config.get_text_config()
         self._full_length = str(text_config.model_type).split("_")[0] in _PADDED_IN_TRAINING
-        self._context_length = _context_length(text_config, tokenizer)
         self._packs_patches = "spatial_shapes" in image_processor.model_input_names  # SigLIP 2 NaFlex
-        self._trims = self._packs = False
-        self._fingerprint = Fingerprint(module, self._settings)
-        self._probe()
+        context_length = _context_length(text_config, tokenizer)
+        super().__init__(module, id=id, dtype=next(module.parameters()).dtype, context_length=context_length)
 
     @property
-    def fingerprint(self) -> str:
-        return self._fingerprint.hex()
-
-    @property
-    def facts(self) -> Mapping[str, object]:
+    def info(self) -> ModelInfo:
         import transformers
 
         config = self._module.config
-        return {
-            "library": "transformers",
-            "library_version": transformers.__version__,
-            "architecture": type(self._module).__name__,
-            "parameters": sum(parameter.numel() for parameter in self._module.parameters()),
-            "revision": getattr(config, "_commit_hash", None),
-            "precision": checks.dtype_name(self.dtype),
-            "preprocessor": type(self._processor).__name__,
-            "activation": _activations(config),
-            "context_length": self._context_length,
-            "feature_dim": self._feature_dim,
-            "text_path": "packed" if self._packs else "trimmed" if self._trims else "padded",
-            "compiled": self.compiled,
-        }
+        return ModelInfo(
+            library="transformers",
+            library_version=transformers.__version__,
+            architecture=type(self._module).__name__,
+            parameters=sum(parameter.numel() for parameter in self._module.parameters()),
+            revision=getattr(config, "_commit_hash", None),
+            precision=checks.dtype_name(self.dtype),
+            preprocessor=type(self.image_processor).__name__,
+            activation=_activations(config),
+            context_length=self.context_length,
+            feature_dim=self.feature_dim,
+            text_batching=self.text_batching,
+            compiled=self.compiled,
+        )
 
     @property
     def logit_scale(self) -> torch.Tensor:
@@ -87,18 +76,13 @@ class TransformersModel(Model):
         return scale.reshape(())
 
     @property
-    def module(self) -> torch.nn.Module:
-        network: torch.nn.Module = self._module
-        return network
-
-    @property
     def towers(self) -> Sequence[torch.nn.Module]:
         towers = [getattr(self._module, name, None) for name in ("vision_model", "text_model")]
         return [tower for tower in towers if tower is not None] if None not in towers else ()
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """As in :class:`Model`; for NaFlex ``(patches + 1, values)``, the last row holding the grid's shape."""
-        inputs = self._processor(images=image, return_tensors="pt")
+        inputs = self.image_processor(images=image, return_tensors="pt")
         pixels: torch.Tensor = inputs["pixel_values"][0].to(torch.float32)
         if not self._packs_patches:
             return pixels
@@ -112,15 +96,16 @@ class TransformersModel(Model):
             return _features(self._module.get_image_features(**_unpack(pixels, self.dtype)))
         return _features(self._module.get_image_features(pixel_values=pixels.to(self.dtype)))
 
-    def tokenize(self, texts: Sequence[str]) -> Tokens:
-        return self._tokenize(texts, trim=self._trims)
+    def text_features(self, tokens: Tokens) -> torch.Tensor:
+        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tokens.inputs.items()}
+        return _features(self._module.get_text_features(**inputs))
 
     def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
-        encoded = self._tokenizer(
+        encoded = self.tokenizer(
             list(texts),
             padding="longest" if trim else "max_length",
             truncation=True,
-            max_length=self._context_length,
+            max_length=self.context_length,
             return_attention_mask=not self._full_length,
             return_tensors="pt",
             verbose=False,
@@ -129,72 +114,56 @@ class TransformersModel(Model):
         if encoded.is_fast:
             truncated = tuple(bool(encoding.overflowing) for encoding in encoded.encodings)
         else:
-            whole = self._tokenizer(list(texts), verbose=False)["input_ids"]
-            truncated = tuple(len(ids) > self._context_length for ids in whole)
+            whole = self.tokenizer(list(texts), verbose=False)["input_ids"]
+            truncated = tuple(len(ids) > self.context_length for ids in whole)
         lengths = None
-        if trim and "attention_mask" in inputs and self._tokenizer.padding_side == "right":
+        if trim and "attention_mask" in inputs and self.tokenizer.padding_side == "right":
             lengths = tuple(inputs["attention_mask"].sum(1).tolist())
         return Tokens(inputs, truncated, lengths)
 
-    def text_features(self, tokens: Tokens) -> torch.Tensor:
-        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tokens.inputs.items()}
-        return _features(self._module.get_text_features(**inputs))
+    def _may_trim(self) -> bool:
+        return not self._full_length
 
-    @property
-    def packs(self) -> bool:
-        return self._packs
+    def _packed_text(self) -> PackedText | None:
+        return _PackedText(self) if _may_pack(self._module) else None
 
-    def pack(self, tokens: Tokens) -> list[packing.PackedRow]:
-        if not self._packs:
-            return super().pack(tokens)
-        tower = self._module.text_model
-        # CLIP's configurations once said 2, whatever the vocabulary; the tower then takes the largest id.
-        by_largest = tower.config.model_type == "clip_text_model" and tower.eos_token_id == 2
-        ends = packing.end_tokens(tokens, None if by_largest else tower.eos_token_id)
-        return packing.pack(tokens.inputs["input_ids"].numpy(), ends, self._context_length)
-
-    def packed_text_features(self, rows: Sequence[packing.PackedRow]) -> torch.Tensor:
-        batch = packing.collate(rows, self.device, self.dtype)
-        output = self._module.text_model(
-            input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids
-        )
-        features: torch.Tensor = self._module.text_projection(batch.at_ends(output.last_hidden_state))
-        return features
-
-    def save(self, directory: Path) -> None:
-        with writing_checkpoint(directory) as beside, checks.quiet():
-            self._module.save_pretrained(beside)
-            self._tokenizer.save_pretrained(beside)
-            self._processor.save_pretrained(beside)
-
-    @torch.no_grad()
-    def _probe(self) -> None:
-        """Encode a few texts and an image: the two sides must fit, and trimming and packing change nothing."""
-        padded = self.text_features(self._tokenize(checks.PROBE_TEXTS, trim=False))
-        image = self.image_features(self.preprocess(Image.new("RGB", (64, 48), "gray"))[None])
-        if padded.ndim != 2 or image.ndim != 2 or padded.shape[1] != image.shape[1]:
-            raise ModelError(
-                f"{self.id}: text features {tuple(padded.shape)} and image features {tuple(image.shape)} "
-                f"do not live in one space: {type(self._module).__name__} is not a CLIP-like model"
-            )
-        self._feature_dim = padded.shape[1]
-        if not self._full_length:
-            singly = [self.text_features(self._tokenize([text], trim=True)) for text in checks.PROBE_TEXTS]
-            difference = checks.largest_difference(padded, torch.cat(singly))
-            self._trims = difference <= checks.trimming_tolerance(self.dtype)
-        self._packs = self._trims and _may_pack(self._module)
-        self._packs = self._packs and packing.packs_exactly(self)
+    def _write(self, directory: Path) -> None:
+        for part in (self._module, self.tokenizer, self.image_processor):
+            part.save_pretrained(directory)
 
     def _settings(self) -> dict[str, object]:
         config = self._module.config.to_dict()
-        processor = self._processor.to_dict()
+        processor = self.image_processor.to_dict()
         return {
             "architecture": type(self._module).__name__,
             "config": _without(config, _VOLATILE),
-            "preprocessor": {"class": type(self._processor).__name__, **_without(processor, _VOLATILE)},
-            "tokenizer": tokenizer_settings(self._tokenizer),
-            "context_length": self._context_length,
+            "preprocessor": {"class": type(self.image_processor).__name__, **_without(processor, _VOLATILE)},
+            "tokenizer": tokenizer_settings(self.tokenizer),
+            "context_length": self.context_length,
         }
+
+
+class _PackedText(PackedText):
+    """Packed texts for CLIP's text tower."""
+
+    def __init__(self, model: TransformersModel) -> None:
+        self._model = model
+        self._network: Any = model.module
+
+    def pack(self, tokens: Tokens) -> list[PackedRow]:
+        tower = self._network.text_model
+        # CLIP's configurations once said 2, whatever the vocabulary; the tower then takes the largest id.
+        by_largest = tower.config.model_type == "clip_text_model" and tower.eos_token_id == 2
+        ends = packing.end_tokens(tokens, None if by_largest else tower.eos_token_id)
+        return packing.pack(tokens.inputs["input_ids"].numpy(), ends, self._model.context_length)
+
+    def features(self, rows: Sequence[PackedRow]) -> torch.Tensor:
+        batch = packing.collate(rows, self._model.device, self._model.dtype)
+        output = self._network.text_model(
+            input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids
+        )
+        features: torch.Tensor = self._network.text_projection(batch.at_ends(output.last_hidden_state))
+        return features
 
 
 def _features(output: Any) -> torch.Tensor:

@@ -17,41 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from clipbench.models import checks
-from clipbench.models.base import Model, Tokens
+from clipbench.models import checks, probes
+from clipbench.models.base import Model, PackedRow, PackedText, Tokens
 
 Ints = npt.NDArray[np.int64]
-
-# Beginnings shared over no token but the first, over some, and over nearly all; a text within another; a repetition.
-PROBE_TEXTS = (
-    "a photo of a white cat on a wooden table",
-    "a photo of a traffic light on a wooden table",
-    "a photo of a white dog",
-    "a",
-    "two dogs, a red bus and a small brown bird in front of a house with a long wooden fence",
-    "two dogs, a red bus and a small black bird",
-    "a photo of a white cat on a wooden table",
-    "the red bird",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PackedRow:
-    """The prefix tree of some texts, as one sequence of T tokens in depth-first order.
-
-    Attributes:
-        ids: Token ids, ``(T,)``.
-        positions: Each token's position in its text, which is its depth in the tree, ``(T,)``.
-        subtree_ends: For each token, the index after its last descendant: ``j`` is seen by ``j, …, ends[j] - 1`` only.
-        texts: Indices of the texts among those that were packed.
-        ends: For each of these texts, the index of its end token.
-    """
-
-    ids: Ints
-    positions: Ints
-    subtree_ends: Ints
-    texts: tuple[int, ...]
-    ends: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +136,16 @@ def end_tokens(tokens: Tokens, end_id: int | None) -> Ints:
 
 
 @torch.no_grad()
-def packs_exactly(model: Model) -> bool:
+def packs_exactly(model: Model, packed_text: PackedText) -> bool:
     """Whether a model's packed features are its plain ones, tried on some texts.
 
-    False too where the tower refuses masks or positions of one's own.
+    False too where the tower refuses custom masks or positions.
     """
-    tokens = model.tokenize(PROBE_TEXTS)
+    tokens = model.tokenize(probes.PREFIX_TEXTS)
     plain = model.text_features(tokens)
     try:
-        rows = model.pack(tokens)
-        packed = model.packed_text_features(rows)
+        rows = packed_text.pack(tokens)
+        packed = packed_text.features(rows)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         return False  # whatever a tower of another build answers with
     difference = checks.largest_difference(plain[texts_of(rows)], packed)

@@ -23,14 +23,14 @@ class Adapter:
 
     Attributes:
         name: The prefix in ``--model NAME:…``.
-        written: How a model is written, by example.
-        loads: What it loads, in one line.
+        example: How a model is written, by example.
+        description: What it loads, in one line.
         loader: A function from :class:`ModelSpec` to :class:`Model`, or where one is, as ``module:function``.
     """
 
     name: str
-    written: str
-    loads: str
+    example: str
+    description: str
     loader: Callable[[ModelSpec], Model] | str
 
     def load(self, request: ModelSpec) -> Model:

@@ -150,11 +150,10 @@ class StudyScorer:
 
 def _probe_image_tower(model: Model) -> bytes:
     """What a model's preprocessing and image tower make of a fixed picture, as bytes."""
-    import numpy as np
     import torch
-    from PIL import Image
 
-    shades = np.random.default_rng(0).integers(0, 256, (97, 131, 3), dtype=np.uint8)
-    pixels = model.preprocess(Image.fromarray(shades)).unsqueeze(0)
+    from clipbench.models import probes
+
+    pixels = model.preprocess(probes.noise_image(131, 97)).unsqueeze(0)
     with torch.inference_mode():
         return bytes(model.image_features(pixels).float().cpu().numpy().tobytes())

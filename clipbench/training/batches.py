@@ -116,7 +116,7 @@ class Batches:
         tokens = self._model.tokenize([*captions, *negatives])
         pixels = self._images.batch(self._pairs.image_of[rows])
         draw = (self._recipe.seed * 1_000_003 + number) % 2**63
-        packed = self._model.pack(tokens) if self._model.packs else None
+        packed = self._model.packed_text.pack(tokens) if self._model.packed_text else None
         return Part(pixels, tokens, packed, draw), self._differs(tokens, len(captions))
 
     def _differs(self, tokens: Tokens, captions: int) -> Tensor:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 
 from clipbench.errors import ConfigError
-from clipbench.models import checks
+from clipbench.models import probes
 from clipbench.models.base import Model
 from clipbench.utils.registry import close_matches
 
@@ -41,8 +40,8 @@ def find_towers(model: Model) -> dict[str, Tower]:
     Returns:
         The towers, under ``image`` and ``text``.
     """
-    pixels = model.preprocess(Image.new("RGB", (64, 48), "gray"))[None]
-    tokens = model.tokenize(checks.PROBE_TEXTS)
+    pixels = model.preprocess(probes.gray_image())[None]
+    tokens = model.tokenize(probes.TEXTS)
     with _everything_traced(model.module):
         return {
             "image": _trace(model.module, lambda: model.image_features(pixels)),

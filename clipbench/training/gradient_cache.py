@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from clipbench.models import Model, Tokens
-from clipbench.models.packing import PackedRow, texts_of
+from clipbench.models.base import PackedRow
+from clipbench.models.packing import texts_of
 from clipbench.training.freezing import logit_scale_parameter
 from clipbench.training.losses import LOSSES
 from clipbench.training.recipe import Recipe
@@ -130,9 +131,10 @@ class GradientCache:
         return [kind for kind in (_unit(images), captions, negatives) if kind is not None]
 
     def _texts(self, part: Part) -> Tensor:
-        if part.rows is None:
+        packed_text = self._model.packed_text
+        if part.rows is None or packed_text is None:
             return self._model.text_features(part.tokens)
-        features = self._model.packed_text_features(part.rows)
+        features = packed_text.features(part.rows)
         return features[torch.tensor(texts_of(part.rows), device=features.device).argsort()]
 
     def _loss_of(self, features: Features, batch: Batch) -> Tensor:

@@ -11,13 +11,11 @@ from clipbench.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
     from clipbench.models import Model
 
 _ELLIPSES = ("…", "...")
 _MOST_ALPHAS = 1_000
-_PROBE_TEXTS = ("a white cat", "Zwei rote Häuser, left of  a tree!", "many words " * 60)
 # What equal weights still compute differently with; shapes do not show it.
 _FACTS = ("activation", "context_length", "precision")
 
@@ -152,15 +150,16 @@ def check_compatible(base: Model, finetuned: Model) -> None:
             preprocessing, or in what equal weights compute.
     """
     pair = f"{base.id} and {finetuned.id}"
-    library, other_library = base.facts["library"], finetuned.facts["library"]
+    library, other_library = base.info.library, finetuned.info.library
     if library != other_library:
         raise ModelError(
             f"{pair}: the one is of {library}, the other of {other_library}; convert one first with "
             f"clipbench.models.convert.to_{'open_clip' if library == 'open_clip' else 'transformers'}"
         )
     for fact in _FACTS:
-        if base.facts.get(fact) != finetuned.facts.get(fact):
-            raise ModelError(f"{pair}: {fact} {base.facts.get(fact)} and {finetuned.facts.get(fact)}")
+        one, other = getattr(base.info, fact), getattr(finetuned.info, fact)
+        if one != other:
+            raise ModelError(f"{pair}: {fact} {one} and {other}")
     _check_states(pair, base.module.state_dict(), finetuned.module.state_dict())
     _check_inputs(pair, base, finetuned)
     _check_computation(pair, base, finetuned)
@@ -182,11 +181,14 @@ def _check_inputs(pair: str, base: Model, finetuned: Model) -> None:
     """Compare what tokenizers and preprocessors make of probes: settings of equal effect may be written differently."""
     import torch
 
-    for text in _PROBE_TEXTS:
+    from clipbench.models import probes
+
+    for text in probes.TOKENIZER_TEXTS:
         one, other = base.tokenize([text]).inputs, finetuned.tokenize([text]).inputs
         if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
             raise ModelError(f"{pair}: their tokenizers read {text[:40]!r} differently")
-    if not torch.equal(base.preprocess(_probe_image()), finetuned.preprocess(_probe_image())):
+    image = probes.noise_image(130, 90)
+    if not torch.equal(base.preprocess(image), finetuned.preprocess(image)):
         raise ModelError(f"{pair}: they preprocess images differently (size, crop, interpolation, mean or std)")
 
 
@@ -194,7 +196,9 @@ def _check_computation(pair: str, base: Model, finetuned: Model) -> None:
     """Give the base the fine-tuned weights: its features must be the fine-tuned model's own."""
     import torch
 
-    tokens, pixels = base.tokenize(list(_PROBE_TEXTS)), base.preprocess(_probe_image())[None]
+    from clipbench.models import probes
+
+    tokens, pixels = base.tokenize(probes.TOKENIZER_TEXTS), base.preprocess(probes.noise_image(130, 90))[None]
     with _restored(base), torch.no_grad():
         _fill(base, finetuned.module.state_dict().items())
         for side in ("text", "image"):
@@ -207,11 +211,3 @@ def _check_computation(pair: str, base: Model, finetuned: Model) -> None:
                     f"{pair}: equal weights give other {side} features: their configurations differ in what shapes "
                     "do not show, such as the number of heads"
                 )
-
-
-def _probe_image() -> Image.Image:
-    import numpy as np
-    from PIL import Image
-
-    ramp = np.add.outer(np.arange(90) * 5, np.arange(130) * 3)
-    return Image.fromarray(np.stack([ramp % 256, ramp * 2 % 256, ramp * 7 % 256], axis=-1).astype(np.uint8))

@@ -32,7 +32,7 @@ class CardFacts:
         data: Where the pairs came from: source, revision or fingerprint, number of pairs, …
         datasets: Hub ids of the data, for the metadata.
         training: What the run took: steps, seconds, device, …
-        model: The checkpoint's facts, as :attr:`clipbench.models.Model.facts` gives them.
+        model: The checkpoint's facts, as :class:`clipbench.models.ModelInfo` gives them.
         results: The checkpoint's evaluation.
         base_results: The base model's, of the same tasks.
         license: The hub's name of the licence, where it is known.

@@ -149,7 +149,7 @@ class FineTuning:
         model, pairs = self._prepared.model, self._prepared.pairs
         self._facts: dict[str, Any] = {
             **identity,
-            "model": {"id": model.id, **identity["model"], "facts": dict(model.facts)},
+            "model": {"id": model.id, **identity["model"], "facts": model.info.to_dict()},
             "data": {
                 "written": self._options.data,
                 **identity["data"],

@@ -6,8 +6,8 @@ import pytest
 from clipbench.analysis.tradeoff import ORIGINAL, read_tradeoff
 from clipbench.cli import main
 from clipbench.models import load_model
-from clipbench.models.seeded import build_clip
 from clipbench.results import read_results
+from tests.seeded import build_clip
 from tests.toy import write_toy
 
 CAPTIONS = [f"a {color} {thing}" for color in ("white", "red", "black") for thing in ("dog", "car", "boat")]

@@ -17,10 +17,10 @@ from clipbench.inference.embedding_cache import EmbeddingCache
 from clipbench.inference.embedding_cache.feature_key import feature_key_of
 from clipbench.inference.embedding_cache.maintenance import list_spaces, verify
 from clipbench.inference.scorer import Scorer
-from clipbench.models.seeded import seeded_clip
 from clipbench.types import ImageRef, Sample
 from tests.inference.embedding_cache.models import Vouched
 from tests.oracles import numbered_image, unit
+from tests.seeded import seeded_clip
 from tests.toy import write_toy
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,9 @@ import pytest
 
 from clipbench.inference.profile import Profile
 from clipbench.inference.scorer import Scorer
-from clipbench.models.seeded import seeded_clip
 from tests.inference.test_scorer import make_samples
 from tests.oracles import oracle
+from tests.seeded import seeded_clip
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_images_texts_and_tokens_are_counted():
 
 def test_packed_texts_cost_fewer_tokens_than_they_have():
     model = seeded_clip("tiny")
-    assert model.packs
+    assert model.packed_text
     with Scorer(model) as scorer:
         tokens = model.tokenize(["text 1 a"]).inputs["input_ids"].numel()
         list(scorer.similarities(make_samples(8, texts=3, images=2), "data"))

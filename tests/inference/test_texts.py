@@ -96,8 +96,8 @@ def model(request, tmp_path_factory):
     if request.param in FAMILIES:
         return load_model(str(FAMILIES[request.param](folder)))
     loaded = load_model(str(build_clip(folder, library="transformers" if request.param == "hf" else "open_clip")))
-    assert loaded.packs
-    loaded._packs = False
+    assert loaded.packed_text
+    loaded.packed_text = None
     return loaded
 
 
@@ -119,6 +119,6 @@ def test_some_of_the_texts_are_tokens_as_if_they_were_alone(model):
         assert part.inputs.keys() == alone.inputs.keys()
         assert all(torch.equal(part.inputs[name], alone.inputs[name]) for name in part.inputs)
         assert (part.lengths, part.truncated) == (alone.lengths, alone.truncated)
-    trims = model.facts["text_path"] == "trimmed"
+    trims = model.info.text_batching == "trimmed"
     assert (tokens.lengths is not None) == trims
     assert not trims or tokens.lengths[0] < tokens.lengths[3] < tokens.lengths[6]

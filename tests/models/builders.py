@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from clipbench.models.convert import clip_tokenizer
-from clipbench.models.seeded import build_clip
+from clipbench.models import load_model
+from clipbench.models.convert import clip_tokenizer, to_open_clip, to_transformers
+from tests.seeded import build_clip
 
-__all__ = ["FAMILIES", "WORDS", "build_bert", "build_clip", "build_dual_encoder", "build_vit"]
+__all__ = ["FAMILIES", "WORDS", "build_bert", "build_clip", "build_dual_encoder", "build_vit", "convert"]
 
 WORDS = tuple(
     "a an the photo of white brown red cat dog bird house on in front behind left right large small two and "  # noqa: SIM905
@@ -297,3 +298,10 @@ def build_open_clip(directory: Path, kind: str = "clip", seed: int = 0, *, quick
     text = json.dumps({"model_cfg": config, "preprocess_cfg": {}})
     (directory / "open_clip_config.json").write_text(text)
     return directory
+
+
+def convert(source: str, directory: Path) -> None:
+    """Write a CLIP in the other library's format."""
+    model = load_model(source, device="cpu")
+    write = to_open_clip if model.info.library == "transformers" else to_transformers
+    write(model, directory)

@@ -22,9 +22,9 @@ def test_compiled_towers_give_the_same_features_and_say_so(pair, image, library)
         for texts in (TEXTS, TEXTS[2:]):
             tokens = plain.tokenize(texts)
             assert_same_directions(compiled.text_features(tokens), plain.text_features(tokens), 1e-5)
-            rows = plain.pack(tokens)
-            assert_same_directions(compiled.packed_text_features(rows), plain.packed_text_features(rows), 1e-5)
-    assert (plain.facts["compiled"], compiled.facts["compiled"]) == (False, True)
+            rows = plain.packed_text.pack(tokens)
+            assert_same_directions(compiled.packed_text.features(rows), plain.packed_text.features(rows), 1e-5)
+    assert (plain.info.compiled, compiled.info.compiled) == (False, True)
     assert compiled.fingerprint == plain.fingerprint
     assert feature_key_of(compiled).key != before == feature_key_of(plain).key
 
@@ -33,7 +33,7 @@ def test_what_cannot_be_compiled_is_an_error_in_one_line(pair):
     model = load_model(str(pair[0]))
     with pytest.raises(ModelError, match=r"torch.compile failed \(.*\): leave --torch_compile out$"):
         compile_towers(model, backend="no such backend")
-    assert not model.facts["compiled"]
+    assert not model.info.compiled
     with pytest.raises(ModelError, match="towers are not known"):
         compile_towers(oracle("random", {}))
 

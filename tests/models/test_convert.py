@@ -12,10 +12,9 @@ from transformers import CLIPModel
 
 from clipbench.errors import ConfigError, ModelError
 from clipbench.models import load_model
-from clipbench.models.convert import convert
-from clipbench.models.seeded import build_clip
-from tests.models.builders import build_open_clip
+from tests.models.builders import build_open_clip, convert
 from tests.models.conftest import TEXTS, assert_same_directions
+from tests.seeded import build_clip
 
 
 @torch.no_grad()
@@ -38,7 +37,7 @@ def test_both_formats_give_equal_logits(tmp_path, size, activation, image):
     assert expected.std() > 0.1
     for model in models.values():
         assert (logits(model, images) - expected).abs().max() < 1e-5 * models["hf"].logit_scale
-        assert model.facts["activation"] == {"text": activation, "image": activation}
+        assert model.info.activation == {"text": activation, "image": activation}
     assert models["hf"].fingerprint == models["back"].fingerprint
     assert models["open_clip"].fingerprint == models["there"].fingerprint
 

@@ -88,8 +88,8 @@ def _error(spec, **options):
 def test_arguments_may_come_with_the_model(pair):
     args = {"pretrained": str(pair[0]), "dtype": "bfloat16", "device": "cpu", "trust_remote_code": "False"}
     model = load_model("hf", model_args=args)
-    assert model.facts["precision"] == "bfloat16"
-    assert load_model("hf", model_args=args, dtype="float32").facts["precision"] == "float32"
+    assert model.info.precision == "bfloat16"
+    assert load_model("hf", model_args=args, dtype="float32").info.precision == "float32"
     assert model.id == str(pair[0])
 
 
@@ -152,8 +152,8 @@ def test_importing_and_listing_loads_no_model_library():
 def test_every_adapter_is_described():
     for adapter in adapters():
         assert isinstance(adapter, Adapter)
-        assert adapter.written
-        assert adapter.loads
+        assert adapter.example
+        assert adapter.description
 
 
 def test_a_plugin_is_an_adapter(monkeypatch, pair):

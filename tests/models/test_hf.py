@@ -35,10 +35,10 @@ def test_text_features_are_those_of_plain_transformers_with_full_padding(model_f
     name, directory = model_family
     model = load_model(str(directory))
     features = model.text_features(model.tokenize(TEXTS))
-    assert features.shape == (len(TEXTS), model.facts["feature_dim"])
+    assert features.shape == (len(TEXTS), model.info.feature_dim)
     assert_same_directions(features, reference_text(directory, name))
     path = "padded" if name in PADDED else "packed" if name in PACKED else "trimmed"
-    assert model.facts["text_path"] == path
+    assert model.info.text_batching == path
 
 
 @torch.no_grad()
@@ -49,7 +49,7 @@ def test_image_features_are_those_of_plain_transformers(model_family, image):
     expected = AutoModel.from_pretrained(directory).eval().get_image_features(**processor(image, return_tensors="pt"))
     features = model.image_features(model.preprocess(image)[None])
     assert_same_directions(features, expected.pooler_output)
-    assert model.facts["preprocessor"].endswith("Pil")
+    assert model.info.preprocessor.endswith("Pil")
 
 
 @torch.no_grad()
@@ -70,7 +70,7 @@ def test_long_texts_are_cut_and_flagged(model_family):
     model = load_model(str(directory))
     tokens = model.tokenize(["cat " * 200, "cat"])
     assert tokens.truncated == (True, False)
-    assert tokens.inputs["input_ids"].shape[1] == model.facts["context_length"]
+    assert tokens.inputs["input_ids"].shape[1] == model.info.context_length
     assert torch.isfinite(model.text_features(tokens)).all()
 
 
@@ -91,7 +91,7 @@ def test_saved_checkpoint_gives_equal_features(model_family, tmp_path, image):
     pixels = model.preprocess(image)
     assert torch.equal(again.preprocess(image), pixels)
     assert torch.equal(again.image_features(pixels[None]), model.image_features(pixels[None]))
-    assert again.facts["activation"] == model.facts["activation"]
+    assert again.info.activation == model.info.activation
 
 
 def test_features_can_be_trained(model_families, image):

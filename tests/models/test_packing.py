@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from clipbench.concepts import Variants, load_concept
-from clipbench.errors import ModelError
 from clipbench.models import load_model, packing
 from clipbench.models.hf import TransformersModel
 from clipbench.models.packing import collate, pack, texts_of
@@ -39,8 +38,8 @@ def load(request, fixture, name, **options):
 
 def packed(model, texts, batch=3):
     """Features in the order of the texts."""
-    rows = model.pack(model.tokenize(texts))
-    parts = [model.packed_text_features(rows[i : i + batch]) for i in range(0, len(rows), batch)]
+    rows = model.packed_text.pack(model.tokenize(texts))
+    parts = [model.packed_text.features(rows[i : i + batch]) for i in range(0, len(rows), batch)]
     order = texts_of(rows)
     assert sorted(order) == list(range(len(texts)))
     return torch.cat(parts)[torch.tensor(order).argsort()]
@@ -116,7 +115,7 @@ def test_padding_sees_itself_and_is_seen_by_no_other():
 @torch.no_grad()
 def test_packed_features_are_the_plain_ones(request, fixture, name):
     model = load(request, fixture, name)
-    assert model.packs
+    assert model.packed_text
     assert_same_directions(packed(model, TEXTS), plain(model, TEXTS))
 
 
@@ -148,7 +147,7 @@ def test_any_number_of_variants(pair, library, count):
     assert_same_directions(packed(model, texts), plain(model, texts))
     tokens = model.tokenize(texts).inputs["input_ids"]
     asked = int(((tokens == 49407).int().argmax(dim=1) + 1).sum())
-    computed = sum(len(row.ids) for row in model.pack(model.tokenize(texts)))
+    computed = sum(len(row.ids) for row in model.packed_text.pack(model.tokenize(texts)))
     assert computed == asked if count == 1 else computed < asked
 
 
@@ -167,7 +166,7 @@ def test_features_do_not_depend_on_batch_order_or_company(pair, library):
 def test_gradients_are_the_plain_ones(pair, library):
     model = load_model(str(pair[library]))
     texts = ["a white cat on a mat", "a brown cat on a mat", "a white dog", "the bird", "a white cat on a mat"]
-    weights = torch.randn(len(texts), model.facts["feature_dim"], generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(len(texts), model.info.feature_dim, generator=torch.Generator().manual_seed(0))
     gradients = []
     for encode in (plain, packed):
         model.module.zero_grad()
@@ -186,7 +185,7 @@ def test_gradients_are_the_plain_ones(pair, library):
 @torch.no_grad()
 def test_half_precision(pair, library, dtype):
     model, exact = load_model(str(pair[library]), dtype=dtype), load_model(str(pair[library]))
-    assert model.packs
+    assert model.packed_text
     features = packed(model, TEXTS)
     assert features.dtype == model.dtype
     assert (torch.cosine_similarity(features.float(), plain(exact, TEXTS)) > 0.999).all()
@@ -197,26 +196,24 @@ def test_eager_attention(pair):
     model = load_model(str(pair[0]))
     model.module.set_attn_implementation("eager")
     assert model.module.text_model.config._attn_implementation == "eager"
-    assert packing.packs_exactly(model)
+    assert packing.packs_exactly(model, model.packed_text)
     assert_same_directions(packed(model, TEXTS), plain(model, TEXTS))
 
 
 @pytest.mark.parametrize(("fixture", "name"), [(key, name) for key, names in NOT_PACKING.items() for name in names])
 def test_other_towers_do_not_pack(request, fixture, name):
     model = load(request, fixture, name)
-    assert not model.packs
-    assert model.facts["text_path"] != "packed"
-    with pytest.raises(ModelError, match=r"does not pack texts: use text_features$"):
-        model.pack(model.tokenize(["a"]))
+    assert model.packed_text is None
+    assert model.info.text_batching != "packed"
 
 
 def test_a_tower_that_looks_both_ways_is_found_out(pair):
     model = load_model(str(pair[0]))
     model.module.text_model.config.is_causal = False
-    assert not packing.packs_exactly(model)
+    assert not packing.packs_exactly(model, model.packed_text)
     model = load_model(str(pair[1]))
     model.module.attn_mask.zero_()
-    assert not packing.packs_exactly(model)
+    assert not packing.packs_exactly(model, model.packed_text)
 
 
 def test_a_tower_with_ideas_of_its_own_is_found_out(pair, monkeypatch):
@@ -233,6 +230,6 @@ def test_a_tower_with_ideas_of_its_own_is_found_out(pair, monkeypatch):
             return forward(*args, **inputs)
 
         monkeypatch.setattr(network.module.text_model, "forward", stubborn)
-        again = TransformersModel(network.module, network._tokenizer, network._processor, id="stubborn")
-        assert not again.packs, ignored
-        assert again.facts["text_path"] == "trimmed"
+        again = TransformersModel(network.module, network.tokenizer, network.image_processor, id="stubborn")
+        assert again.packed_text is None, ignored
+        assert again.info.text_batching == "trimmed"

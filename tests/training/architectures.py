@@ -31,7 +31,7 @@ def load(name: str, root: Path) -> Any:
         directory = builder(root / name) if builder else build_open_clip(root / library / kind, kind)
         _LOADED[name] = load_model(str(directory), dtype="float32", device="cpu")
     loaded = _LOADED[name]
-    return copy.deepcopy(loaded, {id(loaded._tokenizer): loaded._tokenizer})  # whose copying takes longer than all else
+    return copy.deepcopy(loaded, {id(loaded.tokenizer): loaded.tokenizer})  # whose copying takes longer than all else
 
 
 def features(model: Any) -> tuple[torch.Tensor, torch.Tensor]:

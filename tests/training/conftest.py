@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from clipbench.models.seeded import build_clip
 from clipbench.training.recipe import Recipe
 from clipbench.training.setup import FinetuneOptions
 from clipbench.training.trainer import FineTuning
+from tests.seeded import build_clip
 from tests.training.table import write_table
 
 

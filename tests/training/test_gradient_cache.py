@@ -76,14 +76,14 @@ def test_dropout_is_the_same_in_both_passes_of_a_part(start, tmp_path, tiny_clip
     """With dropout the second pass must draw what the first one drew, or the gradient belongs to another loss."""
     run = start(tmp_path, negatives=1, batch_size=8, micro_batch_size=4)
     model = run.prepared.model
-    inner, drawn = type(model).packed_text_features, []
+    inner, drawn = model.packed_text.features, []
 
     def dropping(rows):
-        features = torch.nn.functional.dropout(inner(model, rows), 0.5)
+        features = torch.nn.functional.dropout(inner(rows), 0.5)
         drawn.append((features == 0).clone())
         return features
 
-    monkeypatch.setattr(model, "packed_text_features", dropping)
+    monkeypatch.setattr(model.packed_text, "features", dropping)
     gradients(run)
     first, second = drawn[:2], drawn[2:]
     assert len(second) == 2

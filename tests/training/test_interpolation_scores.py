@@ -7,7 +7,6 @@ from clipbench.errors import ConfigError
 from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
 from clipbench.evaluation.runner import evaluate
 from clipbench.models import load_model
-from clipbench.models.seeded import build_clip
 from clipbench.results import read_results
 from clipbench.task_types.registry import select_tasks
 from clipbench.training import interpolation_scores as interpolated_scores
@@ -17,6 +16,7 @@ from clipbench.training.interpolation_scores import (
     interpolation_points,
     score_interpolations,
 )
+from tests.seeded import build_clip
 from tests.toy import write_toy
 
 CAPTIONS = [f"a {color} {thing}" for color in ("white", "red", "black") for thing in ("dog", "car", "boat")]

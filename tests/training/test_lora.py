@@ -111,7 +111,7 @@ def test_a_merged_checkpoint_is_an_ordinary_one_with_equal_features(adapted, tmp
 
 def test_training_goes_on_as_if_nothing_had_been_merged(adapted):
     _, model = adapted
-    twin = copy.deepcopy(model, {id(model._tokenizer): model._tokenizer})
+    twin = copy.deepcopy(model, {id(model.tokenizer): model.tokenizer})
     optimizer, undisturbed = optimizer_of(model), optimizer_of(twin)
     for _ in range(2):
         step(model, optimizer)

@@ -7,10 +7,10 @@ from huggingface_hub.repocard_data import eval_results_to_model_index, model_ind
 
 from clipbench.models import load_model
 from clipbench.models.convert import to_other_format
-from clipbench.models.seeded import build_clip
 from clipbench.results import Results, SampleCount, TaskReport
 from clipbench.training.markdown import markdown_text
 from clipbench.training.model_card import CardFacts, write_model_card
+from tests.seeded import build_clip
 
 ODD = "a|b \"c\" 'd': <script>alert(1)</script> `x` # *y* [z](javascript:1)\n---\n{{ 7 * 7 }} 白"
 HUB = {"repo": "me/pairs", "revision": "main", "split": "test", "config": "big"}
@@ -190,7 +190,7 @@ def test_the_lines_that_load_the_checkpoint_do(tmp_path, library):
     folder = build_clip(tmp_path / "model", library=library)
     model = load_model(str(folder))
     other = to_other_format(model, folder)
-    text, _ = write(tmp_path, library=library, other_format=other.name, model=model.facts)
+    text, _ = write(tmp_path, library=library, other_format=other.name, model=model.info.to_dict())
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
     for block in blocks:

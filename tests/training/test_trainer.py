@@ -64,7 +64,7 @@ def test_the_folder_is_a_model_and_its_checkpoints_are(start, tmp_path):
     saved = [event for event in run.run() if isinstance(event, Saved)]
     assert [event.step for event in saved] == [1, 2, 3]
     assert_equal_weights(tmp_path, saved[-1].path)
-    assert load_model(str(tmp_path), device="cpu").facts["activation"] == load_model("demo").facts["activation"]
+    assert load_model(str(tmp_path), device="cpu").info.activation == load_model("demo").info.activation
     before, after = weights(FOLDER), weights(tmp_path)
     assert before.keys() == after.keys()
     # Some embeddings of words that never occur change by weight decay alone; all others by gradients.
@@ -74,7 +74,7 @@ def test_the_folder_is_a_model_and_its_checkpoints_are(start, tmp_path):
 def test_an_open_clip_model_stays_one(start, tmp_path, tiny_open_clip):
     steps_of(start(tmp_path, model=tiny_open_clip))
     model = load_model(str(tmp_path), device="cpu")
-    assert model.facts["library"] == "open_clip"
+    assert model.info.library == "open_clip"
     assert (tmp_path / "open_clip_config.json").is_file()
 
 
@@ -273,7 +273,7 @@ def test_every_low_rank_adapter_learns_on_the_path_that_is_trained(start, tmp_pa
     from tests.training.gradients import gradients
 
     run = start(tmp_path, model=tiny_clip if library == "transformers" else tiny_open_clip, lora_rank=2)
-    assert run.prepared.model.packs
+    assert run.prepared.model.packed_text
     found = gradients(run)
     adapters = [name for name in found if "lora_B" in name]
     assert len(adapters) >= 8
@@ -286,8 +286,8 @@ def test_the_model_is_there_in_both_libraries_with_equal_logits(start, tmp_path,
     steps_of(run)
     other = {"transformers": "open_clip", "open_clip": "transformers"}[library]
     models = [load_model(str(path), device="cpu") for path in (tmp_path, tmp_path / other)]
-    assert [model.facts["library"] for model in models] == [library, other]
-    assert len({str(model.facts["activation"]) for model in models}) == 1
+    assert [model.info.library for model in models] == [library, other]
+    assert len({str(model.info.activation) for model in models}) == 1
     image, texts = run.prepared.pairs.images[0].open(), ["a red cat", "a blue cat on the left of a house"]
     with torch.no_grad():
         logits = [

@@ -20,8 +20,6 @@ SCORING_VERSION = 1
 """Raised whenever the same model and input may give other features than before: decoding, tokens, normalisation."""
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{32,}")
-_TEXTS = ("a photo of two Cats,  sitting!", "Größe 12.5 café – ☕ 'x'", "word " * 400)
-_SIZES = ((577, 433), (100, 150))  # larger and smaller than what models take, one wide and one high
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def feature_key_of(model: Model) -> FeatureSpace:
     fingerprint = model.fingerprint
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise ModelError(f"{model.id}: its fingerprint {fingerprint!r} is no digest (32 hex digits or more)")
-    facts = model.facts
+    info = model.info
     precision = str(model.dtype).removeprefix("torch.")
     parts: Mapping[str, object] = {
         "scoring": SCORING_VERSION,
@@ -67,7 +65,7 @@ def feature_key_of(model: Model) -> FeatureSpace:
         "inputs": _inputs(model),
         "precision": precision,
         "device": model.device.type,
-        "model": [str(facts.get(name)) for name in ("library", "library_version", "preprocessor", "text_path")]
+        "model": [info.library, info.library_version, info.preprocessor, info.text_batching]
         + ["compiled"] * model.compiled,
         "versions": [torch.__version__, PIL.__version__],
     }
@@ -85,14 +83,12 @@ def _weights(model: Model) -> str:
 
 def _inputs(model: Model) -> str:
     """Digest of what the towers get to see of images of noise and of a few texts."""
-    import numpy as np
-    from PIL import Image
+    from clipbench.models import probes
 
     sha = hashlib.sha256()
-    for width, height in _SIZES:
-        noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        _add(sha, "pixels", model.preprocess(Image.fromarray(noise)))
-    for text in _TEXTS:
+    for width, height in probes.NOISE_SIZES:
+        _add(sha, "pixels", model.preprocess(probes.noise_image(width, height)))
+    for text in probes.TOKENIZER_TEXTS:
         for name, tensor in sorted(model.tokenize([text]).inputs.items()):
             _add(sha, name, tensor)
     return sha.hexdigest()

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from clipbench.errors import ModelError
+from clipbench.models import probes
 from clipbench.models.base import Model
 
 LEVELS = 256
@@ -92,18 +93,18 @@ def find_codec(model: Model) -> PixelCodec:
     Raises:
         ModelError: Preprocessing gives different shapes for different images.
     """
-    first = model.preprocess(Image.new("RGB", (64, 48), "gray"))
+    first = model.preprocess(probes.gray_image())
     codec = PixelCodec(tuple(first.shape), _table(model, first), "")
-    probes = [model.preprocess(_noise(width, height)) for width, height in ((577, 433), (23, 37))]
+    noise = [model.preprocess(probes.noise_image(width, height)) for width, height in ((577, 433), (23, 37))]
     row = np.empty(codec.shape, codec.dtype)
-    for probe in probes:
+    for probe in noise:
         try:
             codec.encode(probe, row)
         except OffTable:
             codec = codec.without_table()
             break
     sha = hashlib.sha256(repr((codec.shape, codec.dtype.str)).encode())
-    for seen in [*probes, *([] if codec.table is None else [codec.table])]:
+    for seen in [*noise, *([] if codec.table is None else [codec.table])]:
         sha.update(np.ascontiguousarray(seen.to(torch.float32).numpy()).tobytes())
     return replace(codec, digest=sha.hexdigest())
 
@@ -151,11 +152,3 @@ def _table(model: Model, first: torch.Tensor) -> torch.Tensor | None:
         columns.append(column)
     table = torch.stack(columns, dim=1)
     return table if bool((table.diff(dim=1) > 0).all()) else None
-
-
-def _noise(width: int, height: int) -> Image.Image:
-    """Noise in three channels, the same on every machine and with every library: multiplicative hashing."""
-    count = np.arange(width * height * 3, dtype=np.uint64)
-    mixed = (count * np.uint64(2654435761)) % np.uint64(2**32)
-    mixed = (mixed ^ (mixed >> np.uint64(15))) * np.uint64(2246822519) % np.uint64(2**32)
-    return Image.fromarray((mixed >> np.uint64(24)).astype(np.uint8).reshape(height, width, 3))

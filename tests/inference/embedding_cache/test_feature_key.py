@@ -7,8 +7,8 @@ from clipbench.inference.embedding_cache import open_cache
 from clipbench.inference.embedding_cache.feature_key import feature_key_of
 from clipbench.models import load_model
 from clipbench.models.hf import TransformersModel
-from clipbench.models.seeded import build_clip, seeded_clip
 from tests.inference.embedding_cache.models import Vouched
+from tests.seeded import build_clip, seeded_clip
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +44,13 @@ def test_training_on_makes_another_space(model):
 
 def test_another_tokenizer_makes_another_space(model, key):
     other = seeded_clip("tiny")
-    other._tokenizer.add_tokens(["zebra</w>"])
-    assert feature_key_of(TransformersModel(other.module, other._tokenizer, other._processor, id="x")).key != key
+    other.tokenizer.add_tokens(["zebra</w>"])
+    assert feature_key_of(TransformersModel(other.module, other.tokenizer, other.image_processor, id="x")).key != key
 
 
 def test_another_preprocessor_makes_another_space(model, key):
     other = seeded_clip("tiny")
-    other._processor.resample = 0
+    other.image_processor.resample = 0
     assert feature_key_of(other).key != key
 
 

@@ -37,7 +37,7 @@ def test_features_are_those_of_plain_open_clip(kind, image):
     pixels = transform(image)[None]
     expected = network.encode_image(pixels, normalize=False)
     assert_same_directions(model.image_features(pixels), expected)
-    assert model.facts["text_path"] == ("packed" if name in PACKED else "padded")
+    assert model.info.text_batching == ("packed" if name in PACKED else "padded")
 
 
 @torch.no_grad()
@@ -91,9 +91,9 @@ def test_quick_gelu_is_kept(tmp_path):
     model = load_model(str(tmp_path / "quick"))
     model.save(tmp_path / "saved")
     assert json.loads((tmp_path / "saved/open_clip_config.json").read_text())["model_cfg"]["quick_gelu"] is True
-    assert load_model(str(tmp_path / "saved")).facts["activation"] == {"text": "quick_gelu", "image": "quick_gelu"}
+    assert load_model(str(tmp_path / "saved")).info.activation == {"text": "quick_gelu", "image": "quick_gelu"}
     forced = load_model(str(tmp_path / "quick"), model_args={"force_quick_gelu": "false"})
-    assert forced.facts["activation"]["text"] == "gelu"
+    assert forced.info.activation["text"] == "gelu"
     difference = forced.text_features(forced.tokenize(TEXTS)) - model.text_features(model.tokenize(TEXTS))
     assert difference.abs().max() > 1e-4
     assert forced.fingerprint != model.fingerprint
@@ -113,10 +113,10 @@ def named(tmp_path, monkeypatch):
 
 def test_a_tag_decides_the_activation(named):
     quick, plain = load_model("open_clip:Tiny/quick"), load_model("open_clip:Tiny/plain")
-    assert quick.facts["activation"]["image"] == "quick_gelu"
-    assert plain.facts["activation"]["image"] == "gelu"
+    assert quick.info.activation["image"] == "quick_gelu"
+    assert plain.info.activation["image"] == "gelu"
     assert quick.module.visual.transformer.resblocks[0].mlp.gelu.__class__.__name__ == "QuickGELU"
-    assert quick.facts["architecture"] == "Tiny"
+    assert quick.info.architecture == "Tiny"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_tag_decides_the_activation(named):
 )
 def test_ways_to_write_one_model(named, spec, args):
     if not args and spec == "{file}":  # fits Tiny alone, so it can be told
-        assert load_model(named).facts["architecture"] != ""
+        assert load_model(named).info.architecture != ""
     args = {key: value.format(file=named) for key, value in args.items()}
     model = load_model(spec.format(file=named), model_args=args)
     expected = load_model("open_clip:Tiny/plain")

@@ -38,7 +38,7 @@ def test_archive_gives_the_features_of_the_network_in_it(archive, image):
     path, network = archive
     assert is_jit_archive(path)
     model = load_model(str(path))
-    assert model.facts["activation"] == {"text": "quick_gelu", "image": "quick_gelu"}
+    assert model.info.activation == {"text": "quick_gelu", "image": "quick_gelu"}
     ids = open_clip.tokenize(TEXTS)
     assert_same_directions(model.text_features(model.tokenize(TEXTS)), network.encode_text(ids))
     pixels = model.preprocess(image)[None]

@@ -1,0 +1,100 @@
+"""What all models around a torch network share, whatever library they come from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clipbench.errors import ModelError
+from clipbench.models import checks, packing, probes
+from clipbench.models.base import Model, PackedText, TextBatching, Tokens
+from clipbench.models.fingerprint import Fingerprint
+from clipbench.models.saving import writing_checkpoint
+
+
+class NetworkModel(Model):
+    """A model around a torch network. Subclasses say how their library tokenizes, encodes and saves.
+
+    Args:
+        module: The network; it is put into evaluation mode.
+        id: The model as the user named it.
+        dtype: The precision it computes in; some parameters may be kept in float32.
+        context_length: Tokens a text can have.
+
+    Raises:
+        ModelError: Features of the two sides do not live in one space.
+    """
+
+    def __init__(self, module: Any, *, id: str, dtype: torch.dtype, context_length: int) -> None:
+        self.id = id
+        self.dtype = dtype
+        self.device = next(module.parameters()).device
+        self.context_length = context_length
+        self._module = module.eval()
+        self._trims = False
+        self._fingerprint = Fingerprint(module, self._settings)
+        self._probe()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint.hex()
+
+    @property
+    def module(self) -> torch.nn.Module:
+        network: torch.nn.Module = self._module
+        return network
+
+    @property
+    def text_batching(self) -> TextBatching:
+        """The fastest way to batch texts that is exact for the model."""
+        return "packed" if self.packed_text else "trimmed" if self._trims else "padded"
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        return self._tokenize(texts, trim=self._trims)
+
+    def save(self, directory: Path) -> None:
+        with writing_checkpoint(directory) as beside, checks.quiet():
+            self._write(beside)
+
+    @torch.no_grad()
+    def _probe(self) -> None:
+        """Encode a few texts and an image: the two sides must fit, and trimming and packing change nothing."""
+        padded = self.text_features(self._tokenize(probes.TEXTS, trim=False))
+        image = self.image_features(self.preprocess(probes.gray_image())[None])
+        if padded.ndim != 2 or padded.shape[1:] != image.shape[1:]:
+            raise ModelError(
+                f"{self.id}: text features {tuple(padded.shape)} and image features {tuple(image.shape)} "
+                f"do not live in one space: {type(self._module).__name__} is not a CLIP-like model"
+            )
+        self.feature_dim = padded.shape[1]
+        if self._may_trim():
+            singly = [self.text_features(self._tokenize([text], trim=True)) for text in probes.TEXTS]
+            difference = checks.largest_difference(padded, torch.cat(singly))
+            self._trims = difference <= checks.trimming_tolerance(self.dtype)
+        packed_text = self._packed_text() if self._trims else None
+        if packed_text is not None and packing.packs_exactly(self, packed_text):
+            self.packed_text = packed_text
+
+    @abstractmethod
+    def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
+        """Tokenize texts, padded to the longest of them or to the context."""
+
+    @abstractmethod
+    def _may_trim(self) -> bool:
+        """Whether padding may be cut off, as far as the architecture tells; it is tried."""
+
+    @abstractmethod
+    def _packed_text(self) -> PackedText | None:
+        """What encodes packed texts, where the architecture may allow it; it is tried."""
+
+    @abstractmethod
+    def _settings(self) -> dict[str, object]:
+        """All that features depend on except weights, for the fingerprint."""
+
+    @abstractmethod
+    def _write(self, directory: Path) -> None:
+        """Write weights, configuration, tokenizer and preprocessing to an empty directory."""
