@@ -23,8 +23,13 @@ PREFIX_TEXTS = (
 )
 """Beginnings shared over only the first token, over some, over nearly all; a text within another; a repetition."""
 
-TOKENIZER_TEXTS = ("a photo of two Cats,  sitting!", "Größe 12.5 café – ☕ 'x'", "word " * 400)
-"""Where tokenizers differ: case, spaces, characters outside ASCII, and a text longer than any context."""
+TOKENIZER_TEXTS = (
+    "a white cat",
+    "two red Cats,  sitting left of a tree!",
+    "Größe 12.5 café – ☕ 'x'",
+    "word " * 400,
+)
+"""Where tokenizers differ: words, case, spaces, characters outside ASCII, and a text longer than any context."""
 
 NOISE_SIZES = ((577, 433), (100, 150))
 """Width and height of images larger and smaller than what models take, one wide and one tall."""
