@@ -8,7 +8,7 @@ Runs in each checkout, as processes of their own:
 * ``scenes``: `eval` of the demo model on all scenes tasks, with samples;
 * ``photographs``: `eval` of two CLIPs of seeded weights (one of ViT-B/32's shape, one small), in both libraries'
   formats, on COCO's photographs, with samples (only with ``--data``);
-* ``training``: 40 steps on hard negatives, stopped after 20 and resumed;
+* ``training``: 40 steps on hard negatives, stopped after the first checkpoint and resumed;
 * ``board``: a leaderboard of all these results, and a comparison of the base and the trained model.
 
 The models of seeded weights are built once, by the first checkout. What is already done under ``--output_path`` is not
@@ -38,6 +38,7 @@ from clipbench.models.seeded import build_clip
 build_clip(Path({path!r}), {size!r}, 1, library={library!r})
 """
 # What a command's flag was called before: the new name, and the old ones.
+STOPPED = 3  # how stopped_training.py exits
 FORMER = {"--train_data": ("--data",), "--image_cache": ("--cache_dir",)}
 
 
@@ -48,11 +49,11 @@ class Checkout:
         self.folder, self.out = folder.resolve(), out.resolve()
         self._environment = {**os.environ, "PYTHONPATH": str(self.folder), "HF_HUB_OFFLINE": "1"}
 
-    def python(self, *arguments: object) -> str:
-        """Run Python with this checkout's clipbench; returns its standard output."""
+    def python(self, *arguments: object, code: int = 0) -> str:
+        """Run Python with this checkout's clipbench, which has to exit with ``code``; returns its standard output."""
         command = [sys.executable, *map(str, arguments)]
         done = subprocess.run(command, env=self._environment, cwd=self.folder, capture_output=True, text=True)
-        if done.returncode:
+        if done.returncode != code:
             raise SystemExit(f"{self.folder}: {' '.join(command)}\n{done.stderr[-2000:]}")
         return done.stdout
 
@@ -76,7 +77,7 @@ class Checkout:
         return folder
 
     def train(self) -> Path:
-        """Train for 40 steps with a stop in the middle, unless that is done; returns the model's folder."""
+        """Train for 40 steps with a stop on the way, unless that is done; returns the model's folder."""
         folder = self.out / "trained"
         if not (folder / "finetune.json").is_file() or not list(folder.glob("*.safetensors")):
             shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +85,9 @@ class Checkout:
             flags += ["--batch_size", 32, "--learning_rate", 1e-3, "--seed", 3, "--device", "cpu"]
             flags += ["--checkpoint_every", 0.2, "--image_cache", self.out / "images", "--output_path", folder]
             script = Path(__file__).with_name("stopped_training.py")
-            self.python(script, 20, *self._spelled("finetune", flags), "--max_steps", 40)
+            self.python(script, *self._spelled("finetune", flags), "--max_steps", 40, code=STOPPED)
+            (checkpoint,) = folder.glob("checkpoint-*")
+            print(f"{self.folder.name}: stopped at {checkpoint.name}, to be resumed", flush=True)
             self.run("finetune", *flags, "--max_steps", 40)
         return folder
 
