@@ -7,8 +7,8 @@ from pathlib import Path
 
 from job import Clock, Job, run
 
+from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
-from clipbench.training.setup import FinetuneOptions
 from clipbench.training.trainer import FineTuning
 
 
@@ -26,11 +26,12 @@ def work(job: Job) -> dict[str, float]:
         weight_decay=job.weight_decay,
         precision=job.precision,  # type: ignore[arg-type]
     )
+    name, _, place = job.data.partition("=")
     options = FinetuneOptions(
-        job.data, device=job.device, workers=job.workers, cache=folder / "cache", allow_missing=True
+        data={name: place}, device=job.device, workers=job.workers, image_cache=folder / "cache", allow_missing=True
     )
     with tempfile.TemporaryDirectory() as output:
-        events = FineTuning(str(folder / "transformers"), recipe, options, Path(output)).run()
+        events = FineTuning(str(folder / "transformers"), name, recipe, options, Path(output)).run()
         for event in events:
             if clock.tick(event.step):
                 break

@@ -18,7 +18,7 @@ class Job:
 
     Attributes:
         folder: Where `prepare.py` put models and pairs.
-        data: As `clipbench finetune --data` takes it.
+        data: ``NAME=PLACE``, as `clipbench finetune --data` takes it.
         concept: Whose captions are trained on.
         size: Of the seeded model.
         negatives: Hard negatives a caption, 0 or 1.

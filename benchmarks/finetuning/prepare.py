@@ -34,9 +34,10 @@ def work(job: Job) -> dict[str, Any]:
     folder = Path(job.folder)
     for library in ("transformers", "open_clip"):
         build_clip(folder / library, job.size, library=library)
-    pairs = gather_pairs(open_training_data(job.data), [load_concept(job.concept)], allow_missing=True)
+    name, _, place = job.data.partition("=")
+    pairs = gather_pairs(open_training_data(name, {name: place}), [load_concept(job.concept)], allow_missing=True)
     negatives = pairs.substitutes(np.arange(len(pairs)), substitution_uniforms(0, 0, len(pairs), 1))
-    files = _files(pairs, Path(job.data.partition("=")[2]))
+    files = _files(pairs, Path(place))
     images = [files[pairs.images[number].key] for number in pairs.image_of]
     captions = [entries[0].caption for entries in pairs.captions]
     rows = list(zip(images, captions, negatives, strict=True))

@@ -2,27 +2,101 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from clipbench.cli.console import headline, note, print_rows, progress_bar, training_bar
-from clipbench.cli.options import config_option, parse_model_args, parse_pairs
+from clipbench.cli.options import config_option, parse_model_args
+from clipbench.cli.sections import Section, comma_separated, flag, places, single
 from clipbench.errors import ConfigError
+from clipbench.training.options import FinetuneOptions
+from clipbench.training.recipe import NegativesIn, Precision, Recipe, Schedule
 
 if TYPE_CHECKING:
-    from clipbench.training.recipe import Precision
     from clipbench.training.trainer import FineTuning, StepLog
 
 
-def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
-    return parse_pairs(value, "--eval_data")
+RECIPE = Section(
+    Recipe,
+    concepts=flag(
+        "--concept",
+        metavar="NAMES",
+        callback=comma_separated,
+        help="Concepts or YAML files, separated by commas; captions that contain a keyword are trained on.",
+    ),
+    negatives=flag("--negatives", type=click.IntRange(min=0), help="Hard negatives per caption; 0 is the control."),
+    loss=flag(
+        "--loss",
+        help="inbatch_replacement (Rösch et al. 2024), negclip (Yuksekgonul et al. 2023), svlc (Doveh et al. 2023) or"
+        " fsc (Oh et al. 2024).",
+    ),
+    negatives_in=flag(
+        "--negatives_in",
+        type=click.Choice(get_args(NegativesIn)),
+        help="Whether both halves of inbatch_replacement see the hard negatives, or only image-to-text.",
+    ),
+    batch_size=flag("--batch_size", "-b", type=click.IntRange(min=2), help="Pairs per step, over all processes."),
+    epochs=flag("--epochs", type=click.IntRange(min=1), help="Passes over the captions."),
+    max_steps=flag("--max_steps", type=click.IntRange(min=1), help="Stop after N steps, whatever --epochs says."),
+    learning_rate=flag("--learning_rate", "--lr", type=float, help="Peak learning rate of AdamW."),
+    lr_schedule=flag("--lr_schedule", type=click.Choice(get_args(Schedule)), help="Learning rate schedule."),
+    warmup_steps=flag("--warmup_steps", type=click.IntRange(min=0), help="Steps of linear warm-up."),
+    cooldown_steps=flag("--cooldown_steps", type=click.IntRange(min=0), help="Final steps of linear decay to zero."),
+    weight_decay=flag("--weight_decay", type=float, help="AdamW's; matrices only."),
+    max_grad_norm=flag("--max_grad_norm", type=float, help="Clip the gradient norm to this value."),
+    precision=flag(
+        "--precision",
+        type=click.Choice(get_args(Precision)),
+        help="Of the encoders; weights, loss and optimizer are fp32. auto: half precision on a GPU, fp32 on a CPU.",
+    ),
+    freeze=flag(
+        "--freeze", metavar="TOWERS", callback=comma_separated, help="Freeze the image or text encoder: image or text."
+    ),
+    lora_rank=flag(
+        "--lora_rank",
+        type=click.IntRange(min=0),
+        help="Train low-rank adapters of this rank instead (clipbench[lora]); they are merged when saved.",
+    ),
+    lora_alpha=flag("--lora_alpha", type=float, help="Scale of the adapters. Default: twice the rank."),
+    checkpoint_every=flag("--checkpoint_every", type=float, help="Epochs between checkpoints."),
+    seed=flag("--seed", type=int, help="Random seed."),
+)
+RUN = Section(
+    FinetuneOptions,
+    data=flag(
+        "--data",
+        multiple=True,
+        metavar="NAME=PLACE",
+        callback=places,
+        help="Where a named data set lies, for --train_data and --eval_tasks: a local path, or"
+        " hub:OWNER/NAME[@REVISION][:SPLIT]. Repeatable.",
+    ),
+    device=flag("--device", help="cpu, cuda, cuda:1. Default: a GPU if there is one."),
+    micro_batch_size=flag(
+        "--micro_batch_size",
+        type=click.IntRange(min=1),
+        help="Pairs encoded at once, to save memory; the loss still sees the whole batch.",
+    ),
+    workers=flag("--num_workers", type=click.IntRange(min=1), help="Threads that decode images."),
+    image_cache=flag(
+        "--image_cache",
+        type=click.Path(path_type=Path),
+        help="Folder of decoded images. Default: $CLIPBENCH_CACHE or ~/.cache/clipbench.",
+    ),
+    allow_missing=flag("--allow_missing", is_flag=True, help="Leave out captions whose image is missing or broken."),
+    limit=flag("--limit", "-L", type=click.IntRange(min=1), help="Train on the first N captions only."),
+    keep=flag("--keep", type=click.IntRange(min=1), help="Keep only the newest N checkpoints."),
+    eval_tasks=flag("--eval_tasks", metavar="NAMES", help="Score every checkpoint on these tasks."),
+    eval_limit=flag("--eval_limit", type=click.IntRange(min=1), help="Score at most N samples per task."),
+    report_to=flag(
+        "--report_to",
+        metavar="NAMES",
+        callback=comma_separated,
+        help="tensorboard, wandb, …, separated by commas.",
+    ),
+)
 
 
 @click.command("finetune")
@@ -31,149 +105,51 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.option("--text", metavar="ID", help="With --vision: the text encoder.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…")
 @click.option(
-    "--data",
+    "--train_data",
     required=True,
-    metavar="NAME[=PLACE]|FILE",
-    help="coco, coco=FOLDER, flickr30k=FOLDER, scenes[=PICTURES], or a table or folder of captioned images.",
-)
-@click.option(
-    "--concept",
-    "concepts",
-    required=True,
-    metavar="NAMES",
-    callback=_names,
-    help="Concepts or YAML files, joined by commas; captions that hold a keyword are trained on.",
-)
-@click.option(
-    "--negatives",
-    type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
-    help="Hard negatives a caption; 0 is classical training.",
-)
-@click.option(
-    "--loss",
-    default="inbatch_replacement",
-    show_default=True,
-    help="inbatch_replacement (the paper), negclip, svlc or fsc.",
-)
-@click.option(
-    "--negatives_in",
-    type=click.Choice(("both", "rows")),
-    default="both",
-    show_default=True,
-    help="Whether the text→image half of the loss sees the replaced cells too.",
+    multiple=True,
+    callback=single,
+    metavar="NAME|FILE",
+    help="coco, flickr30k, sbu, fashion200k, scenes[=PICTURES], or a table or folder of captioned images.",
 )
 @click.option(
     "--output_path",
     "-o",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder of checkpoints, and in the end of the model. Where a run stopped in it, it goes on.",
+    help="Directory for checkpoints and the final model; an unfinished run in it is resumed.",
 )
-@click.option(
-    "--batch_size",
-    "-b",
-    type=click.IntRange(min=2),
-    default=64,
-    show_default=True,
-    help="Pairs a step, over all processes.",
-)
-@click.option(
-    "--micro_batch_size",
-    "micro_batch_size",
-    type=click.IntRange(min=1),
-    help="Pairs through the towers at once, to save memory; the loss still sees the whole batch.",
-)
-@click.option("--epochs", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--max_steps", type=click.IntRange(min=1), help="Stop after N steps, whatever --epochs says.")
-@click.option("--learning_rate", "--lr", type=float, default=5e-6, show_default=True)
-@click.option("--lr_schedule", type=click.Choice(("constant", "cosine")), default="constant", show_default=True)
-@click.option("--warmup_steps", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--cooldown_steps",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Last steps, over which the rate falls to zero.",
-)
-@click.option("--weight_decay", type=float, default=0.1, show_default=True, help="AdamW's, on matrices only.")
-@click.option("--max_grad_norm", type=float, help="Scale gradients down to this norm.")
-@click.option(
-    "--precision",
-    type=click.Choice(("auto", "fp32", "fp16", "bf16")),
-    default="auto",
-    show_default=True,
-    help="Of the encoders; weights, loss and optimiser are fp32. auto: half on a GPU, fp32 on a CPU.",
-)
-@click.option(
-    "--freeze", default="", metavar="TOWERS", callback=_names, help="image or text: a tower that keeps its weights."
-)
-@click.option(
-    "--lora_rank",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Train low-rank adapters of this rank instead (clipbench[lora]); they are merged when saved.",
-)
-@click.option("--lora_alpha", type=float, help="Scale of the adapters. Default: twice the rank.")
-@click.option("--checkpoint_every", type=float, default=0.1, show_default=True, help="In epochs.")
-@click.option("--keep", type=click.IntRange(min=1), help="Keep the newest N checkpoints only.")
-@click.option("--eval_tasks", default="", metavar="NAMES", help="Score every checkpoint on these tasks.")
-@click.option(
-    "--eval_data", multiple=True, metavar="NAME=PLACE", callback=_places, help="Their data, as `clipbench eval --data`."
-)
-@click.option("--eval_limit", type=click.IntRange(min=1), help="Samples a task.")
-@click.option("--limit", "-L", type=click.IntRange(min=1), help="Train on the first N captions only.")
-@click.option("--allow_missing", is_flag=True, help="Train on what is there where images are missing or broken.")
-@click.option(
-    "--cache_dir", "cache", type=click.Path(path_type=Path), help="Decoded images. Default: ~/.cache/clipbench."
-)
-@click.option(
-    "--num_workers", "workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads that decode."
-)
-@click.option("--device", help="cpu, cuda, cuda:1. Default: a GPU where there is one.")
-@click.option(
-    "--report_to",
-    "trackers",
-    default="",
-    metavar="NAMES",
-    callback=_names,
-    help="tensorboard, wandb, …, joined by commas.",
-)
-@click.option("--seed", type=int, default=0, show_default=True)
+@RECIPE
+@RUN
 @config_option
 def command(
     model: str | None,
     vision: str | None,
     text: str | None,
     model_args: str,
+    train_data: str,
     output_path: Path,
-    precision: Precision | Literal["auto"],
     **flags: Any,
 ) -> int:
     """Train a model on captions of a concept, with hard negatives.
 
     \b
-    clipbench finetune --model openai/clip-vit-base-patch32 --data coco=COCO_FOLDER --concept color --output_path out
-    clipbench finetune --model demo --data scenes --concept location --freeze image --lr 2e-3 --output_path out
+    clipbench finetune --model openai/clip-vit-base-patch32 --train_data coco --data coco=COCO_FOLDER \\
+        --concept color --output_path out
+    clipbench finetune --model demo --train_data scenes --concept location --freeze image --lr 2e-3 --output_path out
     """
-    from clipbench.training.recipe import Recipe
-    from clipbench.training.setup import FinetuneOptions
     from clipbench.training.trainer import FineTuning
 
     name, arguments = _model(model, vision, text, parse_model_args(model_args))
-    how = {field.name: flags.pop(field.name) for field in fields(FinetuneOptions) if field.name in flags}
-    recipe = Recipe(precision=_precision(precision, how["device"]), **flags)
-    options = FinetuneOptions(model_args=arguments, **how)
+    recipe, options = RECIPE.build(flags), RUN.build(flags, model_args=arguments)
     with progress_bar() as advance:
-        tuning = FineTuning(name, recipe, options, output_path, note, advance)
+        tuning = FineTuning(name, train_data, recipe, options, output_path, note, advance)
     pairs = tuning.prepared.pairs
     if tuning.is_main:
         note(f"{len(pairs):,} captions of {len(set(pairs.image_of.tolist())):,} images, {tuning.steps:,} steps")
     _follow(tuning)
     if tuning.is_main:
-        note(f"the model is in {output_path}: clipbench eval --model {output_path} --tasks …")
+        note(f"model saved to {output_path}: clipbench eval --model {output_path} --tasks …")
     return 0
 
 
@@ -184,22 +160,11 @@ def _model(
         return model, arguments
     if vision and text and not model:
         return "dual_encoder", {**arguments, "vision": vision, "text": text}
-    raise ConfigError("name what to start from: --model M, or --vision ID and --text ID")
-
-
-def _precision(asked: Precision | Literal["auto"], device: str | None) -> Precision:
-    # The paper trained in FP16; bf16 needs no loss scaling where the GPU has it. CPUs are faster in fp32.
-    if asked != "auto":
-        return asked
-    import torch
-
-    if not torch.cuda.is_available() or (device is not None and not device.startswith("cuda")):
-        return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    raise ConfigError("name the model to start from: --model M, or --vision ID and --text ID")
 
 
 def _follow(tuning: FineTuning) -> None:
-    """Run it, with a bar on a terminal and a line a checkpoint anywhere, and print the checkpoints' scores."""
+    """Train with a progress bar, note each checkpoint, and print the checkpoints' scores at the end."""
     from clipbench.training.trainer import StepLog
 
     rows: list[list[str]] = []

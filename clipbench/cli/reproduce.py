@@ -41,15 +41,17 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 )
 @click.option("--launcher", default="", metavar="COMMAND", help="Before each training: 'torchrun --nproc_per_node 4'.")
 @click.option(
-    "--data", multiple=True, metavar="NAME=PLACE", callback=_places, help="A task's data, as in `clipbench eval`."
+    "--data",
+    multiple=True,
+    metavar="NAME=PLACE",
+    callback=_places,
+    help="Where a named data set lies.",
 )
-@click.option(
-    "--training_data", metavar="NAME[=PLACE]", help="As --data of `clipbench finetune`; default: the study's."
-)
+@click.option("--train_data", metavar="NAME|FILE", help="As in `clipbench finetune`. Default: the study's.")
 @click.option("--allow_missing", is_flag=True, help="Train on and score what is there where images are missing.")
 @click.option("--device", help="cpu, cuda, cuda:1. Default: a GPU where there is one.")
 @click.option(
-    "--cache_dir", "cache", type=click.Path(path_type=Path), help="Decoded images. Default: ~/.cache/clipbench."
+    "--image_cache", type=click.Path(path_type=Path), help="Folder of decoded images, as in `clipbench finetune`."
 )
 @click.option(
     "--num_workers", "workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads that decode."
@@ -66,10 +68,10 @@ def command(
     jobs: int,
     launcher: str,
     data: dict[str, str],
-    training_data: str | None,
+    train_data: str | None,
     allow_missing: bool,
     device: str | None,
-    cache: Path | None,
+    image_cache: Path | None,
     workers: int,
     report_only: bool,
     as_job: bool,
@@ -90,9 +92,9 @@ def command(
 
     loaded = load_study(study)
     loaded = loaded.quickly() if quick else loaded
-    loaded = loaded.trained_on(training_data) if training_data else loaded
+    loaded = loaded.trained_on(train_data) if train_data else loaded
     runs, tables = chosen(loaded, only)
-    options = StudyOptions(data, device, launcher, cache, workers, allow_missing, tables)
+    options = StudyOptions(data, device, launcher, image_cache, workers, allow_missing, tables)
     if dry_run:
         there = StudyFolder(output_path) if output_path and output_path.is_dir() else None
         if there:
@@ -141,7 +143,7 @@ def _reported(study: Study, folder: StudyFolder, work: Callable[[], int]) -> int
 def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, options: StudyOptions, jobs: int) -> None:
     from clipbench.reproduce.plan import count_captions, plan_study
 
-    plan = plan_study(study, runs, folder, count_captions(study), options.tables)
+    plan = plan_study(study, runs, folder, count_captions(study, options.data), options.tables)
     rows = [
         [
             planned.run.name,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.schedule import Run, tasks_at
 from clipbench.reproduce.study import Speed, Study, concept_label
-from clipbench.training.datasets import is_on_hub, open_training_data, training_concepts
+from clipbench.training.datasets import NO_PLACES, is_on_hub, open_training_data, training_concepts
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _captions_per_second(speed: Speed, run: Run, folder: StudyFolder | None) -> 
     return rates[min(run.negatives, len(rates) - 1)]
 
 
-def count_captions(study: Study) -> dict[str, int]:
+def count_captions(study: Study, data: Mapping[str, str] = NO_PLACES) -> dict[str, int]:
     """How many captions of each concept are trained on: what the study says, or else what is in the data.
 
     Data on the hub is not looked at: that would download it.
@@ -129,10 +129,10 @@ def count_captions(study: Study) -> dict[str, int]:
     training = study.training
     said = {concept: training.captions.get(concept_label(concept)) for concept in training.concepts}
     counts = {concept: count for concept, count in said.items() if count is not None}
-    if len(counts) < len(training.concepts) and not is_on_hub(training.data):
+    if len(counts) < len(training.concepts) and not is_on_hub(training.data, data):
         concepts = dict(zip(training.concepts, training_concepts(training.data, training.concepts), strict=True))
         counts = dict.fromkeys(concepts, 0)
-        for row in open_training_data(training.data).rows():
+        for row in open_training_data(training.data, data).rows():
             for name, concept in concepts.items():
                 counts[name] += sum(concept.matches(caption) for caption in row.captions)
     return {concept: min(count, training.limit or count) for concept, count in counts.items()}

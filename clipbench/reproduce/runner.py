@@ -122,7 +122,9 @@ class Workshop:
         is_finished = there is not None and there.status == "finished"
         try:
             base = self._load_base(run)
-            self._data = self._data or open_training_data(self._study.training.data).provenance.fingerprint
+            self._data = (
+                self._data or open_training_data(self._study.training.data, self._options.data).provenance.fingerprint
+            )
         except ClipbenchError as error:
             if not is_finished:
                 failed = Trained(hash="", inputs={}, status="failed", command="", error=str(error))
@@ -191,7 +193,7 @@ def overlap_warnings(study: Study, folder: StudyFolder, options: StudyOptions, o
 def _find_overlaps(study: Study, options: StudyOptions, on_progress: Progress) -> list[Overlap]:
     training, refs = study.training, {}
     with suppress(DataError):  # each training says it
-        source = open_training_data(training.data)
+        source = open_training_data(training.data, options.data)
         for concept in training_concepts(training.data, training.concepts):
             pairs = gather_pairs(source, (concept,), allow_missing=True, limit=training.limit)
             refs.update({ref.key: ref for ref in pairs.images})

@@ -125,8 +125,6 @@ def training_inputs(study: Study, run: Run, data_fingerprint: str) -> dict[str, 
     """
     training = study.training
     recipe = training.recipe_of(run.concept_label, run.negatives, run.seed).as_dict()
-    if "precision" not in training.recipe:
-        recipe["precision"] = "auto"
     return {
         "base_model": run.base_model,
         "data": data_fingerprint,

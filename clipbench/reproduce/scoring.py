@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.schedule import Run, digest, tasks_at
 from clipbench.reproduce.study import Study
 from clipbench.task_types.registry import select_tasks
+from clipbench.training.datasets import dataset_name
 
 if TYPE_CHECKING:
     from clipbench.evaluation.task_totals import TaskTotals
@@ -41,7 +43,11 @@ def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> l
         UnknownName, ConfigError: The study names tasks or data that are not there.
     """
     chosen = evaluation_options(study, options)
-    return list(prepare_tasks(select_tasks(study.tasks(options.tables), chosen.include_path), chosen, on_progress))
+    tasks = select_tasks(study.tasks(options.tables), chosen.include_path)
+    # Tasks refuse the place of data that none of them reads, such as the training data's.
+    unread = {dataset_name(study.training.data)} - {task.dataset.name for task in tasks}
+    places = {name: place for name, place in options.data.items() if name not in unread}
+    return list(prepare_tasks(tasks, replace(chosen, data=places), on_progress))
 
 
 class StudyScorer:

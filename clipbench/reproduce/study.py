@@ -27,7 +27,7 @@ class Training(Part):
     """What the base models are trained on, and how.
 
     Attributes:
-        data: As ``clipbench finetune --data`` takes it.
+        data: As ``clipbench finetune --train_data`` takes it.
         concepts: Names, or YAML files beside the study's; each is trained on by itself.
         negatives: Hard negatives a caption, a run each; 0 is the classical control. A concept takes part with as many
             as each of its keywords has replacements.
@@ -80,7 +80,7 @@ class Training(Part):
         return found
 
     def recipe_of(self, concept: str, negatives: int, seed: int) -> Recipe:
-        """The recipe of one run. Precision, where the study names none, is what suits the device."""
+        """The recipe of one run."""
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in self.recipe.items()
         }

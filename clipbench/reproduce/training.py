@@ -16,6 +16,7 @@ from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.schedule import Run, digest
 from clipbench.reproduce.study import Study
 from clipbench.training.checkpoints import checkpoints_in, epoch_of, step_of
+from clipbench.training.datasets import dataset_name
 
 _ERROR = "clipbench: error: "
 
@@ -69,7 +70,7 @@ def finetune_command(study: Study, run: Run, folder: StudyFolder, options: Study
     """
     flags: dict[str, object] = {
         "model": run.base_model,
-        "data": study.training.data,
+        "train_data": study.training.data,
         "concept": run.concept,
         "negatives": run.negatives,
         "seed": run.seed,
@@ -77,7 +78,7 @@ def finetune_command(study: Study, run: Run, folder: StudyFolder, options: Study
         **study.training.recipe,
         "limit": study.training.limit,
         "device": options.device,
-        "cache_dir": options.cache,
+        "image_cache": options.image_cache,
         "num_workers": options.workers,
     }
     command = ["clipbench", "finetune"]
@@ -88,6 +89,9 @@ def finetune_command(study: Study, run: Run, folder: StudyFolder, options: Study
             raise ConfigError(f"recipe: {name} {value}: give a number or a word")
         text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         command += [f"--{name}", text]
+    name = dataset_name(study.training.data)
+    if name in options.data:
+        command += ["--data", f"{name}={options.data[name]}"]
     return [*command, *(["--allow_missing"] if options.allow_missing else [])]
 
 

@@ -39,7 +39,7 @@ class Scores:
         self._directory, self._evaluation, self._on_progress = directory, evaluation, on_progress
         for plan in evaluation.plans if evaluation else []:
             if plan.error:
-                raise ConfigError(f"--eval_tasks: {plan.error}")
+                raise ConfigError(f"eval_tasks: {plan.error}")
 
     def of(self, model: Model, step: int, name: str) -> Results | None:
         """Score a model, unless its scores are there already.

@@ -16,7 +16,7 @@ from clipbench.models import Model, Tokens
 from clipbench.training.gradient_cache import Batch, Part
 from clipbench.training.pairs import TrainingPairs
 from clipbench.training.recipe import Recipe
-from clipbench.training.sampling import Ints, cell_uniforms, distinct, epoch_order, substitution_uniforms
+from clipbench.training.sampling import Ints, distinct, epoch_order, position_uniforms, substitution_uniforms
 from clipbench.utils.text import pluralize
 
 _AHEAD = 2  # batches that are made while one is trained on
@@ -62,7 +62,7 @@ class Batches:
         if len(pairs) < recipe.batch_size:
             raise DataError(
                 f"{pairs.provenance.location}: {pluralize(len(pairs), 'caption')} with a keyword, fewer than a batch of"
-                f" {recipe.batch_size}: pass a smaller --batch_size or more data"
+                f" {recipe.batch_size}: use a smaller batch_size or more data"
             )
         self._model, self._pairs, self._images, self._recipe, self._share = model, pairs, images, recipe, share
         self.steps_per_epoch = len(pairs) // recipe.batch_size
@@ -86,7 +86,7 @@ class Batches:
         self._enter(epoch)
         size, share = self._recipe.batch_size, self._share
         rows = self._order[place * size : (place + 1) * size]
-        cells = distinct(self._cells[rows], np.full(size, size), taken=np.arange(size))
+        positions = distinct(self._positions[rows], np.full(size, size), taken=np.arange(size))
         per_process = size // share.processes
         mine = rows[share.process * per_process : (share.process + 1) * per_process]
         micro_batch_size = share.micro_batch_size or per_process
@@ -96,7 +96,7 @@ class Batches:
         ]
         return Batch(
             parts=[part for part, _ in made],
-            cells=torch.from_numpy(cells),
+            negative_positions=torch.from_numpy(positions),
             valid=torch.cat([valid for _, valid in made]),
             ids=[self._pairs.ids[row] for row in mine],
         )
@@ -107,7 +107,7 @@ class Batches:
         seed, samples, negatives = self._recipe.seed, len(self._pairs), self._recipe.negatives
         self._order = epoch_order(seed, epoch, samples)
         self._substitutions = substitution_uniforms(seed, epoch, samples, negatives)
-        self._cells = cell_uniforms(seed, epoch, samples, negatives)
+        self._positions = position_uniforms(seed, epoch, samples, negatives)
         self._epoch = epoch
 
     def _part(self, rows: Ints, number: int) -> tuple[Part, Tensor]:

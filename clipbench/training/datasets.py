@@ -1,9 +1,10 @@
-"""``clipbench finetune --data``: the data sets that can be trained on, on the hub or in a local copy."""
+"""The data sets that can be trained on, on the hub or in a local copy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from clipbench.concepts import Concept, load_concept
@@ -31,65 +32,87 @@ TRAINING_DATASETS: Final = {
 }
 # COCO's tables do not look for `tiny`, in training no more than in the ranking task: 60,626 captions of train2017.
 _EXCLUDED_SOURCES: Final = {"coco": {"size": ("tiny",)}}
-SCENES: Final = 12_000  # pictures of the embedded world's train split, where no other number is named
+SCENES: Final = 12_000  # pictures of the synthetic scenes' train split, unless another number is given
+NO_PLACES: Final[Mapping[str, str]] = MappingProxyType({})
 _TRAIN_CAPTIONS: Final = ("annotations/captions_train2017.json", "captions_train2017.json")
 
 
-def open_training_data(written: str, *, streaming: bool = False) -> Source:
-    """Open what ``--data`` names: ``coco``, ``coco=PLACE``, ``scenes``, ``scenes=40000``, or a file or folder.
+def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> Source:
+    """Open the training data.
 
-    A folder of COCO means its train2017 captions where it has them.
+    Args:
+        train_data: The name of a data set; ``scenes=40000``, where the number is of pictures to draw; or a file,
+            folder or ``hub:owner/name[@revision][:split]``.
+        data: Where named data sets lie. A folder of COCO means its train2017 captions if it has them.
 
     Raises:
-        ConfigError: No such data set, and no such file either; or a location that makes no sense.
+        ConfigError: No such data set or file, or an invalid location.
         DataError: It cannot be opened.
     """
-    name, sign, place = written.partition("=")
-    if name == "scenes" and (not sign or place.isdecimal()):
+    name, sign, pictures = train_data.partition("=")
+    place = data.get(name)
+    if name == "scenes" and place is None and (not sign or pictures.isdecimal()):
         from clipbench.scenes.source import open_pictures
 
-        return open_pictures("train", int(place) if sign else SCENES)
-    if name not in TRAINING_DATASETS or "/" in name:
-        bare = written.partition("?")[0]
-        if not Path(bare).expanduser().exists() and not bare.startswith("hub:"):
-            near = close_matches(name, TRAINING_DATASETS)
-            names = ", ".join(TRAINING_DATASETS)
-            raise ConfigError(f"--data {written}: no such file, and no data set of that name{near}; there are {names}")
-        dataset, location = parse_location(Dataset(Path(bare).name, None), written)
-        return open_source(dataset, location, streaming=streaming)
-    dataset, location = parse_location(TRAINING_DATASETS[name], place or None)
+        return open_pictures("train", int(pictures) if sign else SCENES)
+    if name not in TRAINING_DATASETS:
+        return _open_file(train_data)
+    if sign:
+        raise ConfigError(f"train_data {train_data}: give the name {name} only, and {train_data} in data")
+    dataset, location = parse_location(TRAINING_DATASETS[name], place)
     if location is None and dataset.hub is None:
-        raise DataError(f"--data {name}: it has no home on the hub; write {name}=PLACE ({dataset.instructions})")
+        raise DataError(
+            f"train_data {name}: it is not hosted on the Hugging Face Hub: give {name}=PLACE in data"
+            f" ({dataset.instructions})"
+        )
     if location is not None and not location.startswith("hub:") and "coco" in dataset.layouts:
         location = _train_captions(location)
-    return open_source(dataset, location, streaming=streaming)
+    return open_source(dataset, location)
 
 
-def training_concepts(written: str, names: Sequence[str]) -> tuple[Concept, ...]:
-    """Concepts without the keywords that are not looked for in what ``--data`` names.
+def _open_file(train_data: str) -> Source:
+    bare = train_data.partition("?")[0]
+    if not Path(bare).expanduser().exists() and not bare.startswith("hub:"):
+        near = close_matches(train_data, TRAINING_DATASETS)
+        names = ", ".join(TRAINING_DATASETS)
+        raise ConfigError(f"train_data {train_data}: no such file or data set{near}; data sets are {names}")
+    return open_source(*parse_location(Dataset(Path(bare).name, None), train_data))
 
-    >>> (size,) = training_concepts("coco=COCO_FOLDER", ["size"])
+
+def training_concepts(train_data: str, names: Sequence[str]) -> tuple[Concept, ...]:
+    """Load concepts, without the keywords that are not looked for in this training data.
+
+    >>> (size,) = training_concepts("coco", ["size"])
     >>> size.matches("a tiny dog"), size.matches("a huge dog")
     (False, True)
 
     Raises:
-        UnknownName, ConfigError: A concept is not there, or its file makes no sense.
+        UnknownName, ConfigError: There is no such concept, or its file is invalid.
     """
-    excluded = _EXCLUDED_SOURCES.get(written.partition("=")[0], {})
+    excluded = _EXCLUDED_SOURCES.get(dataset_name(train_data), {})
     concepts = (load_concept(name) for name in names)
     return tuple(concept.without_keywords(excluded.get(concept.name, ())) for concept in concepts)
 
 
-def is_on_hub(written: str) -> bool:
-    """Whether opening what ``--data`` names may download it.
+def dataset_name(train_data: str) -> str:
+    """The name by which ``data`` says where the training data lies.
 
-    >>> is_on_hub("coco"), is_on_hub("coco=COCO_FOLDER"), is_on_hub("scenes"), is_on_hub("hub:me/mine:train")
+    >>> dataset_name("coco"), dataset_name("scenes=40000")
+    ('coco', 'scenes')
+    """
+    return train_data.partition("=")[0]
+
+
+def is_on_hub(train_data: str, data: Mapping[str, str] = NO_PLACES) -> bool:
+    """Whether opening the training data may download it.
+
+    >>> is_on_hub("coco"), is_on_hub("coco", {"coco": "FOLDER"}), is_on_hub("scenes"), is_on_hub("hub:me/mine:train")
     (True, False, False, True)
     """
-    name, _, place = written.partition("=")
-    if (place or written).startswith("hub:"):
+    place = data.get(dataset_name(train_data))
+    if (place or train_data).startswith("hub:"):
         return True
-    return not place and name in TRAINING_DATASETS and TRAINING_DATASETS[name].hub is not None
+    return not place and train_data in TRAINING_DATASETS and TRAINING_DATASETS[train_data].hub is not None
 
 
 def _train_captions(location: str) -> str:

@@ -21,7 +21,7 @@ from clipbench.models import Model, Tokens
 from clipbench.models.base import PackedRow
 from clipbench.models.packing import texts_of
 from clipbench.training.freezing import logit_scale_parameter
-from clipbench.training.losses import LOSSES
+from clipbench.training.losses import find_loss
 from clipbench.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ class Batch:
 
     Attributes:
         parts: The share, cut into parts; together ``B / processes`` pairs.
-        cells: ``(B, k)``; for the whole batch, the columns that are replaced in each row.
+        negative_positions: ``(B, k)``; for the whole batch, the columns of each row that its negatives take.
         valid: ``(B / processes, k)``; False where a negative reads like its caption: both were cut before the keyword.
         ids: Names of the pairs of the share, for messages.
     """
 
     parts: Sequence[Part]
-    cells: Tensor
+    negative_positions: Tensor
     valid: Tensor
     ids: Sequence[str]
 
@@ -89,7 +89,7 @@ class GradientCache:
     ) -> None:
         self._model, self._recipe, self._accelerator, self._scaler = model, recipe, accelerator, scaler
         self._encoded = image_features
-        self._loss = LOSSES[recipe.loss]
+        self._loss = find_loss(recipe.loss)
         scale = logit_scale_parameter(model)
         self._towers = [weight for weight in model.module.parameters() if weight.requires_grad and weight is not scale]
 
@@ -140,11 +140,11 @@ class GradientCache:
     def _loss_of(self, features: Features, batch: Batch) -> Tensor:
         device = self._accelerator.device
         images, texts, *rest = features
-        return self._loss.function(
+        return self._loss(
             images,
             texts,
             rest[0] if rest else None,
-            batch.cells.to(device) if rest else None,
+            batch.negative_positions.to(device) if rest else None,
             self._gather(batch.valid.to(device)) if rest else None,
             self._model.logit_scale.float(),
             self._recipe.negatives_in,

@@ -1,4 +1,4 @@
-"""Contrastive losses with hard-negative captions: four ways to let an image see its caption with a word changed.
+"""Contrastive losses with hard negatives: captions in which one keyword was replaced.
 
 All are pure functions with one signature, `LossFunction`. Below, s is the scale, S = s·I·Tᵀ (N, N),
 h_im = s·⟨I_i, T_im^hn⟩ (N, k), and InfoNCE(S) is the mean of the cross-entropies (CE) of S's rows (image→text) and
@@ -8,17 +8,16 @@ of its columns (text→image), the diagonal being right. Without hard negatives 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
 from clipbench.errors import ConfigError
-
-Direction = Literal["both", "rows"]
+from clipbench.training.recipe import LOSS_ALIASES, NegativesIn
+from clipbench.utils.registry import close_matches
 
 MAX_LOGIT_SCALE = 100.0
 """Upper bound of the scale in training, a temperature of 0.01 (Radford et al. 2021, arXiv 2103.00020, §2.5)."""
@@ -32,10 +31,10 @@ class LossFunction(Protocol):
         images: Tensor,
         texts: Tensor,
         negatives: Tensor | None,
-        cells: Tensor | None,
+        negative_positions: Tensor | None,
         valid: Tensor | None,
         scale: Tensor,
-        direction: Direction = "both",
+        negatives_in: NegativesIn = "both",
     ) -> Tensor:
         """Return the loss of one batch: a scalar, differentiable in images, texts, negatives and scale.
 
@@ -45,75 +44,58 @@ class LossFunction(Protocol):
             images: (N, D) unit features.
             texts: (N, D) unit features, row i the caption of image i.
             negatives: (N, k, D) unit features of each caption's hard negatives, or None: there are none.
-            cells: (N, k) int64, for `inbatch_replacement` only: the columns of row i that its hard negatives take.
-            valid: (N, k) bool: False where a caption has no such hard negative, whatever stands in ``negatives``
-                there; None: all are valid.
-            scale: () factor of the cosine_similarity, already exponentiated, at most `MAX_LOGIT_SCALE`.
-            direction: For `inbatch_replacement` only: which matrix the columns are taken from.
+            negative_positions: (N, k) int64, for `inbatch_replacement` only: the columns of row i that its hard
+                negatives take.
+            valid: (N, k) bool: False where a caption has no such hard negative, whatever ``negatives`` holds there;
+                None: all are valid.
+            scale: () factor of the cosine similarity, already exponentiated, at most `MAX_LOGIT_SCALE`.
+            negatives_in: For `inbatch_replacement` only: whether ``both`` halves of the loss see the hard negatives,
+                or only ``image_to_text``.
         """
-
-
-@dataclass(frozen=True)
-class ContrastiveLoss:
-    """One entry of `LOSSES`.
-
-    Attributes:
-        name: What the user calls it.
-        function: The loss itself.
-        formula: The loss in one line, in the notation of this module's text.
-        source: Where it was published.
-        uses_cells: Whether ``cells`` and ``direction`` mean anything to it.
-    """
-
-    name: str
-    function: LossFunction
-    formula: str
-    source: str
-    uses_cells: bool = False
 
 
 def inbatch_replacement(
     images: Tensor,
     texts: Tensor,
     negatives: Tensor | None,
-    cells: Tensor | None,
+    negative_positions: Tensor | None,
     valid: Tensor | None,
     scale: Tensor,
-    direction: Direction = "both",
+    negatives_in: NegativesIn = "both",
 ) -> Tensor:
-    """InfoNCE where hard negatives take the place of k off-diagonal cells of each row of S.
+    """InfoNCE in which hard negatives replace k off-diagonal entries of each row of S.
 
-    Source: Rösch et al., arXiv 2403.02875, §3. R is S with R[i, cells[i, m]] = h_im where valid; the loss is the
-    mean of the CE of R's rows and the CE of the columns of R (``both``) or of S (``rows``): the paper leaves
-    open which. Without hard negatives it is the paper's classical fine-tuning.
+    Source: Rösch et al., arXiv 2403.02875, §3. R is S with R[i, negative_positions[i, m]] = h_im where valid; the loss
+    is the mean of the CE of R's rows and the CE of the columns of R (``both``) or of S (``image_to_text``): the paper
+    does not say which. Without hard negatives it is the paper's classical fine-tuning.
 
-    The cells of a row must differ from each other and from the row's own index, where ``valid`` is False too, so
-    k < N. This is not checked: to look at them would stall the device.
+    The positions of a row must differ from each other and from the row's own index, also where ``valid`` is False, so
+    k < N. This is not checked: reading them would stall the device.
 
     Raises:
-        ConfigError: An unknown direction, or hard negatives without cells.
+        ConfigError: An unknown ``negatives_in``, or hard negatives without positions.
     """
-    if direction not in get_args(Direction):
-        raise ConfigError(f"unknown direction {direction!r} of the loss: choose {' or '.join(get_args(Direction))}")
+    if negatives_in not in get_args(NegativesIn):
+        raise ConfigError(f"negatives_in {negatives_in!r}: give {' or '.join(get_args(NegativesIn))}")
     clean = _similarities(images, texts, scale)
     if negatives is None:
         return _info_nce(clean, clean)
-    if cells is None:
-        raise ConfigError("the loss inbatch_replacement was given hard negatives but no cells: pass cells (N, k)")
+    if negative_positions is None:
+        raise ConfigError("inbatch_replacement: hard negatives without negative_positions: pass (N, k) columns")
     negatives, valid = _masked(negatives, valid)
     own = _own_similarities(images, negatives, scale)  # (N, k)
-    replaced = clean.scatter(1, cells, torch.where(valid, own, clean.gather(1, cells)))
-    return _info_nce(replaced, replaced if direction == "both" else clean)
+    replaced = clean.scatter(1, negative_positions, torch.where(valid, own, clean.gather(1, negative_positions)))
+    return _info_nce(replaced, replaced if negatives_in == "both" else clean)
 
 
 def negclip(
     images: Tensor,
     texts: Tensor,
     negatives: Tensor | None,
-    cells: Tensor | None,
+    negative_positions: Tensor | None,
     valid: Tensor | None,
     scale: Tensor,
-    direction: Direction = "both",
+    negatives_in: NegativesIn = "both",
 ) -> Tensor:
     """NegCLIP: every image also competes against the hard negatives of all captions of the batch.
 
@@ -132,30 +114,41 @@ def svlc(
     images: Tensor,
     texts: Tensor,
     negatives: Tensor | None,
-    cells: Tensor | None,
+    negative_positions: Tensor | None,
     valid: Tensor | None,
     scale: Tensor,
-    direction: Direction = "both",
+    negatives_in: NegativesIn = "both",
     *,
     weight: float = 1.0,
 ) -> Tensor:
-    """SVLC's negatives loss: InfoNCE, and each image tells its caption from that caption's own hard negatives.
+    """SVLC's negatives loss: InfoNCE, and each image must prefer its caption to that caption's own hard negatives.
 
     Source: Doveh et al., arXiv 2211.11733. InfoNCE(S) + weight · mean_i CE of [S_ii | h_i], the mean over images
     with a valid hard negative, the weight 1: both as in the authors' training code. There the hard negatives may
     also be columns of the contrastive part; here they are not.
     """
-    return fsc(images, texts, negatives, cells, valid, scale, direction, weight=weight, gamma=0.0, smoothing=0.0)
+    return fsc(
+        images,
+        texts,
+        negatives,
+        negative_positions,
+        valid,
+        scale,
+        negatives_in,
+        weight=weight,
+        gamma=0.0,
+        smoothing=0.0,
+    )
 
 
 def fsc(
     images: Tensor,
     texts: Tensor,
     negatives: Tensor | None,
-    cells: Tensor | None,
+    negative_positions: Tensor | None,
     valid: Tensor | None,
     scale: Tensor,
-    direction: Direction = "both",
+    negatives_in: NegativesIn = "both",
     *,
     weight: float = 0.5,
     gamma: float = 2.0,
@@ -215,33 +208,19 @@ def _info_nce(rows: Tensor, columns: Tensor) -> Tensor:
     return (cross_entropy(rows, labels) + cross_entropy(columns.T, labels)) / 2
 
 
-_ALL = (
-    ContrastiveLoss(
-        name="inbatch_replacement",
-        function=inbatch_replacement,
-        formula="InfoNCE(S with k cells of each row i replaced by h_i)",
-        source="Rösch et al. 2024, arXiv 2403.02875",
-        uses_cells=True,
-    ),
-    ContrastiveLoss(
-        name="negclip",
-        function=negclip,
-        formula="(CE of the rows of [S | s·I·T^hnᵀ] + CE of the columns of S) / 2",
-        source="NegCLIP: Yuksekgonul et al. 2023, arXiv 2210.01936",
-    ),
-    ContrastiveLoss(
-        name="svlc",
-        function=svlc,
-        formula="InfoNCE(S) + mean_i CE of [S_ii | h_i]",
-        source="SVLC: Doveh et al. 2023, arXiv 2211.11733",
-    ),
-    ContrastiveLoss(
-        name="fsc",
-        function=fsc,
-        formula="InfoNCE(S) + 0.5 · mean_i focal CE of [S_ii | h_i], γ = 2, label smoothing 0.02",
-        source="FSC-CLIP, global term: Oh et al. 2024, arXiv 2410.05210",
-    ),
+LOSSES: Mapping[str, LossFunction] = MappingProxyType(
+    {"inbatch_replacement": inbatch_replacement, "negclip": negclip, "svlc": svlc, "fsc": fsc}
 )
-
-LOSSES: Mapping[str, ContrastiveLoss] = MappingProxyType({loss.name: loss for loss in _ALL})
 """The losses by name."""
+
+
+def find_loss(name: str) -> LossFunction:
+    """Look a loss up, by its name or a former one.
+
+    Raises:
+        ConfigError: There is no such loss.
+    """
+    name = LOSS_ALIASES.get(name, name)
+    if name not in LOSSES:
+        raise ConfigError(f"loss {name!r}{close_matches(name, LOSSES)}: give one of {', '.join(LOSSES)}")
+    return LOSSES[name]

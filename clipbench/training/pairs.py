@@ -94,7 +94,7 @@ def check_negatives(concepts: Sequence[Concept], negatives: int) -> None:
         if len(others) < negatives:
             ways = pluralize(len(others), "replacement")
             raise ConfigError(
-                f"--negatives {negatives}: {keyword!r} of concept {concept.name} has {ways} only; give at most"
+                f"negatives {negatives}: {keyword!r} of concept {concept.name} has {ways} only; give at most"
                 f" {len(others)}"
             )
 
@@ -139,7 +139,7 @@ def gather_pairs(
     if not captions and not missing:
         raise DataError(f"{location}: no caption holds a keyword of {'; '.join(map(_listed, concepts))}")
     if missing and (not allow_missing or not captions):
-        hint = "; pass --allow_missing to train on the others" if captions else ""
+        hint = "; set allow_missing to train on the others" if captions else ""
         distinct_missing = dict.fromkeys(missing)
         raise DataError(
             f"{location}: {len(distinct_missing):,} of {len(distinct_missing) + len(refs):,} images missing"

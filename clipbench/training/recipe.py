@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from clipbench.errors import ConfigError
-from clipbench.utils.registry import close_matches
 
-Direction = Literal["both", "rows"]
-Precision = Literal["fp32", "fp16", "bf16"]
+NegativesIn = Literal["both", "image_to_text"]
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Schedule = Literal["constant", "cosine"]
 Tower = Literal["image", "text"]
 
-_CHOICES = {"negatives_in": Direction, "precision": Precision, "lr_schedule": Schedule}
+LOSS_ALIASES: Final = {
+    "replaced_cells": "inbatch_replacement",
+    "appended_negatives": "negclip",
+    "own_negatives": "svlc",
+    "focal_own_negatives": "fsc",
+}
+"""Former names of losses, still accepted."""
+
+_CHOICES = {"negatives_in": NegativesIn, "precision": Precision, "lr_schedule": Schedule}
 _AT_LEAST = {
     "batch_size": 2,
     "epochs": 1,
@@ -33,7 +40,7 @@ class Recipe:
         concepts: Names of concepts, or paths of YAML files with one. Only captions that hold a keyword are trained on.
         negatives: Hard negatives a caption; 0 is the classical control.
         loss: A name in :data:`clipbench.training.losses.LOSSES`.
-        negatives_in: Whether the text→image half of the loss sees the replaced cells: ``both``, or not: ``rows``.
+        negatives_in: Which halves of the paper's loss see the hard negatives: ``both``, or only ``image_to_text``.
         batch_size: Pairs a step, over all processes together.
         epochs: Passes over the pairs; what is left over a whole number of batches is dropped.
         max_steps: Stop after so many optimiser steps, whatever the epochs.
@@ -44,7 +51,8 @@ class Recipe:
         weight_decay: Decoupled, on matrices only.
         max_grad_norm: Gradients are scaled down to this norm; None leaves them.
         checkpoint_every: Epochs between checkpoints, mostly a fraction.
-        precision: Of the encoders' arithmetic (autocast); weights, loss and optimiser are always fp32.
+        precision: Of the encoders' arithmetic (autocast); weights, loss and optimizer are always fp32. ``auto`` is half
+            precision on a CUDA GPU and fp32 elsewhere.
         freeze: Towers that keep their weights.
         lora_rank: Rank of low-rank adapters trained in place of the towers' weights; 0 trains the weights themselves.
         lora_alpha: Their scale; None is twice the rank.
@@ -57,7 +65,7 @@ class Recipe:
     concepts: tuple[str, ...]
     negatives: int = 1
     loss: str = "inbatch_replacement"
-    negatives_in: Direction = "both"
+    negatives_in: NegativesIn = "both"
     batch_size: int = 64
     epochs: int = 3
     max_steps: int | None = None
@@ -68,13 +76,14 @@ class Recipe:
     weight_decay: float = 0.1
     max_grad_norm: float | None = None
     checkpoint_every: float = 0.1
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
     freeze: tuple[Tower, ...] = ()
     lora_rank: int = 0
     lora_alpha: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "loss", LOSS_ALIASES.get(self.loss, self.loss))
         for name, least in _AT_LEAST.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} {getattr(self, name)}: give {least} or more")
@@ -95,6 +104,8 @@ class Recipe:
             raise ConfigError(f"freeze {','.join(self.freeze)}: give image or text")
         if self.freeze and not set(get_args(Tower)) - set(self.freeze):
             raise ConfigError("freeze image,text: nothing is left to train")
+        if self.loss != "inbatch_replacement" and not self.negatives:
+            raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed {self.seed}: give a number from 0 to 2^63 - 1")
 
@@ -122,15 +133,3 @@ class Recipe:
         between = steps_per_epoch * self.checkpoint_every
         marks = {round(between * number) for number in range(1, math.floor(steps / between) + 1)}
         return (marks - {0}) | {steps}
-
-
-def check_loss(name: str, negatives: int, known: list[str]) -> None:
-    """Refuse a loss that is not there, or one that needs negatives and gets none.
-
-    Raises:
-        ConfigError: It cannot be used so.
-    """
-    if name not in known:
-        raise ConfigError(f"loss {name!r}{close_matches(name, known)}: give one of {', '.join(known)}")
-    if name != "inbatch_replacement" and not negatives:
-        raise ConfigError(f"loss {name} needs negatives: with --negatives 0 leave --loss out")

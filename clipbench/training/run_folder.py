@@ -31,11 +31,11 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             writable = os.access(path, os.W_OK)
         except OSError as error:
-            raise ConfigError(f"--output_path {path}: cannot be made: {error.strerror}") from None
+            raise ConfigError(f"output_path {path}: cannot be made: {error.strerror}") from None
         if not writable:
-            raise ConfigError(f"--output_path {path}: cannot be written to")
+            raise ConfigError(f"output_path {path}: cannot be written to")
         if any(path.iterdir()) and not (path / _RUN).is_file():
-            raise ConfigError(f"--output_path {path}: holds other files and no fine-tuning: pass a new or empty folder")
+            raise ConfigError(f"output_path {path}: holds other files and no fine-tuning: pass a new or empty folder")
 
     def facts(self) -> dict[str, Any]:
         """What the folder says of its run; empty where none has begun.
@@ -65,7 +65,7 @@ class RunFolder:
                 there = found.get(part, {}).get(name, value)
                 if there != value:
                     raise ConfigError(
-                        f"--output_path {self.path}: holds a run of another {part}: {name} {_short(there)} there,"
+                        f"output_path {self.path}: holds a run of another {part}: {name} {_short(there)} there,"
                         f" {_short(value)} asked for; pass another folder"
                     )
 

@@ -1,6 +1,6 @@
 """Chance in training, without a generator's state: every draw is a function of (seed, epoch, sample).
 
-So batches, substitutions and replaced cells are the same however training was interrupted, and on however many
+So batches, substitutions and positions of negatives are the same however training was interrupted, and on however many
 processes. Philox (Salmon et al. 2011, Parallel Random Numbers: As Easy as 1, 2, 3) is counter-based: seed and epoch
 are its key, what is drawn and the sample's number its counter.
 """
@@ -17,7 +17,7 @@ Uniforms = NDArray[np.float64]
 
 _ORDER: Final = 0
 _SUBSTITUTIONS: Final = 1
-_CELLS: Final = 2
+_POSITIONS: Final = 2
 _MASK: Final = 2**64 - 1
 
 
@@ -37,9 +37,9 @@ def substitution_uniforms(seed: int, epoch: int, samples: int, negatives: int) -
     return _uniforms(seed, epoch, _SUBSTITUTIONS, samples, 1 + negatives)
 
 
-def cell_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Uniforms:
-    """``(samples, negatives)`` in [0, 1): which cells of a sample's row are replaced."""
-    return _uniforms(seed, epoch, _CELLS, samples, negatives)
+def position_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Uniforms:
+    """``(samples, negatives)`` in [0, 1): which positions of a sample's row its negatives take."""
+    return _uniforms(seed, epoch, _POSITIONS, samples, negatives)
 
 
 def _uniforms(seed: int, epoch: int, purpose: int, samples: int, width: int) -> Uniforms:

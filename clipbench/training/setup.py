@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +20,10 @@ from clipbench.training.freezing import freeze
 from clipbench.training.gradient_cache import AUTOCAST
 from clipbench.training.image_cache.cache import PixelCache, build_pixels
 from clipbench.training.lora import add_lora
-from clipbench.training.losses import LOSSES
+from clipbench.training.losses import find_loss
+from clipbench.training.options import FinetuneOptions
 from clipbench.training.pairs import TrainingPairs, check_negatives, gather_pairs
-from clipbench.training.recipe import Recipe, check_loss
+from clipbench.training.recipe import Recipe
 from clipbench.training.run_folder import RunFolder
 from clipbench.training.sampling import Ints
 from clipbench.utils.text import pluralize
@@ -36,56 +35,6 @@ Note = Callable[[str], None]
 
 _FEATURE_BATCH = 256
 _BROKEN_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """How a run is done; none of it changes what is trained.
-
-    Attributes:
-        data: What is trained on, see :func:`clipbench.training.datasets.open_training_data`.
-        model_args: Passed to :func:`clipbench.load_model`.
-        device: Where it is done; by default a GPU where there is one.
-        micro_batch_size: Pairs encoded at once on each process, to save memory; None: the whole batch.
-        workers: Threads that decode images.
-        cache: Folder of decoded images, shared by runs; None is ``~/.cache/clipbench``, or ``$CLIPBENCH_CACHE``.
-        allow_missing: Train on what is there where images are missing or broken.
-        limit: Take no more than the first so many captions.
-        keep: Checkpoints that are kept, the newest; None keeps all.
-        eval_tasks: Tasks that score every checkpoint; empty for none.
-        eval_data: Their data, as ``clipbench eval --data`` takes it.
-        eval_limit: Samples a task.
-        trackers: Trackers of accelerate: ``tensorboard``, ``wandb``, …
-
-    Raises:
-        ConfigError: A value makes no sense.
-    """
-
-    data: str
-    model_args: Mapping[str, object] = field(default_factory=dict)
-    device: str | None = None
-    micro_batch_size: int | None = None
-    workers: int = 2
-    cache: Path | None = None
-    allow_missing: bool = False
-    limit: int | None = None
-    keep: int | None = None
-    eval_tasks: str = ""
-    eval_data: Mapping[str, str] = field(default_factory=dict)
-    eval_limit: int | None = None
-    trackers: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("micro_batch_size", "workers", "limit", "keep", "eval_limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} {value}: give a positive number")
-
-    @property
-    def cache_folder(self) -> Path:
-        """Where decoded images are kept."""
-        place = self.cache or os.environ.get("CLIPBENCH_CACHE") or "~/.cache/clipbench"
-        return Path(place).expanduser() / "pixels"
 
 
 @dataclass(frozen=True)
@@ -119,6 +68,7 @@ class Prepared:
 
 def prepare(
     model: str,
+    train_data: str,
     recipe: Recipe,
     options: FinetuneOptions,
     folder: RunFolder,
@@ -133,13 +83,13 @@ def prepare(
         DataError: Data or an image cannot be read.
         ModelError: The model cannot be loaded.
     """
-    check_loss(recipe.loss, recipe.negatives, list(LOSSES))
-    concepts = training_concepts(options.data, recipe.concepts)
+    find_loss(recipe.loss)
+    concepts = training_concepts(train_data, recipe.concepts)
     check_negatives(concepts, recipe.negatives)
     if recipe.batch_size % accelerator.num_processes:
         raise ConfigError(f"batch_size {recipe.batch_size} cannot be shared by {accelerator.num_processes} processes")
     folder.check({"recipe": recipe.as_dict()})
-    source = open_training_data(options.data)
+    source = open_training_data(train_data, options.data)
     pairs = gather_pairs(
         source,
         concepts,
@@ -149,7 +99,7 @@ def prepare(
     )
     loaded = load_model(model, model_args=options.model_args, device=_device(options, accelerator), dtype="float32")
     if recipe.precision == "fp16" and loaded.device.type != "cuda":
-        raise ConfigError(f"--precision fp16 needs a GPU; on {loaded.device.type} use fp32 or bf16")
+        raise ConfigError(f"precision fp16 needs a GPU; on {loaded.device.type} use fp32 or bf16")
     fingerprint = loaded.fingerprint
     unused = freeze(loaded, recipe.freeze)
     if unused:
@@ -163,7 +113,7 @@ def prepare(
         loaded,
         pairs.images,
         pairs.provenance.fingerprint,
-        options.cache_folder,
+        options.image_cache_folder,
         workers=options.workers,
         on_progress=lambda done, total: on_progress("images", done, total),
         on_note=on_note,
@@ -174,6 +124,16 @@ def prepare(
     frozen = "image" in recipe.freeze
     images: Images = _features(loaded, cache, recipe, on_progress) if frozen else _Pixels(cache, loaded.device)
     return Prepared(loaded, fingerprint, pairs, images, frozen, concepts)
+
+
+def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    """Replace the precision ``auto``: half precision on a CUDA GPU, fp32 elsewhere, where it is faster."""
+    if recipe.precision != "auto":
+        return recipe
+    if device.type != "cuda":
+        return replace(recipe, precision="fp32")
+    # The paper trained in fp16; bf16 needs no loss scaling.
+    return replace(recipe, precision="bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16")
 
 
 def _device(options: FinetuneOptions, accelerator: Accelerator) -> str:
@@ -189,7 +149,7 @@ def _usable(pairs: TrainingPairs, cache: PixelCache, allow_missing: bool) -> Tra
         more = ", …" if len(reasons) > _BROKEN_SHOWN else ""
         raise DataError(
             f"{pairs.provenance.location}: {pluralize(len(reasons), 'image')} cannot be read"
-            f" ({', '.join(reasons[:_BROKEN_SHOWN])}{more}); pass --allow_missing to train on the others"
+            f" ({', '.join(reasons[:_BROKEN_SHOWN])}{more}); set allow_missing to train on the others"
         )
     return pairs.without_images(cache.broken)
 

@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib import metadata
@@ -16,20 +16,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipbench.errors import ConfigError, ModelError, ResultError
+from clipbench.errors import ConfigError, ModelError, ResultError, UnknownName
 from clipbench.evaluation.preparation import EvaluationOptions, Progress
 from clipbench.evaluation.runner import Evaluation
 from clipbench.results import Results
+from clipbench.task_types.registry import select_tasks
 from clipbench.training.artifacts import Scores, draw_run, write_card, write_model
 from clipbench.training.batches import Batches, Share
 from clipbench.training.checkpoints import Moment, checkpoints_in, prune, read_checkpoint, sweep, write_checkpoint
+from clipbench.training.datasets import TRAINING_DATASETS, dataset_name
 from clipbench.training.freezing import clamp_logit_scale, training_mode, weight_decay_groups
 from clipbench.training.gradient_cache import Batch, GradientCache
 from clipbench.training.losses import MAX_LOGIT_SCALE
+from clipbench.training.options import FinetuneOptions
 from clipbench.training.overlap import Overlap, find_overlaps
 from clipbench.training.recipe import Recipe
 from clipbench.training.run_folder import RunFolder
-from clipbench.training.setup import FinetuneOptions, Prepared, prepare
+from clipbench.training.setup import Prepared, _device, prepare, resolve_precision
 from clipbench.utils.registry import close_matches
 
 _LONGEST_WAIT = timedelta(hours=12)  # of the other processes, while the first one scores or decodes
@@ -77,6 +80,7 @@ class FineTuning:
 
     Args:
         model: What :func:`clipbench.load_model` takes.
+        train_data: What is trained on, see :func:`clipbench.training.datasets.open_training_data`.
         recipe: What is done.
         options: How it is done.
         output_path: The run's folder, which in the end is the model's.
@@ -95,6 +99,7 @@ class FineTuning:
     def __init__(
         self,
         model: str,
+        train_data: str,
         recipe: Recipe,
         options: FinetuneOptions,
         output_path: Path,
@@ -104,22 +109,25 @@ class FineTuning:
         from accelerate import Accelerator
         from accelerate.utils import InitProcessGroupKwargs
 
-        _check_trackers(options.trackers)
+        _check_trackers(options.report_to)
         self._accelerator = Accelerator(
             cpu=options.device == "cpu",
-            log_with=list(options.trackers) or None,
+            log_with=list(options.report_to) or None,
             project_dir=str(output_path),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
         )
         self.is_main: bool = self._accelerator.is_main_process
-        self._recipe, self._options, self._on_note = recipe, options, on_note
+        self._options, self._on_note, self._train_data = options, on_note, train_data
+        self._recipe = recipe = resolve_precision(recipe, torch.device(_device(options, self._accelerator)))
         self._folder = RunFolder(output_path)
-        evaluation = None
+        evaluation, places = None, _evaluation_data(train_data, options)
         if options.eval_tasks and self.is_main:
-            chosen = EvaluationOptions(data=options.eval_data, limit=options.eval_limit, workers=options.workers)
+            chosen = EvaluationOptions(data=places, limit=options.eval_limit, workers=options.workers)
             evaluation = Evaluation(options.eval_tasks, chosen, on_progress)
         self._scores = Scores(output_path, evaluation, on_progress)
-        self._prepared = prepare(model, recipe, options, self._folder, self._accelerator, on_note, on_progress)
+        self._prepared = prepare(
+            model, train_data, recipe, options, self._folder, self._accelerator, on_note, on_progress
+        )
         share = Share(self._accelerator.process_index, self._accelerator.num_processes, options.micro_batch_size)
         prepared = self._prepared
         self._batches = Batches(prepared.model, prepared.pairs, prepared.images, recipe, share)
@@ -151,7 +159,7 @@ class FineTuning:
             **identity,
             "model": {"id": model.id, **identity["model"], "facts": model.info.to_dict()},
             "data": {
-                "written": self._options.data,
+                "written": self._train_data,
                 **identity["data"],
                 "images": len(pairs.images),
                 "left_out": pairs.left_out,
@@ -172,7 +180,7 @@ class FineTuning:
             ResultError: The last checkpoint or the model cannot be written.
         """
         model, recipe = self._prepared.model, self._recipe
-        if self._options.trackers:
+        if self._options.report_to:
             self._accelerator.init_trackers("clipbench", config=_flat(recipe.as_dict()))
         if self.is_main and (results := self._scores.of(model, 0, model.id)):
             yield Saved(0, None, results)
@@ -189,7 +197,7 @@ class FineTuning:
         yield from self._train(optimizer, scaler, moment)
         if self.is_main:
             self._finish()
-        if self._options.trackers:
+        if self._options.report_to:
             self._accelerator.end_training()
         self._accelerator.wait_for_everyone()
 
@@ -247,11 +255,11 @@ class FineTuning:
         if not math.isfinite(value):
             raise ModelError(
                 f"the loss of step {step + 1} is {value} (batch {', '.join(batch.ids[:8])}, …): the last checkpoint is"
-                " kept; a lower --learning_rate or --precision bf16 may help"
+                " kept; a lower learning_rate or precision bf16 may help"
             )
         rate = self._recipe.rate_at(step, self.steps)
         log.append({"step": step + 1, "epoch": round(epoch, 6), "loss": value, "learning_rate": rate})
-        if self._options.trackers:
+        if self._options.report_to:
             self._accelerator.log({"loss": value, "learning_rate": rate, "epoch": epoch}, step=step + 1)
         return StepLog(step + 1, self.steps, epoch, value, clock.samples_per_second(step + 1))
 
@@ -341,15 +349,26 @@ def _peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def _evaluation_data(train_data: str, options: FinetuneOptions) -> dict[str, str]:
+    """The places of data that the tasks read; a name that neither they nor the training data have is refused."""
+    read = {task.dataset.name for task in select_tasks(options.eval_tasks)} if options.eval_tasks else set()
+    known = read | ({dataset_name(train_data)} & TRAINING_DATASETS.keys())
+    for name in options.data:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "no named data set"
+            raise UnknownName(f"data {name}: not read by this run{close_matches(name, known)}; it reads {listed}")
+    return {name: place for name, place in options.data.items() if name in read}
+
+
 def _check_trackers(names: Sequence[str]) -> None:
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     known, there = list(LOGGER_TYPE_TO_CLASS), [str(tracker) for tracker in get_available_trackers()]
     for name in names:  # accelerate itself leaves one that is not there out without a word
         if name not in known:
-            raise ConfigError(f"--report_to {name}{close_matches(name, known)}: trackers are {', '.join(known)}")
+            raise ConfigError(f"report_to {name}{close_matches(name, known)}: trackers are {', '.join(known)}")
         if name not in there:
-            raise ConfigError(f"--report_to {name}: it is not installed: pip install {name}")
+            raise ConfigError(f"report_to {name}: it is not installed: pip install {name}")
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
@@ -359,10 +378,11 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
 
 def finetune(
     model: str,
-    data: str,
+    train_data: str,
     concepts: str | tuple[str, ...],
     output_path: str | Path,
     *,
+    data: Mapping[str, str] | None = None,
     options: FinetuneOptions | None = None,
     **recipe: Any,
 ) -> Path:
@@ -370,10 +390,11 @@ def finetune(
 
     Args:
         model: What :func:`clipbench.load_model` takes.
-        data: ``coco``, ``coco=PLACE``, ``scenes``, or a file or folder.
+        train_data: The name of a data set (``coco``, ``scenes``, …), or a file or folder.
         concepts: Names or YAML files.
         output_path: The run's folder, which in the end is the model's.
-        options: How it is done; its ``data`` gives way to ``data``.
+        data: Where named data sets lie, for training and for ``eval_tasks``; instead of the options' own.
+        options: How it is done.
         **recipe: Fields of :class:`Recipe`: ``negatives``, ``learning_rate``, ``epochs``, …
 
     Returns:
@@ -383,7 +404,8 @@ def finetune(
         UnknownName, ConfigError, DataError, ModelError, ResultError: As :class:`FineTuning`.
     """
     names = (concepts,) if isinstance(concepts, str) else tuple(concepts)
-    chosen = replace(options, data=data) if options else FinetuneOptions(data)
-    for _ in FineTuning(model, Recipe(names, **recipe), chosen, Path(output_path)).run():
+    chosen = options or FinetuneOptions()
+    chosen = replace(chosen, data=data) if data is not None else chosen
+    for _ in FineTuning(model, train_data, Recipe(names, **recipe), chosen, Path(output_path)).run():
         pass
     return Path(output_path)

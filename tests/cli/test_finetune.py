@@ -1,10 +1,14 @@
+import dataclasses
 import json
 
 import pytest
 from safetensors.torch import load_file
 
 from clipbench.cli import main
-from tests.training.table import write_table
+from clipbench.cli.finetune import RECIPE, RUN, command
+from clipbench.training.options import FinetuneOptions
+from clipbench.training.recipe import Recipe
+from tests.training.table import COLORS, write_coco, write_table
 
 
 def run(capsys, *arguments):
@@ -17,8 +21,9 @@ def run(capsys, *arguments):
 @pytest.fixture
 def flags(tmp_path):
     table = write_table(tmp_path / "table")
-    return ["finetune", "--model", "demo", "--data", table, "--concept", "color", "--batch_size", 8, "--epochs", 1,
-            "--device", "cpu", "--cache_dir", tmp_path / "cache", "--output_path", tmp_path / "out"]  # fmt: skip
+    return ["finetune", "--model", "demo", "--train_data", table, "--concept", "color", "--batch_size", 8,
+            "--epochs", 1, "--device", "cpu", "--image_cache", tmp_path / "cache",
+            "--output_path", tmp_path / "out"]  # fmt: skip
 
 
 def test_the_issues_own_command_then_eval(capsys, flags, tmp_path):
@@ -73,13 +78,48 @@ def test_low_rank_adapters_leave_an_ordinary_model(capsys, flags, tmp_path):
     assert not any("layer_norm" in name or "embedding" in name for name in changed)
 
 
+def test_flags_have_the_defaults_of_the_option_classes():
+    given = ["--train_data", "scenes", "--concept", "color", "--output_path", "out"]
+    values = command.make_context("finetune", given, resilient_parsing=False).params
+    assert RECIPE.build(values) == Recipe(("color",))
+    assert RUN.build(values) == FinetuneOptions()
+    fields = {field.name for options in (Recipe, FinetuneOptions) for field in dataclasses.fields(options)}
+    assert fields - set(values) == set()  # a flag for each field
+
+
+@pytest.mark.parametrize(
+    ("train_data", "code", "message"),
+    [
+        ("cocoo", 2, "did you mean coco?"),
+        ("coco=FOLDER", 2, "give the name coco only"),
+        ("flickr30k", 1, "give flickr30k=PLACE"),
+    ],
+)
+def test_training_data_that_is_not_there(capsys, flags, train_data, code, message):
+    flags[flags.index("--train_data") + 1] = train_data
+    found, _, err = run(capsys, *flags)
+    assert found == code
+    assert message in err
+
+
+def test_one_place_serves_training_and_evaluation(capsys, flags, tmp_path):
+    write_coco(tmp_path / "scenes", "val2017", [f"a {color} cat" for color in COLORS])
+    flags[flags.index("--train_data") + 1] = "scenes"
+    code, _, err = run(capsys, *flags, "--data", f"scenes={tmp_path / 'scenes'}", "--eval_tasks", "scenes_color",
+                       "--eval_limit", 9)  # fmt: skip
+    assert code == 0, err
+    assert "9 captions of 9 images" in err
+    assert "scenes_color: 9 of its 9 images are among the training images" in err
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
         (["--concept", "location", "--negatives", 3], 2, "location has 1 replacement only"),
         (["--concept", "colour"], 2, "did you mean color"),
-        (["--data", "cocoo"], 2, "did you mean coco?"),
-        (["--data", "flickr30k"], 1, "write flickr30k=PLACE"),
+        (["--data", "coco=nowhere"], 2, "not read by this run"),
+        (["--train_data", "scenes"], 2, "--train_data is given 2 times"),
+        (["--data", "scenes=1"], 2, "not read by this run"),
         (["--loss", "triplet"], 2, "give one of inbatch_replacement"),
         (["--loss", "svlc", "--negatives", 0], 2, "needs negatives"),
         (["--batch_size", 32], 1, "24 captions with a keyword, fewer than a batch of 32"),
@@ -93,7 +133,7 @@ def test_low_rank_adapters_leave_an_ordinary_model(capsys, flags, tmp_path):
         (["--report_to", "clearml"], 2, "pip install clearml"),
         (["--vision", "x"], 2, "--vision ID and --text ID"),
         (["--eval_tasks", "scenes_colour"], 2, "did you mean scenes_color"),
-        (["--eval_tasks", "coco_color", "--eval_data", "coco=nowhere"], 2, "no such file or folder"),
+        (["--eval_tasks", "coco_color", "--data", "coco=nowhere"], 2, "no such file or folder"),
         (["--model", "no/such/folder/"], 1, "no such file or directory"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,

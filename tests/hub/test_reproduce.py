@@ -89,7 +89,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
         write_captions(place, split, rows, image=image, caption=caption, listed=listed, seed=seed)
         hub.add_dataset(name, place, commit=pinned(name))
     command = ["reproduce", "paper", "--output_path", str(folder / "out"), "--data", "sbu=hub:somebody/sbu",
-               "--allow_missing", "--device", "cpu", "--cache_dir", str(folder / "cache"), "--jobs", "2"]  # fmt: skip
+               "--allow_missing", "--device", "cpu", "--image_cache", str(folder / "cache"), "--jobs", "2"]  # fmt: skip
     ended = subprocess.run(
         [sys.executable, "-m", "clipbench", *command],
         env=hub.env(folder / "home"), cwd=folder, capture_output=True, text=True, timeout=1200, check=False,

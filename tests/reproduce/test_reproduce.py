@@ -41,7 +41,7 @@ comparable: true
 
 def command(folder, *further):
     words = ["reproduce", folder / "small.yaml", "--output_path", folder / "out", "--device", "cpu",
-             "--cache_dir", folder / "cache", *further]  # fmt: skip
+             "--image_cache", folder / "cache", *further]  # fmt: skip
     return [str(word) for word in words]
 
 

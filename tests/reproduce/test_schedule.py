@@ -77,7 +77,7 @@ def test_a_training_is_another_one_where_an_input_differs():
         name(PAPER, RUNS["color-hn2-seed0"]),
         name(PAPER, RUNS["size-hn1-seed0"]),
         name(PAPER, run, "another"),
-        name(with_recipe(negatives_in="rows"), run),
+        name(with_recipe(negatives_in="image_to_text"), run),
         name(with_recipe(learning_rate=1e-6), run),
     ]
     assert name(PAPER, run) == name(load_study("paper"), run)

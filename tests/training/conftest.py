@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
-from clipbench.training.setup import FinetuneOptions
 from clipbench.training.trainer import FineTuning
 from tests.seeded import build_clip
 from tests.training.table import write_table
@@ -33,8 +33,9 @@ def start(table, tmp_path_factory):
         notes = []
         run = FineTuning(
             str(model),
+            str(data),
             Recipe(**recipe),
-            FinetuneOptions(str(data), device="cpu", cache=cache, **how),
+            FinetuneOptions(device="cpu", image_cache=cache, **how),
             folder,
             notes.append,
         )

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from clipbench.training.gradient_cache import GradientCache
+from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
-from clipbench.training.setup import FinetuneOptions
 from clipbench.training.trainer import FineTuning
 
 
@@ -28,9 +28,9 @@ def gradients(run: FineTuning) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     model, table, cache, part, out = sys.argv[1:]
-    options = FinetuneOptions(table, device="cpu", cache=Path(cache), micro_batch_size=int(part) or None)
+    options = FinetuneOptions(device="cpu", image_cache=Path(cache), micro_batch_size=int(part) or None)
     recipe = Recipe(("color",), negatives=2, batch_size=16)
-    run = FineTuning(model, recipe, options, Path(out))
+    run = FineTuning(model, table, recipe, options, Path(out))
     found = gradients(run)
     save_file(found, Path(out) / f"gradients-{run._accelerator.process_index}.safetensors")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +28,18 @@ def write_table(folder: Path, rows: int = 24, captions: list[str] | None = None)
             Image.fromarray(pixels).save(folder / f"{number}.png")
             writer.writerow([f"{number}.png", caption])
     return folder / "pairs.csv"
+
+
+def write_coco(folder: Path, year: str, captions: list[str]) -> Path:
+    """Write captions and pictures as COCO's download of a year has them."""
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    (folder / year).mkdir()
+    names = [f"{number:012d}.jpg" for number in range(len(captions))]
+    for number, name in enumerate(names):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / year / name)
+    content = {
+        "images": [{"id": number, "file_name": name} for number, name in enumerate(names)],
+        "annotations": [{"id": n, "image_id": n, "caption": caption} for n, caption in enumerate(captions)],
+    }
+    (folder / f"annotations/captions_{year}.json").write_text(json.dumps(content))
+    return folder

@@ -27,11 +27,11 @@ def plain_gradients(run):
     images = normalize(model.image_features(part.pixels), dim=-1)
     texts = normalize(model.text_features(part.tokens), dim=-1)
     count, negatives = len(images), run._recipe.negatives
-    loss = LOSSES[run._recipe.loss].function(
+    loss = LOSSES[run._recipe.loss](
         images,
         texts[:count],
         texts[count:].reshape(count, negatives, -1) if negatives else None,
-        batch.cells,
+        batch.negative_positions,
         batch.valid,
         model.logit_scale,
         run._recipe.negatives_in,

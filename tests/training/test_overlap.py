@@ -76,9 +76,9 @@ def test_finetune_warns_by_name_and_the_card_repeats_it(tmp_path, capsys):
     table = write_table(tmp_path / "table")
     task = tmp_path / "seen.yaml"
     task.write_text(f"name: seen\ntask_type: ranking\nconcept: color\ndataset: {{path: {table}}}\n")
-    command = ["finetune", "--model", "demo", "--data", table, "--concept", "color", "--batch_size", 8, "--max_steps",
-               1, "--device", "cpu", "--cache_dir", tmp_path / "cache", "--output_path", tmp_path / "out",
-               "--eval_tasks", task]  # fmt: skip
+    command = ["finetune", "--model", "demo", "--train_data", table, "--concept", "color", "--batch_size", 8,
+               "--max_steps", 1, "--device", "cpu", "--image_cache", tmp_path / "cache",
+               "--output_path", tmp_path / "out", "--eval_tasks", task]  # fmt: skip
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in command])
     assert not ended.value.code

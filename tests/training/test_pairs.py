@@ -57,7 +57,7 @@ def test_each_concept_of_a_caption_is_varied_as_often_as_the_other(tmp_path):
 def test_more_negatives_than_replacements_are_refused():
     check_negatives([load_concept("color")], 3)
     check_negatives([load_concept("location")], 1)
-    with pytest.raises(ConfigError, match=r"--negatives 3.*location has 1 replacement only; give at most 1"):
+    with pytest.raises(ConfigError, match=r"negatives 3.*location has 1 replacement only; give at most 1"):
         check_negatives([load_concept("color"), load_concept("location")], 3)
 
 
@@ -70,7 +70,7 @@ def test_missing_images_are_refused_or_counted(tmp_path):
     table = write_table(tmp_path, captions=CAPTIONS)
     (tmp_path / "0.png").unlink()
     source = open_source(Dataset("t", None), str(table))
-    with pytest.raises(DataError, match=r"1 of 3 images missing \(0\.png\); pass --allow_missing"):
+    with pytest.raises(DataError, match=r"1 of 3 images missing \(0\.png\); set allow_missing"):
         gather_pairs(source, [load_concept("color")])
     pairs = gather_pairs(source, [load_concept("color")], allow_missing=True)
     assert (len(pairs), pairs.left_out) == (2, 1)
@@ -92,8 +92,8 @@ def test_pairs_of_broken_images_go_and_the_others_keep_theirs(tmp_path):
 
 
 def test_on_coco_tiny_is_no_more_trained_on_than_it_is_ranked(coco_folder):
-    written = f"coco={coco_folder}"
-    pairs = gather_pairs(open_training_data(written), training_concepts(written, ["size"]), allow_missing=True)
+    source = open_training_data("coco", {"coco": str(coco_folder)})
+    pairs = gather_pairs(source, training_concepts("coco", ["size"]), allow_missing=True)
     assert len(pairs) + pairs.left_out == 2_601  # the paper's count of val2017's captions; with tiny they are more
-    with_tiny = gather_pairs(open_training_data(written), (load_concept("size"),), allow_missing=True)
+    with_tiny = gather_pairs(source, (load_concept("size"),), allow_missing=True)
     assert len(with_tiny) + with_tiny.left_out > 2_601

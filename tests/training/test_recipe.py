@@ -32,7 +32,7 @@ def test_a_cosine_falls_to_zero():
         ({"concepts": ("color", "color")}, "none twice"),
         ({"batch_size": 1}, "batch_size 1: give 2 or more"),
         ({"negatives": -1}, "negatives -1"),
-        ({"precision": "fp8"}, "precision 'fp8': give fp32 or fp16 or bf16"),
+        ({"precision": "fp8"}, "precision 'fp8': give auto or fp32 or fp16 or bf16"),
         ({"learning_rate": float("inf")}, "learning_rate inf"),
         ({"freeze": ("image", "text")}, "nothing is left"),
         ({"seed": -1}, "seed -1"),

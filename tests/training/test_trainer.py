@@ -97,9 +97,9 @@ def test_going_on_after_a_stop_ends_with_the_same_weights(start, tmp_path, micro
 
 
 def command(table, cache, out):
-    words = [sys.executable, "-m", "clipbench", "finetune", "--model", "demo", "--data", table, "--concept", "color",
-             "--batch_size", 8, "--lr", 1e-3, "--epochs", 10, "--checkpoint_every", 1 / 3, "--keep", 2,
-             "--cache_dir", cache, "--device", "cpu", "--output_path", out]  # fmt: skip
+    words = [sys.executable, "-m", "clipbench", "finetune", "--model", "demo", "--train_data", table,
+             "--concept", "color", "--batch_size", 8, "--lr", 1e-3, "--epochs", 10, "--checkpoint_every", 1 / 3,
+             "--keep", 2, "--image_cache", cache, "--device", "cpu", "--output_path", out]  # fmt: skip
     return [str(word) for word in words]
 
 
@@ -238,7 +238,7 @@ def test_captions_cut_before_their_keyword_have_no_negatives(start, tmp_path):
 def test_broken_images_are_refused_or_left_out(start, tmp_path):
     table = write_table(tmp_path / "t", captions=[f"a {color} boat" for color in COLORS])
     (tmp_path / "t" / "3.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"1 image cannot be read \(.*3\.png.*\); pass --allow_missing"):
+    with pytest.raises(DataError, match=r"1 image cannot be read \(.*3\.png.*\); set allow_missing"):
         start(tmp_path / "a", data=table)
     run = start(tmp_path / "b", data=table, allow_missing=True)
     assert len(run.prepared.pairs) == 8

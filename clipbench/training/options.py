@@ -1,0 +1,59 @@
+"""How a fine-tuning is carried out: data, device, memory, caches, checkpoints, evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clipbench.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """How a run is carried out.
+
+    Attributes:
+        data: Where named data sets lie, for training and for the evaluation tasks: name to a local path or
+            ``hub:owner/name[@revision][:split]``.
+        model_args: Passed to :func:`clipbench.load_model`.
+        device: Where it runs; by default a GPU if there is one.
+        micro_batch_size: Pairs encoded at once on each process, to save memory; None: the whole batch.
+        workers: Threads that decode images.
+        image_cache: Folder of decoded images, shared by runs; None is ``$CLIPBENCH_CACHE`` or ``~/.cache/clipbench``.
+        allow_missing: Leave out captions whose image is missing or broken, instead of failing.
+        limit: Train on the first so many captions only.
+        keep: Number of newest checkpoints to keep; None keeps all.
+        eval_tasks: Tasks on which every checkpoint is scored; empty for none.
+        eval_limit: Samples per task.
+        report_to: Trackers of accelerate: ``tensorboard``, ``wandb``, …
+
+    Raises:
+        ConfigError: A value is invalid.
+    """
+
+    data: Mapping[str, str] = field(default_factory=dict)
+    model_args: Mapping[str, object] = field(default_factory=dict)
+    device: str | None = None
+    micro_batch_size: int | None = None
+    workers: int = 2
+    image_cache: Path | None = None
+    allow_missing: bool = False
+    limit: int | None = None
+    keep: int | None = None
+    eval_tasks: str = ""
+    eval_limit: int | None = None
+    report_to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("micro_batch_size", "workers", "limit", "keep", "eval_limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} {value}: give a positive number")
+
+    @property
+    def image_cache_folder(self) -> Path:
+        """The folder of decoded images."""
+        place = self.image_cache or os.environ.get("CLIPBENCH_CACHE") or "~/.cache/clipbench"
+        return Path(place).expanduser() / "pixels"

@@ -1,0 +1,34 @@
+import shutil
+
+import pytest
+
+from clipbench.errors import ConfigError, DataError
+from clipbench.training.datasets import open_training_data
+from tests.training.table import write_coco
+
+
+def captions_of(source):
+    return [caption for row in source.rows() for caption in row.captions]
+
+
+def test_data_says_where_a_named_data_set_lies(tmp_path):
+    for year in ("val2017", "train2017"):
+        write_coco(tmp_path / "coco", year, [f"a red cat of {year}"])
+    places = {"coco": str(tmp_path / "coco"), "other": "nowhere"}
+    assert captions_of(open_training_data("coco", places)) == ["a red cat of train2017"]
+    shutil.rmtree(tmp_path / "coco/train2017")
+    (tmp_path / "coco/annotations/captions_train2017.json").unlink()
+    assert captions_of(open_training_data("coco", places)) == ["a red cat of val2017"]
+
+
+def test_scenes_are_drawn_as_many_as_wanted_unless_they_lie_somewhere(tmp_path):
+    write_coco(tmp_path, "val2017", ["a red cat of val2017"])
+    assert len(list(open_training_data("scenes=7").rows())) == 7
+    assert captions_of(open_training_data("scenes", {"scenes": str(tmp_path)})) == ["a red cat of val2017"]
+
+
+def test_a_place_is_not_part_of_the_name():
+    with pytest.raises(ConfigError, match=r"give the name coco only, and coco=FOLDER in data"):
+        open_training_data("coco=FOLDER")
+    with pytest.raises(DataError, match=r"flickr30k: it is not hosted .* give flickr30k=PLACE in data"):
+        open_training_data("flickr30k")
