@@ -17,17 +17,16 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from clipbench.evaluation.preparation import EvaluationOptions
-from clipbench.evaluation.runner import Evaluation
+from clipbench.evaluation.api import evaluate
 from clipbench.inference.embedding_cache import open_cache
 from clipbench.models import Model, load_model
 from tests.seeded import build_clip
 
 
-def timed(name: str, evaluation: Evaluation, model: Model) -> tuple[float, Any]:
+def timed(name: str, model: Model, options: dict[str, Any]) -> tuple[float, Any]:
     """Score, print and return the seconds and the task's numbers."""
     started = time.perf_counter()
-    results = evaluation.score(model)
+    results = evaluate(model, "coco_retrieval", **options)
     seconds = time.perf_counter() - started
     report = results.tasks["coco_retrieval"]
     print(f"{name:<18} {seconds:8.3f} s   {results.n_samples['coco_retrieval'].effective} photographs   {report.error}")
@@ -49,16 +48,15 @@ def main() -> None:
             "limit": arguments.photographs,
             "allow_missing": True,
         }
-        plain = Evaluation("coco_retrieval", EvaluationOptions(**options))
-        cached = Evaluation("coco_retrieval", EvaluationOptions(**options, use_cache=Path(folder) / "cache"))
+        cached = {**options, "use_cache": Path(folder) / "cache"}
         started = time.perf_counter()
         digest = model.fingerprint
         print(f"fingerprint        {time.perf_counter() - started:8.3f} s   {digest[:12]}, once a run, cache or not")
         started = time.perf_counter()
         open_cache(model, Path(folder) / "empty")
         print(f"key of the space   {time.perf_counter() - started:8.3f} s   within each of the cached runs below")
-        ways = {"without": plain, "empty cache": cached, "filled cache": cached}
-        runs = [timed(name, evaluation, model) for name, evaluation in ways.items()]
+        ways = {"without": options, "empty cache": cached, "filled cache": cached}
+        runs = [timed(name, model, chosen) for name, chosen in ways.items()]
         (first, expected), (cold, _), (warm, _) = runs
         assert all(found == expected for _, found in runs), "results differ"
         print(f"filled: {first / warm:.0f} times as fast as without; filling costs {100 * (cold / first - 1):+.1f} %")

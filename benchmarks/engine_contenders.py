@@ -19,14 +19,15 @@ import torch
 from PIL import Image
 
 from clipbench.data import Source
-from clipbench.evaluation.data_report import new_data_report, scorable_samples
-from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
-from clipbench.evaluation.runner import Evaluation, evaluate
+from clipbench.evaluation.api import evaluate
+from clipbench.evaluation.data_report import DataReport
+from clipbench.evaluation.options import EvaluationOptions
+from clipbench.evaluation.preparation import prepare_tasks
+from clipbench.evaluation.runner import EvaluationRun
 from clipbench.models import load_model, packing
 from clipbench.models.open_clip.adapter import WEIGHTS_NAME
 from clipbench.models.open_clip.text_tower import project, states
 from clipbench.task_types.base import Task
-from clipbench.task_types.registry import select_tasks
 from clipbench.types import Sample, SampleResult
 
 Answer = dict[str, Any]
@@ -58,10 +59,10 @@ def options_of(asked: Answer) -> EvaluationOptions:
 
 def chosen(asked: Answer) -> tuple[Task, Source, list[Sample]]:
     """A task, its data, and its samples: all of them, or `asked["samples"]` spread evenly."""
-    plan = next(prepare_tasks(select_tasks(asked["task"]), options_of(asked)))
+    plan = prepare_tasks(asked["task"], options_of(asked))[0]
     if plan.source is None or plan.error:
         raise SystemExit(plan.error)
-    found = list(scorable_samples(plan.task, plan.source, new_data_report(plan.task, plan.source)))
+    found = list(DataReport(plan.task, plan.source).track(plan.task.samples(plan.source)))
     count = min(asked["samples"] or len(found), len(found))
     return plan.task, plan.source, [found[number * len(found) // count] for number in range(count)]
 
@@ -116,7 +117,7 @@ def ours(asked: Answer) -> Answer:
     task, _, samples = chosen(asked)
     model = load_model(f"open_clip:{asked['model']}", model_args={"crop": "native"})  # pixels as the peer has them
     model.fingerprint  # noqa: B018  # hashes the weights, once a model
-    evaluation = Evaluation([restricted(task, samples)], options_of(asked))
+    prepared = prepare_tasks([restricted(task, samples)], options_of(asked))
     scores: list[list[float]] = []
 
     def keep(name: str, outcome: SampleResult) -> None:
@@ -124,7 +125,7 @@ def ours(asked: Answer) -> Answer:
 
     recording = Recording(model)
     with clock() as times:
-        results = evaluation.score(model, on_outcome=keep)
+        results = EvaluationRun(model, prepared, options_of(asked), on_sample=keep).run()
     report = next(iter(results.tasks.values()))
     if report.error:
         raise SystemExit(report.error)
@@ -216,7 +217,7 @@ def run(asked: Answer) -> Answer:
         results = evaluate(
             model,
             asked["tasks"],
-            on_outcome=lambda name, outcome: seen.add(outcome.record["image"]),
+            on_sample=lambda name, outcome: seen.add(outcome.record["image"]),
             **vars(options_of(asked)),
         )
     if results.failed:

@@ -28,8 +28,9 @@ from PIL import Image
 from clipbench.data import Dataset
 from clipbench.data.dataset import Provenance
 from clipbench.evaluation.data_report import validate_task
-from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask
-from clipbench.evaluation.runner import run_tasks
+from clipbench.evaluation.options import EvaluationOptions
+from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.task_scoring import score_tasks
 from clipbench.inference.journal import Journal
 from clipbench.inference.scorer import Scorer
 from clipbench.models import Model, ModelInfo, Tokens
@@ -112,7 +113,7 @@ def measure(samples: int, captions: int, journal: bool) -> dict[str, float]:
         scorer = stack.enter_context(Scorer(Stub(), journal=kept))
         gc.freeze()  # as `clipbench eval` does
         started, worked = time.perf_counter(), time.process_time()
-        (result,) = run_tasks([plan], scorer, options)
+        (result,) = score_tasks([plan], scorer, options)
         seconds, worked = time.perf_counter() - started, time.process_time() - worked
     assert result.error is None, result.error
     assert result.metrics["acc"].count == samples

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from clipbench.analysis.leaderboard.merge import build_leaderboard
-    from clipbench.evaluation.runner import evaluate
+    from clipbench.evaluation.api import evaluate
     from clipbench.models import load_model
     from clipbench.task_types.registry import select_tasks as load_tasks
     from clipbench.training.trainer import finetune
@@ -25,7 +25,7 @@ __all__ = ["build_leaderboard", "evaluate", "finetune", "load_model", "load_task
 # Resolved on first use: `import clipbench` must stay cheap, torch is not.
 _HOMES = {
     "build_leaderboard": ("clipbench.analysis.leaderboard.merge", "build_leaderboard"),
-    "evaluate": ("clipbench.evaluation.runner", "evaluate"),
+    "evaluate": ("clipbench.evaluation.api", "evaluate"),
     "finetune": ("clipbench.training.trainer", "finetune"),
     "load_model": ("clipbench.models", "load_model"),
     "load_tasks": ("clipbench.task_types.registry", "select_tasks"),

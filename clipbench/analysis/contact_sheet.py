@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipbench.errors import ResultError
-from clipbench.evaluation.preparation import EvaluationOptions, Sources
+from clipbench.evaluation.options import EvaluationOptions
+from clipbench.evaluation.preparation import DataSources
 from clipbench.results import Results, read_results
 from clipbench.task_types.registry import select_tasks
 
@@ -129,7 +130,7 @@ def open_images(
     (task,) = select_tasks([name], include_path)
     places = {**results.config.get("data", {}), **(data or {})}
     places = {dataset: place for dataset, place in places.items() if dataset == task.dataset.name}
-    source = Sources([task], EvaluationOptions(data=places)).of(task)
+    source = DataSources([task], EvaluationOptions(data=places)).source_for(task)
     found: dict[str, Image.Image] = {}
     for sample in task.samples(source):
         for ref in sample.images:

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from clipbench.cli.console import complain
-from clipbench.cli.evaluation_run import EvaluationRun, bar_of
+from clipbench.cli.console import complain, note, print_profile, print_results, progress_bar
 from clipbench.cli.options import parse_batch_size, parse_cache_folder, parse_model_args, parse_pairs, task_options
 from clipbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clipbench.evaluation.runner import EvaluationRun
 
 
 @click.command("eval")
 @click.option("--model", "-M", required=True, help="A hub id, a folder, open_clip:ARCH/TAG, or hf with --model_args.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
 @task_options
-@click.option("--batch_size", "-b", default="auto", show_default=True, help="N or auto; halves when memory runs out.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU where there is one.")
+@click.option("--batch_size", "-b", default="auto", show_default=True, help="N or auto; halved when memory runs out.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
 @click.option("--dtype", help="float32, float16 or bfloat16, for the encoders; scores are always float32.")
-@click.option("--torch_compile", is_flag=True, help="Compile the towers: takes a minute, for long runs.")
+@click.option(
+    "--torch_compile",
+    is_flag=True,
+    help="Compile both encoders with torch.compile (about a minute; worthwhile for long runs).",
+)
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), help="Folder for results and samples.")
 @click.option("--log_samples", "-s", is_flag=True, help="Also write every sample's texts and scores.")
 @click.option(
     "--use_cache", metavar="[DIR]", is_flag=False, flag_value="",
     help="Keep embeddings between runs. Default folder: $CLIPBENCH_CACHE or ~/.cache/clipbench.",
 )  # fmt: skip
-@click.option("--no_resume", is_flag=True, help="Begin anew where --output_path holds the very same run, unfinished.")
-@click.option("--profile", is_flag=True, help="Also say where the time went.")
-@click.option("--allow_missing", is_flag=True, help="Score what is there where images or rows are missing.")
+@click.option("--no_resume", is_flag=True, help="Start over instead of resuming an unfinished run in --output_path.")
+@click.option("--profile", is_flag=True, help="Report a timing breakdown.")
+@click.option("--allow_missing", is_flag=True, help="Evaluate even if images or rows are missing.")
 @click.option("--trust_remote_code", is_flag=True, help="Run code that comes with a checkpoint.")
-@click.option("--seed", type=int, default=0, show_default=True, help="For plugins that draw; clipbench draws nothing.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed for plug-in tasks that sample; built-in tasks are deterministic.",
+)
 def command(
     model: str,
     model_args: str,
@@ -62,14 +76,16 @@ def command(
     clipbench eval --model open_clip:ViT-B-32/laion2b_s34b_b79k --tasks coco --data coco=COCO_FOLDER
     torchrun --nproc_per_node 4 -m clipbench eval --model … --tasks coco --output_path OUT
     """
-    from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
+    from clipbench.evaluation.options import EvaluationOptions, ignore_progress
+    from clipbench.evaluation.preparation import prepare_tasks
+    from clipbench.evaluation.runner import EvaluationRun
     from clipbench.models import load_model, model_name
     from clipbench.results import ResultsDirectory
     from clipbench.task_types.registry import select_tasks
     from clipbench.utils.distributed import started_processes
 
     if log_samples and output_path is None:
-        raise ConfigError("--log_samples needs --output_path")
+        raise ConfigError("log_samples needs output_path")
     options = EvaluationOptions(
         data=parse_pairs(data, "--data"),
         batch_size=parse_batch_size(batch_size),
@@ -82,31 +98,72 @@ def command(
         use_cache=parse_cache_folder(use_cache),
     )
     arguments = parse_model_args(model_args)
-    # What can be known to fail is found before the model is loaded, the cheapest first.
-    chosen = select_tasks(tasks, include_path)
-    with started_processes() as processes:
-        place = output_path if processes.is_main else None
-        folder = ResultsDirectory(place, model_name(model, arguments), datetime.now()) if place else None
-        with bar_of(processes) as advance:
-            plans = list(prepare_tasks(chosen, options, advance))
-        if all(plan.error for plan in plans):
-            for plan in plans:
-                complain(plan.error or "")
+    # What is likely to fail is tried before the model is loaded, the cheapest first.
+    selected = select_tasks(tasks, include_path)
+    with started_processes() as processes, ExitStack() as stack:
+        directory = None
+        if output_path and processes.is_main:
+            directory = ResultsDirectory(output_path, model_name(model, arguments), datetime.now())
+        advance = stack.enter_context(progress_bar()) if processes.is_main else ignore_progress
+        prepared = prepare_tasks(selected, options, advance)
+        if all(task.error for task in prepared):
+            for task in prepared:
+                complain(task.error or "")
             return 1
-        asked = {
-            "tasks": [task.name for task in chosen],
-            "model_args": {**arguments, "device": device, "dtype": dtype, "trust_remote_code": trust_remote_code},
-        }
-        device = device or processes.device
-        loaded = load_model(
-            model,
-            model_args=arguments,
-            device=device,
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-            torch_compile=torch_compile,
+        run = EvaluationRun(
+            load_model(
+                model,
+                model_args=arguments,
+                device=device or processes.device,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+                torch_compile=torch_compile,
+            ),
+            prepared,
+            options,
+            directory=directory,
+            log_samples=log_samples,
+            resume=not no_resume,
+            profile=profile,
+            config={
+                "tasks": [task.name for task in selected],
+                "model_args": {**arguments, "device": device, "dtype": dtype, "trust_remote_code": trust_remote_code},
+            },
+            processes=processes,
+            on_progress=advance,
+            on_note=note,
         )
-        run = EvaluationRun(plans, loaded, options, asked, folder, processes)
-        run.log_samples, run.resume, run.profile = log_samples, not no_resume, profile
-        run.go()
-        return run.report(style) if processes.is_main else run.code
+        interrupted = False
+        try:
+            for _ in run:
+                pass
+        except KeyboardInterrupt:
+            interrupted = True
+        stack.close()  # ends the progress bar
+        if processes.is_main:
+            _report(run, style, interrupted)
+        if interrupted or run.results is None:
+            return 130
+        return 1 if run.results.failed or run.write_error else 0
+
+
+def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
+    """Print the results on stdout, and on stderr what went wrong."""
+    if run.results is None:
+        complain("interrupted before a task was finished")
+        return
+    print_results(run.results, style)
+    for task, report in run.results.tasks.items():
+        if report.error:
+            complain(report.error)
+        else:
+            for problem in report.problems:
+                note(f"{task}: {problem}")
+    if run.profile:
+        print_profile(run.results.config["profile"])
+    if run.write_error:
+        complain(str(run.write_error))
+    elif run.directory:
+        note(f"results in {run.directory.results_path}")
+    if interrupted:
+        complain("interrupted; results of completed tasks were saved")

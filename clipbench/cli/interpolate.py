@@ -54,7 +54,8 @@ def command(
     \b
     clipbench interpolate openai/clip-vit-base-patch32 out/checkpoint --tasks coco_color,coco_retrieval -o wise
     """
-    from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
+    from clipbench.evaluation.options import EvaluationOptions
+    from clipbench.evaluation.preparation import prepare_tasks
     from clipbench.models import load_model
     from clipbench.task_types.registry import select_tasks
     from clipbench.training.interpolation import parse_alphas
@@ -74,7 +75,7 @@ def command(
     )
     chosen, folders = select_tasks(tasks, include_path), alpha_folders(output_path, shares)
     with progress_bar() as advance:
-        plans = list(prepare_tasks(chosen, options, advance))
+        plans = prepare_tasks(chosen, options, advance)
     errors = [plan.error for plan in plans if plan.error]
     for error in errors:
         complain(error)

@@ -1,4 +1,4 @@
-"""`clipbench validate`: go through tasks' data without a model."""
+"""`clipbench validate`: check tasks' data without a model."""
 
 from __future__ import annotations
 
@@ -23,31 +23,34 @@ def command(
     style: str,
     decode: bool,
 ) -> int:
-    """Go through tasks' data without a model, and count what is there and what is not.
+    """Check tasks' data without a model: count samples, missing images and invalid rows.
 
-    Exits with 1 where a task's data cannot be read at all; what is missing is reported, not an error.
+    Exits with status 1 if a task's data cannot be read at all; gaps are reported and are no error.
     """
     from clipbench.evaluation.data_report import validate_task
-    from clipbench.evaluation.preparation import EvaluationOptions, Sources
+    from clipbench.evaluation.options import EvaluationOptions
+    from clipbench.evaluation.preparation import DataSources
     from clipbench.task_types.registry import select_tasks
     from clipbench.utils.text import format_error
 
     chosen = select_tasks(tasks, include_path)
-    sources = Sources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))
+    sources = DataSources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))
     rows: list[tuple[object, ...]] = []
     failed = False
     with progress_bar() as advance:
         for task in chosen:
             try:
                 workers = num_workers if decode else 0
-                survey = validate_task(task, sources.of(task), limit=limit, workers=workers, on_progress=advance)
-            except Exception as error:  # a plugin's task may raise anything; the other tasks go on
+                report = validate_task(
+                    task, sources.source_for(task), limit=limit, workers=workers, on_progress=advance
+                )
+            except Exception as error:  # a plug-in's task may raise anything; the other tasks go on
                 complain(f"{task.name}: {format_error(error)}")
                 failed = True
                 rows.append((task.name, 0, task.expected_n, 0, 0, [format_error(error)]))
                 continue
-            counts = len(survey.missing), len(survey.unjudgeable)
-            rows.append((task.name, survey.n, task.expected_n, *counts, survey.problems))
+            counts = len(report.missing), len(report.invalid)
+            rows.append((task.name, report.n, task.expected_n, *counts, report.problems))
     headers = ("task", "n", "expected_n", "missing_images", "unjudgeable", "problems")
     if style != "json":
         rows = [tuple("; ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]

@@ -17,7 +17,7 @@ from clipbench.results import GroupScore, Results, SampleCount, TaskReport, sani
 from clipbench.task_types.registry import group_members, known_tasks
 
 if TYPE_CHECKING:
-    from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask
+    from clipbench.evaluation.options import EvaluationOptions
     from clipbench.evaluation.task_totals import TaskTotals
     from clipbench.models import Model
     from clipbench.task_types.base import Task
@@ -29,8 +29,12 @@ def assemble_results(
     task_results: Iterable[TaskTotals],
     model: Model,
     options: EvaluationOptions,
+    *,
+    name: str,
     started: float,
-    asked: Mapping[str, object] | None = None,
+    config: Mapping[str, object],
+    profile: Mapping[str, object] | None = None,
+    interrupted: bool = False,
 ) -> Results:
     """Put a run's numbers and facts together.
 
@@ -38,20 +42,25 @@ def assemble_results(
         task_results: The tasks done so far.
         model: The model they were scored with.
         options: The run's options.
+        name: What the results call the model.
         started: When the run started, in seconds since the epoch.
-        asked: Further entries of ``config``: what the command line was asked for.
+        config: Further entries of the results' ``config``.
+        profile: Where the time went.
+        interrupted: The run was interrupted after these tasks.
     """
     done = list(task_results)
     results = Results(
         config={
-            "model": model.id,
+            "model": name,
             "model_facts": {**model.info.to_dict(), "fingerprint": model.fingerprint},
             **asdict(options),
             "include_path": [str(path) for path in options.include_path],
-            **(asked or {}),
+            **config,
+            **({"interrupted": True} if interrupted else {}),
+            **({"profile": profile} if profile is not None else {}),
         },
-        model_name=model.id,
-        model_name_sanitized=sanitize(model.id),
+        model_name=name,
+        model_name_sanitized=sanitize(name),
         clipbench_version=metadata.version("clipbench"),
         git_hash=git_hash(),
         date=started,
@@ -59,13 +68,13 @@ def assemble_results(
         total_evaluation_time_seconds=time.time() - started,
     )
     for result in done:
-        name = result.task.name
-        results.results[name] = _row(result)
-        results.tasks[name] = _report(result, options.limit)
-        results.configs[name] = declaration(result.task)
-        results.versions[name] = result.task.version
-        results.higher_is_better[name] = dict.fromkeys(result.task.metrics, True)
-        results.n_samples[name] = SampleCount(original=result.survey.n, effective=_scored(result))
+        task = result.task.name
+        results.results[task] = _row(result)
+        results.tasks[task] = _report(result, options.limit)
+        results.configs[task] = declaration(result.task)
+        results.versions[task] = result.task.version
+        results.higher_is_better[task] = dict.fromkeys(result.task.metrics, True)
+        results.n_samples[task] = SampleCount(original=result.report.n, effective=_scored(result))
     _add_groups(results, [result.task for result in done], known_tasks(options.include_path))
     return results
 
@@ -91,36 +100,8 @@ def declaration(task: Task) -> dict[str, Any]:
     }
 
 
-def run_identity(plans: Sequence[PreparedTask], model: Model, options: EvaluationOptions) -> dict[str, object]:
-    """What a run's scores depend on: two runs of one identity score the same.
-
-    The number of threads and of processes is left out, and so is what is kept of the results.
-
-    Raises:
-        ModelError: Nothing vouches for the model's weights.
-    """
-    from clipbench.inference.embedding_cache.feature_key import feature_key_of
-
-    return {
-        "clipbench": metadata.version("clipbench"),
-        "model": [model.id, feature_key_of(model).key],
-        "tasks": [
-            [declaration(plan.task), asdict(plan.source.provenance) if plan.source else None, plan.error]
-            for plan in plans
-        ],
-        "options": {
-            "data": dict(options.data),
-            "batch_size": options.batch_size,
-            "limit": options.limit,
-            "allow_missing": options.allow_missing,
-            "streaming": options.streaming,
-            "seed": options.seed,
-        },
-    }
-
-
 def _scored(result: TaskTotals) -> int:
-    return result.survey.scorable if result.metrics else 0
+    return result.report.scorable if result.metrics else 0
 
 
 def _number(value: float) -> float | None:
@@ -141,8 +122,8 @@ def _row(result: TaskTotals) -> Row:
 
 
 def _report(result: TaskTotals, limit: int | None) -> TaskReport:
-    survey, primary = result.survey, result.metrics.get(result.task.primary_metric)
-    problems = survey.problems
+    report, primary = result.report, result.metrics.get(result.task.primary_metric)
+    problems = report.problems
     if result.truncated_texts:
         problems.append(f"{result.truncated_texts:,} texts longer than the model's context were cut")
     if limit is not None:
@@ -153,12 +134,12 @@ def _report(result: TaskTotals, limit: int | None) -> TaskReport:
         chance=_number(result.chance.mean),
         expected_n=result.task.expected_n,
         clusters=primary.clusters if primary else 0,
-        missing_images=len(survey.missing),
-        broken_images=len(survey.broken),
-        unjudgeable=len(survey.unjudgeable),
+        missing_images=len(report.missing),
+        broken_images=len(report.broken),
+        unjudgeable=len(report.invalid),
         tied=result.tied,
         truncated_texts=result.truncated_texts,
-        complete=not survey.failures and result.error is None and limit is None,
+        complete=not report.failures and result.error is None and limit is None,
         problems=problems,
         error=result.error,
         data=asdict(result.source.provenance) if result.source else {},

@@ -1,236 +1,196 @@
-"""Evaluation: tasks and a model in, typed results out. Prints nothing.
+"""The one evaluation loop: prepared tasks and a model in, results out, resumable and spread over processes.
 
-Not called ``evaluate``: importing a module of that name would replace the function :func:`clipbench.evaluate`.
+The command line, :func:`clipbench.evaluate`, training, interpolation and studies all score through it.
 """
 
 from __future__ import annotations
 
-import random
-import time
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from clipbench.errors import ConfigError, ModelError, ResultError
 from clipbench.evaluation.assembly import assemble_results
-from clipbench.evaluation.data_report import new_data_report, scorable_samples
-from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress, prepare_tasks, reject_reason
+from clipbench.evaluation.identity import run_identity
+from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.task_scoring import SampleSink, score_tasks
 from clipbench.evaluation.task_totals import TaskTotals
-from clipbench.results import Results
-from clipbench.task_types.base import Task
-from clipbench.task_types.registry import select_tasks
-from clipbench.types import SampleError, SampleResult
-from clipbench.utils.text import format_error
+from clipbench.inference.journal import Journal
+from clipbench.inference.scorer import Scorer
+from clipbench.results import Results, ResultsDirectory
+from clipbench.types import SampleResult
+from clipbench.utils.distributed import Processes
 
 if TYPE_CHECKING:
-    from clipbench.data import Source
-    from clipbench.inference.scorer import Scorer
+    from clipbench.inference.images import ImageFeatures
     from clipbench.models import Model
 
-Take = Callable[[SampleResult], None]
 
-
-def run_task(
-    plan: PreparedTask,
-    scorer: Scorer,
-    options: EvaluationOptions,
-    sink: AbstractContextManager[Take | None] | None = None,
-    on_progress: Progress | None = None,
-) -> TaskTotals:
-    """Score one task.
+@dataclass
+class EvaluationRun:
+    """Scores one model on prepared tasks: iterate for each task's numbers, or call :meth:`run`.
 
     Args:
-        plan: The task and its data.
-        scorer: The engine with the model.
-        options: The run's options.
-        sink: A context whose value takes the outcomes; it is left in error where the task fails.
-        on_progress: Told how far it is.
-
-    Returns:
-        The result; where the task failed, with an error. Numbers that were computed before images turned out to
-        be broken stay beside the error.
-    """
-    started = time.perf_counter()
-    result = TaskTotals(plan.task, plan.survey, source=plan.source, error=plan.error)
-    if plan.error is None and plan.source is not None:
-        _seed(options.seed)
-        truncated, scored = scorer.truncated_texts, False
-        try:
-            with scorer.profile.stage("score"), sink or nullcontext() as take:
-                _score(result, plan.source, scorer, options, take, on_progress)
-                scored = True
-        except Exception as error:  # a plugin's task may raise anything; the other tasks go on
-            if not scored:
-                result.metrics, result.breakdown = {}, {}
-            result.error = f"{plan.task.name}: {format_error(error)}"
-        result.truncated_texts = scorer.truncated_texts - truncated
-        result.error = result.error or reject_reason(plan.task, result.survey, options)
-    result.seconds = time.perf_counter() - started
-    return result
-
-
-def run_tasks(
-    plans: Sequence[PreparedTask],
-    scorer: Scorer,
-    options: EvaluationOptions,
-    sink: Callable[[PreparedTask], AbstractContextManager[Take | None]] | None = None,
-    on_progress: Progress | None = None,
-) -> Iterator[TaskTotals]:
-    """Score tasks one after another, as :func:`run_task` does.
-
-    Args:
-        plans: The tasks and their data.
-        scorer: The engine with the model.
-        options: The run's options.
-        sink: Gives the context whose value takes a task's outcomes.
-        on_progress: Told how far it is.
-
-    Yields:
-        Each task's result when it is there.
-    """
-    for number, plan in enumerate(plans):
-        later = {id(other.source) for other in plans[number + 1 :] if other.error is None}
-        scorer.begin(plan.task.name, images_return=id(plan.source) in later)
-        yield run_task(plan, scorer, options, sink(plan) if sink else None, on_progress)
-
-
-def _seed(seed: int) -> None:
-    """Seed what a plugin may draw from, anew for each task, so that the order of tasks does not matter."""
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  # plugins draw from the global generator too
-    torch.manual_seed(seed)
-
-
-def _score(
-    result: TaskTotals,
-    source: Source,
-    scorer: Scorer,
-    options: EvaluationOptions,
-    take: Take | None,
-    on_progress: Progress | None,
-) -> None:
-    survey, done = new_data_report(result.task, source, options.limit), 0
-    samples = scorable_samples(result.task, source, survey, options.limit)
-    total = result.survey.scorable or None  # not known where the data is streamed
-    # Keys of images are unique in their source; two sources may well hold the same key, and other images.
-    for outcome in result.task.outcomes(samples, scorer, namespace=str(id(source))):
-        done += 1
-        if on_progress:
-            on_progress(result.task.name, done, total)
-        if isinstance(outcome, SampleError):
-            survey.broken.add(outcome.image, outcome.reason)
-            survey.scorable -= 1
-            continue
-        result.add(outcome)
-        if take:
-            with scorer.profile.stage("write"):
-                take(outcome)
-    result.survey = survey
-
-
-class Evaluation:
-    """Tasks whose data has been gone through once, to be scored with any number of models.
-
-    Args:
-        tasks: Names, groups, tags, globs or YAML files, as a list or joined by commas; or tasks themselves.
-        options: How it is done.
-        on_progress: Told how far going through the data is.
+        model: The model, in evaluation mode.
+        tasks: The tasks with their data.
+        options: How they are scored.
+        name: What the results call the model; by default its id.
+        directory: Where results are written after each task, and the journal that lets an unfinished run resume;
+            None writes nothing. With several processes the main one alone has it.
+        log_samples: Also write every sample's texts and scores.
+        resume: Resume an unfinished run of the same identity in ``directory``; otherwise start over.
+        profile: Report in the results where the time went.
+        config: Further entries of the results' ``config``.
+        processes: The processes that share the work. All get all results.
+        image_features: Image features of a model with the same image encoder, by sources that are still open; they
+            are used and added to.
+        on_progress: Called with a task's name, samples done, and samples in all if known.
+        on_note: Called with one line that a user may want to know: resumed, not cacheable, …
+        on_sample: Called with a task's name and each of its sample results.
 
     Attributes:
-        plans: The tasks with their data, in order.
-
-    Raises:
-        UnknownName: A task, group or concept that is not there.
-        ConfigError: An option, task file or plugin that makes no sense.
+        results: The results so far; None before the first task is done.
+        write_error: Why the latest results could not be written; the run goes on without.
     """
 
-    def __init__(
-        self,
-        tasks: str | Sequence[str | Task | type[Task]],
-        options: EvaluationOptions | None = None,
-        on_progress: Progress | None = None,
-    ) -> None:
-        self.options = options or EvaluationOptions()
-        self.plans = list(prepare_tasks(select_tasks(tasks, self.options.include_path), self.options, on_progress))
+    model: Model
+    tasks: Sequence[PreparedTask]
+    options: EvaluationOptions
+    name: str | None = None
+    directory: ResultsDirectory | None = None
+    log_samples: bool = False
+    resume: bool = True
+    profile: bool = False
+    config: Mapping[str, object] = field(default_factory=dict)
+    processes: Processes = field(default_factory=Processes)
+    image_features: ImageFeatures | None = None
+    on_progress: Progress = ignore_progress
+    on_note: Callable[[str], None] = lambda text: None
+    on_sample: Callable[[str, SampleResult], None] | None = None
+    results: Results | None = field(default=None, init=False)
+    write_error: ResultError | None = field(default=None, init=False)
 
-    def score(
-        self,
-        model: Model,
-        *,
-        on_outcome: Callable[[str, SampleResult], None] | None = None,
-        on_progress: Progress | None = None,
-        on_note: Callable[[str], None] | None = None,
-        asked: Mapping[str, object] | None = None,
-    ) -> Results:
-        """Score one model on all tasks.
-
-        Args:
-            model: The model, in evaluation mode.
-            on_outcome: Called with a task's name and each of its outcomes.
-            on_progress: Called with a task's name, samples done, and samples in all where that is known.
-            on_note: Called with what the user may want to know of the cache of embeddings, a line each.
-            asked: What the results say the user asked for, beside the options.
+    def run(self) -> Results:
+        """Score all tasks.
 
         Returns:
-            The results. A task that failed has ``results.tasks[name].error`` set; the others have their numbers.
+            The results. A task that failed has its ``error`` set; the others have their numbers.
+
+        Raises:
+            ResultError: The results could not be written. Running again resumes at the end.
         """
+        for _ in self:
+            pass
+        if self.write_error:
+            raise self.write_error
+        if self.results is None:
+            raise ConfigError("no task to score")
+        return self.results
+
+    def __iter__(self) -> Iterator[TaskTotals]:
+        """Score task by task, and write the results after each."""
+        done: list[TaskTotals] = []
+        with self._journal() as journal:
+            started = journal.started if journal else datetime.now()
+            with self._scorer(journal) as scorer:
+                try:
+                    for totals in score_tasks(self.tasks, scorer, self.options, self._sink, self.on_progress):
+                        done.append(totals)
+                        self._update(done, scorer, started)
+                        yield totals
+                except KeyboardInterrupt:
+                    if done:
+                        self._update(done, scorer, started, interrupted=True)
+                    raise
+            if journal and not self._worth_resuming(done):
+                journal.finish()
+
+    @contextmanager
+    def _scorer(self, journal: Journal | None) -> Iterator[Scorer]:
         from clipbench.inference.embedding_cache import open_cache
-        from clipbench.inference.scorer import Scorer
 
-        started = time.time()
-        cache = open_cache(model, self.options.use_cache, on_note)
-        with Scorer(model, self.options.batch_size, self.options.workers, cache) as scorer:
-            done = list(
-                run_tasks(
-                    self.plans,
-                    scorer,
-                    self.options,
-                    lambda plan: nullcontext(_taker(plan.task.name, on_outcome)),
-                    on_progress,
-                )
+        options = self.options
+        cache = open_cache(self.model, options.use_cache, self.on_note)
+        with Scorer(
+            self.model, options.batch_size, options.workers, cache,
+            processes=self.processes, journal=journal, image_features=self.image_features,
+        ) as scorer, ExitStack() as stack:  # fmt: skip
+            # The libraries' objects stay: looking for garbage among them takes a fifth of the time outside encoders.
+            gc.freeze()
+            stack.callback(gc.unfreeze)  # or triton's would complain at exit that they were leaked
+            yield scorer
+
+    @contextmanager
+    def _journal(self) -> Iterator[Journal | None]:
+        """The journal of a run whose results are written, kept for a later run unless it is finished."""
+        journal = self._open_journal(self.directory) if self.directory else None
+        try:
+            yield journal
+        finally:
+            if journal:
+                journal.close()
+
+    def _open_journal(self, directory: ResultsDirectory) -> Journal | None:
+        try:
+            identity = run_identity(self.model, self.name or self.model.id, self.tasks, self.options)
+            journal = Journal(directory.path, identity, resume=self.resume, on_note=self.on_note)
+        except (ConfigError, ModelError) as error:
+            self.on_note(f"{error}; this run cannot be resumed if interrupted")
+            return None
+        directory.take_over(journal.started)
+        if journal.known:
+            self.on_note(
+                f"resuming the unfinished run of {journal.started:%Y-%m-%d %H:%M}: {len(journal.known):,} chunks of"
+                " samples are already scored"
             )
-        return assemble_results(done, model, self.options, started, asked)
+        return journal
+
+    @contextmanager
+    def _sink(self, prepared: PreparedTask) -> Iterator[SampleSink | None]:
+        """Where a task's sample results go: its sample log, the caller, both, or nowhere."""
+        task, sinks = prepared.task.name, list[SampleSink]()
+        with ExitStack() as stack:
+            if self.directory and self.log_samples:
+                sinks.append(stack.enter_context(self.directory.samples(task)))
+            if self.on_sample:
+                sinks.append(partial(self.on_sample, task))
+            yield partial(_send, sinks) if sinks else None
+
+    def _update(self, done: Sequence[TaskTotals], scorer: Scorer, started: datetime, interrupted: bool = False) -> None:
+        """Write the results so far; where that fails, go on: the caller still gets them."""
+        self.results = assemble_results(
+            done,
+            self.model,
+            self.options,
+            name=self.name or self.model.id,
+            started=started.timestamp(),
+            config=self.config,
+            profile=scorer.profile.summary(self.model.info.context_length) if self.profile else None,
+            interrupted=interrupted,
+        )
+        if self.directory is None:
+            return
+        try:
+            with scorer.profile.stage("write"):
+                self.directory.write(self.results)
+            self.write_error = None
+        except ResultError as error:
+            self.write_error = error
+
+    def _worth_resuming(self, done: Sequence[TaskTotals]) -> bool:
+        """Whether a later run may do what this one could not."""
+        failed = any(
+            totals.error and not totals.metrics and not prepared.error
+            for prepared, totals in zip(self.tasks, done, strict=True)
+        )
+        return failed or self.write_error is not None
 
 
-def evaluate(
-    model: Model | str,
-    tasks: str | Sequence[str | Task | type[Task]],
-    *,
-    model_args: Mapping[str, object] | None = None,
-    on_outcome: Callable[[str, SampleResult], None] | None = None,
-    on_progress: Progress | None = None,
-    on_note: Callable[[str], None] | None = None,
-    **options: Any,
-) -> Results:
-    """Score a model on tasks.
-
-    Args:
-        model: A loaded model, or what :func:`clipbench.load_model` takes.
-        tasks: Names, groups, tags, globs or YAML files, as a list or joined by commas; or tasks themselves.
-        model_args: Passed to :func:`clipbench.load_model`: ``device``, ``dtype``, ``revision``, …
-        on_outcome: Called with a task's name and each of its outcomes.
-        on_progress: Called with a task's name, samples done, and samples in all where that is known.
-        on_note: Called with what the user may want to know of the cache of embeddings, a line each.
-        **options: The fields of :class:`EvaluationOptions`: ``data``, ``batch_size``, ``limit``, ``allow_missing``, …
-
-    Returns:
-        The results. A task that failed has ``results.tasks[name].error`` set; the others have their numbers.
-
-    Raises:
-        UnknownName: A task, group, concept or model that is not there.
-        ConfigError: An option, task file or plugin that makes no sense.
-        ModelError: The model cannot be loaded.
-    """
-    from clipbench.models import load_model
-
-    evaluation = Evaluation(tasks, EvaluationOptions(**options))
-    if isinstance(model, str):
-        model = load_model(model, model_args=model_args)
-    return evaluation.score(model, on_outcome=on_outcome, on_progress=on_progress, on_note=on_note)
-
-
-def _taker(task: str, on_outcome: Callable[[str, SampleResult], None] | None) -> Take | None:
-    return (lambda outcome: on_outcome(task, outcome)) if on_outcome else None
+def _send(sinks: Sequence[SampleSink], result: SampleResult) -> None:
+    for sink in sinks:
+        sink(result)

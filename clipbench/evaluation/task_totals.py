@@ -1,4 +1,4 @@
-"""One task's numbers, as they come in."""
+"""One task's numbers, summed up sample by sample."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ class TaskTotals:
 
     Attributes:
         task: The task.
-        survey: What its data held.
+        report: What its data held.
+        source: Where the rows came from; None where it could not be opened.
         metrics: Metric to its mean over samples, with the standard error.
         breakdown: Part of the task to the mean of the primary metric.
         chance: What guessing gives on the primary metric, over the samples scored.
-        tied: Samples where an equal score withheld the win.
+        tied: Samples where an equal score prevented a win.
         truncated_texts: Texts cut to the model's context.
-        source: Where the rows came from; None where that failed.
         error: Why the task failed, in one line.
         seconds: Wall time.
     """
 
     task: Task
-    survey: DataReport
+    report: DataReport
+    source: Source | None = None
     metrics: dict[str, ClusteredMean] = field(default_factory=dict)
     breakdown: dict[str, Mean] = field(default_factory=dict)
     chance: Mean = field(default_factory=Mean)
     tied: int = 0
     truncated_texts: int = 0
-    source: Source | None = None
     error: str | None = None
     seconds: float = 0.0
 
-    def add(self, outcome: SampleResult) -> None:
-        """Count one outcome in."""
-        for name, value in outcome.values.items():
+    def add(self, result: SampleResult) -> None:
+        """Add one sample."""
+        for name, value in result.values.items():
             if name not in self.metrics:
                 self.metrics[name] = ClusteredMean()
-            self.metrics[name].add(value, outcome.cluster)
-        if self.task.primary_metric in outcome.values:
-            self.breakdown.setdefault(outcome.group, Mean()).add(outcome.values[self.task.primary_metric])
-            self.chance.add(outcome.chance)
-        self.tied += outcome.tied
+            self.metrics[name].add(value, result.cluster)
+        if self.task.primary_metric in result.values:
+            self.breakdown.setdefault(result.group, Mean()).add(result.values[self.task.primary_metric])
+            self.chance.add(result.chance)
+        self.tied += result.tied

@@ -1,4 +1,4 @@
-"""Samples by the chunk: what is scored at once, kept at once, and handed to one of several processes."""
+"""Samples by the chunk: the unit that is scored, journaled, and assigned to one of several processes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from clipbench.types import Sample, SampleError
 _CHUNK_TEXTS = 4096  # enough to sort by length and to find repeats, little enough to report progress
 _CHUNK_IMAGES = 256  # decoded pixels of two chunks are in memory at once: 600 kB each at 224 pixels
 
+Item = Floats | SampleError
+"""What is known of a sample: an array of two dimensions, or why an image cannot be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkScores:
-    """What came out of a chunk.
+    """A chunk's scores.
 
     Attributes:
-        items: For each sample an array of two dimensions; or, where an image cannot be read, which and why.
+        items: One for each sample.
         truncated_texts: Distinct texts of the chunk that were cut to the model's context.
     """
 
-    items: list[Floats | SampleError]
+    items: list[Item]
     truncated_texts: int
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """As many chunks as there are processes, fewer at the end.
+class ChunkGroup:
+    """One chunk for each process, fewer at the end.
 
     Attributes:
         number: From 0.
@@ -43,26 +46,26 @@ class Turn:
     keys: list[bytes]
 
 
-def turns(samples: Iterable[Sample], processes: int, label: str, keyed: bool) -> Iterator[Turn]:
-    """Cut samples into chunks, which do not depend on the number of processes, and deal them out.
+def chunk_groups(samples: Iterable[Sample], processes: int, label: str, keyed: bool) -> Iterator[ChunkGroup]:
+    """Cut samples into chunks, which do not depend on the number of processes, and group them.
 
     Args:
         samples: The samples.
-        processes: Chunks a turn.
-        label: What the keys begin with.
-        keyed: Whether keys are wanted; they cost a pass over all texts.
+        processes: Chunks per group.
+        label: Prefix of the keys.
+        keyed: Whether keys are needed; they cost a pass over all texts.
     """
     chunks, number = _chunks(samples), 0
     while some := list(islice(chunks, processes)):
         first = number * processes
         keys = [_key(f"{label} {first + index}", chunk) if keyed else b"" for index, chunk in enumerate(some)]
-        yield Turn(number, some, keys)
+        yield ChunkGroup(number, some, keys)
         number += 1
 
 
 def _key(label: str, chunk: list[Sample]) -> bytes:
-    asked = [[sample.id, [ref.key for ref in sample.images], list(sample.texts)] for sample in chunk]
-    return hashlib.blake2b(json.dumps([label, asked]).encode(), digest_size=16).digest()
+    content = [[sample.id, [ref.key for ref in sample.images], list(sample.texts)] for sample in chunk]
+    return hashlib.blake2b(json.dumps([label, content]).encode(), digest_size=16).digest()
 
 
 def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

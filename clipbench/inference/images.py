@@ -1,4 +1,4 @@
-"""Images to unit features: decoded ahead in threads, encoded once, and kept for the tasks that ask again."""
+"""Images to unit features: decoded ahead in threads, encoded once, and kept for later tasks."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ from clipbench.metrics import Floats
 from clipbench.models.base import Model
 from clipbench.types import ImageRef
 
-KEPT_IMAGES = 200_000  # features of images that later tasks of the run ask for again: 400 MB at 512 dimensions
-RECENT_IMAGES = 8192  # where none will: captions of one image mostly stand together
-_TOGETHER = 4  # images that a thread takes at once: handing over costs as much as comparing an image with its captions
+SHARED_IMAGES = 200_000  # features kept where later tasks use the same images: 400 MB at 512 dimensions
+RECENT_IMAGES = 8192  # otherwise: captions of one image are mostly adjacent
+_IMAGES_PER_JOB = 4  # a hand-over to a thread costs as much as comparing an image with its captions
 
 
-class Prepared(NamedTuple):
-    """An image that is ready: its pixels, or its unit feature from the cache. ``key`` is the cache's, if it has one."""
+class DecodedImage(NamedTuple):
+    """An image's pixels as the model takes them. ``key`` is the embedding cache's, if its content is identified."""
 
     key: bytes | None
     pixels: torch.Tensor
-    feature: Floats | None = None
 
 
-Pending = dict[str, Future[dict[str, Prepared | DataError]]]
+ImageInput = DecodedImage | Floats | DataError
+"""What a thread makes of an image: pixels, its unit feature from the cache, or what is wrong with it."""
 
-Kept = OrderedDict[tuple[str, str], Floats | DataError]
+PendingImages = dict[str, Future[dict[str, ImageInput]]]
+
+ImageFeatures = OrderedDict[tuple[str, str], Floats | DataError]
 """Unit features by namespace and key, the least recently used first."""
 
 
@@ -48,10 +50,10 @@ class ImageEncoder:
         workers: Threads that decode and preprocess ahead.
         profile: Where the time goes.
         cache: Features of earlier runs.
-        features: Features of a model with the same image tower, which are used and added to.
+        features: Features of a model with the same image encoder, which are used and added to.
 
     Attributes:
-        kept: How many images' features are kept.
+        capacity: How many images' features are kept.
     """
 
     def __init__(
@@ -61,27 +63,27 @@ class ImageEncoder:
         workers: int,
         profile: Profile,
         cache: EmbeddingCache | None = None,
-        features: Kept | None = None,
+        features: ImageFeatures | None = None,
     ) -> None:
-        self.kept = KEPT_IMAGES
+        self.capacity = SHARED_IMAGES
         self._model, self._profile, self._cache = model, profile, cache
         # On a CPU larger batches gain images nothing.
         self._batch = BatchSize(batch_size, automatic=64 if model.device.type == "cpu" else 1024)
         self._workers = max(1, workers)
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
-        self._features: Kept = OrderedDict() if features is None else features
+        self._features: ImageFeatures = OrderedDict() if features is None else features
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def decode_ahead(self, refs: dict[str, ImageRef], namespace: str, waiting: Pending) -> Pending:
-        """Start decoding images whose features are neither there nor on their way.
+    def decode_ahead(self, refs: dict[str, ImageRef], namespace: str, waiting: PendingImages) -> PendingImages:
+        """Start decoding images whose features are neither known nor pending.
 
         Args:
             refs: The images by key.
             namespace: What keys are unique in.
-            waiting: Images that were started before and will be encoded before these.
+            waiting: Images that are pending already and will be encoded before these.
         """
         fresh = []
         for key, ref in refs.items():
@@ -89,19 +91,19 @@ class ImageEncoder:
                 self._features.move_to_end((namespace, key))  # it must outlive the images in between
             elif key not in waiting:
                 fresh.append(ref)
-        pending: Pending = {}
-        size = min(_TOGETHER, -(-len(fresh) // self._workers)) or 1  # few images are dealt out evenly
+        pending: PendingImages = {}
+        size = min(_IMAGES_PER_JOB, -(-len(fresh) // self._workers)) or 1  # few images are spread evenly
         for start in range(0, len(fresh), size):
             some = fresh[start : start + size]
-            pending |= dict.fromkeys([ref.key for ref in some], self._pool.submit(self._prepare, some))
+            pending |= dict.fromkeys([ref.key for ref in some], self._pool.submit(self._decode_all, some))
         return pending
 
-    def _prepare(self, refs: Sequence[ImageRef]) -> dict[str, Prepared | DataError]:
-        done: dict[str, Prepared | DataError] = {}
-        with self._profile.beside("decode"):
+    def _decode_all(self, refs: Sequence[ImageRef]) -> dict[str, ImageInput]:
+        done: dict[str, ImageInput] = {}
+        with self._profile.thread_stage("decode"):
             for ref in refs:
                 try:
-                    done[ref.key] = self._prepared(ref)
+                    done[ref.key] = self._decode(ref)
                 except DataError as error:
                     done[ref.key] = error
                 except Exception:
@@ -110,23 +112,23 @@ class ImageEncoder:
                     raise RuntimeError(f"image {ref.key}: the thread that decodes it died: {error!r}") from None
         return done
 
-    def _prepared(self, ref: ImageRef) -> Prepared:
+    def _decode(self, ref: ImageRef) -> DecodedImage | Floats:
         key = None
         if self._cache is not None and ref.content is not None:
             with suppress(DataError):  # opening it says what is wrong, as it does without a cache
                 key = image_key(ref.content())
             found = self._cache.find([key]) if key else {}
             if key in found:
-                return Prepared(key, torch.empty(0), found[key].feature)
-        return Prepared(key, self._model.preprocess(ref.open()))
+                return found[key].feature
+        return DecodedImage(key, self._model.preprocess(ref.open()))
 
-    def features(self, pending: Pending, namespace: str, keys: Sequence[str]) -> dict[str, Floats | DataError]:
+    def features(self, pending: PendingImages, namespace: str, keys: Sequence[str]) -> dict[str, Floats | DataError]:
         """Encode what is pending.
 
         Args:
             pending: From :meth:`decode_ahead`; it is emptied.
             namespace: As there.
-            keys: The images that are wanted: pending ones, and others that were encoded lately.
+            keys: The images to return: pending ones, and others that were encoded recently.
 
         Returns:
             By key the unit feature ``(D,)``, or what is wrong with the image.
@@ -138,43 +140,41 @@ class ImageEncoder:
         fresh: dict[bytes, Floats] = {}
         while waiting:
             batch, waiting = waiting[: self._batch.size], waiting[self._batch.size :]
-            good: list[tuple[str, Prepared]] = []
+            decoded: list[tuple[str, DecodedImage]] = []
             with self._profile.stage("wait for images"):
                 for key, future in batch:
                     ready = future.result().pop(key)
-                    if isinstance(ready, DataError):
-                        self._features[namespace, key] = ready
-                    elif ready.feature is None:
-                        good.append((key, ready))
+                    if isinstance(ready, DecodedImage):
+                        decoded.append((key, ready))
                     else:
-                        self._features[namespace, key] = ready.feature
+                        self._features[namespace, key] = ready
                     del pending[key]  # lets the pixels go
-            fresh.update(self._encode(good, namespace))
+            fresh.update(self._encode(decoded, namespace))
         if self._cache is not None and fresh:
             self._cache.add("images", list(fresh), np.stack(list(fresh.values())), [False] * len(fresh))
         found = {key: self._features[namespace, key] for key in keys}
         for key in found:
             self._features.move_to_end((namespace, key))
-        while len(self._features) > self.kept:
+        while len(self._features) > self.capacity:
             self._features.popitem(last=False)
         return found
 
-    def _encode(self, good: Sequence[tuple[str, Prepared]], namespace: str) -> dict[bytes, Floats]:
-        """Encode images and keep their features; returns those that the cache may have, by its keys."""
+    def _encode(self, decoded: Sequence[tuple[str, DecodedImage]], namespace: str) -> dict[bytes, Floats]:
+        """Encode images and keep their features; returns those that can be cached, by the cache's keys."""
         fresh: dict[bytes, Floats] = {}
 
-        def encode(part: Sequence[tuple[str, Prepared]]) -> torch.Tensor:
+        def encode(part: Sequence[tuple[str, DecodedImage]]) -> torch.Tensor:
             return self._model.image_features(torch.stack([ready.pixels for _, ready in part]))
 
         with torch.inference_mode(), self._profile.stage("image tower"):
             done = 0
-            for features in self._batch.split(good, encode):
-                part = good[done : done + len(features)]
+            for features in self._batch.split(decoded, encode):
+                part = decoded[done : done + len(features)]
                 units = l2_normalize(features, [key for key, _ in part], "image {}", self._model.id)
                 for (key, ready), unit in zip(part, units, strict=True):
                     self._features[namespace, key] = unit
                     if ready.key is not None:
                         fresh[ready.key] = unit
                 done += len(features)
-        self._profile.images += len(good)
+        self._profile.images += len(decoded)
         return fresh

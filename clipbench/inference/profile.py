@@ -1,4 +1,4 @@
-"""Where a run's time goes, and how much of what was asked for had to be computed."""
+"""Where a run's time goes, and how much of the work had to be computed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Profile:
     """Seconds by stage, and counts.
 
     Stages of the main thread exclude one another, so that they add up to wall time; ``decode`` is the sum over the
-    threads that decode and preprocess, beside the others, and ``wait for images`` is what the main thread saw of it.
+    threads that decode and preprocess meanwhile, and ``wait for images`` is what the main thread saw of it.
 
     Attributes:
         seconds: Stage to seconds.
         images: Images that went through the tower.
         texts: Texts that went through the tower.
-        texts_asked: Texts of all samples, repetitions included.
+        texts_asked: Texts of all samples, including repetitions.
         tokens: Tokens that went through the tower, padding included.
     """
 
@@ -50,8 +50,8 @@ class Profile:
             self._stages.pop()
 
     @contextmanager
-    def beside(self, name: str) -> Iterator[None]:
-        """Count the block's time to a stage, whatever the main thread does meanwhile."""
+    def thread_stage(self, name: str) -> Iterator[None]:
+        """Count the block's time to a stage. For other threads, beside the main one."""
         started = time.perf_counter()
         try:
             yield
@@ -69,10 +69,10 @@ class Profile:
         """The profile as results hold it.
 
         Args:
-            context_length: The model's; with it, what padding every text asked for would have cost is told too.
+            context_length: The model's; with it, the tokens of all texts padded to it are added.
 
         Returns:
-            ``seconds`` by stage, counts, and images and texts a second of their towers' time.
+            ``seconds`` by stage, counts, and images and texts per second of their encoders' time.
         """
         found: dict[str, object] = {
             "seconds": {name: round(self.seconds[name], 4) for name in STAGES if name in self.seconds},

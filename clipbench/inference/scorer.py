@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, chain, groupby
 from types import TracebackType
+from typing import Literal
 
 import numpy as np
 
 from clipbench.errors import DataError
-from clipbench.inference.chunks import ChunkScores, Turn, turns
+from clipbench.inference.chunks import ChunkGroup, ChunkScores, Item, chunk_groups
 from clipbench.inference.embedding_cache import EmbeddingCache
-from clipbench.inference.images import KEPT_IMAGES, RECENT_IMAGES, ImageEncoder, Kept, Pending
+from clipbench.inference.images import RECENT_IMAGES, SHARED_IMAGES, ImageEncoder, ImageFeatures, PendingImages
 from clipbench.inference.journal import Journal
 from clipbench.inference.profile import Profile
 from clipbench.inference.texts import TextEncoder
@@ -21,8 +22,7 @@ from clipbench.models.base import Model
 from clipbench.types import Sample, SampleError
 from clipbench.utils.distributed import Processes
 
-# From the image rows that some samples share, their text rows, and how many texts each has, to what is wanted of each.
-Combine = Callable[[Floats, Floats, list[int]], list[Floats]]
+Output = Literal["similarities", "features"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,24 @@ class ScoredSample:
 
     Attributes:
         sample: The sample.
-        similarities: Cosines, ``(images, texts)`` float32; or, where an image cannot be read, which and why.
+        similarities: Cosines, ``(images, texts)`` float32; or why an image cannot be read.
     """
 
     sample: Sample
     similarities: Floats | SampleError
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSample:
+    """A sample and its features, or why there are none.
+
+    Attributes:
+        sample: The sample, of one image.
+        features: Unit rows ``(1 + texts, D)`` float32, the image's first; or why the image cannot be read.
+    """
+
+    sample: Sample
+    features: Floats | SampleError
 
 
 class Scorer:
@@ -46,17 +59,17 @@ class Scorer:
         batch_size: Items a batch, or ``auto``.
         workers: Threads that decode and preprocess images ahead.
         cache: Features of earlier runs; what is encoded is added to it after each chunk.
-        processes: Those that share the work. Each scores chunks of its own, and yields the scores of all.
-        journal: What an earlier sitting of the run has scored, and where this one's scores go; the main process's.
-        image_features: Features of a model with the same image tower, by sources that are still open; they are used
-            and added to. That the towers are the same is the caller's word.
+        processes: Those that share the work. Each scores its own chunks, and yields the scores of all.
+        journal: The chunks scored before the run was interrupted, and where new scores go; the main process has it.
+        image_features: Image features of a model with the same image encoder, by sources that are still open; they
+            are used and added to. The caller vouches for the encoder.
 
     Attributes:
         model: The model.
         profile: Where the time went.
         truncated_texts: Texts so far that were longer than the model's context and were cut.
 
-    Use as a context manager: leaving it ends the threads.
+    Use as a context manager: leaving it stops the threads.
     """
 
     def __init__(
@@ -68,7 +81,7 @@ class Scorer:
         *,
         processes: Processes | None = None,
         journal: Journal | None = None,
-        image_features: Kept | None = None,
+        image_features: ImageFeatures | None = None,
     ) -> None:
         self.model = model
         self.profile = Profile()
@@ -90,94 +103,89 @@ class Scorer:
         self._images.close()
 
     def begin(self, task: str, *, images_return: bool) -> None:
-        """Say what follows.
+        """Announce a task.
 
         Args:
-            task: The task's name, which tells its chunks from others'.
-            images_return: A later task asks for the same images, so that their features are to be kept.
+            task: The task's name, part of its chunks' keys.
+            images_return: A later task uses the same images, so their features are kept.
         """
         self._task = task
-        self._images.kept = KEPT_IMAGES if images_return else RECENT_IMAGES
+        self._images.capacity = SHARED_IMAGES if images_return else RECENT_IMAGES
 
     def similarities(self, samples: Iterable[Sample], namespace: str) -> Iterator[ScoredSample]:
         """Compare each sample's images with its texts.
 
         Args:
             samples: Samples, consumed a chunk ahead.
-            namespace: What image keys are unique in: the dataset's fingerprint.
+            namespace: What image keys are unique in: an open source of rows.
 
         Raises:
             ModelError: A feature is not finite; names the image or the text.
             ProcessesError: Another process failed or is lost.
         """
-        for sample, found in self._scores(samples, namespace, _compared):
-            yield ScoredSample(sample, found)
+        for sample, item in self._items(samples, namespace, "similarities"):
+            yield ScoredSample(sample, item)
 
-    def features(
-        self, samples: Iterable[Sample], namespace: str
-    ) -> Iterator[tuple[Sample, Floats | DataError, Floats]]:
+    def features(self, samples: Iterable[Sample], namespace: str) -> Iterator[EncodedSample]:
         """Encode each sample's single image and all its texts.
 
-        Yields:
-            The sample, its image's unit feature ``(D,)`` or what is wrong with the image, and its texts'
-            unit features ``(texts, D)``, all float32; none where the image cannot be read.
+        Args:
+            samples: As in :meth:`similarities`.
+            namespace: As in :meth:`similarities`.
 
         Raises:
             ModelError: A feature is not finite; names the image or the text.
             ProcessesError: Another process failed or is lost.
         """
-        for sample, found in self._scores(samples, namespace, _stacked):
-            if isinstance(found, SampleError):
-                yield sample, DataError(found.reason), np.empty((0, 0), np.float32)
-            else:
-                yield sample, found[0], found[1:]
+        for sample, item in self._items(samples, namespace, "features"):
+            yield EncodedSample(sample, item)
 
-    def _scores(
-        self, samples: Iterable[Sample], namespace: str, combine: Combine
-    ) -> Iterator[tuple[Sample, Floats | SampleError]]:
-        label = f"{self._task} {combine.__name__}"
+    def _items(self, samples: Iterable[Sample], namespace: str, what: Output) -> Iterator[tuple[Sample, Item]]:
+        label = f"{self._task} {what}"
         with self._processes.in_step(label):
-            for turn, pending in self._read_ahead(samples, namespace, label):
+            for group, pending in self._read_ahead(samples, namespace, label):
                 mine = {}
-                if (own := self._own(turn)) is not None:
-                    mine[own] = self._score(turn.chunks[own], pending, namespace, combine)
-                for chunk, scores in zip(turn.chunks, self._of_all(turn, label, mine), strict=True):
+                if (own := self._own(group)) is not None:
+                    mine[own] = self._score(group.chunks[own], pending, namespace, what)
+                for chunk, scores in zip(group.chunks, self._exchange(group, label, mine), strict=True):
                     self.truncated_texts += scores.truncated_texts
                     yield from zip(chunk, scores.items, strict=True)
 
-    def _read_ahead(self, samples: Iterable[Sample], namespace: str, label: str) -> Iterator[tuple[Turn, Pending]]:
-        """Yield turns while the images of the next one's chunk are being decoded."""
+    def _read_ahead(
+        self, samples: Iterable[Sample], namespace: str, label: str
+    ) -> Iterator[tuple[ChunkGroup, PendingImages]]:
+        """Yield groups while the images of the next one's chunk are being decoded."""
         keyed = self._journal is not None or bool(self._known) or self._processes.count > 1
-        ahead = turns(samples, self._processes.count, label, keyed)
-        ready: tuple[Turn, Pending] | None = None
+        ahead = chunk_groups(samples, self._processes.count, label, keyed)
+        ready: tuple[ChunkGroup, PendingImages] | None = None
         while True:
             with self.profile.stage("read"):
-                turn = next(ahead, None)
-            if turn is not None:
-                own = self._own(turn)
-                chunk = [] if own is None else turn.chunks[own]
+                group = next(ahead, None)
+            if group is not None:
+                own = self._own(group)
+                chunk = [] if own is None else group.chunks[own]
                 refs = {ref.key: ref for sample in chunk for ref in sample.images}
                 pending = self._images.decode_ahead(refs, namespace, ready[1] if ready else {})
             if ready:
                 yield ready
-            if turn is None:
+            if group is None:
                 return
-            ready = turn, pending
+            ready = group, pending
 
-    def _own(self, turn: Turn) -> int | None:
-        """Which of a turn's chunks this process scores; None where there is none, or it has been done."""
+    def _own(self, group: ChunkGroup) -> int | None:
+        """Which of a group's chunks this process scores; None where there is none, or it has been done."""
         rank = self._processes.rank
-        return rank if rank < len(turn.keys) and turn.keys[rank] not in self._known else None
+        return rank if rank < len(group.keys) and group.keys[rank] not in self._known else None
 
-    def _score(self, chunk: list[Sample], pending: Pending, namespace: str, combine: Combine) -> ChunkScores:
+    def _score(self, chunk: list[Sample], pending: PendingImages, namespace: str, what: Output) -> ChunkScores:
         images = self._images.features(pending, namespace, [ref.key for sample in chunk for ref in sample.images])
         before = self._texts.truncated
-        asked = [list(sample.texts) for sample in chunk]
-        texts = self._texts.features(list(dict.fromkeys(chain.from_iterable(asked))))
-        self.profile.texts_asked += sum(map(len, asked))
-        items: list[Floats | SampleError] = []
+        sample_texts = [list(sample.texts) for sample in chunk]
+        texts = self._texts.features(list(dict.fromkeys(chain.from_iterable(sample_texts))))
+        self.profile.texts_asked += sum(map(len, sample_texts))
+        items: list[Item] = []
         # Captions of one image mostly stand together, and are compared with it at once.
-        for refs, together in groupby(zip(chunk, asked, strict=True), key=lambda pair: pair[0].images):
+        for refs, together in groupby(zip(chunk, sample_texts, strict=True), key=lambda pair: pair[0].images):
             some = list(together)
             broken = next((ref for ref in refs if isinstance(images[ref.key], DataError)), None)
             if broken is not None:
@@ -185,31 +193,38 @@ class Scorer:
                 items.extend(SampleError(sample.id, broken.key, reason) for sample, _ in some)
             else:
                 rows = np.array([images[ref.key] for ref in refs])
-                words = np.array([texts[text] for _, wanted in some for text in wanted])
-                items.extend(combine(rows, words, [len(wanted) for _, wanted in some]))
+                text_rows = np.array([texts[text] for _, own in some for text in own])
+                items.extend(_OUTPUTS[what](rows, text_rows, [len(own) for _, own in some]))
         return ChunkScores(items, self._texts.truncated - before)
 
-    def _of_all(self, turn: Turn, label: str, mine: dict[int, ChunkScores]) -> list[ChunkScores]:
-        """The scores of a turn's chunks: of this process, of the others, and from the journal."""
-        done = {index: key for index, key in enumerate(turn.keys) if key in self._known}
+    def _exchange(self, group: ChunkGroup, label: str, mine: dict[int, ChunkScores]) -> list[ChunkScores]:
+        """The scores of a group's chunks: of this process, of the others, and from the journal."""
+        done = {index: key for index, key in enumerate(group.keys) if key in self._known}
         if self._journal is not None:
             mine |= {index: self._journal.read(key) for index, key in done.items()}
-        step = f"{label} {turn.number} {b''.join(turn.keys).hex()}"
+        step = f"{label} {group.number} {b''.join(group.keys).hex()}"
         found = {index: scores for part in self._processes.exchange(step, mine) for index, scores in part.items()}
         if self._journal is not None:
-            for index, key in enumerate(turn.keys):
+            for index, key in enumerate(group.keys):
                 if index not in done:
                     self._journal.write(key, found[index])
-        return [found[index] for index in range(len(turn.chunks))]
+        return [found[index] for index in range(len(group.chunks))]
 
 
-def _compared(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
+def _compare(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
     scores = cosine_similarity(images, texts)
     return [scores[:, end - count : end] for count, end in zip(counts, accumulate(counts), strict=True)]
 
 
-def _stacked(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
+def _stack(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
     return [
         np.concatenate([images, texts[end - count : end]])
         for count, end in zip(counts, accumulate(counts), strict=True)
     ]
+
+
+# From the image rows that some samples share, their text rows, and the number of texts of each, to each one's item.
+_OUTPUTS: dict[Output, Callable[[Floats, Floats, list[int]], list[Floats]]] = {
+    "similarities": _compare,
+    "features": _stack,
+}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clipbench.errors import ClipbenchError, DataError, ModelError, ResultError
-from clipbench.evaluation.preparation import Progress
+from clipbench.evaluation.options import Progress
 from clipbench.reproduce.folder import StudyFolder, Trained
 from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.schedule import Run, digest, is_whole, tasks_at, training_inputs

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipbench.errors import ModelError
-from clipbench.evaluation.assembly import assemble_results, declaration
-from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress, prepare_tasks
+from clipbench.evaluation.identity import task_identity
+from clipbench.evaluation.options import EvaluationOptions, Progress
+from clipbench.evaluation.preparation import PreparedTask, prepare_tasks
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.schedule import Run, digest, tasks_at
@@ -21,7 +22,7 @@ from clipbench.training.datasets import dataset_name
 
 if TYPE_CHECKING:
     from clipbench.evaluation.task_totals import TaskTotals
-    from clipbench.inference.images import Kept
+    from clipbench.inference.images import ImageFeatures
     from clipbench.models import Model
 
 
@@ -47,7 +48,7 @@ def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> l
     # Tasks refuse the place of data that none of them reads, such as the training data's.
     unread = {dataset_name(study.training.data)} - {task.dataset.name for task in tasks}
     places = {name: place for name, place in options.data.items() if name not in unread}
-    return list(prepare_tasks(tasks, replace(chosen, data=places), on_progress))
+    return prepare_tasks(tasks, replace(chosen, data=places), on_progress)
 
 
 class StudyScorer:
@@ -63,7 +64,7 @@ class StudyScorer:
     def __init__(self, study: Study, folder: StudyFolder, options: StudyOptions, on_progress: Progress) -> None:
         self._study, self._folder, self._options, self._on_progress = study, folder, options, on_progress
         self._plans: dict[str, PreparedTask] | None = None
-        self._images: Kept = OrderedDict()
+        self._images: ImageFeatures = OrderedDict()
         self._images_of: bytes | None = None
 
     def score(
@@ -86,31 +87,33 @@ class StudyScorer:
             ModelError: The checkpoint cannot be loaded.
             ResultError: Results cannot be written.
         """
-        from clipbench.evaluation.runner import run_tasks
-        from clipbench.inference.scorer import Scorer
+        from clipbench.evaluation.assembly import assemble_results
+        from clipbench.evaluation.runner import EvaluationRun
 
         waiting = {
             plan.task.name: (plan, inputs)
             for plan in self._plans_of(tasks_at(self._study, run, epoch, self._options.tables))
-            if not self._is_done(run, step, plan.task.name, inputs := {**identity, **self._task_inputs(plan)})
+            if not self._is_done(
+                run, step, plan.task.name, inputs := {**identity, **task_identity(plan, self._study.limit)}
+            )
         }
         if not waiting:
             return
         loaded = self._load(model) if isinstance(model, Path) else model
-        loaded.id = f"{run.name}, step {step}" if step else run.base_model
+        name = f"{run.name}, step {step}" if step else run.base_model
         options, started = evaluation_options(self._study, self._options), time.time()
+        tasks = [plan for plan, _ in waiting.values()]
         images = self._images_for(loaded)
-        with Scorer(loaded, options.batch_size, options.workers, image_features=images) as scorer:
-            for result in run_tasks(
-                [plan for plan, _ in waiting.values()], scorer, options, on_progress=self._on_progress
-            ):
-                task = result.task.name
-                asked = {"step": {"hash": digest(waiting[task][1]), **waiting[task][1]}}
-                results = assemble_results([result], loaded, options, started, asked)
-                if not (result.error and self._folder.is_scored(run, step, task)):  # numbers are not lost to a failure
-                    self._folder.write_results(run, step, task, results)
-                started = time.time()
-                yield result
+        for totals in EvaluationRun(
+            loaded, tasks, options, name=name, image_features=images, on_progress=self._on_progress
+        ):
+            task = totals.task.name
+            config = {"step": {"hash": digest(waiting[task][1]), **waiting[task][1]}}
+            results = assemble_results([totals], loaded, options, name=name, started=started, config=config)
+            if not (totals.error and self._folder.is_scored(run, step, task)):  # numbers are not lost to a failure
+                self._folder.write_results(run, step, task, results)
+            started = time.time()
+            yield totals
 
     def _plans_of(self, tasks: Sequence[str]) -> list[PreparedTask]:
         if self._plans is None:
@@ -124,7 +127,7 @@ class StudyScorer:
             raise ModelError(f"{checkpoint} is gone, and a score is missing: a new --output_path trains it again")
         return load_model(str(checkpoint), device=self._options.device)
 
-    def _images_for(self, model: Model) -> Kept | None:
+    def _images_for(self, model: Model) -> ImageFeatures | None:
         """Image features of models before this one, where the study leaves image towers as they are.
 
         Base models differ, so the tower is recognised by what it makes of a fixed picture, to the last bit.
@@ -135,16 +138,6 @@ class StudyScorer:
         if tower != self._images_of:
             self._images, self._images_of = OrderedDict(), tower
         return self._images
-
-    def _task_inputs(self, plan: PreparedTask) -> dict[str, object]:
-        from clipbench.inference.embedding_cache.feature_key import SCORING_VERSION
-
-        return {
-            "task": declaration(plan.task),
-            "data": plan.source.provenance.fingerprint if plan.source else None,
-            "limit": self._study.limit,
-            "scoring": SCORING_VERSION,
-        }
 
     def _is_done(self, run: Run, step: int, task: str, inputs: Mapping[str, object]) -> bool:
         results = self._folder.results(run, step, task)

@@ -67,13 +67,13 @@ class RetrievalTask(Task):
         kept: list[Sample] = []
         image_rows: list[Floats] = []
         text_rows: list[Floats] = []
-        for sample, image, texts in scorer.features(samples, namespace):
-            if isinstance(image, DataError):
-                yield SampleError(sample.id, sample.images[0].key, str(image))
+        for encoded in scorer.features(samples, namespace):
+            if isinstance(encoded.features, SampleError):
+                yield encoded.features
             else:
-                kept.append(sample)
-                image_rows.append(image)
-                text_rows.append(texts)
+                kept.append(encoded.sample)
+                image_rows.append(encoded.features[0])
+                text_rows.append(encoded.features[1:])
         if kept:
             owners = np.repeat(np.arange(len(kept)), [len(rows) for rows in text_rows])
             images, texts = np.stack(image_rows), np.concatenate(text_rows)

@@ -11,8 +11,9 @@ from typing import Any
 from clipbench.analysis.tradeoff import ORIGINAL, draw_tradeoff, point_from_results
 from clipbench.concepts import Concept
 from clipbench.errors import ConfigError, ResultError
-from clipbench.evaluation.preparation import Progress
-from clipbench.evaluation.runner import Evaluation
+from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.runner import EvaluationRun
 from clipbench.models import Model
 from clipbench.models.convert import to_other_format
 from clipbench.models.saving import put_in_place
@@ -28,18 +29,25 @@ class Scores:
 
     Args:
         directory: The run's folder.
-        evaluation: Tasks; None scores nothing.
+        tasks: The tasks with their data; none scores nothing.
+        options: How they are scored.
         on_progress: Told a task's name, samples done, and samples in all.
 
     Raises:
         ConfigError: A task's data cannot be used.
     """
 
-    def __init__(self, directory: Path, evaluation: Evaluation | None, on_progress: Progress | None = None) -> None:
-        self._directory, self._evaluation, self._on_progress = directory, evaluation, on_progress
-        for plan in evaluation.plans if evaluation else []:
-            if plan.error:
-                raise ConfigError(f"eval_tasks: {plan.error}")
+    def __init__(
+        self,
+        directory: Path,
+        tasks: Sequence[PreparedTask],
+        options: EvaluationOptions,
+        on_progress: Progress = ignore_progress,
+    ) -> None:
+        self._directory, self._tasks, self._options, self._on_progress = directory, tasks, options, on_progress
+        for prepared in tasks:
+            if prepared.error:
+                raise ConfigError(f"eval_tasks: {prepared.error}")
 
     def of(self, model: Model, step: int, name: str) -> Results | None:
         """Score a model, unless its scores are there already.
@@ -53,18 +61,15 @@ class Scores:
             ResultError: They cannot be written.
             ModelError: A feature is not finite.
         """
-        if self._evaluation is None:
+        if not self._tasks:
             return None
         place = self._directory / "evaluations" / f"step-{step:06d}.json"
         if place.is_file():
             return read_results(place)
         model.module.eval()
-        base, model.id = model.id, name
-        try:
-            with merged(model):
-                results = self._evaluation.score(model, on_progress=self._on_progress)
-        finally:
-            model.id = base
+        with merged(model):
+            run = EvaluationRun(model, self._tasks, self._options, name=name, on_progress=self._on_progress)
+            results = run.run()
         if results.failed:
             raise ResultError("; ".join(results.tasks[task].error or task for task in results.failed))
         place.parent.mkdir(exist_ok=True)

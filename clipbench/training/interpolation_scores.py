@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
@@ -14,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from clipbench.analysis.tradeoff import ORIGINAL, Point, pareto_front, point_from_results
 from clipbench.errors import ConfigError, ResultError
-from clipbench.evaluation.assembly import assemble_results, declaration
-from clipbench.evaluation.preparation import EvaluationOptions, PreparedTask, Progress
+from clipbench.evaluation.identity import task_identity
+from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.runner import EvaluationRun
 from clipbench.results import Results, ResultsDirectory, read_results
 from clipbench.training.interpolation import alpha_name, interpolate
+from clipbench.utils.digest import digest
 
 if TYPE_CHECKING:
     from clipbench.models import Model
@@ -41,7 +41,7 @@ def score_interpolations(
     options: EvaluationOptions,
     *,
     save: Sequence[float] = (),
-    on_progress: Progress | None = None,
+    on_progress: Progress = ignore_progress,
 ) -> Iterator[tuple[float, Results]]:
     """Score each α's model; what an earlier run finished with the same weights, tasks and data is read again.
 
@@ -87,39 +87,30 @@ def _score(
     plans: Sequence[PreparedTask],
     options: EvaluationOptions,
     identity: Mapping[str, object],
-    on_progress: Progress | None,
+    on_progress: Progress,
 ) -> Results:
-    from clipbench.evaluation.runner import run_task
-    from clipbench.inference.scorer import Scorer
-
-    started, done = time.time(), []
-    asked = {"tasks": [plan.task.name for plan in plans], "interpolation": identity}
-    results = Results()
-    # Kept features are the weights' they were computed with: a scorer for each.
-    with Scorer(model, options.batch_size, options.workers) as scorer:
-        for plan in plans:
-            done.append(run_task(plan, scorer, options, None, on_progress))
-            results = assemble_results(done, model, options, started, asked)
-            folder.write(results)
-    return results
+    run = EvaluationRun(
+        model,
+        plans,
+        options,
+        directory=folder,
+        config={"tasks": [plan.task.name for plan in plans], "interpolation": identity},
+        on_progress=on_progress,
+    )
+    return run.run()
 
 
 def _identity(
     base: Model, finetuned: Model, alpha: float, plans: Sequence[PreparedTask], options: EvaluationOptions
 ) -> dict[str, object]:
     """All that an α's scores depend on."""
-    inputs = {
-        "tasks": [declaration(plan.task) for plan in plans],
-        "data": [plan.source.provenance.fingerprint if plan.source else None for plan in plans],
-        "options": [options.limit, options.allow_missing, options.seed],
-        "clipbench": metadata.version("clipbench"),
-    }
-    text = json.dumps(inputs, sort_keys=True, default=str)
+    tasks = [task_identity(plan, options.limit) for plan in plans]
+    inputs = [tasks, options.allow_missing, options.seed, metadata.version("clipbench")]
     return {
         "base": base.fingerprint,
         "finetuned": finetuned.fingerprint,
         "alpha": alpha,
-        "inputs": hashlib.sha256(text.encode()).hexdigest(),
+        "inputs": digest(inputs),
     }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clipbench.concepts import Concept
 from clipbench.errors import ConfigError, DataError
-from clipbench.evaluation.preparation import Progress
+from clipbench.evaluation.options import Progress
 from clipbench.models import Model, load_model
 from clipbench.training.batches import Images
 from clipbench.training.datasets import open_training_data, training_concepts

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from clipbench.errors import ConfigError, ModelError, ResultError, UnknownName
-from clipbench.evaluation.preparation import EvaluationOptions, Progress
-from clipbench.evaluation.runner import Evaluation
+from clipbench.evaluation.options import EvaluationOptions, Progress
+from clipbench.evaluation.preparation import PreparedTask, prepare_tasks
 from clipbench.results import Results
 from clipbench.task_types.registry import select_tasks
 from clipbench.training.artifacts import Scores, draw_run, write_card, write_model
@@ -120,11 +120,11 @@ class FineTuning:
         self._options, self._on_note, self._train_data = options, on_note, train_data
         self._recipe = recipe = resolve_precision(recipe, torch.device(_device(options, self._accelerator)))
         self._folder = RunFolder(output_path)
-        evaluation, places = None, _evaluation_data(train_data, options)
+        tasks, places = list[PreparedTask](), _evaluation_data(train_data, options)
+        evaluation = EvaluationOptions(data=places, limit=options.eval_limit, workers=options.workers)
         if options.eval_tasks and self.is_main:
-            chosen = EvaluationOptions(data=places, limit=options.eval_limit, workers=options.workers)
-            evaluation = Evaluation(options.eval_tasks, chosen, on_progress)
-        self._scores = Scores(output_path, evaluation, on_progress)
+            tasks = prepare_tasks(options.eval_tasks, evaluation, on_progress)
+        self._scores = Scores(output_path, tasks, evaluation, on_progress)
         self._prepared = prepare(
             model, train_data, recipe, options, self._folder, self._accelerator, on_note, on_progress
         )
@@ -132,9 +132,9 @@ class FineTuning:
         prepared = self._prepared
         self._batches = Batches(prepared.model, prepared.pairs, prepared.images, recipe, share)
         self._overlaps: list[Overlap] = []
-        if evaluation:
+        if tasks:
             self._overlaps = find_overlaps(
-                prepared.pairs.images, evaluation.plans, workers=options.workers, on_progress=on_progress
+                prepared.pairs.images, tasks, workers=options.workers, on_progress=on_progress
             )
             for overlap in self._overlaps:
                 on_note(f"warning: {overlap}")

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 import clipbench
-import clipbench.evaluation.runner
 from clipbench.errors import ConfigError, UnknownName
-from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
+from clipbench.evaluation.options import EvaluationOptions
+from clipbench.evaluation.preparation import prepare_tasks
 from clipbench.task_types.registry import select_tasks
 from tests.oracles import numbered_image, oracle
 from tests.toy import CAPTIONS, write_toy
@@ -39,7 +39,7 @@ def test_a_yaml_task_end_to_end_prints_nothing(tmp_path, capfd):
 def test_fewer_rows_than_expected_fail_unless_allowed(tmp_path):
     file = str(write_toy(tmp_path, expected_n=3))
     results = clipbench.evaluate(oracle("perfect", OWNERS), file)
-    assert "2 samples where 3 are expected; pass --allow_missing" in results.tasks["toy_color"].error
+    assert "2 samples where 3 are expected; pass allow_missing" in results.tasks["toy_color"].error
     assert math.isnan(results.metric("toy_color", "acc"))
     assert results.failed == ["toy_color"]
     allowed = clipbench.evaluate(oracle("perfect", OWNERS), file, allow_missing=True)
@@ -51,7 +51,7 @@ def test_fewer_rows_than_expected_fail_unless_allowed(tmp_path):
 def test_a_missing_image_is_counted_and_found_before_any_model_is_needed(tmp_path):
     file = write_toy(tmp_path)
     (tmp_path / "1.png").unlink()
-    (plan,) = prepare_tasks(select_tasks(str(file)), EvaluationOptions())
+    (plan,) = prepare_tasks(str(file), EvaluationOptions())
     assert "1 of 2 images missing (1.png)" in plan.error
     allowed = clipbench.evaluate(oracle("perfect", OWNERS), str(file), allow_missing=True)
     assert allowed.tasks["toy_color"].missing_images == 1
@@ -130,7 +130,7 @@ def test_rows_that_cannot_be_judged(tmp_path):
     file = str(write_toy(tmp_path, name="pairs", task_type="pairs", concept=None, dataset=columns))
     model = oracle("perfect", {"one": 0, "two": 1})
     strict = clipbench.evaluate(model, file)
-    assert "2 samples cannot be judged" in strict.tasks["pairs"].error
+    assert "2 samples cannot be scored" in strict.tasks["pairs"].error
     assert "both captions are the same" in strict.tasks["pairs"].error
     allowed = clipbench.evaluate(model, file, allow_missing=True)
     assert allowed.metric("pairs", "acc") == 1
@@ -145,7 +145,7 @@ def test_cut_captions_are_reported(tmp_path):
 
 
 def test_data_for_a_dataset_that_no_task_reads(tmp_path):
-    with pytest.raises(UnknownName, match="no chosen task reads 'cocoa'; they read toy_color"):
+    with pytest.raises(UnknownName, match="no selected task reads 'cocoa'; they read toy_color"):
         clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path)), data={"cocoa": "x"})
 
 
@@ -158,7 +158,7 @@ def test_a_column_named_in_the_location(tmp_path):
     )
     assert results.metric("toy_color", "acc") == 1
     with pytest.raises(ConfigError, match=r"after '\?' come images="):
-        list(prepare_tasks(select_tasks(str(file)), EvaluationOptions(data={"toy_color": f"{table}?x=y"})))
+        prepare_tasks(str(file), EvaluationOptions(data={"toy_color": f"{table}?x=y"}))
 
 
 def test_two_datasets_with_the_same_names_and_captions_keep_their_own_images(tmp_path):

@@ -17,17 +17,17 @@ from clipbench.types import ImageRef
 def run() -> None:
     kill_after = int(sys.argv[1])
     chunks._CHUNK_IMAGES = 2
-    prepared = images.ImageEncoder._prepared
+    decode = images.ImageEncoder._decode
     seen = 0
 
-    def prepared_or_killed(self: images.ImageEncoder, ref: ImageRef) -> images.Prepared:
+    def decode_or_kill(self: images.ImageEncoder, ref: ImageRef) -> object:
         nonlocal seen
         seen += 1
         if seen > kill_after and os.environ.get("RANK", "1") == "1":  # of several processes one only
             os.kill(os.getpid(), signal.SIGKILL)
-        return prepared(self, ref)
+        return decode(self, ref)
 
-    images.ImageEncoder._prepared = prepared_or_killed  # type: ignore[method-assign]
+    images.ImageEncoder._decode = decode_or_kill  # type: ignore[method-assign]
     main(["eval", *sys.argv[2:]])
 
 

@@ -197,7 +197,7 @@ def test_scores_of_a_warm_run_are_the_cold_ones_to_the_bit(tmp_path, tasks):
 
     def logged():
         found = []
-        clipbench.evaluate(model, tasks, use_cache=tmp_path / "cache", on_outcome=lambda _, one: found.append(one))
+        clipbench.evaluate(model, tasks, use_cache=tmp_path / "cache", on_sample=lambda _, one: found.append(one))
         return found
 
     assert logged() == logged()

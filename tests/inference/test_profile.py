@@ -55,7 +55,7 @@ def test_a_stage_that_fails_is_counted_and_left(clock):
 
 def test_work_beside_does_not_stop_the_clock_of_the_main_thread(clock):
     profile = Profile()
-    with profile.stage("wait for images"), profile.beside("decode"):
+    with profile.stage("wait for images"), profile.thread_stage("decode"):
         clock(3)
     assert dict(profile.seconds) == {"wait for images": 3, "decode": 3}
 

@@ -58,8 +58,8 @@ def run(tiny_clip, toy, tmp_path, monkeypatch, capsys):
             shutil.copytree(left, out)
         decoded = []
         with monkeypatch.context() as patched:
-            prepared = ImageEncoder._prepared
-            patched.setattr(ImageEncoder, "_prepared", lambda self, ref: decoded.append(ref.key) or prepared(self, ref))
+            decode = ImageEncoder._decode
+            patched.setattr(ImageEncoder, "_decode", lambda self, ref: decoded.append(ref.key) or decode(self, ref))
             with pytest.raises(SystemExit) as caught:
                 main(["eval", *arguments(tiny_clip, toy, out), *further])
         err = capsys.readouterr().err
@@ -87,7 +87,7 @@ def read(out):
 def test_a_killed_run_goes_on_where_it_was_and_gives_the_same_files(run, killed):
     expected = read(run()[0])
     out, decoded, err = run(left=killed)
-    assert "going on with the unfinished run" in err
+    assert "resuming the unfinished run" in err
     # It was killed while the fourth chunk was read ahead; the retrieval task needs the first images once more.
     assert decoded == [f"{number}.png" for number in (4, 5, 6, 7, 8, 9, 0, 1, 2, 3)]
     results, lines, scores = read(out)
@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_where_it_was_and_gives_the_same_files(run, killed)
 @pytest.mark.parametrize("flags", [["--no_resume"], ["--limit", "10"], ["--batch_size", "3"]])
 def test_a_run_begins_anew_where_it_should_or_is_another(run, killed, flags):
     _, decoded, err = run(*flags, left=killed)
-    assert "going on" not in err
+    assert "resuming" not in err
     assert decoded == [f"{number}.png" for number in range(10)]
 
 
@@ -121,7 +121,7 @@ def test_an_interrupted_run_can_be_gone_on_with(run, monkeypatch, tiny_clip, toy
             main(["eval", *arguments(tiny_clip, toy, out)])
     assert caught.value.code == 130
     _, decoded, err = run(left=out)
-    assert "going on with the unfinished run" in err
+    assert "resuming the unfinished run" in err
     assert decoded[0] == "6.png"
 
 
@@ -181,7 +181,7 @@ def test_a_journal_that_is_torn_or_damaged_anywhere_is_never_believed(tmp_path):
 
 def test_the_very_same_run_twice_at_once_has_one_journal(tmp_path):
     first = journal(tmp_path)
-    with pytest.raises(ConfigError, match="being done by another process"):
+    with pytest.raises(ConfigError, match="another process is already running"):
         journal(tmp_path)
     journal(tmp_path, {"another": "run"}).close()
     first.close()

@@ -4,11 +4,11 @@ import pytest
 
 from clipbench.analysis.tradeoff import ORIGINAL, Point, Score
 from clipbench.errors import ConfigError
-from clipbench.evaluation.preparation import EvaluationOptions, prepare_tasks
-from clipbench.evaluation.runner import evaluate
+from clipbench.evaluation.api import evaluate
+from clipbench.evaluation.options import EvaluationOptions
+from clipbench.evaluation.preparation import prepare_tasks
 from clipbench.models import load_model
 from clipbench.results import read_results
-from clipbench.task_types.registry import select_tasks
 from clipbench.training import interpolation_scores as interpolated_scores
 from clipbench.training.interpolation_scores import (
     alpha_folders,
@@ -38,7 +38,7 @@ def tasks(tmp_path_factory):
 
 def score(ends, tasks, out, alphas=(0.0, 0.5, 1.0), save=(), **options):
     chosen = EvaluationOptions(**options)
-    plans = list(prepare_tasks(select_tasks([str(task) for task in tasks]), chosen))
+    plans = prepare_tasks([str(task) for task in tasks], chosen)
     return score_interpolations(*ends, alpha_folders(out, alphas), plans, chosen, save=save)
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from clipbench.cli import main
-from clipbench.evaluation.preparation import EvaluationOptions
-from clipbench.evaluation.runner import Evaluation
+from clipbench.evaluation.options import EvaluationOptions
+from clipbench.evaluation.preparation import prepare_tasks
 from clipbench.training.overlap import find_overlaps, photograph_id
 from clipbench.types import ImageRef
 from tests.toy import write_toy
@@ -19,7 +19,7 @@ def plans(tmp_path):
     captions = ["a red thing", "a green thing", "a blue thing"]
     first = write_toy(tmp_path, captions, name="first")
     second = write_toy(tmp_path, captions, name="second")
-    return Evaluation(f"{first},{second}", EvaluationOptions()).plans
+    return prepare_tasks(f"{first},{second}", EvaluationOptions())
 
 
 def images_of(plan):
@@ -66,7 +66,7 @@ def test_who_trains_on_val2014_is_told_of_val2017(tmp_path):
     (tmp_path / "task.yaml").write_text(
         "name: photographs\ntask_type: ranking\nconcept: color\ndataset: {path: task/metadata.csv}\n"
     )
-    plans = Evaluation(str(tmp_path / "task.yaml"), EvaluationOptions()).plans
+    plans = prepare_tasks(str(tmp_path / "task.yaml"), EvaluationOptions())
     assert plans[0].error is None, plans[0].error
     (found,) = find_overlaps([ref("COCO_val2014_000000000001.jpg"), ref("COCO_val2014_000000000007.jpg")], plans)
     assert (found.task, found.shared, found.images, found.examples) == ("photographs", 1, 3, ("000000000001.jpg",))

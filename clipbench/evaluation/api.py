@@ -1,0 +1,124 @@
+"""The evaluation as a function of Python: :func:`clipbench.evaluate`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clipbench.errors import ConfigError
+from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.preparation import prepare_tasks
+from clipbench.evaluation.progress import progress_bars
+from clipbench.evaluation.runner import EvaluationRun
+from clipbench.results import Results, ResultsDirectory
+from clipbench.types import SampleResult
+from clipbench.utils.distributed import started_processes
+
+if TYPE_CHECKING:
+    from clipbench.models import Model
+    from clipbench.task_types.base import Task
+
+# Notes are shown by programs that ask for them: logging.basicConfig(level="INFO").
+_log_note = logging.getLogger("clipbench").info
+
+
+def evaluate(
+    model: Model | str,
+    tasks: str | Sequence[str | Task | type[Task]],
+    *,
+    model_args: Mapping[str, object] | None = None,
+    name: str | None = None,
+    output_path: str | Path | None = None,
+    log_samples: bool = False,
+    resume: bool = True,
+    profile: bool = False,
+    progress: bool = False,
+    on_progress: Progress = ignore_progress,
+    on_note: Callable[[str], None] = _log_note,
+    on_sample: Callable[[str, SampleResult], None] | None = None,
+    **options: Any,
+) -> Results:
+    """Score a model on tasks; under ``torchrun`` the processes share the work, and each gets all results.
+
+    >>> import clipbench
+    >>> results = clipbench.evaluate("demo", "scenes_color", limit=20)
+    >>> results.failed
+    []
+
+    Args:
+        model: A loaded model, or what :func:`clipbench.load_model` takes.
+        tasks: Names, groups, tags, globs or YAML files, as a list or joined by commas; or tasks themselves.
+        model_args: Passed to :func:`clipbench.load_model`: ``device``, ``dtype``, ``revision``, …
+        name: What the results call the model; by default its id.
+        output_path: Folder for results, as ``clipbench eval`` writes them. A call that was ended before it was
+            finished is resumed by the same call.
+        log_samples: Also write every sample's texts and scores; needs ``output_path``.
+        resume: Resume an unfinished run in ``output_path``; otherwise start over.
+        profile: Report in ``results.config["profile"]`` where the time went.
+        progress: Show a progress bar in a terminal or a notebook.
+        on_progress: Called with a task's name, samples done, and samples in all if known.
+        on_note: Called with one line that a user may want to know: resumed, not cacheable, … By default it is logged.
+        on_sample: Called with a task's name and each of its sample results.
+        **options: The fields of :class:`EvaluationOptions`: ``data``, ``batch_size``, ``limit``, ``use_cache``, …
+
+    Returns:
+        The results. A task that failed has ``results.tasks[name].error`` set; the others have their numbers.
+
+    Raises:
+        UnknownName: A task, group, concept or model is unknown.
+        ConfigError: An option, task file or plug-in is invalid, or ``output_path`` cannot be written to.
+        ModelError: The model cannot be loaded.
+        ResultError: Results cannot be written. Calling again resumes at the end.
+        ProcessesError: Another process failed or is lost.
+    """
+    if log_samples and output_path is None:
+        raise ConfigError("log_samples needs output_path")
+    chosen = EvaluationOptions(**options)
+    with ExitStack() as stack:
+        processes = stack.enter_context(started_processes())
+        if progress and processes.is_main:
+            on_progress = _both(stack.enter_context(progress_bars()), on_progress)
+        directory = None
+        if output_path is not None and processes.is_main:
+            directory = ResultsDirectory(Path(output_path), name or _name_of(model, model_args), datetime.now())
+        prepared = prepare_tasks(tasks, chosen, on_progress)
+        return EvaluationRun(
+            _loaded(model, model_args, processes.device),
+            prepared,
+            chosen,
+            name=name,
+            directory=directory,
+            log_samples=log_samples,
+            resume=resume,
+            profile=profile,
+            processes=processes,
+            on_progress=on_progress,
+            on_note=on_note,
+            on_sample=on_sample,
+        ).run()
+
+
+def _name_of(model: Model | str, model_args: Mapping[str, object] | None) -> str:
+    from clipbench.models import model_name
+
+    return model_name(model, model_args or {}) if isinstance(model, str) else model.id
+
+
+def _loaded(model: Model | str, model_args: Mapping[str, object] | None, device: str | None) -> Model:
+    from clipbench.models import load_model
+
+    if not isinstance(model, str):
+        return model
+    return load_model(model, model_args={"device": device, **(model_args or {})})
+
+
+def _both(one: Progress, other: Progress) -> Progress:
+    def advance(name: str, done: int, total: int | None) -> None:
+        one(name, done, total)
+        other(name, done, total)
+
+    return advance

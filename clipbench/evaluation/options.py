@@ -1,0 +1,56 @@
+"""How a run is done: the options that the command line, Python callers and training share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clipbench.errors import ConfigError
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much of it is done, and how much there is in all if that is known."""
+
+
+def ignore_progress(name: str, done: int, total: int | None) -> None:
+    """The :data:`Progress` of a run that is not displayed."""
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How a run is done; stored with its results.
+
+    Attributes:
+        data: Dataset name to a local path or ``hub:owner/name[@revision][:split]``.
+        batch_size: Items per encoder call, or ``auto``.
+        limit: Score at most this many samples per task.
+        allow_missing: Score what is available where data is incomplete, and report it in the results.
+        streaming: Stream hub data instead of downloading it.
+        workers: Threads that decode images ahead.
+        seed: Set before each task, for plug-ins that sample; built-in tasks are deterministic.
+        include_path: Files or folders with further tasks.
+        use_cache: Folder of the embedding cache; None for none. Results are the same with and without.
+
+    Raises:
+        ConfigError: A value is invalid.
+    """
+
+    data: Mapping[str, str] = field(default_factory=dict)
+    batch_size: int | str = "auto"
+    limit: int | None = None
+    allow_missing: bool = False
+    streaming: bool = False
+    workers: int = 2
+    seed: int = 0
+    include_path: tuple[str | Path, ...] = ()
+    use_cache: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size != "auto" and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
+            raise ConfigError(f"batch_size {self.batch_size!r}: give a positive number or auto")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit {self.limit}: give a positive number")
+        if self.workers < 1:
+            raise ConfigError(f"workers {self.workers}: give a positive number")
+        if self.use_cache is not None and Path(self.use_cache).exists() and not Path(self.use_cache).is_dir():
+            raise ConfigError(f"use_cache {self.use_cache}: is a file: give a folder")

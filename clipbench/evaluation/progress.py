@@ -1,0 +1,32 @@
+"""Progress bars for Python callers, in a terminal and in a notebook; the command line draws its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clipbench.evaluation.options import Progress
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Show a bar for each task, on stderr or as a notebook widget.
+
+    Yields:
+        The function that moves them.
+    """
+    from tqdm.auto import tqdm
+
+    bars: dict[str, Any] = {}
+    with ExitStack() as stack:
+
+        def advance(name: str, done: int, total: int | None) -> None:
+            if name not in bars:
+                bars[name] = stack.enter_context(tqdm(desc=name, total=total))
+            bars[name].update(done - bars[name].n)
+            if done == total:
+                bars[name].close()  # a finished bar stays, and the next one starts below it
+
+        yield advance

@@ -1,0 +1,109 @@
+"""Scoring one task after another with one engine."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clipbench.evaluation.data_report import DataReport
+from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.preparation import PreparedTask, reject_reason
+from clipbench.evaluation.task_totals import TaskTotals
+from clipbench.types import SampleError, SampleResult
+from clipbench.utils.text import format_error
+
+if TYPE_CHECKING:
+    from clipbench.data import Source
+    from clipbench.inference.scorer import Scorer
+
+SampleSink = Callable[[SampleResult], None]
+
+
+def score_tasks(
+    tasks: Sequence[PreparedTask],
+    scorer: Scorer,
+    options: EvaluationOptions,
+    open_sink: Callable[[PreparedTask], AbstractContextManager[SampleSink | None]] = lambda prepared: nullcontext(),
+    on_progress: Progress = ignore_progress,
+) -> Iterator[TaskTotals]:
+    """Score tasks one after another. A task that fails has an error, and the others go on.
+
+    Args:
+        tasks: The tasks and their data.
+        scorer: The engine with the model.
+        options: The run's options.
+        open_sink: Gives a context that receives a task's sample results; it is left by an exception where the
+            task fails.
+        on_progress: Called with a task's name, samples done, and samples in all if known.
+
+    Yields:
+        Each task's numbers. Those computed before images turned out to be broken are kept with the error.
+    """
+    for number, prepared in enumerate(tasks):
+        later = {id(other.source) for other in tasks[number + 1 :] if other.error is None}
+        scorer.begin(prepared.task.name, images_return=id(prepared.source) in later)
+        started = time.perf_counter()
+        totals = _score_task(prepared, scorer, options, open_sink(prepared), on_progress)
+        totals.seconds = time.perf_counter() - started
+        yield totals
+
+
+def _score_task(
+    prepared: PreparedTask,
+    scorer: Scorer,
+    options: EvaluationOptions,
+    sink: AbstractContextManager[SampleSink | None],
+    on_progress: Progress,
+) -> TaskTotals:
+    task, source = prepared.task, prepared.source
+    if prepared.error is not None or source is None:
+        return TaskTotals(task, prepared.report, source, error=prepared.error)
+    _seed(options.seed)
+    totals = TaskTotals(task, DataReport(task, source, options.limit), source)
+    total = prepared.report.scorable or None  # unknown where the data is streamed
+    truncated, scored = scorer.truncated_texts, False
+    try:
+        with scorer.profile.stage("score"), sink as write:
+            _score_samples(totals, source, scorer, write, lambda done: on_progress(task.name, done, total))
+            scored = True
+    except Exception as error:  # a plug-in's task may raise anything; the other tasks go on
+        if not scored:
+            totals = TaskTotals(task, prepared.report, source)
+        totals.error = f"{task.name}: {format_error(error)}"
+    totals.truncated_texts = scorer.truncated_texts - truncated
+    totals.error = totals.error or reject_reason(totals.report, options)
+    return totals
+
+
+def _seed(seed: int) -> None:
+    """Seed what a plug-in may draw from, for each task again, so that the order of tasks does not matter."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  # plug-ins draw from the global generator too
+    torch.manual_seed(seed)
+
+
+def _score_samples(
+    totals: TaskTotals,
+    source: Source,
+    scorer: Scorer,
+    write: SampleSink | None,
+    on_done: Callable[[int], None],
+) -> None:
+    samples = totals.report.track(totals.task.samples(source))
+    # Keys of images are unique within their source; two sources may hold the same key for different images.
+    for done, result in enumerate(totals.task.outcomes(samples, scorer, namespace=str(id(source))), 1):
+        on_done(done)
+        if isinstance(result, SampleError):
+            totals.report.add_error(result)
+            continue
+        totals.add(result)
+        if write:
+            with scorer.profile.stage("write"):
+                write(result)
