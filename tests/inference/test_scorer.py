@@ -168,7 +168,7 @@ def test_memory_does_not_grow_with_the_number_of_samples():
         tracemalloc.start()
         with Scorer(oracle("random", {})) as scorer:
             scorer.begin("task", images_return=False)
-            scorer._images.kept = 256
+            scorer._images.capacity = 256
             for scored in scorer.similarities(generated(count), "data"):
                 total.add(1.0, scored.sample.cluster)
         found = tracemalloc.get_traced_memory()[1]
