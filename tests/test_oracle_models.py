@@ -71,7 +71,7 @@ def run(world, kind, **options):
         "paper",
         data=data,
         allow_missing=True,
-        on_outcome=lambda task, outcome: outcomes.setdefault(task, []).append(outcome),
+        on_sample=lambda task, outcome: outcomes.setdefault(task, []).append(outcome),
     )
     return results, outcomes
 

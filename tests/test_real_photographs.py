@@ -30,7 +30,7 @@ def runs(tiny_clips, coco_folder):
             TASKS,
             data={"coco": str(coco_folder)},
             allow_missing=True,
-            on_outcome=lambda task, outcome, kept=outcomes: kept.append((task, outcome)),
+            on_sample=lambda task, outcome, kept=outcomes: kept.append((task, outcome)),
         )
         assert not results.failed
         found[library] = results, outcomes

@@ -88,7 +88,7 @@ def test_a_table_when_piped_is_plain(run, tiny_clip, tmp_path, style):
         (["--tasks", "coco", "--format", "yaml"], 2, "'yaml' is not one of"),
         (["--tasks", "coco", "--limits", "3"], 2, "--limit"),
         (["--tasks", "coco", "--limit", "0"], 2, "0 is not in the range"),
-        (["--tasks", "coco", "--log_samples"], 2, "--log_samples needs --output_path"),
+        (["--tasks", "coco", "--log_samples"], 2, "log_samples needs output_path"),
         (["--tasks", "coco", "--model_args", "{x"], 2, "not JSON"),
         (["--tasks", "sbu_color"], 1, "sbu-captions-all.json"),
     ],
@@ -120,7 +120,7 @@ def test_missing_data_stops_before_the_model_and_says_how_to_go_on(run, tmp_path
     (tmp_path / "0.png").unlink()
     code, _, err = run("eval", "-M", "no/such-model", "-t", file)
     assert code == 1
-    assert "1 of 2 images missing (0.png); pass --allow_missing" in err
+    assert "1 of 2 images missing (0.png); pass allow_missing" in err
 
 
 def test_a_failed_task_makes_the_exit_code_1_and_keeps_the_others(run, tiny_clip, tmp_path):
@@ -156,7 +156,7 @@ def test_ctrl_c_before_a_task_is_done_writes_nothing(run, tiny_clip, tmp_path):
         "eval", "-M", tiny_clip, "-t", "interrupted", "--include_path", tmp_path / "plugin.py", "-o", tmp_path / "out"
     )
     assert (code, out) == (130, "")
-    assert "interrupted before a task was done" in err
+    assert "interrupted before a task was finished" in err
     assert not list((tmp_path / "out").rglob("results_*"))
 
 

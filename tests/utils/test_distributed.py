@@ -45,7 +45,7 @@ def test_two_processes_write_what_one_writes(tiny_clip, toy, tmp_path):
     (results,) = folder.glob("results_*.json")
     found = json.loads(results.read_text())
     outcomes = []
-    alone = clipbench.evaluate(str(tiny_clip), toy, on_outcome=lambda task, outcome: outcomes.append(outcome))
+    alone = clipbench.evaluate(str(tiny_clip), toy, on_sample=lambda task, outcome: outcomes.append(outcome))
     assert found["results"] == alone.results
     assert {task: report["breakdown"] for task, report in found["tasks"].items()} == {
         task: {part: score.model_dump() for part, score in report.breakdown.items()}
