@@ -1,17 +1,14 @@
-"""Metrics, in plain numpy: numbers in, numbers out."""
+"""Metrics as pure functions of numpy arrays: a matrix in, numbers out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-
-_RECENT = 1 << 15  # keys that are held in full
 
 
 def cosine_similarity(images: Floats, texts: Floats) -> Floats:
@@ -28,6 +25,27 @@ def cosine_similarity(images: Floats, texts: Floats) -> Floats:
         ``(N, M)``.
     """
     return (images.astype(np.float64) @ texts.astype(np.float64).T).astype(np.float32)
+
+
+def paired_scores(similarities: Floats) -> tuple[bool, bool, bool]:
+    """Whether two images and their captions are told apart: Eq. (1) of arXiv 2403.02875, and Winoground's three scores.
+
+    Args:
+        similarities: ``(2, 2)``; rows are images, columns captions, and caption ``i`` belongs to image ``i``.
+
+    Returns:
+        ``(image, text, group)``. ``image`` is Eq. (1): each caption prefers its own image (within columns). ``text``:
+        each image prefers its own caption (within rows). ``group``: both. A tie is not a preference. Guessing gives
+        1/4, 1/4 and 1/6.
+
+    >>> paired_scores(np.array([[0.9, 0.3], [0.6, 0.4]]))  # the second image prefers the first caption
+    (True, False, False)
+    >>> paired_scores(np.array([[0.9, 0.4], [0.6, 0.4]]))  # the second caption prefers neither image
+    (False, False, False)
+    """
+    (s00, s01), (s10, s11) = similarities.tolist()
+    image, text = s00 > s10 and s11 > s01, s00 > s01 and s11 > s10
+    return image, text, image and text
 
 
 def top1(scores: Sequence[float]) -> tuple[bool, bool]:
@@ -73,6 +91,33 @@ def best_rank(scores: Floats, own: NDArray[np.intp]) -> tuple[int, bool]:
     return 1 + ahead, equal > 0
 
 
+def recall_at_k(
+    similarities: Floats, own: Sequence[Sequence[int]], cutoffs: Sequence[int] = (1, 5, 10)
+) -> dict[int, float]:
+    """Recall@k as the hit rate: the share of queries with an item of their own among the first k.
+
+    Some libraries divide by the number of a query's own items instead. Equal scores rank ahead of the own item.
+
+    Args:
+        similarities: ``(N, M)``; rows are queries, columns items.
+        own: For each query the columns of its own items, at least one.
+        cutoffs: The k.
+
+    Returns:
+        Recall by k.
+
+    Two images with one and two captions, and both directions:
+
+    >>> images_to_texts = np.float32([[0.9, 0.1, 0.2], [0.8, 0.3, 0.4]])
+    >>> recall_at_k(images_to_texts, [[0], [1, 2]], cutoffs=(1, 2))
+    {1: 0.5, 2: 1.0}
+    >>> recall_at_k(images_to_texts.T, [[0], [1], [1]], cutoffs=(1,))
+    {1: 1.0}
+    """
+    ranks = [best_rank(scores, np.asarray(items))[0] for scores, items in zip(similarities, own, strict=True)]
+    return {k: sum(rank <= k for rank in ranks) / len(ranks) for k in cutoffs}
+
+
 def chance_corrected(value: float, chance: float) -> float:
     """Rescale so that chance is 0 and perfection 1: ``(value − chance) / (1 − chance)``.
 
@@ -80,159 +125,6 @@ def chance_corrected(value: float, chance: float) -> float:
     0.5
     """
     return (value - chance) / (1 - chance)
-
-
-class Distinct:
-    """The number of different keys, in 8 bytes a key.
-
-    Keys that came lately are in a set; the others are sorted hashes of 64 bits, of which a million are distinct but for
-    one chance in thirty million.
-    """
-
-    def __init__(self) -> None:
-        self._recent: set[int] = set()
-        self._keys: NDArray[np.int64] = np.empty(0, np.int64)
-
-    def add(self, key: str) -> None:
-        """Count a key in, unless it has been."""
-        self._recent.add(hash(key))
-        if len(self._recent) >= _RECENT:
-            self._settle()
-
-    def __len__(self) -> int:
-        self._settle()
-        return len(self._keys)
-
-    def _settle(self) -> None:
-        if self._recent:
-            self._keys = np.union1d(self._keys, np.fromiter(self._recent, np.int64, len(self._recent)))
-            self._recent = set()
-
-
-class KeyedTotals:
-    """The sum and number of values by key, in 20 bytes a key, kept as in :class:`Distinct`."""
-
-    def __init__(self) -> None:
-        self._recent: dict[int, list[float]] = {}
-        self._keys: NDArray[np.int64] = np.empty(0, np.int64)
-        self._sums: NDArray[np.float64] = np.empty(0, np.float64)
-        self._counts: NDArray[np.int32] = np.empty(0, np.int32)
-
-    def add(self, key: str, value: float) -> None:
-        """Take in one value."""
-        code = hash(key)
-        totals = self._recent.get(code)
-        if totals is None:
-            if len(self._recent) >= _RECENT:
-                self._settle()
-            totals = self._recent[code] = [0.0, 0]
-        totals[0] += value
-        totals[1] += 1
-
-    def __len__(self) -> int:
-        self._settle()
-        return len(self._keys)
-
-    def parts(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int32]]]:
-        """Yield sums and counts of all keys, in no particular order, some thousands at a time."""
-        self._settle()
-        for start in range(0, len(self._keys), _RECENT):
-            yield self._sums[start : start + _RECENT], self._counts[start : start + _RECENT]
-
-    def _settle(self) -> None:
-        """Merge the recent keys into the sorted ones."""
-        if not self._recent:
-            return
-        keys = np.fromiter(self._recent, np.int64, len(self._recent))
-        totals = np.array(list(self._recent.values()))
-        self._recent = {}
-        order = np.argsort(keys)
-        keys, sums, counts = keys[order], totals[order, 0], totals[order, 1].astype(np.int32)
-        places = np.searchsorted(self._keys, keys)
-        known = places < len(self._keys)
-        known[known] = self._keys[places[known]] == keys[known]
-        self._sums[places[known]] += sums[known]
-        self._counts[places[known]] += counts[known]
-        self._keys = np.insert(self._keys, places[~known], keys[~known])
-        self._sums = np.insert(self._sums, places[~known], sums[~known])
-        self._counts = np.insert(self._counts, places[~known], counts[~known])
-
-
-class Mean:
-    """A mean, fed one value at a time; exact, so that it does not depend on their order.
-
-    >>> mean = Mean()
-    >>> for value in (0.1, 1e17, -1e17): mean.add(value)
-    >>> mean.count, round(mean.mean, 4)
-    (3, 0.0333)
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._parts: list[float] = []  # their sum is the values', without any rounding (Shewchuk 1997)
-
-    def add(self, value: float) -> None:
-        """Take one value in."""
-        self.count += 1
-        parts = []
-        for part in self._parts:
-            larger, smaller = (value, part) if abs(value) >= abs(part) else (part, value)
-            value = larger + smaller
-            if rest := smaller - (value - larger):
-                parts.append(rest)
-        self._parts = [*parts, value]
-
-    @property
-    def mean(self) -> float:
-        """The mean; NaN where there is no value."""
-        return math.fsum(self._parts) / self.count if self.count else math.nan
-
-
-class ClusteredMean:
-    """A mean and its standard error, fed one value at a time.
-
-    Values of one cluster (five captions of one photograph) are not independent. With cluster sums
-    ``S_g`` over ``n_g`` values, mean ``m``, ``n`` values and ``G`` clusters the standard error is
-    ``sqrt(G / (G − 1) · Σ_g (S_g − n_g m)²) / n`` (Liang & Zeger 1986; Miller, arXiv 2411.00640, eq. 4,
-    with the small-sample factor). With one value a cluster it is the ordinary ``s / √n``.
-
-    Memory grows by 20 bytes a cluster.
-
-    >>> mean = ClusteredMean()
-    >>> for value, image in [(1, "a"), (1, "a"), (0, "b"), (1, "c")]: mean.add(value, image)
-    >>> mean.mean, round(mean.stderr, 6)
-    (0.75, 0.286411)
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._totals = KeyedTotals()
-
-    def add(self, value: float, cluster: str) -> None:
-        """Take one value in."""
-        self.count += 1
-        self._totals.add(cluster, value)
-
-    @property
-    def clusters(self) -> int:
-        """The number of clusters seen."""
-        return len(self._totals)
-
-    @property
-    def mean(self) -> float:
-        """The mean; NaN where there is no value."""
-        if not self.count:
-            return math.nan
-        return math.fsum(chain.from_iterable(sums.tolist() for sums, _ in self._totals.parts())) / self.count
-
-    @property
-    def stderr(self) -> float:
-        """The standard error of the mean; NaN for fewer than two clusters."""
-        groups, mean = self.clusters, self.mean
-        if groups < 2:
-            return math.nan
-        parts = (np.square(sums - counts * mean).tolist() for sums, counts in self._totals.parts())
-        return math.sqrt(groups / (groups - 1) * math.fsum(chain.from_iterable(parts))) / self.count
 
 
 def mean_stderr(stderrs: list[float]) -> float:

@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipbench import metrics
 from clipbench.metrics import (
-    ClusteredMean,
-    Distinct,
-    Mean,
     best_rank,
     chance_corrected,
     cosine_similarity,
     mean_stderr,
+    paired_scores,
+    recall_at_k,
     top1,
 )
+from clipbench.utils import counting
+from clipbench.utils.counting import ClusteredMean, Distinct, Mean
 
 
 def filled(pairs):
@@ -52,6 +52,39 @@ def test_rank_counts_what_sorting_counts(values, data):
     # Pessimistic sorting: higher first, and among equals the others before the query's own.
     order = sorted(range(len(values)), key=lambda i: (-values[i], i in own))
     assert best_rank(scores, np.array(own))[0] == 1 + min(order.index(i) for i in own)
+
+
+@pytest.mark.parametrize(
+    ("similarities", "image", "text"),
+    [  # worked out by hand from s[i][t]; columns decide the image score, rows the text score
+        ([[0.9, 0.1], [0.2, 0.8]], True, True),
+        ([[0.9, 0.3], [0.6, 0.4]], True, False),
+        ([[0.5, 0.4], [0.6, 0.7]], False, True),
+        ([[0.1, 0.9], [0.8, 0.2]], False, False),
+        ([[0.5, 0.1], [0.5, 0.8]], False, True),
+        ([[0.5, 0.5], [0.1, 0.8]], True, False),
+        ([[0.5, 0.5], [0.5, 0.5]], False, False),
+        ([[math.nan, 0.1], [0.2, 0.8]], False, False),
+    ],
+)
+def test_equation_1_by_hand(similarities, image, text):
+    assert paired_scores(np.float32(similarities)) == (image, text, image and text)
+
+
+@given(st.integers(1, 6), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_recall_is_that_of_sorting(images, captions, random):
+    """Against a slow reference: sort, the own items last among equals, and look at the first k."""
+    owners = [image for image in range(images) for _ in range(captions)]
+    scores = np.float32([[random.randint(0, 4) / 4 for _ in owners] for _ in range(images)])
+    own = [[column for column, owner in enumerate(owners) if owner == image] for image in range(images)]
+    for similarities, items in ((scores, own), (scores.T, [[owner] for owner in owners])):
+        hits = dict.fromkeys((1, 2, 5), 0)
+        for row, mine in zip(similarities, items, strict=True):
+            order = sorted(range(len(row)), key=lambda item: (-row[item], item in mine))
+            for k in hits:
+                hits[k] += bool(set(order[:k]) & set(mine))
+        expected = {k: count / len(similarities) for k, count in hits.items()}
+        assert recall_at_k(similarities, items, cutoffs=(1, 2, 5)) == pytest.approx(expected)
 
 
 def test_the_clustered_standard_error_by_hand():
@@ -101,7 +134,7 @@ def test_equal_features_give_equal_scores_whatever_the_shape():
 
 @pytest.mark.parametrize("recent", [1, 2, 7, 1000])
 def test_a_clustered_mean_does_not_depend_on_how_many_clusters_are_held_in_full(monkeypatch, recent):
-    monkeypatch.setattr(metrics, "_RECENT", recent)
+    monkeypatch.setattr(counting, "_RECENT", recent)
     rng = np.random.default_rng(recent)
     mean, distinct, totals = ClusteredMean(), Distinct(), {}
     for cluster, value in zip(rng.integers(0, 60, 500).tolist(), rng.random(500).tolist(), strict=True):

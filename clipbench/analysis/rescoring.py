@@ -12,9 +12,9 @@ import numpy as np
 from clipbench.analysis.contact_sheet import image_keys, logged_samples, samples_path
 from clipbench.analysis.logged_tasks import choose_tasks, cluster_of, logged_runs
 from clipbench.errors import ResultError
-from clipbench.metrics import ClusteredMean
 from clipbench.task_types.registry import select_tasks
 from clipbench.types import ImageRef, Sample
+from clipbench.utils.counting import ClusteredMean
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,9 +9,9 @@ from itertools import islice
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
 from clipbench.evaluation.options import Progress, ignore_progress
-from clipbench.metrics import Distinct
 from clipbench.task_types.base import Task
 from clipbench.types import ImageRef, Sample, SampleError
+from clipbench.utils.counting import Distinct
 from clipbench.utils.text import pluralize
 
 _EXAMPLES = 3  # names in a message

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from clipbench.data import Source
 from clipbench.evaluation.data_report import DataReport
-from clipbench.metrics import ClusteredMean, Mean
 from clipbench.task_types.base import Task
 from clipbench.types import SampleResult
+from clipbench.utils.counting import ClusteredMean, Mean
 
 
 @dataclass

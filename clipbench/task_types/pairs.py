@@ -50,10 +50,12 @@ class PairsTask(Task):
 
     def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
         """Compare within columns (image score) and within rows (text score)."""
+        from clipbench.metrics import paired_scores  # brings numpy, which a mere listing does without
+
         (s00, s01), (s10, s11) = similarities.tolist()
-        image, text = s00 > s10 and s11 > s01, s00 > s01 and s11 > s10
+        image, text, group = paired_scores(similarities)
         tied = s00 >= s10 and s11 >= s01 and not image
-        values = {"acc": float(image), "text_acc": float(text), "group_acc": float(image and text)}
+        values = {"acc": float(image), "text_acc": float(text), "group_acc": float(group)}
         record = {
             "images": [ref.key for ref in sample.images],
             "texts": list(sample.texts),

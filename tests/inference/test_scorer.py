@@ -8,8 +8,8 @@ from clipbench.errors import DataError, ModelError
 from clipbench.inference import scorer as scorer_module
 from clipbench.inference.batching import BatchSize
 from clipbench.inference.scorer import Scorer
-from clipbench.metrics import ClusteredMean
 from clipbench.types import ImageRef, Sample, SampleError
+from clipbench.utils.counting import ClusteredMean
 from tests.oracles import DIM, OracleModel, numbered_image, oracle, unit
 
 
