@@ -126,7 +126,6 @@ def command(
             resume=not no_resume,
             profile=profile,
             config={
-                "tasks": [task.name for task in selected],
                 "model_args": {**arguments, "device": device, "dtype": dtype, "trust_remote_code": trust_remote_code},
             },
             processes=processes,

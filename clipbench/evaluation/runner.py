@@ -169,7 +169,7 @@ class EvaluationRun:
             self.options,
             name=self.name or self.model.id,
             started=started.timestamp(),
-            config=self.config,
+            config={"tasks": [prepared.task.name for prepared in self.tasks], **self.config},
             profile=scorer.profile.summary(self.model.info.context_length) if self.profile else None,
             interrupted=interrupted,
         )

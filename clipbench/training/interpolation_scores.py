@@ -94,7 +94,7 @@ def _score(
         plans,
         options,
         directory=folder,
-        config={"tasks": [plan.task.name for plan in plans], "interpolation": identity},
+        config={"interpolation": identity},
         on_progress=on_progress,
     )
     return run.run()

@@ -1,6 +1,9 @@
-"""`clipbench eval` with chunks of two images, killed after some images were decoded.
+"""`clipbench eval` with chunks of two images, killed when a chunk is about to be scored.
 
-python -m tests.inference.killed KILL_AFTER EVAL_ARGUMENTS…
+python -m tests.inference.killed CHUNKS_SCORED EVAL_ARGUMENTS…
+
+It is the thread that scores which is counted, not those that decode ahead of it: they may be far ahead or hardly,
+so that what was scored by then would depend on the machine's load.
 """
 
 from __future__ import annotations
@@ -8,26 +11,27 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import Any
 
 from clipbench.cli import main
-from clipbench.inference import chunks, images
-from clipbench.types import ImageRef
+from clipbench.inference import chunks
+from clipbench.inference.scorer import Scorer
 
 
 def run() -> None:
     kill_after = int(sys.argv[1])
     chunks._CHUNK_IMAGES = 2
-    decode = images.ImageEncoder._decode
-    seen = 0
+    score = Scorer._score
+    scored = 0
 
-    def decode_or_kill(self: images.ImageEncoder, ref: ImageRef) -> object:
-        nonlocal seen
-        seen += 1
-        if seen > kill_after and os.environ.get("RANK", "1") == "1":  # of several processes one only
+    def score_or_die(self: Scorer, *arguments: Any) -> chunks.ChunkScores:
+        nonlocal scored
+        if scored == kill_after and os.environ.get("RANK", "1") == "1":  # of several processes one only
             os.kill(os.getpid(), signal.SIGKILL)
-        return decode(self, ref)
+        scored += 1
+        return score(self, *arguments)
 
-    images.ImageEncoder._decode = decode_or_kill  # type: ignore[method-assign]
+    Scorer._score = score_or_die  # type: ignore[method-assign]
     main(["eval", *sys.argv[2:]])
 
 

@@ -37,9 +37,9 @@ def arguments(tiny_clip, toy, out):
 
 @pytest.fixture(scope="module")
 def killed(tiny_clip, toy, tmp_path_factory):
-    """What a run left that was killed in its fourth chunk of two images."""
+    """What a run left that was killed in its third chunk of two images."""
     out = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.inference.killed", "7"]
+    command = [sys.executable, "-m", "tests.inference.killed", "2"]
     ended = subprocess.run(
         [*command, *arguments(tiny_clip, toy, out / "out")], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -88,7 +88,7 @@ def test_a_killed_run_goes_on_where_it_was_and_gives_the_same_files(run, killed)
     expected = read(run()[0])
     out, decoded, err = run(left=killed)
     assert "resuming the unfinished run" in err
-    # It was killed while the fourth chunk was read ahead; the retrieval task needs the first images once more.
+    # It was killed before its third chunk was scored; the retrieval task needs the first images once more.
     assert decoded == [f"{number}.png" for number in (4, 5, 6, 7, 8, 9, 0, 1, 2, 3)]
     results, lines, scores = read(out)
     assert results == expected[0]

@@ -60,7 +60,7 @@ def test_two_processes_write_what_one_writes(tiny_clip, toy, tmp_path):
 
 
 def test_a_lost_process_ends_the_run_with_an_error(tiny_clip, toy, tmp_path):
-    ended = launch(2, "--model", tiny_clip, "--tasks", toy, "--output_path", tmp_path)
+    ended = launch(1, "--model", tiny_clip, "--tasks", toy, "--output_path", tmp_path)
     assert ended.returncode != 0
 
 
