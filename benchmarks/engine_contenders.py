@@ -115,7 +115,7 @@ class Recording:
 def ours(asked: Answer) -> Answer:
     """One task by clipbench, and the bare towers on what it gave them."""
     task, _, samples = chosen(asked)
-    model = load_model(f"open_clip:{asked['model']}", model_args={"crop": "native"})  # pixels as the peer has them
+    model = load_model(f"open_clip:{asked['model']}")
     model.fingerprint  # noqa: B018  # hashes the weights, once a model
     prepared = prepare_tasks([restricted(task, samples)], options_of(asked))
     scores: list[list[float]] = []

@@ -30,6 +30,8 @@ Samples = dict[str, dict[str, Any]]
 def run(model: Path, coco: Path, out: Path) -> tuple[dict[str, Samples], dict[str, Any], float]:
     """Run the command. Returns samples by task and id, the results, and seconds of wall time."""
     command = [sys.executable, "-m", "clipbench", "eval", "--model", str(model), "--tasks", ",".join(TASKS)]
+    if (model / "open_clip_config.json").is_file():
+        command += ["--model_args", "center_crop=transformers"]  # the reference has transformers' pixels
     command += ["--data", f"coco={coco}", "--allow_missing", "--output_path", str(out), "--log_samples"]
     started = time.perf_counter()
     subprocess.run([*command, "--format", "json"], check=True, stdout=subprocess.DEVNULL)

@@ -28,6 +28,7 @@ def runs(tiny_clips, coco_folder):
         results = clipbench.evaluate(
             str(folder),
             TASKS,
+            model_args={"center_crop": "transformers"} if library == "open_clip" else {},
             data={"coco": str(coco_folder)},
             allow_missing=True,
             on_sample=lambda task, outcome, kept=outcomes: kept.append((task, outcome)),

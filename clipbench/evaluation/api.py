@@ -14,12 +14,12 @@ from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_pro
 from clipbench.evaluation.preparation import prepare_tasks
 from clipbench.evaluation.progress import progress_bars
 from clipbench.evaluation.runner import EvaluationRun
+from clipbench.models import load_model, model_name
 from clipbench.results import Results, ResultsDirectory
 from clipbench.types import SampleResult
 from clipbench.utils.distributed import started_processes
 
 if TYPE_CHECKING:
-    from clipbench.models import Model
     from clipbench.task_types.base import Task
 
 # Notes are shown by programs that ask for them: logging.basicConfig(level="INFO").
@@ -27,7 +27,7 @@ _log_note = logging.getLogger("clipbench").info
 
 
 def evaluate(
-    model: Model | str,
+    model: object,
     tasks: str | Sequence[str | Task | type[Task]],
     *,
     model_args: Mapping[str, object] | None = None,
@@ -50,7 +50,7 @@ def evaluate(
     []
 
     Args:
-        model: A loaded model, or what :func:`clipbench.load_model` takes.
+        model: What :func:`clipbench.load_model` takes: a name or path, or a model in memory.
         tasks: Names, groups, tags, globs or YAML files, as a list or joined by commas; or tasks themselves.
         model_args: Passed to :func:`clipbench.load_model`: ``device``, ``dtype``, ``revision``, …
         name: What the results call the model; by default its id.
@@ -84,10 +84,10 @@ def evaluate(
             on_progress = _both(stack.enter_context(progress_bars()), on_progress)
         directory = None
         if output_path is not None and processes.is_main:
-            directory = ResultsDirectory(Path(output_path), name or _name_of(model, model_args), datetime.now())
+            directory = ResultsDirectory(Path(output_path), name or model_name(model, model_args or {}), datetime.now())
         prepared = prepare_tasks(tasks, chosen, on_progress)
         return EvaluationRun(
-            _loaded(model, model_args, processes.device),
+            load_model(model, model_args={"device": processes.device, **(model_args or {})}),
             prepared,
             chosen,
             name=name,
@@ -100,25 +100,3 @@ def evaluate(
             on_note=on_note,
             on_sample=on_sample,
         ).run()
-
-
-def _name_of(model: Model | str, model_args: Mapping[str, object] | None) -> str:
-    from clipbench.models import model_name
-
-    return model_name(model, model_args or {}) if isinstance(model, str) else model.id
-
-
-def _loaded(model: Model | str, model_args: Mapping[str, object] | None, device: str | None) -> Model:
-    from clipbench.models import load_model
-
-    if not isinstance(model, str):
-        return model
-    return load_model(model, model_args={"device": device, **(model_args or {})})
-
-
-def _both(one: Progress, other: Progress) -> Progress:
-    def advance(name: str, done: int, total: int | None) -> None:
-        one(name, done, total)
-        other(name, done, total)
-
-    return advance

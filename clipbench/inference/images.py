@@ -164,7 +164,7 @@ class ImageEncoder:
         fresh: dict[bytes, Floats] = {}
 
         def encode(part: Sequence[tuple[str, DecodedImage]]) -> torch.Tensor:
-            return self._model.image_features(torch.stack([ready.pixels for _, ready in part]))
+            return self._model.image_features(self._model.collate([ready.pixels for _, ready in part]))
 
         with torch.inference_mode(), self._profile.stage("image tower"):
             done = 0

@@ -128,6 +128,7 @@ class Model(ABC):
         dtype: The weights' precision.
         compiled: Whether the towers went through torch.compile.
         packed_text: Encodes common beginnings of texts once; None where the model cannot.
+        untrainable: Why the model cannot be fine-tuned and saved; None where it can.
     """
 
     id: str
@@ -135,11 +136,15 @@ class Model(ABC):
     dtype: torch.dtype
     compiled = False
     packed_text: PackedText | None = None
+    untrainable: str | None = None
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hex digest over weights, preprocessing and tokenizer: equal means equal features."""
+        """Hex digest over weights, preprocessing and tokenizer: equal means equal features.
+
+        Empty where nothing vouches for the weights; then nothing is cached or resumed.
+        """
 
     @property
     @abstractmethod
@@ -149,6 +154,12 @@ class Model(ABC):
     @abstractmethod
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """Turn an RGB image into the image tower's input, ``(3, H, W)`` float32, on the CPU."""
+
+    def collate(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Put preprocessed images into a batch, ``(B, 3, H, W)``."""
+        import torch
+
+        return torch.stack(list(images))
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tokens:

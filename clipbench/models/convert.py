@@ -163,7 +163,7 @@ def _check_equal(one: Model, other: Model) -> None:
     """
     if one.dtype != torch.float32:
         raise ModelError(f"{one.id}: load it in float32 to convert it, not in {one.dtype}")
-    image = probes.noise_image(97, 61)
+    image = probes.noise_image(186, 62)  # three squares, of which both libraries' crops take the same one
     differences = {
         "text": largest_difference(*(m.text_features(m.tokenize(probes.TEXTS)).cpu() for m in (one, other))),
         "image": largest_difference(*(m.image_features(m.preprocess(image)[None]).cpu() for m in (one, other))),

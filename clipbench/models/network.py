@@ -57,6 +57,8 @@ class NetworkModel(Model):
         return self._tokenize(texts, trim=self._trims)
 
     def save(self, directory: Path) -> None:
+        if self.untrainable:
+            raise ModelError(f"{self.id} cannot be saved to {directory}: {self.untrainable}")
         with writing_checkpoint(directory) as beside, checks.quiet():
             self._write(beside)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,15 +99,22 @@ def adapters() -> list[Adapter]:
     return list(ADAPTERS.values())
 
 
-def model_name(spec: str, model_args: Mapping[str, object]) -> str:
-    """What results call a model: as it was written, and where that names a library only, with the rest of it.
+def model_name(model: object, model_args: Mapping[str, object]) -> str:
+    """What results call a model: as it was written, and where that names only a library, with the rest of it.
+
+    A model in memory is named by its class.
 
     >>> model_name("hf", {"pretrained": "openai/clip-vit-base-patch32"})
     'openai/clip-vit-base-patch32'
     >>> model_name("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
     'open_clip:ViT-B-32/laion2b_s34b_b79k'
     """
-    spec = spec.strip()
+    if isinstance(model, Model):
+        return model.id
+    if not isinstance(model, str | os.PathLike):
+        network = model[0] if isinstance(model, tuple | list) and model else model
+        return f"in-memory:{type(network).__name__}"
+    spec = str(model).strip()
     if spec not in ADAPTERS:
         return spec
     parts = [str(model_args[key]) for key in ("model_name", "pretrained", "vision", "text") if key in model_args]
@@ -116,7 +124,7 @@ def model_name(spec: str, model_args: Mapping[str, object]) -> str:
 
 
 def load_model(
-    spec: str,
+    model: object,
     *,
     model_args: Mapping[str, object] | None = None,
     device: str | None = None,
@@ -125,15 +133,19 @@ def load_model(
     trust_remote_code: bool = False,
     torch_compile: bool = False,
 ) -> Model:
-    """Load a model, in evaluation mode.
+    """Load a model, in evaluation mode, or take one that is in memory.
 
     Args:
-        spec: ``openai/clip-vit-base-patch32``, ``open_clip:ViT-B-32/laion2b_s34b_b79k``, a directory, a file, or an
-            adapter's name with ``model_args`` that say the rest (``pretrained=…``). See :func:`adapters`.
+        model: ``openai/clip-vit-base-patch32``, ``open_clip:ViT-B-32/laion2b_s34b_b79k``, a directory, a file, or an
+            adapter's name with ``model_args`` for the rest (``pretrained=…``): see :func:`adapters`. In memory, used
+            without a copy: a :class:`Model`, a ``(transformers model, processor)`` pair, an ``(open_clip model,
+            preprocess, tokenizer)`` triple, or an object with ``encode_image(list of PIL images)`` and
+            ``encode_text(list of str)``, which return one vector per item as an array or tensor.
         model_args: The adapter's arguments. ``device``, ``dtype``, ``revision`` and ``trust_remote_code`` may be
-            among them; the arguments below go first.
-        device: ``cpu``, ``cuda``, ``cuda:1``, …; by default ``cuda`` where there is one.
-        dtype: ``float32`` (the default everywhere), ``bfloat16`` or ``float16``.
+            among them; the arguments below take precedence.
+        device: ``cpu``, ``cuda``, ``cuda:1``, …; by default ``cuda`` where there is one. The network of a
+            pair or triple is moved there; by default it stays where it is.
+        dtype: ``float32`` (the default everywhere), ``bfloat16`` or ``float16``. A model in memory must have it.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Let code that comes with a checkpoint run.
         torch_compile: Compile the towers; see :func:`clipbench.models.compiling.compile_towers`.
@@ -141,30 +153,45 @@ def load_model(
     Raises:
         UnknownName: No adapter, architecture or tag of that name; the message has close matches.
         ModelError: The checkpoint cannot be found, read or used.
-        ConfigError: An argument makes no sense.
+        ConfigError: An argument is invalid, or ``model`` is none of the above.
     """
-    if not spec.strip():
-        raise ConfigError("no model was named: pass a hub id, a directory, or ADAPTER:NAME (see `clipbench ls models`)")
-    known = {adapter.name: adapter for adapter in adapters()}
-    name, source = split_prefix(spec.strip(), list(known))
+    spec = os.fspath(model) if isinstance(model, str | os.PathLike) else None
     args = dict(model_args or {})
     request = ModelSpec(
-        id=model_name(spec, args),
-        source=source,
+        id=model_name(model, args),
+        source="",
         device=_text(device, args.pop("device", None)),
         dtype=_text(dtype, args.pop("dtype", None)),
         revision=_text(revision, args.pop("revision", None)),
         trust_remote_code=as_bool(args.pop("trust_remote_code", False), "trust_remote_code") or trust_remote_code,
         args=args,
     )
-    if name is None:
-        name, request = _find_adapter(request)
-    model = known[name].load(request)
+    loaded = _from_memory(model, request) if spec is None else _load(spec, request)
     if torch_compile:
         from clipbench.models.compiling import compile_towers
 
-        compile_towers(model)
-    return model
+        compile_towers(loaded)
+    return loaded
+
+
+def _load(spec: str, request: ModelSpec) -> Model:
+    if not spec.strip():
+        raise ConfigError("no model was named: pass a hub id, a directory, or ADAPTER:NAME (see `clipbench ls models`)")
+    known = {adapter.name: adapter for adapter in adapters()}
+    name, source = split_prefix(spec.strip(), list(known))
+    request = replace(request, source=source)
+    if name is None:
+        name, request = _find_adapter(request)
+    return known[name].load(request)
+
+
+def _from_memory(model: object, request: ModelSpec) -> Model:
+    from clipbench.models.in_memory import wrap_model
+
+    unused = [*request.args, *(["revision"] if request.revision else [])]
+    if unused:
+        raise ConfigError(f"model arguments {', '.join(unused)} are for checkpoints; the model is in memory already")
+    return wrap_model(model, device=request.device, dtype=request.dtype)
 
 
 def _text(flag: str | None, argument: object) -> str | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clipbench.concepts import Concept
-from clipbench.errors import ConfigError, DataError
+from clipbench.errors import ConfigError, DataError, ModelError
 from clipbench.evaluation.options import Progress
 from clipbench.models import Model, load_model
 from clipbench.training.batches import Images
@@ -67,7 +67,7 @@ class Prepared:
 
 
 def prepare(
-    model: str,
+    model: object,
     train_data: str,
     recipe: Recipe,
     options: FinetuneOptions,
@@ -98,6 +98,8 @@ def prepare(
         on_progress=lambda done, total: on_progress("captions", done, total),
     )
     loaded = load_model(model, model_args=options.model_args, device=_device(options, accelerator), dtype="float32")
+    if loaded.untrainable:
+        raise ModelError(f"{loaded.id} cannot be fine-tuned: {loaded.untrainable}")
     if recipe.precision == "fp16" and loaded.device.type != "cuda":
         raise ConfigError(f"precision fp16 needs a GPU; on {loaded.device.type} use fp32 or bf16")
     fingerprint = loaded.fingerprint

@@ -98,7 +98,7 @@ class FineTuning:
 
     def __init__(
         self,
-        model: str,
+        model: object,
         train_data: str,
         recipe: Recipe,
         options: FinetuneOptions,
@@ -377,7 +377,7 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def finetune(
-    model: str,
+    model: object,
     train_data: str,
     concepts: str | tuple[str, ...],
     output_path: str | Path,

@@ -285,7 +285,9 @@ def test_the_model_is_there_in_both_libraries_with_equal_logits(start, tmp_path,
     run = start(tmp_path, model=tiny_clip if library == "transformers" else tiny_open_clip)
     steps_of(run)
     other = {"transformers": "open_clip", "open_clip": "transformers"}[library]
-    models = [load_model(str(path), device="cpu") for path in (tmp_path, tmp_path / other)]
+    aligned = {"transformers": {}, "open_clip": {"center_crop": "transformers"}}
+    folders = {library: tmp_path, other: tmp_path / other}
+    models = [load_model(path, model_args=aligned[name], device="cpu") for name, path in folders.items()]
     assert [model.info.library for model in models] == [library, other]
     assert len({str(model.info.activation) for model in models}) == 1
     image, texts = run.prepared.pairs.images[0].open(), ["a red cat", "a blue cat on the left of a house"]

@@ -54,6 +54,10 @@ def feature_key_of(model: Model) -> FeatureSpace:
     import torch
 
     fingerprint = model.fingerprint
+    if not fingerprint:
+        raise ModelError(
+            f"{model.id}: it has no weights to tell whether it has changed, so its features cannot be cached"
+        )
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise ModelError(f"{model.id}: its fingerprint {fingerprint!r} is no digest (32 hex digits or more)")
     info = model.info

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from clipbench.models import checks, packing
+from clipbench.models import checks, packing, probes
 from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
 from clipbench.models.network import NetworkModel
 from clipbench.models.open_clip import text_tower
-from clipbench.models.open_clip.crop import image_transform
+from clipbench.models.open_clip.center_crop import image_transform
 from clipbench.models.spec import OPEN_CLIP_CONFIG
 
 WEIGHTS_NAME = "open_clip_model.safetensors"
@@ -28,12 +28,14 @@ class OpenClipModel(NetworkModel):
     Args:
         module: A loaded model, its ``visual.preprocess_cfg`` set.
         tokenizer: Its tokenizer: ``SimpleTokenizer`` or ``HFTokenizer``.
-        config: The architecture, as ``open_clip_config.json`` holds it under ``model_cfg``, activation included.
+        config: The architecture, as ``open_clip_config.json`` holds it under ``model_cfg``, activation included. None
+            where it is not known; such a model cannot be saved.
         id: The model as the user named it.
         architecture: The architecture's name, or the class's where it has none.
         dtype: The precision it computes in; some parameters may be kept in float32.
         revision: The commit on the hub, where it came from there.
-        crop: ``floor`` or ``native``; see :class:`clipbench.models.open_clip.crop.FloorCrop`.
+        center_crop: Whose center crop, see :func:`clipbench.models.open_clip.center_crop.image_transform`.
+        transform: A transform of images to use in place of that; a checkpoint cannot hold one.
 
     Raises:
         ModelError: Features of the two sides do not live in one space.
@@ -43,21 +45,28 @@ class OpenClipModel(NetworkModel):
         self,
         module: Any,
         tokenizer: Any,
-        config: Mapping[str, Any],
+        config: Mapping[str, Any] | None,
         *,
         id: str,
         architecture: str,
         dtype: torch.dtype,
         revision: str | None = None,
-        crop: str = "floor",
+        center_crop: str = "open_clip",
+        transform: Any = None,
     ) -> None:
         self.tokenizer = tokenizer
-        self.config = {**config, "quick_gelu": bool(config.get("quick_gelu"))}
+        self.config = None if config is None else {**config, "quick_gelu": bool(config.get("quick_gelu"))}
         self._architecture = architecture
         self._revision = revision
-        self._preprocess_config = dict(module.visual.preprocess_cfg)
-        self._crop = crop
-        self._transform = image_transform(self._preprocess_config, crop)
+        self._preprocess_config = dict(getattr(module.visual, "preprocess_cfg", {}))
+        self._center_crop = center_crop
+        self._transform = image_transform(self._preprocess_config, center_crop)
+        self._own_transform = transform is not None and repr(transform) != repr(self._transform)
+        if self._own_transform:
+            self._transform = transform
+            self.untrainable = "a checkpoint cannot hold a preprocess that is not open_clip's own"
+        if config is None:
+            self.untrainable = f"a checkpoint needs the configuration of this {type(module).__name__}: load it by name"
         self._tower = getattr(module, "text", module)
         super().__init__(module, id=id, dtype=dtype, context_length=int(tokenizer.context_length))
 
@@ -65,8 +74,7 @@ class OpenClipModel(NetworkModel):
     def info(self) -> ModelInfo:
         import open_clip
 
-        activation = "quick_gelu" if self.config["quick_gelu"] else "gelu"
-        text, image = self.config["text_cfg"], self.config["vision_cfg"]
+        own = f"{type(self._transform).__name__} in memory"
         return ModelInfo(
             library="open_clip",
             library_version=open_clip.__version__,
@@ -74,11 +82,8 @@ class OpenClipModel(NetworkModel):
             parameters=sum(parameter.numel() for parameter in self._module.parameters()),
             revision=self._revision,
             precision=checks.dtype_name(self.dtype),
-            preprocessor=f"open_clip.image_transform_v2 (PIL), crop={self._crop}",
-            activation={
-                "text": text.get("hf_model_name") or activation,
-                "image": image.get("timm_model_name") or activation,
-            },
+            preprocessor=own if self._own_transform else f"open_clip (PIL), center_crop={self._center_crop}",
+            activation=_activations(self.config),
             context_length=self.context_length,
             feature_dim=self.feature_dim,
             text_batching=self.text_batching,
@@ -144,10 +149,29 @@ class OpenClipModel(NetworkModel):
         return {
             "architecture": type(self._module).__name__,
             "config": self.config,
-            "preprocessor": {**self._preprocess_config, "crop": self._crop},
+            "preprocessor": self._preprocessor_settings(),
             "tokenizer": _tokenizer_settings(self.tokenizer),
             "context_length": self.context_length,
         }
+
+    def _preprocessor_settings(self) -> dict[str, object]:
+        if not self._own_transform:
+            return {**self._preprocess_config, "crop": self._center_crop}
+        sha = hashlib.sha256()
+        for size in probes.NOISE_SIZES:
+            sha.update(self._transform(probes.noise_image(*size)).numpy().tobytes())
+        return {"pixels": sha.hexdigest()}
+
+
+def _activations(config: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Activation by tower; a tower of another library is named in its place."""
+    if config is None:
+        return None
+    activation = "quick_gelu" if config["quick_gelu"] else "gelu"
+    return {
+        "text": config["text_cfg"].get("hf_model_name") or activation,
+        "image": config["vision_cfg"].get("timm_model_name") or activation,
+    }
 
 
 class _PackedText(PackedText):

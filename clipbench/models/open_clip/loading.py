@@ -15,6 +15,7 @@ from clipbench.errors import ClipbenchError, ConfigError, ModelError
 from clipbench.models import checks
 from clipbench.models.load_errors import explain
 from clipbench.models.open_clip.adapter import OpenClipModel
+from clipbench.models.open_clip.center_crop import CENTER_CROPS
 from clipbench.models.open_clip.names import LOCAL_PREFIX, Plan, make_plan
 from clipbench.models.open_clip.weight_files import build_from_state, guess_architecture, is_openai, read_weights
 from clipbench.models.spec import OPEN_CLIP_CONFIG, ModelSpec, as_bool
@@ -31,10 +32,10 @@ def load(request: ModelSpec) -> OpenClipModel:
         ModelError: The checkpoint cannot be found, read or used.
         ConfigError: An argument makes no sense.
     """
-    request.only("pretrained", "model_name", "force_quick_gelu", "crop")
-    crop = request.text("crop") or "floor"
-    if crop not in ("floor", "native"):
-        raise ConfigError(f"crop={crop!r}: floor (as transformers, the default) or native (as open_clip)")
+    request.only("pretrained", "model_name", "force_quick_gelu", "center_crop")
+    center_crop = request.text("center_crop") or "open_clip"
+    if center_crop not in CENTER_CROPS:
+        raise ConfigError(f"center_crop={center_crop!r}: open_clip (the default) or transformers")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     plan = make_plan(request)
     with checks.quiet():
@@ -49,7 +50,7 @@ def load(request: ModelSpec) -> OpenClipModel:
                 architecture=plan.architecture or type(loaded.module).__name__,
                 dtype=dtype,
                 revision=loaded.revision,
-                crop=crop,
+                center_crop=center_crop,
             )
         except ClipbenchError:
             raise

@@ -30,7 +30,7 @@ def test_features_are_those_of_plain_open_clip(kind, image):
     else:
         tokenizer = open_clip.get_tokenizer(f"local-dir:{directory}")
     network.eval()
-    model = load_model(str(directory), model_args={"crop": "native"})
+    model = load_model(str(directory))
     texts = model.text_features(model.tokenize(TEXTS))
     assert_same_directions(texts, network.encode_text(tokenizer(TEXTS), normalize=False))
     assert torch.equal(model.preprocess(image), transform(image))
@@ -171,9 +171,11 @@ def test_a_file_that_fits_several_architectures_is_not_guessed(tmp_path, monkeyp
 
 def test_crop_argument(tmp_path, image):
     directory = build_clip(tmp_path / "tiny", library="open_clip")
-    floor, native = load_model(str(directory)), load_model(str(directory), model_args={"crop": "native"})
+    own, aligned = load_model(str(directory)), load_model(str(directory), model_args={"center_crop": "transformers"})
     odd = image.resize((39, 32))  # a margin of 7: torchvision starts at 4, transformers at 3
-    assert not torch.equal(floor.preprocess(odd), native.preprocess(odd))
-    assert floor.fingerprint != native.fingerprint
-    with pytest.raises(ConfigError, match="floor"):
-        load_model(str(directory), model_args={"crop": "left"})
+    assert not torch.equal(own.preprocess(odd), aligned.preprocess(odd))
+    _, _, transform = open_clip.create_model_and_transforms(f"local-dir:{directory}")
+    assert torch.equal(own.preprocess(odd), transform(odd))
+    assert own.fingerprint != aligned.fingerprint
+    with pytest.raises(ConfigError, match="open_clip"):
+        load_model(str(directory), model_args={"center_crop": "left"})
