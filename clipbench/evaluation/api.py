@@ -100,3 +100,11 @@ def evaluate(
             on_note=on_note,
             on_sample=on_sample,
         ).run()
+
+
+def _both(one: Progress, other: Progress) -> Progress:
+    def advance(name: str, done: int, total: int | None) -> None:
+        one(name, done, total)
+        other(name, done, total)
+
+    return advance

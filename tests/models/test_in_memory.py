@@ -13,7 +13,7 @@ import clipbench
 from clipbench.errors import ConfigError, ModelError
 from clipbench.inference.embedding_cache.feature_key import feature_key_of
 from clipbench.models import load_model
-from clipbench.training.setup import FinetuneOptions
+from clipbench.training.options import FinetuneOptions
 from tests.models.conftest import TEXTS, assert_same_directions
 
 
@@ -202,7 +202,7 @@ def test_scores_in_memory_are_those_of_the_checkpoint(which, pair, transformers_
 
 
 def test_fine_tuning_what_is_in_memory(open_clip_triple, transformers_pair, pair, tmp_path):
-    options = FinetuneOptions(data="scenes=24", cache=tmp_path / "cache", device="cpu")
+    options = FinetuneOptions(image_cache=tmp_path / "cache", device="cpu")
     recipe = {"max_steps": 2, "batch_size": 4, "negatives": 1}
     for name, model, directory in (("oc", open_clip_triple, pair[1]), ("hf", transformers_pair, pair[0])):
         for place, source in (("memory", model), ("disk", str(directory))):

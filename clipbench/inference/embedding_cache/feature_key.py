@@ -55,9 +55,7 @@ def feature_key_of(model: Model) -> FeatureSpace:
 
     fingerprint = model.fingerprint
     if not fingerprint:
-        raise ModelError(
-            f"{model.id}: it has no weights to tell whether it has changed, so its features cannot be cached"
-        )
+        raise ModelError(f"{model.id}: it has no weights that tell whether it changed, so features cannot be cached")
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise ModelError(f"{model.id}: its fingerprint {fingerprint!r} is no digest (32 hex digits or more)")
     info = model.info
