@@ -57,7 +57,7 @@ def largest_gap(ours: Samples, theirs: Samples) -> tuple[float, int]:
 
 def reference_gap(clip: ReferenceClip, coco: Path, concept: str, ours: Samples) -> tuple[float, int]:
     """Likewise against the reference, for a ranking task."""
-    expected = rank_captions(clip, coco, dict(load_concept(concept).substitutions))
+    expected = rank_captions(clip, coco, dict(load_concept(concept).replacements))
     gap, differ = 0.0, abs(len(expected) - len(ours))
     for line in ours.values():
         scores = expected[line["image"], line["texts"][0]]

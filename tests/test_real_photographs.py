@@ -59,7 +59,7 @@ def test_both_formats_of_the_same_weights_score_the_same(runs):
 
 @pytest.mark.parametrize("name", ["color", "location"])
 def test_every_ranking_decision_is_the_references(runs, tiny_clips, coco_folder, name):
-    substitutions = dict(load_concept(name).substitutions)
+    substitutions = dict(load_concept(name).replacements)
     reference = rank_captions(ReferenceClip(tiny_clips["transformers"]), coco_folder, substitutions)
     _, outcomes = runs["transformers"]
     found = [outcome for task, outcome in outcomes if task == f"coco_{name}"]

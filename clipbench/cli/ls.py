@@ -56,7 +56,7 @@ def _concepts(include_path: tuple[Path, ...]) -> _Listing:
     from clipbench.concepts import concept_names, load_concept
 
     concepts = [load_concept(name) for name in concept_names()]
-    return ["concept", "keywords"], [[one.name, ", ".join(one.substitutions)] for one in concepts]
+    return ["concept", "keywords"], [[one.name, ", ".join(one.replacements)] for one in concepts]
 
 
 def _studies(include_path: tuple[Path, ...]) -> _Listing:

@@ -1,4 +1,4 @@
-"""Concepts: keywords, where they stand in a caption, and what they are exchanged for.
+"""Concepts: keywords, where they occur in a caption, and what replaces them.
 
 Section 3.1 and Table 3 of Rösch et al., arXiv 2403.02875.
 """
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import overload
 
-# What separates words when keywords are looked for. Anything else beside a keyword blocks a match
-# (`-`, `/`, quotes, parentheses, letters): this is not `\b`. The published sample counts are met only so.
+# What separates words when keywords are looked for. Anything else next to a keyword blocks a match
+# (`-`, `/`, quotes, parentheses, letters): this is not `\b`. Only this rule gives the published sample counts.
 SEPARATORS = frozenset(" ,.;@#?!&$")
 _SEPARATOR = r"[\s,.;@#?!&$]"
 
 
 class Variants(Sequence[str]):
-    """A caption followed by its copies with the keyword exchanged, made when asked for.
+    """A caption followed by its copies with the keyword replaced, made lazily.
 
-    ``variants[0]`` is the caption as written; ``variants[k]`` for k ≥ 1 holds ``replacements[k - 1]``.
+    ``variants[0]`` is the original caption; ``variants[k]`` for k ≥ 1 holds ``replacements[k - 1]``.
 
     Attributes:
-        caption: The caption as written.
+        caption: The original caption.
         keyword: The keyword in the concept's spelling.
         start: Where the keyword starts in the caption, in characters.
         end: Where it ends.
-        replacements: What it is exchanged for, in the concept's order.
+        replacements: What replaces it, in the concept's order.
     """
 
     __slots__ = ("caption", "end", "keyword", "replacements", "start")
@@ -57,7 +57,7 @@ class Variants(Sequence[str]):
         return self.caption[: self.start] + self.replacements[index - 1] + self.caption[self.end :]
 
     def __iter__(self) -> Iterator[str]:
-        # Sequence's own would ask for one after another, several times as slowly.
+        # Sequence's own method asks for one after another, which is several times slower.
         yield self.caption
         before, after = self.caption[: self.start], self.caption[self.end :]
         for replacement in self.replacements:
@@ -69,49 +69,49 @@ class Variants(Sequence[str]):
 
 @dataclass(frozen=True)
 class Concept:
-    """A set of keywords, each with what it can be exchanged for.
+    """A set of keywords, each with its replacements.
 
     Attributes:
         name: The concept's name.
-        substitutions: Keyword to its replacements. Only these keywords are looked for in captions.
+        replacements: Keyword to its replacements. Only these keywords are looked for in captions.
     """
 
     name: str
-    substitutions: Mapping[str, tuple[str, ...]]
+    replacements: Mapping[str, tuple[str, ...]]
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        # Longest first, so that at one place `in front of` is found before `front`.
-        keywords = sorted(self.substitutions, key=len, reverse=True)
+        # Longest first: where both start, `in front of` is found before `front`.
+        keywords = sorted(self.replacements, key=len, reverse=True)
         words = "|".join(f"{_SEPARATOR}+".join(map(re.escape, keyword.split())) for keyword in keywords)
         return re.compile(f"(?<![^{_SEPARATOR[1:-1]}])(?:{words})(?![^{_SEPARATOR[1:-1]}])")
 
     def variants(self, caption: str) -> Variants | None:
-        """Exchange the leftmost keyword of a caption, that occurrence only.
+        """Replace the leftmost keyword of a caption, in that place only.
 
-        Matching is case-sensitive, knows no plurals, and repairs no articles ("a orange cat").
+        Matching is case-sensitive; plurals are other words; articles are not corrected ("a orange cat").
 
         >>> from clipbench.concepts import load_concept
         >>> load_concept("location").variants("A cat on the left.")[1]
         'A cat on the right.'
 
         Returns:
-            The caption with its variants, or None where no keyword stands in it.
+            The caption with its variants, or None if it contains no keyword.
         """
         match = self._pattern.search(caption)
         if match is None:
             return None
         keyword = match.group()
-        if keyword not in self.substitutions:  # of several words, with other separators between them
+        if keyword not in self.replacements:  # of several words, with other separators between them
             keyword = " ".join(re.split(f"{_SEPARATOR}+", keyword))
-        return Variants(caption, keyword, match.start(), match.end(), self.substitutions[keyword])
+        return Variants(caption, keyword, match.start(), match.end(), self.replacements[keyword])
 
     def matches(self, caption: str) -> bool:
-        """Whether a keyword stands in a caption."""
+        """Whether a caption contains a keyword."""
         return self._pattern.search(caption) is not None
 
     def without_keywords(self, keywords: Iterable[str]) -> Concept:
         """The same concept that no longer looks for some keywords; they stay replacements."""
         dropped = set(keywords)
-        kept = {word: others for word, others in self.substitutions.items() if word not in dropped}
+        kept = {word: others for word, others in self.replacements.items() if word not in dropped}
         return Concept(self.name, kept)

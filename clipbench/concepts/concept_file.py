@@ -1,4 +1,4 @@
-"""The form of a concept's YAML file. Imported when one is read."""
+"""The schema of a concept's YAML file, imported only when one is read."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from clipbench.concepts.concept import SEPARATORS
 
 
 class ConceptFile(BaseModel):
-    """A concept as written in YAML: ``mutual`` or ``substitutions``, or both.
+    """A concept as written in YAML: ``mutual`` or ``replacements``, or both.
 
     Attributes:
         name: The concept's name.
         mutual: Keywords, each replaceable by any other.
-        substitutions: Keyword to the list of its replacements.
-        replacement_only: Keywords that are replacements only.
+        replacements: Keyword to the list of its replacements.
+        replacement_only: Keywords that are never looked for, only put in.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1)
     mutual: list[str] = []
-    substitutions: dict[str, list[str]] = {}
+    replacements: dict[str, list[str]] = {}
     replacement_only: list[str] = []
 
     @model_validator(mode="after")
     def _check(self) -> ConceptFile:
-        words = [*self.mutual, *self.substitutions]
-        words += [word for others in self.substitutions.values() for word in others]
+        words = [*self.mutual, *self.replacements]
+        words += [word for others in self.replacements.values() for word in others]
         for word in self.table():
             if SEPARATORS & set(word) - {" "}:
-                raise ValueError(f"{word!r} can never be found: {' '.join(sorted(SEPARATORS - {' '}))} separate words")
+                raise ValueError(f"{word!r} can never match: {' '.join(sorted(SEPARATORS - {' '}))} separate words")
         if any(not word.strip() or word != " ".join(word.split()) for word in words):
             raise ValueError("a keyword is empty or has stray white space")
         if len(set(self.mutual)) != len(self.mutual):
             raise ValueError("mutual lists a keyword twice")
         for keyword, others in self.table().items():
             if not others:
-                raise ValueError(f"{keyword!r} has nothing to be exchanged for")
+                raise ValueError(f"{keyword!r} has no replacement")
             if keyword in others or len(set(others)) != len(others):
-                raise ValueError(f"{keyword!r} is exchanged for itself, or twice for the same word")
+                raise ValueError(f"{keyword!r} is replaced by itself, or twice by the same word")
         if not self.table():
-            raise ValueError("no keyword to look for: give mutual or substitutions")
+            raise ValueError("no keyword to look for: give mutual or replacements")
         return self
 
     def table(self) -> dict[str, tuple[str, ...]]:
-        """Keyword to its replacements, keywords that are never looked for left out."""
+        """Keyword to its replacements, without those that are never looked for."""
         table = {word: tuple(o for o in self.mutual if o != word) for word in self.mutual}
-        for word, others in self.substitutions.items():
+        for word, others in self.replacements.items():
             table[word] = (*table.get(word, ()), *others)
         return {word: others for word, others in table.items() if word not in self.replacement_only}

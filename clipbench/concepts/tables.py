@@ -1,4 +1,4 @@
-"""The paper's four concepts and users' own, read from small YAML files of one form."""
+"""The paper's four concepts and users' own, read from YAML files of one schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TABLES = Path(__file__).parent / "tables"
 
 
 def concept_names() -> list[str]:
-    """The names of the concepts that come with clipbench, sorted."""
+    """The names of the bundled concepts, sorted."""
     return sorted(path.stem for path in _TABLES.glob("*.yaml"))
 
 
@@ -26,8 +26,8 @@ def load_concept(name: str) -> Concept:
         name: ``object``, ``color``, ``location``, ``size``, or the path of a ``.yaml`` file.
 
     Raises:
-        UnknownName: No concept is called so.
-        ConfigError: The file is missing or makes no sense; names the line.
+        UnknownName: There is no such concept.
+        ConfigError: The file is missing or invalid; names the line.
     """
     if name.endswith((".yaml", ".yml")):
         path = Path(name).expanduser()

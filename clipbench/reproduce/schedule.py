@@ -130,7 +130,7 @@ def training_inputs(study: Study, run: Run, data_fingerprint: str) -> dict[str, 
         "data": data_fingerprint,
         "limit": training.limit,
         "recipe": recipe,
-        "keywords": load_concept(run.concept).substitutions,
+        "keywords": load_concept(run.concept).replacements,
     }
 
 

@@ -217,7 +217,7 @@ def model_label(negatives: int) -> str:
 
 def most_negatives(concept: str) -> int:
     """How many replacements every keyword of a concept has."""
-    return min(map(len, load_concept(concept).substitutions.values()))
+    return min(map(len, load_concept(concept).replacements.values()))
 
 
 def shipped_studies() -> list[str]:

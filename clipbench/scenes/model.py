@@ -66,7 +66,7 @@ def build_words(scenes: int = 3000) -> list[str]:
     """Texts that hold every word the world uses, and every keyword and replacement of the concepts."""
     texts = [caption for picture in World("train", scenes) for caption in picture.captions]
     for name in concept_names():
-        for keyword, others in load_concept(name).substitutions.items():
+        for keyword, others in load_concept(name).replacements.items():
             texts += [keyword, *others]
     return texts
 

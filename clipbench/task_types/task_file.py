@@ -68,7 +68,7 @@ class TaskFile(BaseModel):
 def is_concept_file(path: Path) -> bool:
     """Whether a YAML file holds a concept, which may lie beside the tasks that use it."""
     data = read_yaml(path)
-    return isinstance(data, dict) and "dataset" not in data and bool({"mutual", "substitutions"} & data.keys())
+    return isinstance(data, dict) and "dataset" not in data and bool({"mutual", "replacements"} & data.keys())
 
 
 def task_from_yaml(path: Path) -> Task:

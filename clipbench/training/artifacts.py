@@ -153,7 +153,7 @@ def write_card(
             name=directory.name,
             library=facts["model"]["facts"]["library"],
             base_model=facts["model"]["id"],
-            concepts={concept.name: list(concept.substitutions) for concept in concepts},
+            concepts={concept.name: list(concept.replacements) for concept in concepts},
             recipe=facts["recipe"],
             data=facts["data"],
             datasets=datasets,

@@ -90,7 +90,7 @@ def check_negatives(concepts: Sequence[Concept], negatives: int) -> None:
         ConfigError: Names the concept and the keyword.
     """
     for concept in concepts:
-        keyword, others = min(concept.substitutions.items(), key=lambda entry: len(entry[1]))
+        keyword, others = min(concept.replacements.items(), key=lambda entry: len(entry[1]))
         if len(others) < negatives:
             ways = pluralize(len(others), "replacement")
             raise ConfigError(
@@ -161,6 +161,6 @@ def _matching(source: Source, concepts: Sequence[Concept]) -> Iterator[tuple[str
 
 
 def _listed(concept: Concept) -> str:
-    words = list(concept.substitutions)
+    words = list(concept.replacements)
     more = f" and {len(words) - _NAMES_SHOWN} more" if len(words) > _NAMES_SHOWN else ""
     return f"{concept.name} ({', '.join(words[:_NAMES_SHOWN])}{more})"

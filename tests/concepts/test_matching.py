@@ -60,7 +60,7 @@ def test_a_keyword_of_several_words_may_be_written_with_separators_between():
 def test_one_pattern_finds_what_padding_and_searching_finds(parts):
     caption = "".join(parts)
     found = WORDS.variants(caption)
-    assert (found and found.keyword) == first_keyword(caption, list(WORDS.substitutions))
+    assert (found and found.keyword) == first_keyword(caption, list(WORDS.replacements))
 
 
 def test_variants_are_a_sequence():
@@ -85,4 +85,4 @@ def test_published_sample_counts_on_the_official_coco_captions(coco_folder, name
     # and the spelled-out rule agrees on which keyword it is, caption by caption
     for caption in captions[::7]:
         found = concept.variants(caption)
-        assert (found and found.keyword) == first_keyword(caption, list(concept.substitutions))
+        assert (found and found.keyword) == first_keyword(caption, list(concept.replacements))

@@ -6,18 +6,18 @@ from clipbench.errors import ConfigError, UnknownName
 
 def test_table_3_of_the_paper():
     assert concept_names() == ["color", "location", "object", "size"]
-    objects = load_concept("object").substitutions
+    objects = load_concept("object").replacements
     assert len(objects) == 77  # 80 names, three of which are never looked for
     assert all(len(others) == 79 and word not in others for word, others in objects.items())
     assert {"potted plant", "dining table", "tv monitor"} == set(objects["person"]) - set(objects) - {"person"}
-    colors = load_concept("color").substitutions
+    colors = load_concept("color").replacements
     assert len(colors) == 9
     assert all(len(others) == 8 for others in colors.values())
-    sizes = load_concept("size").substitutions
+    sizes = load_concept("size").replacements
     assert len(sizes) == 12
     assert sizes["long"] == ("short",)
     assert (sizes["short"], sizes["giant"], sizes["tiny"]) == (("tall",), ("tiny",), ("huge",))
-    places = load_concept("location").substitutions
+    places = load_concept("location").replacements
     assert len(places) == 12
     assert all(places[others[0]] == (word,) for word, others in places.items())
 
@@ -30,7 +30,7 @@ def test_a_keyword_that_is_no_source_stays_a_replacement():
 
 def test_a_concept_of_ones_own(tmp_path):
     file = tmp_path / "material.yaml"
-    file.write_text("name: material\nmutual: [wooden, metal]\nsubstitutions:\n  glass: [wooden, paper]\n")
+    file.write_text("name: material\nmutual: [wooden, metal]\nreplacements:\n  glass: [wooden, paper]\n")
     concept = load_concept(str(file))
     assert concept.name == "material"
     assert list(concept.variants("a glass door")) == ["a glass door", "a wooden door", "a paper door"]
@@ -39,15 +39,15 @@ def test_a_concept_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: x\nsubstitutions:\n  a: [a]\n", "x.yaml:1: 'a' is exchanged for itself"),
-        ("name: x\nsubstitutions:\n  a: b\n", "x.yaml:3: substitutions.a"),
+        ("name: x\nreplacements:\n  a: [a]\n", "x.yaml:1: 'a' is replaced by itself"),
+        ("name: x\nreplacements:\n  a: b\n", "x.yaml:3: replacements.a"),
         ("name: x\n", "no keyword to look for"),
         ("name: x\ninterchangable: [a, b]\n", "x.yaml:2: interchangable"),
         ("name: x\nmutual: [a, b\n", "x.yaml:3"),
         ("- a\n- b\n", "expected a mapping"),
         ("name: x\nmutual: [a, ' ']\n", "empty or has stray white space"),
-        ("name: x\nmutual: [Dr. Who, a]\n", "'Dr. Who' can never be found"),
-        ("name: x\nmutual: [a]\n", "'a' has nothing to be exchanged for"),
+        ("name: x\nmutual: [Dr. Who, a]\n", "'Dr. Who' can never match"),
+        ("name: x\nmutual: [a]\n", "'a' has no replacement"),
     ],
 )
 def test_a_broken_concept_file_names_its_line(tmp_path, text, message):

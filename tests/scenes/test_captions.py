@@ -51,7 +51,7 @@ def test_every_concept_has_many_captions_and_every_drawn_keyword_occurs():
     assert all(0.1 < shares[concept] < 0.7 for concept in ("color", "location", "size"))
     assert len(counts["object"]) >= 20
     assert len(counts["color"]) == 9
-    assert set(counts["location"]) == set(load_concept("location").substitutions)
+    assert set(counts["location"]) == set(load_concept("location").replacements)
     assert set(counts["size"]) == {"large", "small", "big", "little", "huge", "tiny"}
 
 
@@ -74,7 +74,7 @@ def test_opposite_words_are_equally_common_in_every_place_of_a_sentence():
             if variants is not None:
                 counts[variants.keyword] += 1
     for concept in ("location", "size"):
-        for keyword, (other,) in load_concept(concept).substitutions.items():
+        for keyword, (other,) in load_concept(concept).replacements.items():
             if counts[keyword] and counts[keyword] + counts[other] >= 60:
                 assert 0.35 < counts[keyword] / (counts[keyword] + counts[other]) < 0.65, (keyword, other)
 

@@ -56,8 +56,8 @@ def test_names_are_coco_names_that_can_be_found_in_captions():
 
     assert len(NAMES) >= 16
     assert len(set(NAMES)) == len(NAMES)
-    assert set(NAMES) <= set(load_concept("object").substitutions)
-    assert set(COLORS) == set(load_concept("color").substitutions)
+    assert set(NAMES) <= set(load_concept("object").replacements)
+    assert set(COLORS) == set(load_concept("color").replacements)
     assert all(len(group) >= 2 for group in SUPERCATEGORIES.values())
 
 

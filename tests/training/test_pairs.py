@@ -40,7 +40,7 @@ def test_substitutes_are_never_the_caption_and_never_twice_the_same(tmp_path):
             caption = pairs.captions[row][0].caption
             assert len({*texts_of_row, caption}) == 4
             seen.update(texts_of_row)
-    assert {f"a {color} cat" for color in load_concept("color").substitutions} - seen == {"a red cat"}
+    assert {f"a {color} cat" for color in load_concept("color").replacements} - seen == {"a red cat"}
 
 
 def _threes(texts):
