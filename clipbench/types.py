@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class ImageRef:
         content: Gives bytes that identify what is shown, faster than it could be decoded: equal bytes, equal
             pictures. Raises DataError where there is nothing to read. None where nothing vouches for the content;
             then the image's features are not kept between runs.
+        path: The file that holds this image alone, if there is one.
     """
 
     key: str
     open: Callable[[], Image.Image] = field(compare=False, repr=False)
     missing: bool = False
     content: Callable[[], bytes] | None = field(default=None, compare=False, repr=False)
+    path: Path | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from job import Job, run
 from clipbench.concepts import load_concept
 from clipbench.models import load_model
 from clipbench.training.datasets import open_training_data
-from clipbench.training.image_cache.cache import build_pixels
+from clipbench.training.image_cache.build import build_image_cache
 from clipbench.training.pairs import TrainingPairs, gather_pairs
 from clipbench.training.sampling import substitution_uniforms
 from tests.seeded import build_clip
@@ -44,7 +44,9 @@ def work(job: Job) -> dict[str, Any]:
     (folder / "pairs.json").write_text(json.dumps(rows), encoding="utf-8")
     model = load_model(str(folder / "transformers"), device="cpu", dtype="float32")
     started, cpu_started = time.perf_counter(), time.process_time()
-    build_pixels(model, pairs.images, pairs.provenance.fingerprint, folder / "cache" / "pixels", workers=job.workers)
+    build_image_cache(
+        model, pairs.images, pairs.provenance.fingerprint, folder / "cache" / "pixels", workers=job.workers
+    )
     return {
         "pairs": len(pairs),
         "images": len(pairs.images),

@@ -137,7 +137,7 @@ class ImageFiles:
 
 def file_ref(path: Path, key: str, *, missing: bool) -> ImageRef:
     """A reference to an image file."""
-    return ImageRef(key, partial(_decode, path, key), missing, partial(_file_content, path, key))
+    return ImageRef(key, partial(_decode, path, key), missing, partial(_file_content, path, key), path)
 
 
 def bytes_ref(content: bytes | None, key: str) -> ImageRef:

@@ -51,7 +51,7 @@ def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> 
     """
     name, sign, pictures = train_data.partition("=")
     place = data.get(name)
-    if name == "scenes" and place is None and (not sign or pictures.isdecimal()):
+    if name == "scenes" and (pictures.isdecimal() if sign else place is None):
         from clipbench.scenes.source import open_pictures
 
         return open_pictures("train", int(pictures) if sign else SCENES)
@@ -95,12 +95,12 @@ def training_concepts(train_data: str, names: Sequence[str]) -> tuple[Concept, .
 
 
 def dataset_name(train_data: str) -> str:
-    """The name by which ``data`` says where the training data lies.
+    """The name by which ``data`` says where the training data lies; empty for pictures that are drawn.
 
     >>> dataset_name("coco"), dataset_name("scenes=40000")
-    ('coco', 'scenes')
+    ('coco', '')
     """
-    return train_data.partition("=")[0]
+    return "" if "=" in train_data else train_data
 
 
 def is_on_hub(train_data: str, data: Mapping[str, str] = NO_PLACES) -> bool:

@@ -18,7 +18,8 @@ from clipbench.training.batches import Images
 from clipbench.training.datasets import open_training_data, training_concepts
 from clipbench.training.freezing import freeze
 from clipbench.training.gradient_cache import AUTOCAST
-from clipbench.training.image_cache.cache import PixelCache, build_pixels
+from clipbench.training.image_cache.build import build_image_cache
+from clipbench.training.image_cache.cache import ImageCache
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
 from clipbench.training.options import FinetuneOptions
@@ -111,7 +112,7 @@ def prepare(
     if recipe.lora_rank:
         alpha = recipe.lora_alpha if recipe.lora_alpha is not None else 2.0 * recipe.lora_rank
         add_lora(loaded, recipe.lora_rank, alpha, seed=recipe.seed)
-    cache = build_pixels(
+    cache = build_image_cache(
         loaded,
         pairs.images,
         pairs.provenance.fingerprint,
@@ -143,7 +144,7 @@ def _device(options: FinetuneOptions, accelerator: Accelerator) -> str:
     return options.device if options.device and alone else str(accelerator.device)
 
 
-def _usable(pairs: TrainingPairs, cache: PixelCache, allow_missing: bool) -> TrainingPairs:
+def _usable(pairs: TrainingPairs, cache: ImageCache, allow_missing: bool) -> TrainingPairs:
     if not cache.broken:
         return pairs
     if not allow_missing:
@@ -157,7 +158,7 @@ def _usable(pairs: TrainingPairs, cache: PixelCache, allow_missing: bool) -> Tra
 
 
 class _Pixels:
-    def __init__(self, cache: PixelCache, device: torch.device) -> None:
+    def __init__(self, cache: ImageCache, device: torch.device) -> None:
         self._cache, self._device = cache, device
 
     def batch(self, indices: Ints) -> Tensor:
@@ -173,7 +174,7 @@ class _Features:
 
 
 @torch.no_grad()
-def _features(model: Model, cache: PixelCache, recipe: Recipe, on_progress: Progress) -> Images:
+def _features(model: Model, cache: ImageCache, recipe: Recipe, on_progress: Progress) -> Images:
     """Encode all images once: a frozen tower gives the same features in every epoch."""
     model.module.eval()
     precision = AUTOCAST.get(recipe.precision)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipbench.training.image_cache.cache import build_pixels
+from clipbench.training.image_cache.build import build_image_cache
 from clipbench.types import ImageRef
 
 CHUNK = 256  # images
@@ -56,5 +56,5 @@ def everything(cache):
 
 def build(folder, opened=None, notes=None, *, count=COUNT, model=None, **options):
     refs = options.pop("refs", None) or references(count, opened)
-    options = {"workers": 2, "on_note": None if notes is None else notes.append, **options}
-    return build_pixels(model or plain_model(), refs, "data", folder, **options)
+    options = {"workers": 2, **({} if notes is None else {"on_note": notes.append}), **options}
+    return build_image_cache(model or plain_model(), refs, "data", folder, **options)

@@ -1,114 +1,184 @@
-"""Filling a pixel cache: threads decode chunk after chunk; what is there is checked, and mended where it must be."""
+"""Building the cache of training images, in files that runs and processes share.
+
+    cache = build_image_cache(model, images, source.provenance.fingerprint, folder, workers=4)
+    pixels = cache.batch(np.array([3, 1, 2]), model.device)  # (3, 3, H, W), what model.preprocess gives, to the bit
+
+A chunk of images is a file that is named for what it holds: the images' content, in order, and the preprocessing. So
+a file is never changed; a killed build continues with the chunks that are missing; exchanged images are other chunks.
+Chunks are verified when they are opened, and built again where they are damaged.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from clipbench.errors import DataError, ModelError
+from clipbench.errors import DataError, ModelError, ResultError
 from clipbench.models.base import Model
-from clipbench.training.image_cache.codes import PixelCodec
-from clipbench.training.image_cache.files import PixelFiles
+from clipbench.training.image_cache.cache import ImageCache
+from clipbench.training.image_cache.chunks import Chunk, DamagedChunk, Rows, read_chunk, write_chunk
+from clipbench.training.image_cache.codes import OffTable, PixelCodec, find_codec
+from clipbench.training.image_cache.identity import identify
 from clipbench.types import ImageRef
+from clipbench.utils.digest import digest
+from clipbench.utils.files import lock
 from clipbench.utils.text import pluralize
+
+VERSION = 2
+_CHUNK_IMAGES = 256
+_CHUNK_BYTES = 2**26  # two chunks are in memory at once
+
+
+def build_image_cache(
+    model: Model,
+    images: Sequence[ImageRef],
+    dataset_fingerprint: str,
+    folder: Path,
+    *,
+    workers: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> ImageCache:
+    """Open the cache of these images for this model's preprocessing; build what is missing of it.
+
+    Images that cannot be read do not stop it: they are listed in :attr:`ImageCache.broken`, and tried again whenever
+    the cache is opened. Two runs that start at once build it once.
+
+    Args:
+        model: Its ``preprocess`` is what counts; models that preprocess alike share a cache.
+        images: Distinct images; ``images[i]`` becomes row i.
+        dataset_fingerprint: Changes when the content of an image that lies in no file of its own may have changed.
+        folder: The folder of all caches.
+        workers: Threads that decode.
+        on_progress: Called with the images done and the images in all.
+        on_note: Called with a line that the user may want to know: repairs, waiting, a fallback.
+
+    Raises:
+        DataError: There are no images, the disk is full, or the folder cannot be written.
+        ModelError: Preprocessing gives different shapes for different images.
+    """
+    if not images:
+        raise DataError("there are no images to decode: the training data is empty")
+    codec = find_codec(model)
+
+    def busy() -> None:
+        on_note(f"{folder}: another run is preparing these images: waiting for it")
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _threads(max(1, workers)) as pool:
+            contents = identify(images, dataset_fingerprint, folder, pool)
+            build = _Build(model, images, contents, folder, pool, on_progress, on_note)
+            with lock(folder / f"{digest([codec.digest, contents])[:32]}.lock", busy):
+                return build.run(codec)
+    except (OSError, ResultError) as error:
+        raise DataError(f"{folder}: the image cache cannot be read or written: {error}") from error
 
 
 @dataclass
-class PixelBuild:
-    """One process's work on a cache, under its lock.
-
-    Attributes:
-        model: Preprocesses.
-        images: ``images[i]`` becomes row i.
-        codec: How rows are stored.
-        files: Where.
-        on_progress: Is told the images done and the images in all.
-        on_note: Is told of repairs.
-    """
+class _Build:
+    """One process's work on a cache, under its lock."""
 
     model: Model
     images: Sequence[ImageRef]
-    codec: PixelCodec
-    files: PixelFiles
+    contents: Sequence[str]
+    folder: Path
+    pool: Executor
     on_progress: Callable[[int, int], None]
     on_note: Callable[[str], None]
 
-    def run(self, workers: int) -> None:
-        """Check what is there, and add what is not, with so many threads.
+    def run(self, codec: PixelCodec) -> ImageCache:
+        size = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // codec.row_bytes))
+        parts = [range(start, min(start + size, len(self.images))) for start in range(0, len(self.images), size)]
+        off_table = self._path(codec, range(len(self.images))).with_suffix(".off_table")
+        if codec.table is None or off_table.exists():
+            self.on_note(f"{self.model.id}: images are stored as float32: they do not have 256 levels per channel")
+            codec = codec.without_table()
+        try:
+            return self._run(codec, parts)
+        except OffTable:
+            off_table.touch()
+            self.on_note(f"{self.model.id}: an image has values off the 256 levels per channel: stored as float32")
+            return self._run(codec.without_table(), parts)
 
-        Raises:
-            OffTable: An image has values that the codec's table lacks.
-            DataError: The disk is full.
-            ModelError: Images come in different shapes.
-        """
-        self._done = 0
-        with _threads(workers) as pool:
-            if damage := self.files.recover():
-                self.on_note(f"{self.files.folder}: {damage}")
-            self._check(pool)
-            self._try_broken_again(pool)
-            missing = [chunk for chunk in self.files.chunks if chunk not in self.files.done]
-            if missing:
-                self.files.check_space()
-            for chunk, rows, broken in self._decoded(pool, missing):
-                self.files.write(chunk, rows, broken)
-                self._advance(chunk)
-
-    def _check(self, pool: Executor) -> None:
-        finished = sorted(self.files.done)
-        failed = []
-        for chunk, sound in zip(finished, pool.map(self.files.is_sound, finished), strict=True):
-            if sound:
-                self._advance(chunk)
-            else:
-                failed.append(chunk)
-                del self.files.done[chunk]
-        if failed:
-            images = sum(len(self.files.indices(chunk)) for chunk in failed)
-            self.on_note(
-                f"{self.files.folder}: {pluralize(len(failed), 'chunk')} of {len(self.files.chunks)}"
-                f" failed the checksum: rebuilt ({pluralize(images, 'image')})"
+    def _run(self, codec: PixelCodec, parts: Sequence[range]) -> ImageCache:
+        self._codec, self._done = codec, 0
+        chunks = self._existing(parts)
+        before = sum(len(chunk.broken) for chunk in chunks.values())
+        chunks = {part: self._try_again(part, chunk) if chunk.broken else chunk for part, chunk in chunks.items()}
+        if mended := before - sum(len(chunk.broken) for chunk in chunks.values()):
+            self.on_note(f"{self.folder}: {pluralize(mended, 'image')} that could not be read can be read now")
+        missing = [part for part in parts if part not in chunks]
+        needed = sum(len(part) for part in missing) * codec.row_bytes
+        if needed > (free := shutil.disk_usage(self.folder).free):
+            raise DataError(
+                f"{self.folder}: the disk is too small: decoded images need {needed:,} bytes, {free:,} are free;"
+                " make room or name another image_cache"
             )
+        for part, rows, broken in self._decoded(missing):
+            chunks[part] = self._write(part, rows, broken)
+            self._advance(part)
+        return ImageCache([chunks[part] for part in parts], codec)
 
-    def _try_broken_again(self, pool: Executor) -> None:
-        mended = 0
-        for chunk in sorted(self.files.done):
-            known = self.files.done[chunk].broken
-            indices = list(known)
-            rows, futures = self._start(pool, indices)
-            broken = _reasons(indices, futures)
-            if broken == known:
-                continue
-            whole = self.files.read(chunk)
-            whole[np.array(indices) - self.files.indices(chunk).start] = rows
-            self.files.write(chunk, whole, broken)
-            mended += len(known) - len(broken)
-        if mended:
-            self.on_note(f"{self.files.folder}: {pluralize(mended, 'image')} that could not be read can be read now")
+    def _path(self, codec: PixelCodec, part: range) -> Path:
+        contents = [self.contents[index] for index in part]
+        return self.folder / f"{digest([VERSION, codec.digest, codec.dtype.name, contents])[:32]}.pixels"
 
-    def _decoded(self, pool: Executor, chunks: Sequence[int]) -> Iterator[tuple[int, npt.NDArray[Any], dict[int, str]]]:
-        """Yield each chunk's number, rows and broken images, while the next chunk is being decoded."""
-        ahead: deque[tuple[int, npt.NDArray[Any], list[Future[str | None]]]] = deque()
-        for position in range(len(chunks) + 1):
-            if position < len(chunks):
-                ahead.append((chunks[position], *self._start(pool, self.files.indices(chunks[position]))))
-            if position > 0:
-                chunk, rows, futures = ahead.popleft()
-                yield chunk, rows, _reasons(self.files.indices(chunk), futures)
+    def _read(self, part: range) -> Chunk | DamagedChunk | None:
+        try:
+            return read_chunk(self._path(self._codec, part), len(part), self._codec.shape, self._codec.dtype)
+        except DamagedChunk as error:
+            return error
 
-    def _start(self, pool: Executor, indices: Sequence[int]) -> tuple[npt.NDArray[Any], list[Future[str | None]]]:
-        rows = np.zeros((len(indices), *self.codec.shape), self.codec.dtype)
-        futures = [pool.submit(self._fill, self.images[index], row) for index, row in zip(indices, rows, strict=True)]
-        return rows, futures
+    def _existing(self, parts: Sequence[range]) -> dict[range, Chunk]:
+        found, damaged = {}, []
+        for part, chunk in zip(parts, self.pool.map(self._read, parts), strict=True):
+            if isinstance(chunk, Chunk):
+                found[part] = chunk
+                self._advance(part)
+            elif chunk is not None:
+                damaged.append(len(part))
+        if damaged:
+            self.on_note(
+                f"{self.folder}: {pluralize(len(damaged), 'chunk')} of {len(parts)} damaged: rebuilt"
+                f" ({pluralize(sum(damaged), 'image')})"
+            )
+        return found
 
-    def _fill(self, ref: ImageRef, row: npt.NDArray[Any]) -> str | None:
+    def _try_again(self, part: range, chunk: Chunk) -> Chunk:
+        """Decode a chunk's broken images once more; the others are kept."""
+        positions = list(chunk.broken)
+        rows, futures = self._start([part[position] for position in positions])
+        broken = _reasons(positions, futures)
+        if broken == chunk.broken:
+            return chunk
+        whole = np.array(chunk.rows)
+        whole[positions] = rows
+        return self._write(part, whole, broken)
+
+    def _decoded(self, parts: Sequence[range]) -> Iterator[tuple[range, Rows, dict[int, str]]]:
+        """Yield each part's rows and broken images, while the next part is being decoded."""
+        ahead: tuple[range, Rows, list[Future[str | None]]] | None = None
+        for part in [*parts, None]:
+            started = (part, *self._start(part)) if part is not None else None
+            if ahead is not None:
+                yield ahead[0], ahead[1], _reasons(range(len(ahead[0])), ahead[2])
+            ahead = started
+
+    def _start(self, indices: Sequence[int]) -> tuple[Rows, list[Future[str | None]]]:
+        rows = np.zeros((len(indices), *self._codec.shape), self._codec.dtype)
+        fill = partial(self._fill, self._codec)
+        images = [self.images[index] for index in indices]
+        return rows, [self.pool.submit(fill, ref, row) for ref, row in zip(images, rows, strict=True)]
+
+    def _fill(self, codec: PixelCodec, ref: ImageRef, row: Rows) -> str | None:
         """Decode one image into its row, or return why that cannot be."""
         try:
             pixels = self.model.preprocess(ref.open())
@@ -118,17 +188,20 @@ class PixelBuild:
             raise
         except Exception as error:  # of an image so odd (a line of one pixel) that resizing trips over it
             return f"{ref.key}: the model's preprocessing fails on it ({type(error).__name__}: {error})"
-        self.codec.encode(pixels, row)
+        codec.encode(pixels, row)
         return None
 
-    def _advance(self, chunk: int) -> None:
-        self._done += len(self.files.indices(chunk))
-        self.on_progress(self._done, self.files.images)
+    def _write(self, part: range, rows: Rows, broken: Mapping[int, str]) -> Chunk:
+        return write_chunk(self._path(self._codec, part), rows, broken)
+
+    def _advance(self, part: range) -> None:
+        self._done += len(part)
+        self.on_progress(self._done, len(self.images))
 
 
-def _reasons(indices: Sequence[int], futures: Sequence[Future[str | None]]) -> dict[int, str]:
-    reasons = ((index, future.result()) for index, future in zip(indices, futures, strict=True))
-    return {index: why for index, why in reasons if why is not None}
+def _reasons(positions: Sequence[int], futures: Sequence[Future[str | None]]) -> dict[int, str]:
+    reasons = ((position, future.result()) for position, future in zip(positions, futures, strict=True))
+    return {position: why for position, why in reasons if why is not None}
 
 
 @contextmanager
@@ -137,4 +210,4 @@ def _threads(workers: int) -> Iterator[Executor]:
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)  # after an error nobody wants the rest
+        pool.shutdown(cancel_futures=True)  # after an error the rest is not wanted

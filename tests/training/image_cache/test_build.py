@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -12,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from clipbench.data.records import file_ref
 from clipbench.errors import DataError
+from clipbench.training.image_cache.codes import find_codec
 from clipbench.types import ImageRef
 from tests.training.plain_model import CHUNK, COUNT, ROW, build, everything, noise, plain_model, references, same_bits
 
@@ -30,9 +35,26 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def damaged(finished, tmp_path):
-    """A copy of a finished cache to do harm to: its parent folder, and its own."""
+    """A copy of a finished cache to do harm to: its folder, and the files of its chunks in order."""
     shutil.copytree(finished[0], tmp_path / "pixels")
-    return tmp_path / "pixels", next(path for path in (tmp_path / "pixels").iterdir() if path.is_dir())
+    return tmp_path / "pixels", chunk_files(tmp_path / "pixels")
+
+
+def chunk_files(folder):
+    """The files of the chunks of 600 images, in the order of the images."""
+    found = {first_row(file): file for file in folder.glob("*.pixels")}
+    firsts = [live(number) for number in range(0, COUNT, CHUNK)]
+    return [found[first] for first in firsts]
+
+
+def first_row(file):
+    return file.read_bytes()[:ROW]
+
+
+def live(number):
+    codec, row = find_codec(plain_model()), np.empty((3, 8, 8), np.uint8)
+    codec.encode(plain_model().preprocess(noise(number)), row)
+    return row.tobytes()
 
 
 # Killed, and at once
@@ -41,7 +63,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from clipbench.training.image_cache.cache import build_pixels
+from clipbench.training.image_cache.build import build_image_cache
 from tests.training.plain_model import noise, plain_model, references
 
 folder, stop, go, log = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), open(sys.argv[4], "a")
@@ -50,7 +72,7 @@ def picture(number):
     while number >= stop and not go.exists():
         time.sleep(0.01)
     return noise(number)
-cache = build_pixels(plain_model(), references(600, picture=picture), "data", Path(folder), workers=2,
+cache = build_image_cache(plain_model(), references(600, picture=picture), "data", Path(folder), workers=2,
     on_progress=lambda done, total: print("done", done, flush=True), on_note=lambda note: print(note, flush=True))
 print("sum", cache.batch(np.arange(600)).double().sum().item(), flush=True)
 """
@@ -79,16 +101,16 @@ def test_a_killed_build_goes_on_where_it_was(finished, tmp_path):
     goes_on(tmp_path / "pixels", finished)
 
 
-@pytest.mark.parametrize("tail", [b"\n", b"", b'\n{"chunk": 2, "sha'], ids=["whole", "no line end", "torn line"])
-def test_an_interrupted_build_goes_on_where_it_was(finished, tmp_path, tail):
+@pytest.mark.parametrize("part", [b"", b"half of a chunk"], ids=["between chunks", "within one"])
+def test_an_interrupted_build_goes_on_where_it_was(finished, tmp_path, part):
     def interrupt(done, total):
         if done == 2 * CHUNK:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path, on_progress=interrupt)
-    (journal,) = tmp_path.glob("*/chunks.jsonl")
-    journal.write_bytes(journal.read_bytes().rstrip() + tail)
+    if part:
+        (tmp_path / ".0123.pixels.0123456789ab.part").write_bytes(part)
     goes_on(tmp_path, finished)
 
 
@@ -135,62 +157,105 @@ def cut(file, size):
         handle.truncate(size)
 
 
+def footer(file, **changes):
+    data = file.read_bytes()
+    rows, entry = data[: data.rindex(b'{"sha256"')], json.loads(data[data.rindex(b'{"sha256"') :])
+    file.write_bytes(rows + json.dumps({**entry, **changes}).encode())
+
+
 HARM = {
-    "a flipped bit": (lambda home: flip(home / "pixels.bin", 300 * ROW + 5), [1], "1 chunk of 3 failed the checksum"),
-    "the last byte": (lambda home: flip(home / "pixels.bin", COUNT * ROW - 1), [2], "1 chunk of 3 failed"),
-    "cut in a row": (lambda home: cut(home / "pixels.bin", 400 * ROW + 7), [1, 2], "2 chunks of 3 failed"),
-    "cut by a byte": (lambda home: cut(home / "pixels.bin", COUNT * ROW - 1), [2], "1 chunk of 3 failed"),
-    "no pixels": (lambda home: (home / "pixels.bin").unlink(), [0, 1, 2], "3 chunks of 3 failed"),
-    "garbage for an index": (lambda home: (home / "index.json").write_bytes(b"\xff{"), [0, 1, 2], "index.json"),
-    "an empty index": (lambda home: (home / "index.json").write_bytes(b""), [0, 1, 2], "index.json is damaged"),
-    "a list for an index": (lambda home: (home / "index.json").write_text("[]"), [0, 1, 2], "index.json is damaged"),
-    "a garbage journal": (lambda home: (home / "chunks.jsonl").write_bytes(b"\xff\n\n7\n"), [0, 1, 2], "chunks.jsonl"),
+    "a flipped bit": lambda file: flip(file, 44 * ROW + 5),
+    "the last byte": lambda file: flip(file, -1),
+    "cut in a row": lambda file: cut(file, 144 * ROW + 7),
+    "cut by a byte": lambda file: cut(file, file.stat().st_size - 1),
+    "no checksum": lambda file: cut(file, CHUNK * ROW),
+    "empty": lambda file: cut(file, 0),
+    "garbage": lambda file: file.write_bytes(b"\xff{"),
+    "bytes behind the end": lambda file: file.write_bytes(file.read_bytes() + b"more"),
+    "another checksum": lambda file: footer(file, sha256="0" * 64),
+    "a number for a checksum": lambda file: footer(file, sha256=7),
+    "another broken image": lambda file: footer(file, broken={"44": "gone"}),
+    "no list of broken images": lambda file: footer(file, broken=5),
 }
 
 
 @pytest.mark.parametrize("kind", HARM)
 def test_what_is_damaged_is_decoded_again_and_said(damaged, finished, kind):
-    folder, home = damaged
-    harm, chunks, says = HARM[kind]
-    harm(home)
+    folder, files = damaged
+    HARM[kind](files[1])
     opened, notes = [], []
     cache = build(folder, opened, notes)
-    assert sorted(opened) == [i for i in range(COUNT) if i // CHUNK in chunks]
-    assert len(notes) == 1
-    assert says in notes[0]
-    assert str(home) in notes[0]
+    assert sorted(opened) == list(range(CHUNK, 2 * CHUNK))
+    assert notes == [f"{folder}: 1 chunk of 3 damaged: rebuilt (256 images)"]
+    assert cache.broken == {}
     assert same_bits(everything(cache), finished[1])
     opened, notes = [], []
     build(folder, opened, notes)
     assert (opened, notes) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"sha256": "0" * 64}, {"sha256": 7}, {"broken": {"300": "gone"}}, {"broken": 5}, {"chunk": 99}, {"chunk": None}],
-    ids=str,
-)
-def test_a_journal_line_that_says_something_else_is_not_believed(damaged, finished, change):
-    folder, home = damaged
-    journal = home / "chunks.jsonl"
-    lines = journal.read_text().splitlines()
-    lines[1] = json.dumps({**json.loads(lines[1]), **change})
-    journal.write_text("\n".join(lines) + "\n")
-    opened, notes = [], []
-    cache = build(folder, opened, notes)
-    assert set(opened) == set(range(CHUNK, 2 * CHUNK))
-    assert len(notes) == 1
-    assert cache.broken == {}
-    assert same_bits(everything(cache), finished[1])
-
-
-def test_bytes_behind_the_end_do_no_harm(damaged, finished):
-    folder, home = damaged
-    with (home / "pixels.bin").open("ab") as file:
-        file.write(b"more")
+def test_what_is_gone_is_decoded_again(damaged, finished):
+    folder, files = damaged
+    for file in (files[0], files[2]):
+        file.unlink()
     opened = []
     assert same_bits(everything(build(folder, opened)), finished[1])
+    assert sorted(opened) == [i for i in range(COUNT) if i // CHUNK != 1]
+
+
+# Content
+
+
+def photographs(folder, numbers):
+    """Files of noise, by the names of their places; ``numbers[i]`` is what file i shows."""
+    folder.mkdir(exist_ok=True)
+    for place, number in enumerate(numbers):
+        noise(number).save(folder / f"{place}.png")
+    return [file_ref(folder / f"{place}.png", str(place), missing=False) for place in range(len(numbers))]
+
+
+def test_exchanged_photographs_are_not_trained_on_as_the_old_ones(tmp_path):
+    """Another photograph under the same name, in the same table."""
+    before = build(tmp_path / "cache", refs=photographs(tmp_path / "a", [1, 2, 3]))
+    expected = everything(before).clone()
+    after = build(tmp_path / "cache", refs=photographs(tmp_path / "a", [1, 9, 3]))
+    assert same_bits(everything(after)[[0, 2]], expected[[0, 2]])
+    assert not torch.equal(everything(after)[1], expected[1])
+    assert same_bits(everything(after)[1], plain_model().preprocess(noise(9)))
+    assert same_bits(everything(before), expected)  # a run that is under way keeps its own
+
+
+def test_a_truncated_photograph_is_said(tmp_path):
+    refs = photographs(tmp_path / "a", [1, 2, 3])
+    assert build(tmp_path / "cache", refs=refs).broken == {}
+    cut(tmp_path / "a/1.png", 100)
+    assert list(build(tmp_path / "cache", refs=refs).broken) == [1]
+    noise(2).save(tmp_path / "a/1.png")
+    assert build(tmp_path / "cache", refs=refs).broken == {}
+
+
+def test_equal_photographs_elsewhere_share_a_cache_and_unchanged_files_are_not_read_again(tmp_path):
+    refs = photographs(tmp_path / "a", [1, 2, 3])
+    build(tmp_path / "cache", refs=refs)
+    elsewhere, opened = photographs(tmp_path / "b", [1, 2, 3]), []
+
+    def watched(ref):
+        return ImageRef(ref.key, ref.open, content=lambda: opened.append(ref.key) or ref.content(), path=ref.path)
+
+    build(tmp_path / "cache", refs=[watched(ref) for ref in refs])
     assert opened == []
+    build(tmp_path / "cache", refs=[watched(ref) for ref in elsewhere])
+    assert opened == ["0", "1", "2"]
+    assert len(list((tmp_path / "cache").glob("*.pixels"))) == 1
+
+
+def test_a_damaged_record_of_contents_costs_reading_only(tmp_path):
+    refs = photographs(tmp_path / "a", [1, 2, 3])
+    expected = everything(build(tmp_path / "cache", refs=refs))
+    (record,) = (tmp_path / "cache").glob("*.contents.json")
+    for garbage in (b"\xff{", b"[]", b"[[1], 2, 3]", b"{}"):
+        record.write_bytes(garbage)
+        assert same_bits(everything(build(tmp_path / "cache", refs=refs)), expected)
 
 
 # Images that cannot be read
@@ -265,13 +330,14 @@ def test_a_disk_too_small_is_found_out_before_decoding(tmp_path, monkeypatch):
     build(tmp_path)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_disk_that_fills_up_on_the_way_is_an_error(damaged):
-    folder, home = damaged
-    (home / "pixels.bin").unlink()
-    (home / "pixels.bin").symlink_to("/dev/full")
-    with pytest.raises(DataError, match=f"the disk is full: .* {COUNT * ROW:,} bytes"):
-        build(folder)
+def test_a_disk_that_fills_up_on_the_way_is_an_error(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        build(tmp_path)
+    assert list(tmp_path.glob("*.pixels")) == []
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
@@ -281,7 +347,6 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
 
 
 def test_the_checksum_is_sha256_over_rows_and_broken_images(finished):
-    home = build(finished[0]).folder
-    line = json.loads((home / "chunks.jsonl").read_text().splitlines()[2])
-    rows = (home / "pixels.bin").read_bytes()[2 * CHUNK * ROW :]
-    assert line == {"chunk": 2, "sha256": hashlib.sha256(rows + b"[]").hexdigest(), "broken": {}}
+    data = chunk_files(finished[0])[2].read_bytes()
+    rows, entry = data[: 88 * ROW], json.loads(data[88 * ROW :])
+    assert entry == {"sha256": hashlib.sha256(rows + b"[]").hexdigest(), "broken": {}}
