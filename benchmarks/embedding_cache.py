@@ -29,8 +29,8 @@ def timed(name: str, model: Model, options: dict[str, Any]) -> tuple[float, Any]
     results = evaluate(model, "coco_retrieval", **options)
     seconds = time.perf_counter() - started
     report = results.tasks["coco_retrieval"]
-    print(f"{name:<18} {seconds:8.3f} s   {results.n_samples['coco_retrieval'].effective} photographs   {report.error}")
-    return seconds, results.results["coco_retrieval"]
+    print(f"{name:<18} {seconds:8.3f} s   {report.counts.effective} photographs   {report.error}")
+    return seconds, report.metrics
 
 
 def main() -> None:

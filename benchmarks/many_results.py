@@ -24,7 +24,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.files):
             found["model_name"] = found["model_name_sanitized"] = found["config"]["model"] = f"model-{number}"
-            found["config"]["model_facts"]["fingerprint"] = f"{number:064x}"
+            found["model_fingerprint"] = f"{number:064x}"
             Path(folder, f"results_{number}.json").write_text(json.dumps(found))
         started, cpu = time.perf_counter(), time.process_time()
         board = clipbench.build_leaderboard([folder])

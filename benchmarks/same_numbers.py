@@ -122,7 +122,13 @@ def scores_of(folder: Path) -> dict[str, dict[str, Any]]:
     """Task to its row of metrics, in lm-evaluation-harness's layout, and its number of samples."""
     (path,) = folder.rglob("results_*.json")
     data = json.loads(path.read_text(encoding="utf-8"))
-    return {task: {**row, "n": data["n-samples"][task]} for task, row in data["results"].items()}
+    return {
+        task: {
+            **{key.replace("_centred,", "_chance_corrected,"): value for key, value in row.items()},  # the older name
+            "n": data["n-samples"][task],
+        }
+        for task, row in data["results"].items()
+    }
 
 
 def samples_of(folder: Path) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ import click
 
 from clipbench.analysis.leaderboard.board import Board
 from clipbench.cli import cli
-from clipbench.results import Results
+from clipbench.results.schema import ResultsFile
 from clipbench.task_types.registry import group_members, known_tasks, tag_members
 
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def tasks_page() -> str:
 
 def pages() -> dict[str, str]:
     """File name to text, of every generated page."""
-    schemas = {"results": Results.model_json_schema(by_alias=True), "leaderboard": Board.model_json_schema()}
+    schemas = {"results": ResultsFile.model_json_schema(by_alias=True), "leaderboard": Board.model_json_schema()}
     texts = {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
     return {"cli.md": cli_page(), "tasks.md": tasks_page(), **texts}
 

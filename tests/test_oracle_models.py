@@ -84,15 +84,14 @@ def test_the_paper_is_22_tasks():
 
 def test_a_perfect_model_is_perfect(world):
     results, _ = run(world, "perfect")
-    assert len(results.results) == 22
+    assert len(results.tasks) == 22
     assert not results.failed
     for name, report in results.tasks.items():
-        metrics = {key: value for key, value in results.results[name].items() if key.endswith(",none")}
-        values = {key: value for key, value in metrics.items() if "stderr" not in key}
-        assert set(values.values()) == {1.0}, name
+        assert {measure.value for measure in report.metrics.values()} == {1.0}, name
+        assert report.chance_corrected == 1.0
         assert report.tied == 0
-        assert results.n_samples[name].effective == PHOTOGRAPHS
-    assert results.groups["ranking"]["acc,none"] == 1.0
+        assert report.counts.effective == PHOTOGRAPHS
+    assert results.groups["ranking"].mean.value == 1.0
 
 
 @pytest.mark.parametrize(("kind", "tied"), [("constant", True), ("reversed", False)])

@@ -40,17 +40,19 @@ def runs(tiny_clips, coco_folder):
 
 def test_what_was_there_is_what_was_scored(runs):
     results, _ = runs["transformers"]
-    assert results.n_samples["coco_color"].original == 3_907
-    assert results.n_samples["coco_color"].effective == 176
-    assert results.n_samples["coco_location"].effective == 106
-    assert results.n_samples["coco_retrieval"].effective == 214
+    assert results.tasks["coco_color"].counts.original == 3_907
+    assert results.tasks["coco_color"].counts.effective == 176
+    assert results.tasks["coco_location"].counts.effective == 106
+    assert results.tasks["coco_retrieval"].counts.effective == 214
     assert results.tasks["coco_retrieval"].missing_images == 5_000 - 214
     assert not results.tasks["coco_color"].complete
 
 
 def test_both_formats_of_the_same_weights_score_the_same(runs):
     (ours, outcomes), (theirs, other_outcomes) = runs["transformers"], runs["open_clip"]
-    assert ours.results == theirs.results
+    assert {name: task.metrics for name, task in ours.tasks.items()} == {
+        name: task.metrics for name, task in theirs.tasks.items()
+    }
     for (task, one), (_, other) in zip(outcomes, other_outcomes, strict=True):
         assert one.sample_id == other.sample_id
         assert one.values == other.values, task

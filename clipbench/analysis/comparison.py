@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from clipbench.analysis.contact_sheet import image_keys, logged_samples, samples_path
-from clipbench.analysis.logged_tasks import choose_tasks, cluster_of, logged_runs
 from clipbench.analysis.statistics import Interval, clustered_bootstrap, holm, mcnemar_exact, sign_flip_test
 from clipbench.errors import ResultError
 from clipbench.results import Results, read_results
+from clipbench.results.files import choose_tasks, logged_runs, samples_path
+from clipbench.results.sample_log import cluster_of, image_keys, logged_samples
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,11 @@ def _seen(fields: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _differing(task: str, a: Results, b: Results) -> Iterator[str]:
-    version_a, version_b = a.versions.get(task), b.versions.get(task)
+    version_a, version_b = a.tasks[task].version, b.tasks[task].version
     if version_a != version_b:
         yield f"{task}: A was scored with version {version_a} of the task, B with {version_b}: they do not compare"
     data_a, data_b = a.tasks[task].data.get("fingerprint"), b.tasks[task].data.get("fingerprint")
     if data_a != data_b:
         yield f"{task}: the data differs: A read {data_a}, B read {data_b}"
-    sizes = a.n_samples.get(task), b.n_samples.get(task)
-    if a.tasks[task].task_type == "retrieval" and sizes[0] != sizes[1]:
+    if a.tasks[task].task_type == "retrieval" and a.tasks[task].counts != b.tasks[task].counts:
         yield f"{task}: the runs searched sets of other sizes, and a rank depends on the whole set: they do not compare"

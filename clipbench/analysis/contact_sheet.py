@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +14,7 @@ from clipbench.errors import ResultError
 from clipbench.evaluation.options import EvaluationOptions
 from clipbench.evaluation.preparation import DataSources
 from clipbench.results import Results, read_results
+from clipbench.results.sample_log import image_keys, logged_samples
 from clipbench.task_types.registry import select_tasks
 
 if TYPE_CHECKING:
@@ -42,44 +42,6 @@ class Shown:
     right: bool
     images: tuple[Image.Image, ...]
     captions: tuple[tuple[str, tuple[float, ...], bool], ...]
-
-
-def find_results(place: Path) -> Path:
-    """The results file at a path: itself, or the newest below a folder.
-
-    Raises:
-        ResultError: There is none.
-    """
-    if place.is_file():
-        return place
-    found = sorted(place.rglob("results_*.json"), key=lambda path: path.name)
-    if not found:
-        raise ResultError(f"{place}: no results_*.json there; clipbench eval --output_path writes them")
-    return found[-1]
-
-
-def samples_path(results_path: Path, task: str) -> Path:
-    """Where ``--log_samples`` writes a task's samples: beside the results file."""
-    name = results_path.name.replace("results_", f"samples_{task}_").replace(".json", ".jsonl")
-    return results_path.with_name(name)
-
-
-def logged_samples(results_path: Path, task: str) -> Iterator[dict[str, Any]]:
-    """The lines that ``--log_samples`` wrote beside a results file.
-
-    Raises:
-        ResultError: There are none, or a line cannot be read.
-    """
-    path = samples_path(results_path, task)
-    if not path.is_file():
-        raise ResultError(f"{path}: not there; run clipbench eval with --log_samples")
-    number = 0
-    with path.open(encoding="utf-8") as handle:
-        try:
-            for number, line in enumerate(handle, 1):  # noqa: B007  # named in the message
-                yield json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ResultError(f"{path}:{number}: not a JSON line: {error}") from None
 
 
 def show_samples(
@@ -128,7 +90,7 @@ def open_images(
         DataError: The data is not there any more.
     """
     (task,) = select_tasks([name], include_path)
-    places = {**results.config.get("data", {}), **(data or {})}
+    places = {**results.config.data, **(data or {})}
     places = {dataset: place for dataset, place in places.items() if dataset == task.dataset.name}
     source = DataSources([task], EvaluationOptions(data=places)).source_for(task)
     found: dict[str, Image.Image] = {}
@@ -142,11 +104,6 @@ def open_images(
     if missing:
         raise ResultError(f"image {min(missing)} is no longer in the data of {name}: name its place with --data")
     return found
-
-
-def image_keys(line: Mapping[str, Any]) -> list[str]:
-    """Keys of a logged sample's images."""
-    return list(line["images"]) if "images" in line else [line["image"]]
 
 
 def _shown(line: Mapping[str, Any], images: Mapping[str, Image.Image]) -> Shown:

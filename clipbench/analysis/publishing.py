@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.analysis.contact_sheet import samples_path
 from clipbench.analysis.leaderboard.reading import Gathered
 from clipbench.errors import ConfigError, ResultError
-from clipbench.results import Results, read_results
+from clipbench.results import Results, read_results, sanitize
+from clipbench.results.files import samples_path
 from clipbench.results.hub_cards import card_results, eval_result_entries
 from clipbench.utils.hub import error_status
 
@@ -54,18 +54,6 @@ class Upload:
     notes: list[str] = field(default_factory=list)
 
 
-def result_files(place: Path) -> list[Path]:
-    """The results files at a path: itself, or all below a folder.
-
-    Raises:
-        ResultError: There is none.
-    """
-    found = [place] if place.is_file() else sorted(place.rglob("results_*.json"))
-    if not found:
-        raise ResultError(f"{place}: no results_*.json there; clipbench eval --output_path writes them")
-    return found
-
-
 def model_upload(paths: Sequence[Path], repo_id: str) -> Upload:
     """Metadata for a model's repository; of a task scored twice, the newer.
 
@@ -79,7 +67,7 @@ def model_upload(paths: Sequence[Path], repo_id: str) -> Upload:
     from huggingface_hub import eval_result_entries_to_yaml
 
     runs = sorted((read_results(path) for path in paths), key=lambda results: results.date)
-    names = sorted({f"{results.model_name} ({_weights(results)[:7] or '?'})" for results in runs})
+    names = sorted({f"{results.model_name} ({(results.model_fingerprint or '?')[:7]})" for results in runs})
     if len(names) > 1:
         raise ConfigError(f"--model_repo takes the results of one model, and these are of {', '.join(names)}")
     found: dict[str | None, EvalResult] = {each.metric_name: each for results in runs for each in card_results(results)}
@@ -96,10 +84,6 @@ def model_upload(paths: Sequence[Path], repo_id: str) -> Upload:
     return Upload(repo_id, "model", files, list(found.values()), notes=left_out)
 
 
-def _weights(results: Results) -> str:
-    return str(results.config.get("model_facts", {}).get("fingerprint", ""))
-
-
 def dataset_upload(paths: Sequence[Path], repo_id: str, samples: bool = True) -> Upload:
     """Results, and samples where they were logged, as files of a dataset repository.
 
@@ -114,7 +98,7 @@ def dataset_upload(paths: Sequence[Path], repo_id: str, samples: bool = True) ->
     files: dict[str, bytes | Path] = {}
     for path in paths:
         results = read_results(path)
-        folder = results.model_name_sanitized
+        folder = sanitize(results.model_name)
         files[f"{folder}/{path.name}"] = path
         files[f"{folder}/{path.stem.replace('results_', 'scores_')}.jsonl"] = _score_lines(results, path).encode()
         logged = [samples_path(path, task) for task in results.tasks]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clipbench.analysis.contact_sheet import image_keys, logged_samples, samples_path
-from clipbench.analysis.logged_tasks import choose_tasks, cluster_of, logged_runs
 from clipbench.errors import ResultError
+from clipbench.results.files import choose_tasks, logged_runs, samples_path
+from clipbench.results.sample_log import cluster_of, image_keys, logged_samples
 from clipbench.task_types.registry import select_tasks
 from clipbench.types import ImageRef, Sample
 from clipbench.utils.counting import ClusteredMean

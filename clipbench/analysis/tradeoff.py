@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clipbench.errors import ResultError
-from clipbench.results import Results, write_atomically
+from clipbench.results import Results
+from clipbench.utils.files import atomic_write
 
 SCHEMA_VERSION = 1
 FILE_NAME = "tradeoff.json"
@@ -129,16 +130,17 @@ def point_from_results(
 
 
 def _score(results: Results, task: str, metric: str) -> Score:
-    value, stderr = results.metric(task, metric), results.metric(task, f"{metric}_stderr")
-    if not math.isfinite(value):
+    result = results.tasks[task]
+    measure = result.metrics.get(metric)
+    if measure is None or not math.isfinite(measure.value):
         raise ResultError(f"{results.model_name}: {task} has no {metric}")
     return Score(
         task=task,
-        version=results.versions[task],
+        version=result.version,
         metric=metric,
-        value=value,
-        stderr=stderr if math.isfinite(stderr) else None,
-        n=results.n_samples[task].effective,
+        value=measure.value,
+        stderr=measure.stderr,
+        n=result.counts.effective,
     )
 
 
@@ -204,8 +206,8 @@ def draw_tradeoff(points: Sequence[Point], directory: Path, title: str) -> list[
     paths = [directory / FILE_NAME, directory / "tradeoff.svg", directory / "tradeoff.png"]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(paths[0], tradeoff.model_dump_json(indent=2) + "\n")
-        write_atomically(paths[1], svg)
+        atomic_write(paths[0], tradeoff.model_dump_json(indent=2) + "\n")
+        atomic_write(paths[1], svg)
         _write_bytes(paths[2], png)
     except OSError as error:
         raise ResultError(f"{directory}: cannot be written: {error.strerror or error}") from None

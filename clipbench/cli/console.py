@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from clipbench.results import Results
+    from clipbench.results import Measure, Results
 
 FORMATS = ("table", "json", "markdown")
 
@@ -75,30 +75,20 @@ def print_results(results: Results, style: str) -> None:
         click.echo(results.to_json(), nl=False)
         return
     rows: list[list[str]] = []
-    for name, report in results.tasks.items():
-        counts = results.n_samples[name]
-        if report.error is not None and not any(key.endswith(",none") for key in results.results[name]):
-            rows.append([name, str(results.versions[name]), "failed", "", "", "", f"0/{counts.original}"])
-            continue
-        for metric in results.higher_is_better[name]:
-            chance = f"{report.chance:.4f}" if metric == report.primary_metric and report.chance else ""
-            cells = _cells(results.results[name], metric)
-            amount = f"{counts.effective}/{report.expected_n or counts.original}"
-            first = metric == next(iter(results.higher_is_better[name]))
-            rows.append([name if first else "", str(results.versions[name]) if first else "", metric, *cells, chance,
-                         amount if first else ""])  # fmt: skip
-    for group, row in results.groups.items():
-        metric = next(key.split(",")[0] for key in row if key.endswith(",none"))
-        rows.append(
-            [
-                f"{row['alias']}, mean",
-                "",
-                metric,
-                *_cells(row, metric),
-                "",
-                f"{len(results.group_subtasks[group])} tasks",
-            ]
-        )
+    for name, result in results.tasks.items():
+        version, counts = str(result.version), result.counts
+        if not result.metrics:
+            cells = ["failed", "", "", ""] if result.error else [result.primary_metric, *_cells(None), ""]
+            rows.append([name, version, *cells, f"0/{counts.original}"])
+        amount = f"{counts.effective}/{result.expected_n or counts.original}"
+        for place, (metric, measure) in enumerate(result.metrics.items()):
+            chance = f"{result.chance:.4f}" if metric == result.primary_metric and result.chance else ""
+            start, end = ([name, version], amount) if place == 0 else (["", ""], "")
+            rows.append([*start, metric, *_cells(measure), chance, end])
+    for name, group in results.groups.items():
+        if group.metric:
+            title = f"{name}, mean" if group.complete else f"{name} (incomplete), mean"
+            rows.append([title, "", group.metric, *_cells(group.mean), "", f"{len(group.tasks)} tasks"])
     print_rows(["Task", "Version", "Metric", "Value", "Stderr", "Chance", "n"], rows, style)
 
 
@@ -117,9 +107,11 @@ def print_profile(profile: Mapping[str, Any]) -> None:
         )
 
 
-def _cells(row: dict[str, float | str | None], metric: str) -> list[str]:
-    value, error = row.get(f"{metric},none"), row.get(f"{metric}_stderr,none")
-    return [f"{value:.4f}" if isinstance(value, float) else "–", f"± {error:.4f}" if isinstance(error, float) else "–"]
+def _cells(measure: Measure | None) -> list[str]:
+    """A value and its standard error."""
+    if measure is None:
+        return ["–", "–"]
+    return [f"{measure.value:.4f}", "–" if measure.stderr is None else f"± {measure.stderr:.4f}"]
 
 
 @contextmanager
@@ -170,8 +162,4 @@ def training_bar(steps: int) -> Iterator[Callable[[int, str], None]]:
 
 def headline(results: Results) -> dict[str, str]:
     """Task to its primary metric, written with its standard error."""
-    found = {}
-    for name, report in results.tasks.items():
-        value, error = _cells(results.results[name], report.primary_metric)
-        found[name] = f"{value} {error}"
-    return found
+    return {name: str(result.primary or "–") for name, result in results.tasks.items()}

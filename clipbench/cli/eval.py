@@ -158,8 +158,8 @@ def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
         else:
             for problem in report.problems:
                 note(f"{task}: {problem}")
-    if run.profile:
-        print_profile(run.results.config["profile"])
+    if run.results.profile:
+        print_profile(run.results.profile)
     if run.write_error:
         complain(str(run.write_error))
     elif run.directory:

@@ -140,18 +140,12 @@ def _print_table(scored: Mapping[float, Results], points: list[Point], style: st
         front = alphas_on_front(points, task)
         headers += [f"{task} {metric}", *(["Pareto"] if front else [])]
         for (alpha, results), row, entry in zip(scored.items(), rows, objects, strict=True):
-            failed = task in results.failed
-            value, stderr = (None if failed else results.results[task].get(f"{key},none")
-                             for key in (metric, f"{metric}_stderr"))  # fmt: skip
-            row += [_cell(value, stderr), *(["*" if alpha in front else ""] if front else [])]
+            result = results.tasks.get(task)
+            measure = result.primary if result and not result.error else None
+            row += [str(measure or "failed"), *(["*" if alpha in front else ""] if front else [])]
+            value, stderr = (measure.value, measure.stderr) if measure else (None, None)
             entry[task] = {"metric": metric, "value": value, "stderr": stderr, "pareto": alpha in front}
     if style == "json":
         click.echo(json.dumps(objects, indent=2, ensure_ascii=False))
     else:
         print_rows(headers, rows, style)
-
-
-def _cell(value: object, stderr: object) -> str:
-    if not isinstance(value, float):
-        return "failed"
-    return f"{value:.4f} ± {stderr:.4f}" if isinstance(stderr, float) else f"{value:.4f}"

@@ -103,11 +103,11 @@ def _page(board: Board, gallery: int, data: dict[str, str], include_path: tuple[
 
 
 def _write_beside(output_path: Path, style: str, text: str) -> None:
-    from clipbench.results import write_atomically
+    from clipbench.utils.files import atomic_write
 
     if style in _SUFFIXES:
         page = output_path.with_suffix(_SUFFIXES[style])
-        write_atomically(page, text)
+        atomic_write(page, text)
         click.echo(page)
     if style != "table":
         click.echo(output_path)

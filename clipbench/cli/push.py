@@ -35,7 +35,8 @@ def command(
     \b
     clipbench push results/openai__clip-vit-base-patch32 --dataset_repo me/clip-results --dry_run
     """
-    from clipbench.analysis.publishing import dataset_upload, describe, model_upload, push, result_files
+    from clipbench.analysis.publishing import dataset_upload, describe, model_upload, push
+    from clipbench.results.files import result_files
 
     if not (model_repo or dataset_repo):
         raise ConfigError("name --model_repo, --dataset_repo, or both")

@@ -36,13 +36,14 @@ def command(
 
     RESULTS is a results file of `clipbench eval --log_samples`, or a folder with such files: the newest is taken.
     """
-    from clipbench.analysis.contact_sheet import contact_sheet, find_results, html_page, show_samples
-    from clipbench.results import write_atomically
+    from clipbench.analysis.contact_sheet import contact_sheet, html_page, show_samples
+    from clipbench.results.files import result_files
+    from clipbench.utils.files import atomic_write
 
     target = output_path or Path(f"{task}.png")
     if target.suffix not in (".png", ".html"):
         raise ConfigError(f"--output_path {target}: name a .png or a .html file")
-    source = find_results(results)
+    source = result_files(results)[-1]
     chosen = {"wrong": (0,), "right": (1,), "all": (0, 1)}[which]
     shown = show_samples(
         source, task, wanted=lambda line: line["acc"] in chosen, most=limit,
@@ -55,7 +56,7 @@ def command(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".html":
-            write_atomically(target, html_page(shown, title))
+            atomic_write(target, html_page(shown, title))
         else:
             contact_sheet(shown, title).save(target)
     except OSError as error:

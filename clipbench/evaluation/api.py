@@ -58,7 +58,7 @@ def evaluate(
             finished is resumed by the same call.
         log_samples: Also write every sample's texts and scores; needs ``output_path``.
         resume: Resume an unfinished run in ``output_path``; otherwise start over.
-        profile: Report in ``results.config["profile"]`` where the time went.
+        profile: Report in ``results.profile`` where the time went.
         progress: Show a progress bar in a terminal or a notebook.
         on_progress: Called with a task's name, samples done, and samples in all if known.
         on_note: Called with one line that a user may want to know: resumed, not cacheable, … By default it is logged.

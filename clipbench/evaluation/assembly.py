@@ -12,8 +12,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.metrics import chance_corrected, mean_stderr
-from clipbench.results import GroupScore, Results, SampleCount, TaskReport, sanitize
+from clipbench.metrics import Mean, mean_stderr
+from clipbench.results import (
+    BreakdownEntry,
+    GroupResult,
+    Interpolation,
+    Measure,
+    Results,
+    RunConfig,
+    SampleCounts,
+    StudyStep,
+    TaskResult,
+)
 from clipbench.task_types.registry import group_members, known_tasks
 
 if TYPE_CHECKING:
@@ -22,24 +32,24 @@ if TYPE_CHECKING:
     from clipbench.models import Model
     from clipbench.task_types.base import Task
 
-Row = dict[str, float | str | None]
-
 
 def assemble_results(
-    task_results: Iterable[TaskTotals],
+    totals: Iterable[TaskTotals],
     model: Model,
     options: EvaluationOptions,
     *,
     name: str,
     started: float,
-    config: Mapping[str, object],
+    config: Mapping[str, object] | None = None,
     profile: Mapping[str, object] | None = None,
     interrupted: bool = False,
+    interpolation: Interpolation | None = None,
+    study_step: StudyStep | None = None,
 ) -> Results:
     """Put a run's numbers and facts together.
 
     Args:
-        task_results: The tasks done so far.
+        totals: Those of the tasks done so far.
         model: The model they were scored with.
         options: The run's options.
         name: What the results call the model.
@@ -47,36 +57,35 @@ def assemble_results(
         config: Further entries of the results' ``config``.
         profile: Where the time went.
         interrupted: The run was interrupted after these tasks.
+        interpolation: Identity of an interpolated model.
+        study_step: Identity of a study's step.
     """
-    done = list(task_results)
-    results = Results(
-        config={
-            "model": name,
-            "model_facts": {**model.info.to_dict(), "fingerprint": model.fingerprint},
-            **asdict(options),
-            "include_path": [str(path) for path in options.include_path],
-            **config,
-            **({"interrupted": True} if interrupted else {}),
-            **({"profile": profile} if profile is not None else {}),
-        },
+    done = list(totals)
+    tasks = {each.task.name: _task_result(each, options.limit) for each in done}
+    return Results(
+        tasks=tasks,
+        groups=_groups(tasks, [each.task for each in done], known_tasks(options.include_path)),
         model_name=name,
-        model_name_sanitized=sanitize(name),
+        model_fingerprint=model.fingerprint,
+        model_info=model.info.to_dict(),
+        config=RunConfig(
+            **{
+                "model": name,
+                **asdict(options),
+                "include_path": [str(path) for path in options.include_path],
+                **(config or {}),
+            }
+        ),
         clipbench_version=metadata.version("clipbench"),
         git_hash=git_hash(),
         date=started,
         pretty_env_info=_environment(),
         total_evaluation_time_seconds=time.time() - started,
+        profile=None if profile is None else dict(profile),
+        interrupted=interrupted,
+        interpolation=interpolation,
+        study_step=study_step,
     )
-    for result in done:
-        task = result.task.name
-        results.results[task] = _row(result)
-        results.tasks[task] = _report(result, options.limit)
-        results.configs[task] = declaration(result.task)
-        results.versions[task] = result.task.version
-        results.higher_is_better[task] = dict.fromkeys(result.task.metrics, True)
-        results.n_samples[task] = SampleCount(original=result.report.n, effective=_scored(result))
-    _add_groups(results, [result.task for result in done], known_tasks(options.include_path))
-    return results
 
 
 def declaration(task: Task) -> dict[str, Any]:
@@ -100,78 +109,69 @@ def declaration(task: Task) -> dict[str, Any]:
     }
 
 
-def _scored(result: TaskTotals) -> int:
-    return result.report.scorable if result.metrics else 0
-
-
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _row(result: TaskTotals) -> Row:
-    task = result.task
-    row: Row = {"alias": task.name}
-    for name in task.metrics:
-        if name in result.metrics:
-            row[f"{name},none"] = _number(result.metrics[name].mean)
-            row[f"{name}_stderr,none"] = _number(result.metrics[name].stderr)
-    primary = result.metrics.get(task.primary_metric)
-    if primary and result.chance.mean < 1:
-        row[f"{task.primary_metric}_centred,none"] = chance_corrected(primary.mean, result.chance.mean)
-    return row
-
-
-def _report(result: TaskTotals, limit: int | None) -> TaskReport:
-    report, primary = result.report, result.metrics.get(result.task.primary_metric)
+def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
+    task, report, means = totals.task, totals.report, totals.metrics
     problems = report.problems
-    if result.truncated_texts:
-        problems.append(f"{result.truncated_texts:,} texts longer than the model's context were cut")
+    if totals.truncated_texts:
+        problems.append(f"{totals.truncated_texts:,} texts longer than the model's context were cut")
     if limit is not None:
         problems.append(f"limited to the first {limit:,} samples that can be scored")
-    return TaskReport(
-        task_type=result.task.task_type,
-        primary_metric=result.task.primary_metric,
-        chance=_number(result.chance.mean),
-        expected_n=result.task.expected_n,
-        clusters=primary.clusters if primary else 0,
+    return TaskResult(
+        task_type=task.task_type,
+        version=task.version,
+        primary_metric=task.primary_metric,
+        metrics={name: Measure(mean.mean, _number(mean.stderr)) for name in task.metrics if (mean := means.get(name))},
+        higher_is_better=dict.fromkeys(task.metrics, True),
+        counts=SampleCounts(original=report.n, effective=report.scorable if means else 0),
+        chance=_number(totals.chance.mean),
+        expected_n=task.expected_n,
+        clusters=means[task.primary_metric].clusters if task.primary_metric in means else 0,
         missing_images=len(report.missing),
         broken_images=len(report.broken),
-        unjudgeable=len(report.invalid),
-        tied=result.tied,
-        truncated_texts=result.truncated_texts,
-        complete=not report.failures and result.error is None and limit is None,
+        invalid=len(report.invalid),
+        tied=totals.tied,
+        truncated_texts=totals.truncated_texts,
+        complete=not report.failures and totals.error is None and limit is None,
         problems=problems,
-        error=result.error,
-        data=asdict(result.source.provenance) if result.source else {},
-        breakdown={part: GroupScore(n=mean.count, value=mean.mean) for part, mean in sorted(result.breakdown.items())},
-        seconds=result.seconds,
+        error=totals.error,
+        data=asdict(totals.source.provenance) if totals.source else {},
+        breakdown=_breakdown(totals.breakdown),
+        declaration=declaration(task),
+        seconds=totals.seconds,
     )
 
 
-def _add_groups(results: Results, tasks: Sequence[Task], known: Sequence[Task]) -> None:
-    """Add the mean of every group that was run whole and whose tasks share their primary metric."""
-    done = {task.name: task for task in tasks if results.tasks[task.name].error is None}
-    for group, names in group_members({**{task.name: task for task in known}, **done}.values()).items():
-        if not set(names) <= done.keys():
-            continue
-        results.group_subtasks[group] = names
-        metrics = {done[name].primary_metric for name in names}
-        if len(metrics) == 1:
-            whole = all(results.tasks[name].complete for name in names)
-            alias = group if whole else f"{group} (incomplete)"
-            results.groups[group] = _mean_row(alias, metrics.pop(), [results.results[name] for name in names])
+def _breakdown(parts: Mapping[str, Mean]) -> dict[str, BreakdownEntry]:
+    return {part: BreakdownEntry(n=mean.count, value=mean.mean) for part, mean in sorted(parts.items())}
 
 
-def _mean_row(alias: str, metric: str, rows: Sequence[Row]) -> Row:
-    values = [row.get(f"{metric},none") for row in rows]
-    errors = [row.get(f"{metric}_stderr,none") for row in rows]
-    numbers = [value for value in values if isinstance(value, float)]
-    stderrs = [error for error in errors if isinstance(error, float)]
+def _groups(results: Mapping[str, TaskResult], tasks: Iterable[Task], known: Iterable[Task]) -> dict[str, GroupResult]:
+    """Every group that was run whole, with its mean if its tasks share their primary metric."""
+    done = {task.name: task for task in tasks if results[task.name].error is None}
+    members = group_members({**{task.name: task for task in known}, **done}.values())
     return {
-        "alias": alias,
-        f"{metric},none": math.fsum(numbers) / len(numbers) if len(numbers) == len(rows) else None,
-        f"{metric}_stderr,none": mean_stderr(stderrs) if len(stderrs) == len(rows) else None,
+        group: _group_result(names, [results[name] for name in names])
+        for group, names in members.items()
+        if set(names) <= done.keys()
     }
+
+
+def _group_result(names: list[str], results: Sequence[TaskResult]) -> GroupResult:
+    metrics = {result.primary_metric for result in results}
+    group = GroupResult(tasks=names, complete=all(result.complete for result in results))
+    if len(metrics) > 1:
+        return group
+    group.metric = metrics.pop()
+    measures = [result.primary for result in results if result.primary]
+    stderrs = [measure.stderr for measure in measures if measure.stderr is not None]
+    if len(measures) == len(results):
+        mean = math.fsum(measure.value for measure in measures) / len(measures)
+        group.mean = Measure(mean, mean_stderr(stderrs) if len(stderrs) == len(results) else None)
+    return group
 
 
 def git_hash() -> str | None:

@@ -22,7 +22,7 @@ from clipbench.evaluation.task_scoring import SampleSink, score_tasks
 from clipbench.evaluation.task_totals import TaskTotals
 from clipbench.inference.journal import Journal
 from clipbench.inference.scorer import Scorer
-from clipbench.results import Results, ResultsDirectory
+from clipbench.results import Interpolation, Results, ResultsDirectory
 from clipbench.types import SampleResult
 from clipbench.utils.distributed import Processes
 
@@ -46,6 +46,7 @@ class EvaluationRun:
         resume: Resume an unfinished run of the same identity in ``directory``; otherwise start over.
         profile: Report in the results where the time went.
         config: Further entries of the results' ``config``.
+        interpolation: Identity of an interpolated model, for the results.
         processes: The processes that share the work. All get all results.
         image_features: Image features of a model with the same image encoder, by sources that are still open; they
             are used and added to.
@@ -67,6 +68,7 @@ class EvaluationRun:
     resume: bool = True
     profile: bool = False
     config: Mapping[str, object] = field(default_factory=dict)
+    interpolation: Interpolation | None = None
     processes: Processes = field(default_factory=Processes)
     image_features: ImageFeatures | None = None
     on_progress: Progress = ignore_progress
@@ -172,6 +174,7 @@ class EvaluationRun:
             config={"tasks": [prepared.task.name for prepared in self.tasks], **self.config},
             profile=scorer.profile.summary(self.model.info.context_length) if self.profile else None,
             interrupted=interrupted,
+            interpolation=self.interpolation,
         )
         if self.directory is None:
             return

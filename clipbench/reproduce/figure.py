@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from clipbench.reproduce.lookup import Cells, mean_of
 from clipbench.reproduce.schedule import Run
 from clipbench.reproduce.study import concept_label, model_label
 from clipbench.reproduce.table_schema import Figure
-from clipbench.results import Results, sanitize
+from clipbench.results import sanitize
 
 
 def draw_figures(cells: Cells, figure: Figure) -> list[Path]:
@@ -78,21 +77,18 @@ def _point(
 
 def _score(cells: Cells, checkpoints: list[tuple[Run, int]], task: str, metric: str | None) -> Score | None:
     """A task's mean over seeds."""
-    found: list[tuple[Results, str]] = []
-    for run, step in checkpoints:
-        results = cells.results(run, step, task)
-        if results is not None and not results.failed:
-            found.append((results, metric or results.tasks[task].primary_metric))
-    values = [results.metric(task, name) for results, name in found]
-    if not values or any(math.isnan(value) for value in values):
+    found = [cells.results(run, step, task) for run, step in checkpoints]
+    scored = [results.tasks[task] for results in found if results is not None and not results.failed]
+    measures = [result.metrics.get(metric or result.primary_metric) for result in scored]
+    values = [measure.value for measure in measures if measure is not None]
+    if not values or len(values) < len(measures):
         return None
-    errors = [results.metric(task, f"{name}_stderr") for results, name in found]
-    first, name = found[0]
+    errors = [measure.stderr for measure in measures if measure is not None and measure.stderr is not None]
     return Score(
         task=task,
-        version=first.versions[task],
-        metric=name,
+        version=scored[0].version,
+        metric=metric or scored[0].primary_metric,
         value=mean_of(values),
-        stderr=mean_of(errors) if all(map(math.isfinite, errors)) else None,
-        n=first.n_samples[task].effective,
+        stderr=mean_of(errors) if len(errors) == len(values) else None,
+        n=scored[0].counts.effective,
     )

@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from clipbench.errors import ConfigError, ResultError
 from clipbench.reproduce.schedule import Run
 from clipbench.reproduce.study import Study
-from clipbench.results import Results, read_results, write_atomically
+from clipbench.results import Results, read_results
+from clipbench.utils.files import atomic_write
 
 _STUDY = "study.json"
 
@@ -93,7 +94,7 @@ class StudyFolder:
         """
         self.check(study)
         whole = {"identity": _identity(study), "study": study.model_dump()}
-        write_atomically(self.path / _STUDY, json.dumps(whole, indent=2) + "\n")
+        atomic_write(self.path / _STUDY, json.dumps(whole, indent=2) + "\n")
 
     def check(self, study: Study) -> None:
         """Refuse a folder that is another study's.
@@ -155,7 +156,7 @@ class StudyFolder:
         """
         file = self.path / "runs" / f"{run.name}.json"
         file.parent.mkdir(exist_ok=True)
-        write_atomically(file, trained.model_dump_json(indent=2) + "\n")
+        atomic_write(file, trained.model_dump_json(indent=2) + "\n")
 
     def results(self, run: Run, step: int, task: str) -> Results | None:
         """The results of a checkpoint on a task; None where there are none yet, or none that can be read."""
@@ -179,7 +180,7 @@ class StudyFolder:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ResultError(f"{file}: cannot be written: {error.strerror}") from None
-        write_atomically(file, results.to_json())
+        atomic_write(file, results.to_json())
 
     def overlaps(self) -> tuple[str, list[str]]:
         """Warnings of tasks whose images are trained on, and the digest of what they were found in; empty at first."""
@@ -195,7 +196,7 @@ class StudyFolder:
         Raises:
             ResultError: They cannot be written.
         """
-        write_atomically(self.path / "overlap.json", json.dumps({"of": of, "warnings": warnings}, indent=2) + "\n")
+        atomic_write(self.path / "overlap.json", json.dumps({"of": of, "warnings": warnings}, indent=2) + "\n")
 
     @contextmanager
     def at_work(self, run: Run, *, wait: bool = False) -> Iterator[int | None]:

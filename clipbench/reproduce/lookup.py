@@ -155,11 +155,12 @@ class Cells:
         if report.error:
             return report.error
         name = metric or report.primary_metric
-        value = results.metric(task, name)
-        if math.isnan(value):
+        measure = report.metrics.get(name)
+        if measure is None:
             return f"{run.name}: {task} has no {name}"
         file = self.folder.scores(run, step, task).relative_to(self.folder.path).as_posix()
-        return Value(None if run.is_base else run.seed, value, results.metric(task, f"{name}_stderr"), file)
+        stderr = math.nan if measure.stderr is None else measure.stderr
+        return Value(None if run.is_base else run.seed, measure.value, stderr, file)
 
 
 def mean_of(values: Sequence[float]) -> float:

@@ -19,7 +19,8 @@ from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.lookup import Cell, Cells
 from clipbench.reproduce.study import Study
 from clipbench.reproduce.tables import Grid, grids_of
-from clipbench.results import Results, write_atomically
+from clipbench.results import Results
+from clipbench.utils.files import atomic_write
 
 SCHEMA_VERSION = 1
 _PLATFORMS = ("Linux-", "macOS-", "Windows-")  # a kernel's name says where it was run, and nothing about numbers
@@ -56,7 +57,7 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
     plain = environment.overlay(autoescape=False).get_template("study.md").render(**facts)
     files = {"report.html": page, "report.md": plain, "report.json": _as_json(study, grids, findings, facts)}
     for name, text in files.items():
-        write_atomically(folder.path / name, text)
+        atomic_write(folder.path / name, text)
     return [*(folder.path / name for name in files), *figures]
 
 
@@ -135,9 +136,9 @@ def _versions(cells: Cells) -> dict[str, Any]:
     commits = sorted({results.git_hash for results in found if results.git_hash})
     tasks = sorted(
         {
-            f"{task} version {results.versions[task]}, data {report.data.get('fingerprint')}"
+            f"{task} version {result.version}, data {result.data.get('fingerprint')}"
             for results in found
-            for task, report in results.tasks.items()
+            for task, result in results.tasks.items()
         }
     )
     return {"environment": environments, "commits": commits, "tasks": tasks, "results": len(found)}

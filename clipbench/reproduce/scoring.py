@@ -17,6 +17,7 @@ from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.schedule import Run, digest, tasks_at
 from clipbench.reproduce.study import Study
+from clipbench.results import StudyStep
 from clipbench.task_types.registry import select_tasks
 from clipbench.training.datasets import dataset_name
 
@@ -108,8 +109,9 @@ class StudyScorer:
             loaded, tasks, options, name=name, image_features=images, on_progress=self._on_progress
         ):
             task = totals.task.name
-            config = {"step": {"hash": digest(waiting[task][1]), **waiting[task][1]}}
-            results = assemble_results([totals], loaded, options, name=name, started=started, config=config)
+            inputs = waiting[task][1]
+            study_step = StudyStep(hash=digest(inputs), inputs=inputs)
+            results = assemble_results([totals], loaded, options, name=name, started=started, study_step=study_step)
             if not (totals.error and self._folder.is_scored(run, step, task)):  # numbers are not lost to a failure
                 self._folder.write_results(run, step, task, results)
             started = time.time()
@@ -143,8 +145,7 @@ class StudyScorer:
         results = self._folder.results(run, step, task)
         if results is None or results.failed:
             return False
-        same: bool = results.config.get("step", {}).get("hash") == digest(inputs)
-        return same
+        return results.study_step is not None and results.study_step.hash == digest(inputs)
 
 
 def _probe_image_tower(model: Model) -> bytes:

@@ -1,25 +1,21 @@
 """Results: what a run found, in memory and on disk."""
 
-from clipbench.results.schema import (
-    GroupScore,
-    Results,
-    ResultsDirectory,
-    SampleCount,
-    TaskReport,
-    read_results,
-    sample_line,
-    sanitize,
-    write_atomically,
-)
+from clipbench.results.results import Results, read_results, sanitize
+from clipbench.results.schema import BreakdownEntry, Interpolation, RunConfig, SampleCounts, StudyStep
+from clipbench.results.task_result import GroupResult, Measure, TaskResult
+from clipbench.results.writer import ResultsDirectory
 
 __all__ = [
-    "GroupScore",
+    "BreakdownEntry",
+    "GroupResult",
+    "Interpolation",
+    "Measure",
     "Results",
     "ResultsDirectory",
-    "SampleCount",
-    "TaskReport",
+    "RunConfig",
+    "SampleCounts",
+    "StudyStep",
+    "TaskResult",
     "read_results",
-    "sample_line",
     "sanitize",
-    "write_atomically",
 ]

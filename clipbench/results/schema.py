@@ -1,93 +1,165 @@
-"""Result files: their schema, in lm-evaluation-harness's layout, and how they are written and read."""
+"""The result file ``results_<time>.json``: lm-evaluation-harness's layout, and how older files are read."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from clipbench.errors import ConfigError, ResultError
-from clipbench.types import SampleResult
-
-SCHEMA_VERSION = 1
-_TIME = "%Y-%m-%dT%H-%M-%S.%f"
+SCHEMA_VERSION = 2
 
 
-class SampleCount(BaseModel):
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SampleCounts(_Strict):
     """Samples in the data, and samples that were scored."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    original: int
-    effective: int
+    original: int = 0
+    effective: int = 0
 
 
-class GroupScore(BaseModel):
+class BreakdownEntry(_Strict):
     """The primary metric over one part of a task (one keyword of a ranking task)."""
-
-    model_config = ConfigDict(extra="forbid")
 
     n: int
     value: float
 
 
-class TaskReport(BaseModel):
+class TaskReport(_Strict):
     """What a reader needs to trust a task's numbers.
 
     Attributes:
-        task_type: ``ranking``, ``pairs`` or ``retrieval``.
+        task_type: ``ranking``, ``pairs``, ``retrieval``, or a plugin's.
         primary_metric: The metric to quote.
-        chance: What guessing gives on it.
+        chance: Its expected value for random guessing.
         expected_n: Samples in the complete data.
         clusters: Images that the standard error is clustered by.
-        missing_images: Images that were not there.
-        broken_images: Images that could not be read.
-        unjudgeable: Samples that no judgement can be made on.
+        missing_images: Images that do not exist.
+        broken_images: Images that cannot be read.
+        invalid: Samples that cannot be scored whatever the model.
         tied: Samples where an equal score withheld the win.
         truncated_texts: Texts cut to the model's context.
         complete: Nothing was missing: the numbers compare with others'.
-        problems: What was found, a line each.
-        error: Why there are no numbers.
+        problems: What was found, one line each.
+        error: Why the task failed; None where it did not.
         data: Where the rows came from.
         breakdown: The primary metric by part.
         seconds: Wall time.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    task_type: str = Field(validation_alias=AliasChoices("task_type", "family"))
+    task_type: str
     primary_metric: str
     chance: float | None = None
     expected_n: int | None = None
     clusters: int = 0
     missing_images: int = 0
     broken_images: int = 0
-    unjudgeable: int = 0
+    invalid: int = 0
     tied: int = 0
     truncated_texts: int = 0
     complete: bool = False
     problems: list[str] = []
     error: str | None = None
     data: dict[str, Any] = {}
-    breakdown: dict[str, GroupScore] = {}
+    breakdown: dict[str, BreakdownEntry] = {}
     seconds: float = 0.0
 
 
-class Results(BaseModel):
-    """One run: ``results_<time>.json``. Keys are lm-evaluation-harness's, with ``tasks`` beside them.
+class RunConfig(BaseModel):
+    """What the run was asked to do: the options of an evaluation, and the arguments of the command line.
 
     Attributes:
-        results: Task to ``{"alias", "acc,none", "acc_stderr,none", …}``; a number that does not exist is null.
-        groups: Group to the plain mean of its tasks' primary metric, in the same form; its alias says where a task
+        model: The model as the user named it.
+        model_args: How it was loaded.
+        tasks: The tasks asked for; a run that was interrupted has results of the first ones only.
+        data: Dataset name to the location given for it.
+        limit: Samples per task at most.
+    """
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    model: str = ""
+    model_args: dict[str, Any] = {}
+    tasks: list[str] = []
+    data: dict[str, str] = {}
+    limit: int | None = None
+
+
+class Interpolation(_Strict):
+    """Identity of a model whose weights lie between two others.
+
+    Attributes:
+        base: Fingerprint of the original model.
+        finetuned: Fingerprint of its fine-tuned version.
+        alpha: The share of the fine-tuned weights.
+        inputs: Digest of tasks, data and options.
+    """
+
+    base: str
+    finetuned: str
+    alpha: float
+    inputs: str
+
+
+class StudyStep(_Strict):
+    """Identity of one scoring step of a study.
+
+    Attributes:
+        hash: Digest of ``inputs``.
+        inputs: What the scores depend on.
+    """
+
+    hash: str
+    inputs: dict[str, Any] = {}
+
+
+class RunRecord(_Strict):
+    """How the numbers of a run came about.
+
+    Attributes:
+        model_name: The model as results name it.
+        model_fingerprint: Digest of weights, preprocessing and tokenizer.
+        model_info: The model's architecture, parameters, revision, precision, …
+        config: What the run was asked to do.
+        interrupted: The run was stopped: later tasks are missing.
+        profile: Where the time went, if asked for.
+        interpolation: Identity of an interpolated model.
+        study_step: Identity of a study's step.
+        clipbench_version: The version that wrote the file.
+        git_hash: Its commit, where clipbench runs from a checkout.
+        date: When the run started, in seconds since the epoch.
+        pretty_env_info: Versions and devices, one per line.
+        total_evaluation_time_seconds: Wall time.
+    """
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str = ""
+    model_fingerprint: str | None = None
+    model_info: dict[str, Any] = {}
+    config: RunConfig = RunConfig()
+    interrupted: bool = False
+    profile: dict[str, Any] | None = None
+    interpolation: Interpolation | None = None
+    study_step: StudyStep | None = None
+    clipbench_version: str = ""
+    git_hash: str | None = None
+    date: float = 0.0
+    pretty_env_info: str = ""
+    total_evaluation_time_seconds: float = 0.0
+
+
+Row = dict[str, float | str | None]
+
+
+class ResultsFile(RunRecord):
+    """One run as a file. Keys are lm-evaluation-harness's where it has them.
+
+    Attributes:
+        results: Task to ``{"alias", "acc,none", "acc_stderr,none", …}``; missing values are null.
+        groups: Group to the plain mean of its tasks' primary metric, in the same form; the alias says where a task
             of it is not complete.
         group_subtasks: Group to its tasks.
         configs: Task to its declaration.
@@ -95,203 +167,48 @@ class Results(BaseModel):
         n_samples: Task to its number of samples, in the file ``n-samples``.
         higher_is_better: Task to metric to true.
         tasks: Task to :class:`TaskReport`.
-        config: The run: model, its facts and the options.
+        model_name_sanitized: ``model_name`` as the name of a directory.
     """
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     schema_version: int = SCHEMA_VERSION
-    results: dict[str, dict[str, float | str | None]] = {}
-    groups: dict[str, dict[str, float | str | None]] = {}
+    results: dict[str, Row] = {}
+    groups: dict[str, Row] = {}
     group_subtasks: dict[str, list[str]] = {}
     configs: dict[str, dict[str, Any]] = {}
     versions: dict[str, int] = {}
-    n_samples: dict[str, SampleCount] = Field(default={}, alias="n-samples")
+    n_samples: dict[str, SampleCounts] = Field(default={}, alias="n-samples")
     higher_is_better: dict[str, dict[str, bool]] = {}
     tasks: dict[str, TaskReport] = {}
-    config: dict[str, Any] = {}
-    model_name: str = ""
     model_name_sanitized: str = ""
-    clipbench_version: str = ""
-    git_hash: str | None = None
-    date: float = 0.0
-    pretty_env_info: str = ""
-    total_evaluation_time_seconds: float = 0.0
-
-    def metric(self, task: str, name: str) -> float:
-        """A task's metric, NaN where it does not exist.
-
-        >>> Results(results={"coco_color": {"acc,none": 0.5}}).metric("coco_color", "acc")
-        0.5
-        """
-        value = self.results[task].get(f"{name},none")
-        return float(value) if isinstance(value, int | float) else math.nan
-
-    @property
-    def failed(self) -> list[str]:
-        """Tasks that have no numbers, or numbers from incomplete data that were not asked for."""
-        return [name for name, report in self.tasks.items() if report.error is not None]
-
-    def to_json(self) -> str:
-        """The file's text."""
-        return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def read_results(path: Path) -> Results:
-    """Read a result file.
+def upgrade_v1(data: dict[str, Any]) -> dict[str, Any]:
+    """Give the content of a file of schema version 1 the form of version 2.
 
-    Raises:
-        ResultError: It is not there, not JSON, or not one of clipbench's.
+    Version 1 kept the model's facts, the profile, and what identifies interpolations and study steps in ``config``,
+    and had other words: ``family`` for ``task_type``, ``unjudgeable`` for ``invalid``, ``text_path`` for
+    ``text_batching``. Its ``acc_centred`` follows
+    from the accuracy and chance, and is computed anew.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ResultError(f"{path}: not a readable result file: {error}") from None
-    if not isinstance(data, dict) or "schema_version" not in data:
-        raise ResultError(f"{path}: not a clipbench result file (it has no schema_version)")
-    if data["schema_version"] != SCHEMA_VERSION:
-        raise ResultError(f"{path}: schema version {data['schema_version']}, this clipbench reads {SCHEMA_VERSION}")
-    try:
-        return Results.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ResultError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-def sanitize(model_name: str) -> str:
-    """A model's name as a folder name, as lm-evaluation-harness makes it.
-
-    >>> sanitize("openai/clip-vit-base-patch32")
-    'openai__clip-vit-base-patch32'
-    """
-    return re.sub(r'[\s"<>:/|\\?*\[\]]+', "__", model_name)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there: a reader never sees half of it.
-
-    Raises:
-        ResultError: It cannot be written.
-    """
-    with _beside(path) as handle:
-        handle.write(text)
-
-
-class ResultsDirectory:
-    """``OUT/<model>/``, with ``results_<time>.json`` and ``samples_<task>_<time>.jsonl``.
-
-    Making one proves that the place can be written to, so make it before the model is loaded.
-
-    Raises:
-        ConfigError: The place cannot be written to.
-    """
-
-    def __init__(self, output_path: Path, model_name: str, when: datetime) -> None:
-        self._folder = output_path / sanitize(model_name)
-        self._time = when.strftime(_TIME)
-        if output_path.suffix == ".json":
-            raise ConfigError(f"--output_path {output_path}: give a folder, not a file")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._folder):
-                pass
-        except OSError as error:
-            raise ConfigError(f"--output_path {output_path}: cannot be written to: {error.strerror}") from None
-
-    @property
-    def path(self) -> Path:
-        """The model's folder."""
-        return self._folder
-
-    def take_over(self, when: datetime) -> None:
-        """Go on with an unfinished run: its files are written over, and what it left half-written is removed.
-
-        Args:
-            when: When that run was started.
-        """
-        self._time = when.strftime(_TIME)
-        for part in self._folder.glob(f".*_{self._time}.*.part"):
-            with suppress(OSError):
-                part.unlink()
-
-    @property
-    def results_path(self) -> Path:
-        """Where the results are."""
-        return self._folder / f"results_{self._time}.json"
-
-    def write(self, results: Results) -> Path:
-        """Write the results, over those of the same run.
-
-        Raises:
-            ResultError: They cannot be written.
-        """
-        write_atomically(self.results_path, results.to_json())
-        return self.results_path
-
-    @contextmanager
-    def samples(self, task: str) -> Iterator[Callable[[SampleResult], None]]:
-        """Collect a task's sample lines; the file is there once the block ends well.
-
-        Raises:
-            ResultError: They cannot be written.
-        """
-        with _beside(self._folder / f"samples_{task}_{self._time}.jsonl") as handle:
-            yield lambda outcome: handle.write(json.dumps(sample_line(task, outcome), ensure_ascii=False) + "\n")
-
-
-def sample_line(task: str, outcome: SampleResult) -> Mapping[str, object]:
-    """One line of a samples file."""
-    return {
-        "doc_id": outcome.sample_id,
-        "task": task,
-        "group": outcome.group,
-        "cluster": outcome.cluster,
-        **outcome.record,
-        **outcome.values,
-        "tied": outcome.tied,
-    }
-
-
-class _PartFile:
-    """A file that is written beside its place."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        with self._told():
-            self._handle = self._beside.open("w", encoding="utf-8")
-
-    def write(self, text: str) -> None:
-        with self._told():
-            self._handle.write(text)
-
-    def put_in_place(self) -> None:
-        with self._told():
-            self._handle.flush()
-            os.fsync(self._handle.fileno())
-            self._handle.close()
-            os.replace(self._beside, self._path)
-
-    def discard(self) -> None:
-        with suppress(OSError):
-            self._handle.close()
-        with suppress(OSError):
-            self._beside.unlink(missing_ok=True)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise ResultError(f"{self._path}: cannot be written: {error.strerror or error}") from None
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[_PartFile]:
-    """A file that takes ``path``'s place if the block ends well, and is gone if not."""
-    part = _PartFile(path)
-    try:
-        yield part
-        part.put_in_place()
-    finally:
-        part.discard()
+    new = {**data, "schema_version": SCHEMA_VERSION}
+    config = dict(data.get("config", {}))
+    if "model_facts" in config:
+        info = dict(config.pop("model_facts"))
+        if "text_path" in info:
+            info["text_batching"] = info.pop("text_path")
+        new |= {"model_fingerprint": info.pop("fingerprint", None), "model_info": info}
+    for name in ("interrupted", "profile", "interpolation"):
+        if name in config:
+            new[name] = config.pop(name)
+    if "step" in config:
+        inputs = dict(config.pop("step"))
+        new["study_step"] = {"hash": inputs.pop("hash", ""), "inputs": inputs}
+    words = {"family": "task_type", "unjudgeable": "invalid"}
+    for section in ("tasks", "configs"):
+        new[section] = {
+            task: {words.get(name, name): value for name, value in entries.items()}
+            for task, entries in data.get(section, {}).items()
+        }
+    return {**new, "config": config}

@@ -17,9 +17,10 @@ from clipbench.evaluation.runner import EvaluationRun
 from clipbench.models import Model
 from clipbench.models.convert import to_other_format
 from clipbench.models.saving import put_in_place
-from clipbench.results import Results, read_results, write_atomically
+from clipbench.results import Results, read_results
 from clipbench.training.lora import merged
 from clipbench.training.model_card import CardFacts, write_model_card
+from clipbench.utils.files import atomic_write
 
 _EVALUATION = re.compile(r"step-(?P<step>\d+)\.json")
 
@@ -73,7 +74,7 @@ class Scores:
         if results.failed:
             raise ResultError("; ".join(results.tasks[task].error or task for task in results.failed))
         place.parent.mkdir(exist_ok=True)
-        write_atomically(place, results.to_json())
+        atomic_write(place, results.to_json())
         return results
 
     def all(self) -> dict[int, Results]:

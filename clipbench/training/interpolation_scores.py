@@ -15,7 +15,8 @@ from clipbench.evaluation.identity import task_identity
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask
 from clipbench.evaluation.runner import EvaluationRun
-from clipbench.results import Results, ResultsDirectory, read_results
+from clipbench.results import Interpolation, Results, ResultsDirectory, read_results
+from clipbench.results.files import find_result_files
 from clipbench.training.interpolation import alpha_name, interpolate
 from clipbench.utils.digest import digest
 
@@ -86,7 +87,7 @@ def _score(
     folder: ResultsDirectory,
     plans: Sequence[PreparedTask],
     options: EvaluationOptions,
-    identity: Mapping[str, object],
+    identity: Interpolation,
     on_progress: Progress,
 ) -> Results:
     run = EvaluationRun(
@@ -94,7 +95,7 @@ def _score(
         plans,
         options,
         directory=folder,
-        config={"interpolation": identity},
+        interpolation=identity,
         on_progress=on_progress,
     )
     return run.run()
@@ -102,27 +103,20 @@ def _score(
 
 def _identity(
     base: Model, finetuned: Model, alpha: float, plans: Sequence[PreparedTask], options: EvaluationOptions
-) -> dict[str, object]:
+) -> Interpolation:
     """All that an α's scores depend on."""
     tasks = [task_identity(plan, options.limit) for plan in plans]
     inputs = [tasks, options.allow_missing, options.seed, metadata.version("clipbench")]
-    return {
-        "base": base.fingerprint,
-        "finetuned": finetuned.fingerprint,
-        "alpha": alpha,
-        "inputs": digest(inputs),
-    }
+    return Interpolation(base=base.fingerprint, finetuned=finetuned.fingerprint, alpha=alpha, inputs=digest(inputs))
 
 
-def _finished(
-    folder: ResultsDirectory, identity: Mapping[str, object], plans: Sequence[PreparedTask]
-) -> Results | None:
+def _finished(folder: ResultsDirectory, identity: Interpolation, plans: Sequence[PreparedTask]) -> Results | None:
     """Results of an earlier run with every task scored, or None."""
-    for path in sorted(folder.results_path.parent.glob("results_*.json"), reverse=True):
+    for path in reversed(find_result_files(folder.path)):
         with suppress(ResultError):
             results = read_results(path)
             whole = all(plan.task.name in results.tasks for plan in plans) and not results.failed
-            if whole and results.config.get("interpolation") == identity:
+            if whole and results.interpolation == identity:
                 return results
     return None
 

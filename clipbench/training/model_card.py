@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipbench.results import Results, write_atomically
+from clipbench.results import Results, TaskResult
 from clipbench.results.hub_cards import card_results
 from clipbench.training.markdown import markdown_table, markdown_text, public_text
+from clipbench.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -72,7 +73,7 @@ def write_model_card(directory: Path, card: CardFacts) -> Path:
     path = directory / "README.md"
     # Through the hub's own class, which reads it back: metadata that it cannot parse is never written.
     content = ModelCard(f"---\n{card_metadata(card).to_yaml()}\n---\n{_body(card)}")
-    write_atomically(path, str(content))
+    atomic_write(path, str(content))
     return path
 
 
@@ -107,18 +108,6 @@ def _is_hub_id(name: str) -> bool:
     except HFValidationError:
         return False
     return name.count("/") == 1 and not Path(name).exists()
-
-
-def _scores(results: Results) -> Iterator[tuple[str, str, float, float | None]]:
-    """Task, metric, value and standard error of everything that was scored."""
-    for task in results.tasks:
-        if task in results.failed:
-            continue
-        row = results.results[task]
-        for metric in results.higher_is_better[task]:
-            value, stderr = row.get(f"{metric},none"), row.get(f"{metric}_stderr,none")
-            if isinstance(value, float):
-                yield task, metric, value, stderr if isinstance(stderr, float) else None
 
 
 def _body(card: CardFacts) -> str:
@@ -156,29 +145,22 @@ def _body(card: CardFacts) -> str:
 
 
 def _score_rows(results: Results, base: Results | None) -> Iterator[dict[str, str]]:
-    for task, metric, value, stderr in _scores(results):
-        report = results.tasks[task]
-        is_primary = metric == report.primary_metric and report.chance is not None
-        yield {
-            "task": task,
-            "version": str(results.versions[task]),
-            "metric": metric,
-            "value": _with_error(value, stderr),
-            "base": _base_score(results, base, task, metric),
-            "chance": f"{report.chance:.4f}" if is_primary else "",
-            "n": f"{results.n_samples[task].effective:,}",
-        }
+    for task, result in results.tasks.items():
+        for metric, measure in result.metrics.items() if result.error is None else ():
+            is_primary = metric == result.primary_metric and result.chance is not None
+            yield {
+                "task": task,
+                "version": str(result.version),
+                "metric": metric,
+                "value": str(measure),
+                "base": _base_score(result, base.tasks.get(task) if base else None, metric),
+                "chance": f"{result.chance:.4f}" if is_primary else "",
+                "n": f"{result.counts.effective:,}",
+            }
 
 
-def _base_score(results: Results, base: Results | None, task: str, metric: str) -> str:
-    """The base model's score, where it is of the same version of the task and as many samples."""
-    if base is None or (base.versions.get(task), base.n_samples.get(task)) != (
-        results.versions[task], results.n_samples[task]
-    ):  # fmt: skip
+def _base_score(result: TaskResult, base: TaskResult | None, metric: str) -> str:
+    """The base model's score, if it is of the same version of the task and of as many samples."""
+    if base is None or base.error or (base.version, base.counts) != (result.version, result.counts):
         return "–"
-    found = {name: (value, stderr) for of, name, value, stderr in _scores(base) if of == task}
-    return _with_error(*found[metric]) if metric in found else "–"
-
-
-def _with_error(value: float, stderr: float | None) -> str:
-    return f"{value:.4f}" if stderr is None else f"{value:.4f} ± {stderr:.4f}"
+    return str(base.metrics.get(metric, "–"))

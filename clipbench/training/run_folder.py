@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clipbench.errors import ConfigError, ResultError
-from clipbench.results import write_atomically
+from clipbench.utils.files import atomic_write
 
 SCHEMA_VERSION: Final = 1
 _RUN, _LOG = "finetune.json", "training_log.jsonl"
@@ -76,7 +76,7 @@ class RunFolder:
             ResultError: It cannot be written.
         """
         text = json.dumps({"schema_version": SCHEMA_VERSION, **facts}, indent=2, ensure_ascii=False)
-        write_atomically(self.path / _RUN, text + "\n")
+        atomic_write(self.path / _RUN, text + "\n")
 
     def log(self, entries: Sequence[Mapping[str, Any]], before: int) -> None:
         """Keep the log's entries up to a step and add further ones.
@@ -90,7 +90,7 @@ class RunFolder:
         """
         kept = [entry for entry in self.read_log() if entry["step"] <= before]
         lines = [json.dumps(entry) + "\n" for entry in [*kept, *entries]]
-        write_atomically(self.path / _LOG, "".join(lines))
+        atomic_write(self.path / _LOG, "".join(lines))
 
     def read_log(self) -> list[dict[str, Any]]:
         """The log: a dict with ``step``, ``epoch``, ``loss``, ``learning_rate`` a step."""

@@ -108,7 +108,7 @@ def test_bad_input_is_told_in_one_line(tmp_path):
         compare_runs(a, tmp_path)
     with pytest.raises(ResultError, match="no task that both have samples of"):
         compare_runs(a, run(tmp_path, "c", {"u": lines("+-")}))
-    with pytest.raises(UnknownName, match="no samples of a task 'tt'; there are: t"):
+    with pytest.raises(UnknownName, match="no samples of a task 'tt'; available: t"):
         compare_runs(a, a, "tt")
     with pytest.raises(ResultError, match="have no sample in common"):
         compare_runs(a, run(tmp_path, "d", {"t": [line("x", True)]}))

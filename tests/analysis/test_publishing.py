@@ -34,7 +34,7 @@ Text | with <b>marks</b>.
 
 def from_hub(results, task="t"):
     results.tasks[task].data = {"layout": "hub", "location": "org/data", "revision": "c" * 40}
-    results.configs[task]["hub"] = {"repo": "org/data", "split": "test", "config": None}
+    results.tasks[task].declaration["hub"] = {"repo": "org/data", "split": "test", "config": None}
     return results
 
 

@@ -5,7 +5,7 @@ import pytest
 from clipbench.analysis.rescoring import rescore
 from clipbench.cli import main
 from clipbench.errors import ResultError
-from clipbench.results import read_results
+from clipbench.results import Measure, read_results
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,9 @@ def test_rescored_metrics_are_those_of_the_run(logged):
     found = {rescored.task: rescored for rescored in rescore(logged)}
     assert found.keys() == results.tasks.keys()
     for task, rescored in found.items():
-        assert set(rescored.metrics) == set(results.higher_is_better[task])
+        assert set(rescored.metrics) == set(results.tasks[task].higher_is_better)
         for metric, mean in rescored.metrics.items():
-            assert mean.mean == results.metric(task, metric)
-            assert mean.stderr == results.metric(task, f"{metric}_stderr")
+            assert Measure(mean.mean, mean.stderr) == results.tasks[task].metrics[metric]
         assert {part: mean.mean for part, mean in rescored.breakdown.items()} == {
             part: score.value for part, score in results.tasks[task].breakdown.items()
         }

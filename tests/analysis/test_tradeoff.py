@@ -20,7 +20,7 @@ from clipbench.analysis.tradeoff import (
 from clipbench.analysis.tradeoff_figure import _figure, render
 from clipbench.analysis.tradeoff_overlay import overlay
 from clipbench.errors import ResultError
-from clipbench.results import Results, SampleCount, TaskReport
+from clipbench.results import Measure, Results, SampleCounts, TaskResult
 
 RETRIEVAL = {"t2i_recall@1": 0.2, "t2i_recall@5": 0.5}
 
@@ -29,13 +29,11 @@ def results(tasks, errors=()):
     """Results of tasks: name to family, primary metric and metrics."""
     found = Results(model_name="m")
     for name, (task_type, primary, metrics) in tasks.items():
-        found.tasks[name] = TaskReport(
-            task_type=task_type, primary_metric=primary, error="broken" if name in errors else None
-        )
-        row = {f"{metric},none": value for metric, value in metrics.items()}
-        found.results[name] = {**row, f"{primary}_stderr,none": 0.01}
-        found.versions[name] = 3
-        found.n_samples[name] = SampleCount(original=9, effective=7)
+        found.tasks[name] = TaskResult(
+            task_type=task_type, primary_metric=primary, error="broken" if name in errors else None, version=3,
+            metrics={metric: Measure(value, 0.01 if metric == primary else None) for metric, value in metrics.items()},
+            counts=SampleCounts(original=9, effective=7),
+        )  # fmt: skip
     return found
 
 
@@ -89,7 +87,7 @@ def test_a_tradeoff_needs_one_retrieval_task_and_another(tasks):
 
 def test_a_number_that_does_not_exist_is_an_error():
     with pytest.raises(ResultError, match="color has no acc"):
-        point_from_results(results({**RUN, "color": ("ranking", "acc", {"acc": None})}), "HN1", "step 10")
+        point_from_results(results({**RUN, "color": ("ranking", "acc", {})}), "HN1", "step 10")
 
 
 def swept_front(places):

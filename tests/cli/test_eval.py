@@ -4,7 +4,8 @@ import jsonschema
 import pytest
 
 from clipbench.cli import main
-from clipbench.results import Results, read_results
+from clipbench.results import read_results
+from clipbench.results.schema import ResultsFile
 from tests.toy import write_toy
 
 PLUGIN = """
@@ -53,7 +54,7 @@ def test_results_and_samples_in_lm_evals_layout(run, tiny_clip, tmp_path):
     for key in ("results", "groups", "configs", "versions", "n-samples", "higher_is_better", "config", "git_hash",
                 "date", "pretty_env_info", "schema_version"):  # fmt: skip
         assert key in stored
-    assert stored["config"]["model_facts"]["library"]
+    assert stored["model_info"]["library"]
     assert stored["n-samples"]["toy_color"] == {"original": 2, "effective": 2}
     lines = [json.loads(line) for line in samples_file.read_text().splitlines()]
     assert len(lines) == 2
@@ -63,7 +64,7 @@ def test_results_and_samples_in_lm_evals_layout(run, tiny_clip, tmp_path):
         assert line["acc"] == (line["scores"][0] > max(line["scores"][1:]))
     assert lines[0]["texts"][0] == "a white dog"
     assert row["acc,none"] == sum(line["acc"] for line in lines) / 2
-    jsonschema.validate(stored, Results.model_json_schema(by_alias=True))
+    jsonschema.validate(stored, ResultsFile.model_json_schema(by_alias=True))
     assert read_results(results_file).metric("toy_color", "acc") == row["acc,none"]
     assert not [file for file in folder.iterdir() if file.suffix == ".part"]
 
@@ -105,7 +106,7 @@ def test_an_unwritable_place_is_found_before_the_model_is_looked_at(run, tmp_pat
     assert code == 2
     assert "cannot be written to" in err
     code, _, err = run("eval", "-M", "no/such", "-t", write_toy(tmp_path / "toy"), "-o", tmp_path / "out.json")
-    assert "give a folder" in err
+    assert "give a directory" in err
 
 
 def test_a_model_that_is_not_there(run, tmp_path):
@@ -143,9 +144,9 @@ def test_ctrl_c_keeps_the_finished_tasks(run, tiny_clip, tmp_path):
     assert code == 130
     assert "interrupted" in err
     (results,) = (read_results(path) for path in (tmp_path / "out").rglob("results_*.json"))
-    assert results.config["interrupted"] is True
-    assert results.config["tasks"] == ["toy_color", "interrupted"]
-    assert list(results.results) == ["toy_color"]
+    assert results.interrupted is True
+    assert results.config.tasks == ["toy_color", "interrupted"]
+    assert list(results.tasks) == ["toy_color"]
     assert [path.name.split("_2")[0] for path in (tmp_path / "out").rglob("*.jsonl")] == ["samples_toy_color"]
 
 
@@ -174,10 +175,11 @@ def test_results_that_cannot_be_written_are_printed_all_the_same(run, tiny_clip,
 
 def test_the_results_hold_what_was_asked_for(run, tiny_clip, tmp_path):
     _, out, _ = run("eval", "-M", tiny_clip, "-t", write_toy(tmp_path), "--dtype", "float32", "--format", "json")
-    config = json.loads(out)["config"]
+    stored = json.loads(out)
+    config = stored["config"]
     assert config["tasks"] == ["toy_color"]
     assert config["model_args"]["dtype"] == "float32"
-    assert len(config["model_facts"]["fingerprint"]) == 64
+    assert len(stored["model_fingerprint"]) == 64
 
 
 def test_a_config_file_sets_defaults_that_flags_override(run, tiny_clip, tmp_path):
@@ -215,17 +217,20 @@ def test_python_and_command_line_agree(run, tiny_clip, tmp_path):
 
     file = write_toy(tmp_path)
     _, out, _ = run("eval", "-M", tiny_clip, "-t", file, "--format", "json")
-    assert clipbench.evaluate(str(tiny_clip), str(file)).results == json.loads(out)["results"]
+    results = clipbench.evaluate(str(tiny_clip), str(file))
+    stored, ours = json.loads(out), json.loads(results.to_json())
+    assert ours["results"] == stored["results"]
+    assert results.metric("toy_color", "acc") == stored["results"]["toy_color"]["acc,none"]
 
 
 def test_profile_says_where_the_time_went(run, tiny_clip, tmp_path):
     task = write_toy(tmp_path)
     code, out, err = run("eval", "-M", tiny_clip, "-t", task, "--profile", "--format", "json")
     assert code == 0
-    profile = json.loads(out)["config"]["profile"]
+    profile = json.loads(out)["profile"]
     assert {"read", "decode", "image tower", "text tower", "score"} <= profile["seconds"].keys()
     assert (profile["images"], profile["texts"], profile["texts_asked"]) == (2, 18, 18)
     assert 0 < profile["tokens"] < profile["tokens_asked"]
     for words in ("text tower", "2 images encoded", "18 texts encoded of 18 asked for", "tokens computed of"):
         assert words in err
-    assert "profile" not in json.loads(run("eval", "-M", tiny_clip, "-t", task, "--format", "json")[1])["config"]
+    assert json.loads(run("eval", "-M", tiny_clip, "-t", task, "--format", "json")[1])["profile"] is None

@@ -99,7 +99,7 @@ def test_without_retrieval_there_is_a_table_and_no_figure(run, ends, tasks, tmp_
         (("--alpha", "0,2"), "2 is not between 0 and 1"),
         (("--alpha", "0,0.3,…,1"), "do not meet 1"),
         (("--alpha", "0,1", "--save", "0.5"), "--save 0.5: not among --alpha 0,1"),
-        (("--alpha", "0", "--output_path", "results.json"), "give a folder"),
+        (("--alpha", "0", "--output_path", "results.json"), "give a directory"),
     ],
 )
 def test_bad_usage_is_told_before_a_model_is_loaded(run, tasks, tmp_path, monkeypatch, arguments, message):

@@ -104,4 +104,4 @@ def test_no_results_or_no_samples(logged, capsys, tmp_path):
     (results,) = logged[0].rglob("results_*.json")
     (tmp_path / results.name).write_text(results.read_text())
     code, _, err = run(capsys, "show", tmp_path, "--task", "toy_color")
-    assert (code, "run clipbench eval with --log_samples" in err) == (1, True)
+    assert (code, "evaluate with" in err and "log_samples" in err) == (1, True)

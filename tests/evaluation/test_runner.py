@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import clipbench
 from clipbench.errors import ConfigError, UnknownName
 from clipbench.evaluation.options import EvaluationOptions
 from clipbench.evaluation.preparation import prepare_tasks
+from clipbench.results import Measure
 from clipbench.task_types.registry import select_tasks
 from tests.oracles import numbered_image, oracle
 from tests.toy import CAPTIONS, write_toy
@@ -24,16 +26,16 @@ def test_the_function_is_not_hidden_by_its_module():
 def test_a_yaml_task_end_to_end_prints_nothing(tmp_path, capfd):
     results = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path, expected_n=2, groups=["toys"])))
     assert capfd.readouterr() == ("", "")
-    assert results.results["toy_color"]["acc,none"] == 1
+    assert results.metric("toy_color", "acc") == 1
     report = results.tasks["toy_color"]
     assert report.complete
     assert report.error is None
-    assert (results.n_samples["toy_color"].original, results.n_samples["toy_color"].effective) == (2, 2)
+    assert (results.tasks["toy_color"].counts.original, results.tasks["toy_color"].counts.effective) == (2, 2)
     assert report.breakdown.keys() == {"red", "white"}
-    assert results.groups["toys"]["acc,none"] == 1
-    assert results.group_subtasks == {"toys": ["toy_color"]}
-    assert results.versions == {"toy_color": 1}
-    assert results.higher_is_better == {"toy_color": {"acc": True}}
+    assert results.groups["toys"].mean.value == 1
+    assert results.groups["toys"].tasks == ["toy_color"]
+    assert results.tasks["toy_color"].version == 1
+    assert results.tasks["toy_color"].higher_is_better == {"acc": True}
 
 
 def test_fewer_rows_than_expected_fail_unless_allowed(tmp_path):
@@ -55,8 +57,8 @@ def test_a_missing_image_is_counted_and_found_before_any_model_is_needed(tmp_pat
     assert "1 of 2 images missing (1.png)" in plan.error
     allowed = clipbench.evaluate(oracle("perfect", OWNERS), str(file), allow_missing=True)
     assert allowed.tasks["toy_color"].missing_images == 1
-    assert allowed.n_samples["toy_color"].effective == 1
-    assert allowed.n_samples["toy_color"].original == 2
+    assert allowed.tasks["toy_color"].counts.effective == 1
+    assert allowed.tasks["toy_color"].counts.original == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", None])
@@ -72,7 +74,7 @@ def test_a_broken_image_is_named_and_what_was_computed_is_kept(tmp_path, content
         assert report.broken_images == 1
     allowed = clipbench.evaluate(oracle("perfect", OWNERS), str(file), allow_missing=True)
     assert allowed.tasks["toy_color"].error is None
-    assert allowed.n_samples["toy_color"].effective == 1
+    assert allowed.tasks["toy_color"].counts.effective == 1
 
 
 @pytest.mark.parametrize("kind", ["CMYK", "I;16", "P", "LA", "gif", "exif"])
@@ -106,8 +108,8 @@ def test_no_sample_at_all_is_an_error(tmp_path):
 def test_a_limit_takes_the_first_samples_and_expects_no_number(tmp_path):
     results = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path, expected_n=99)), limit=1)
     assert results.tasks["toy_color"].error is None
-    assert results.n_samples["toy_color"].effective == 1
-    assert results.config["limit"] == 1
+    assert results.tasks["toy_color"].counts.effective == 1
+    assert results.config.limit == 1
 
 
 def test_one_failing_task_leaves_the_others_their_numbers(tmp_path):
@@ -134,7 +136,7 @@ def test_rows_that_cannot_be_judged(tmp_path):
     assert "both captions are the same" in strict.tasks["pairs"].error
     allowed = clipbench.evaluate(model, file, allow_missing=True)
     assert allowed.metric("pairs", "acc") == 1
-    assert (allowed.tasks["pairs"].unjudgeable, allowed.n_samples["pairs"].effective) == (2, 1)
+    assert (allowed.tasks["pairs"].invalid, allowed.tasks["pairs"].counts.effective) == (2, 1)
 
 
 def test_cut_captions_are_reported(tmp_path):
@@ -171,7 +173,7 @@ def test_two_datasets_with_the_same_names_and_captions_keep_their_own_images(tmp
     both = clipbench.evaluate(model, [str(original), str(edited)])
     alone = clipbench.evaluate(model, str(edited))
     assert both.metric("original", "acc") == 1
-    assert both.results["edited"] == alone.results["edited"]
+    assert both.tasks["edited"].metrics == alone.tasks["edited"].metrics
     assert both.metric("edited", "acc") < 1
 
 
@@ -187,7 +189,8 @@ def test_a_limited_run_says_that_it_is_not_complete(tmp_path):
     results = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path, groups=["g"])), limit=1)
     assert not results.tasks["toy_color"].complete
     assert "limited to the first 1 samples" in results.tasks["toy_color"].problems[0]
-    assert results.groups["g"]["alias"] == "g (incomplete)"
+    assert not results.groups["g"].complete
+    assert json.loads(results.to_json())["groups"]["g"]["alias"] == "g (incomplete)"
 
 
 def test_a_group_is_whole_or_has_no_mean(tmp_path):
@@ -195,8 +198,8 @@ def test_a_group_is_whole_or_has_no_mean(tmp_path):
     part = clipbench.evaluate(oracle("perfect", OWNERS), "one", include_path=paths)
     assert part.groups == {}
     whole = clipbench.evaluate(oracle("perfect", OWNERS), "g", include_path=paths)
-    assert whole.group_subtasks == {"g": ["one", "other"]}
-    assert whole.groups["g"] == {"alias": "g", "acc,none": 1.0, "acc_stderr,none": 0.0}
+    assert whole.groups["g"].tasks == ["one", "other"]
+    assert (whole.groups["g"].mean, whole.groups["g"].complete) == (Measure(1.0, 0.0), True)
 
 
 @pytest.mark.parametrize("where", ["score_sample", "samples"])
@@ -229,8 +232,9 @@ def test_chance_follows_from_the_variants_of_ones_own_concept(tmp_path):
 
 
 def test_the_result_says_which_weights_and_options(tmp_path):
-    config = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path)), seed=5).config
-    assert config["model_facts"]["fingerprint"] == "oracle"
+    results = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path)), seed=5)
+    assert results.model_fingerprint == "oracle"
+    config = results.config.model_dump()
     assert config["seed"] == 5
     assert {"data", "batch_size", "limit", "allow_missing", "streaming", "include_path"} <= config.keys()
 

@@ -168,8 +168,7 @@ def test_what_a_killed_run_had_encoded_is_not_encoded_again(tmp_path):
 
 def numbers(results):
     """All of a results file that does not speak of time or of how it was asked for."""
-    reports = {name: report.model_dump(exclude={"seconds"}) for name, report in results.tasks.items()}
-    return results.results, results.groups, results.n_samples, reports
+    return results.groups, {name: result.model_dump(exclude={"seconds"}) for name, result in results.tasks.items()}
 
 
 @pytest.fixture
@@ -226,7 +225,7 @@ def test_a_mended_photograph_is_encoded(tmp_path):
     assert clipbench.evaluate(Vouched(), str(file), **options).tasks["toy_color"].broken_images == 1
     assert clipbench.evaluate(Vouched(), str(file), **options).tasks["toy_color"].broken_images == 1
     picture.write_bytes(whole)
-    assert clipbench.evaluate(Vouched(), str(file), **options).n_samples["toy_color"].effective == 2
+    assert clipbench.evaluate(Vouched(), str(file), **options).tasks["toy_color"].counts.effective == 2
 
 
 def test_the_same_photographs_in_another_folder_or_table_are_known(tmp_path):

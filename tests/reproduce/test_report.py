@@ -11,7 +11,7 @@ from clipbench.reproduce.report import write_report
 from clipbench.reproduce.schedule import runs_of
 from clipbench.reproduce.study import load_study
 from clipbench.reproduce.tables import grids_of
-from clipbench.results import Results, SampleCount, TaskReport
+from clipbench.results import Measure, Results, SampleCounts, TaskResult
 
 PAPER = load_study("paper")
 KINDS = ("Orig.", "Clas.", "HN1", "HN2", "HN3")
@@ -19,12 +19,14 @@ STDERR = 0.001
 
 
 def results_of(task, metric, value):
-    return Results(
-        results={task: {f"{metric},none": value, f"{metric}_stderr,none": STDERR}},
-        tasks={task: TaskReport(task_type="retrieval" if "retrieval" in task else "ranking", primary_metric=metric)},
-        versions={task: 1},
-        **{"n-samples": {task: SampleCount(original=100, effective=100)}},
+    result = TaskResult(
+        task_type="retrieval" if "retrieval" in task else "ranking",
+        primary_metric=metric,
+        metrics={metric: Measure(value, STDERR)},
+        higher_is_better={metric: True},
+        counts=SampleCounts(original=100, effective=100),
     )
+    return Results(tasks={task: result})
 
 
 def published():

@@ -7,7 +7,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index, model_ind
 
 from clipbench.models import load_model
 from clipbench.models.convert import to_other_format
-from clipbench.results import Results, SampleCount, TaskReport
+from clipbench.results import Measure, Results, SampleCounts, TaskResult
 from clipbench.training.markdown import markdown_text
 from clipbench.training.model_card import CardFacts, write_model_card
 from tests.seeded import build_clip
@@ -22,15 +22,14 @@ def results(values, n=200, complete=True, errors=()):
     kinds = {"color": ("ranking", "coco", 1 / 9, {}), "inpaint": ("pairs", "pairs", 1 / 4, HUB)}
     for (task, value), (task_type, dataset, chance, hub) in zip(values.items(), kinds.values(), strict=True):
         data = {"layout": "hub" if hub else "coco", "location": hub.get("repo", "/home/me/coco"), "fingerprint": "f"}
-        found.tasks[task] = TaskReport(
+        found.tasks[task] = TaskResult(
+            metrics={"acc": Measure(value, 0.0123)}, higher_is_better={"acc": True}, version=2,
+            counts=SampleCounts(original=n, effective=n),
+            declaration={"dataset": dataset, "hub": hub or {"repo": "me/coco", "revision": "x", "split": "val"}},
             task_type=task_type, primary_metric="acc", chance=chance, complete=complete,
             data={**data, "revision": "0" * 40 if hub else None}, error="broken" if task in errors else None,
             problems=[] if complete else ["limited to the first 3 samples"],
         )  # fmt: skip
-        found.results[task] = {"alias": task, "acc,none": value, "acc_stderr,none": 0.0123}
-        found.configs[task] = {"dataset": dataset, "hub": hub or {"repo": "me/coco", "revision": "x", "split": "val"}}
-        found.versions[task], found.higher_is_better[task] = 2, {"acc": True}
-        found.n_samples[task] = SampleCount(original=n, effective=n)
     return found
 
 
@@ -87,7 +86,7 @@ def test_every_task_keeps_its_name_though_the_hub_groups_by_data_set(tmp_path):
     both = results({"color": 0.5, "inpaint": 0.25})
     both.tasks["inpaint"].task_type = "ranking"
     both.tasks["inpaint"].data = both.tasks["color"].data
-    both.configs["inpaint"] = both.configs["color"]
+    both.tasks["inpaint"].declaration = both.tasks["color"].declaration
     _, card = write(tmp_path, results=both)
     assert {r.metric_name: (r.metric_value, r.metric_args["task"]) for r in card.data.eval_results} == {
         "color acc": (0.5, "color"), "inpaint acc": (0.25, "inpaint"),
@@ -128,7 +127,7 @@ def test_scores_stand_beside_the_base_models_of_the_same_samples(tmp_path):
     text, _ = write(tmp_path, base_results=results({"color": 0.5, "inpaint": 0.25}, n=199))
     assert cells(text, "color")[4] == "–"
     other = results({"color": 0.5, "inpaint": 0.25})
-    other.versions["color"] = 1
+    other.tasks["color"].version = 1
     text, _ = write(tmp_path, base_results=other)
     assert (cells(text, "color")[4], cells(text, "inpaint")[4]) == ("–", "0.2500 ± 0.0123")
     text, _ = write(tmp_path, base_results=None)

@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clipbench.errors import ResultError
-from clipbench.results import GroupScore, write_atomically
+from clipbench.results import BreakdownEntry, Measure
+from clipbench.utils.files import atomic_write
 
 SCHEMA_VERSION = 1
 KIND = "clipbench leaderboard"
@@ -19,18 +20,6 @@ Flag = Literal["limited", "incomplete", "old_version", "contradicted"]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class Measure(_Strict):
-    """One metric of a task.
-
-    Attributes:
-        value: A share in [0, 1]; higher is better.
-        stderr: Its standard error, clustered by image.
-    """
-
-    value: float = Field(ge=0, le=1)
-    stderr: float | None = None
 
 
 class Score(_Strict):
@@ -73,7 +62,7 @@ class Score(_Strict):
     rank: int | None = None
     flags: list[Flag] = []
     metrics: dict[str, Measure] = {}
-    breakdown: dict[str, GroupScore] = {}
+    breakdown: dict[str, BreakdownEntry] = {}
     confusion: dict[str, dict[str, int]] = {}
     published: bool = False
     data: str | None = None
@@ -241,4 +230,4 @@ def write_board(path: Path, board: Board) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from None
-    write_atomically(path, board.to_json())
+    atomic_write(path, board.to_json())

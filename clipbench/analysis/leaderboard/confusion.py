@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clipbench.analysis.contact_sheet import logged_samples, samples_path
 from clipbench.analysis.leaderboard.board import Score, TaskFacts
 from clipbench.errors import ResultError
+from clipbench.results.files import samples_path
+from clipbench.results.sample_log import logged_samples
 
 Confusion = dict[str, dict[str, int]]
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clipbench.analysis.contact_sheet import image_keys, logged_samples, open_images, samples_path
+from clipbench.analysis.contact_sheet import open_images
 from clipbench.analysis.leaderboard.board import Board
 from clipbench.errors import ClipbenchError
 from clipbench.results import read_results
+from clipbench.results.files import samples_path
+from clipbench.results.sample_log import image_keys, logged_samples
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -160,7 +162,7 @@ def _add_images(
 ) -> None:
     """Open the samples' images and rename their keys, which are unique within a dataset only."""
     results = read_results(results_path)
-    dataset = results.configs.get(task, {}).get("dataset", task)
+    dataset = results.tasks[task].declaration.get("dataset", task)
     wanted = {key for sample in samples for key in sample["images"]}
     names = {key: f"{dataset}/{key}" for key in wanted}
     for sample in samples:

@@ -11,11 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from clipbench.analysis.leaderboard.board import Board, Flag, Measure, ModelFacts, Refusal, Score, TaskFacts, read_board
+from clipbench.analysis.leaderboard.board import Board, Flag, ModelFacts, Refusal, Score, TaskFacts, read_board
 from clipbench.concepts import concept_names
 from clipbench.errors import ResultError
 from clipbench.metrics import chance_corrected
-from clipbench.results import Results, TaskReport, read_results
+from clipbench.results import Measure, Results, TaskResult, read_results
+from clipbench.results.files import result_files
 
 _DIGITS = 12  # of a digest, enough to tell weights apart
 
@@ -48,14 +49,14 @@ class Gathered:
         facts = _model_facts(results)
         key = f"{facts.name}@{(facts.weights or '')[:_DIGITS]}"
         scores = []
-        for task, report in results.tasks.items():
+        for task, result in results.tasks.items():
             try:
-                scores.append(_score(results, task, report, key, path))
+                scores.append(_score(results, task, result, key, path))
             except ResultError as error:
                 self.refused.append(Refusal(file=str(path), task=task, reason=str(error)))
                 continue
             if (task, scores[-1].version) not in self.tasks:
-                self.tasks[task, scores[-1].version] = _task_facts(results, task, report)
+                self.tasks[task, scores[-1].version] = _task_facts(result)
         self.scores += scores
         if scores:
             self.models[key] = facts
@@ -101,9 +102,7 @@ def _uncollected() -> Iterator[None]:
 def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
     seen: set[Path] = set()
     for given in map(Path, paths):
-        found = sorted(given.rglob("results_*.json")) if given.is_dir() else [given]
-        if not found or not (given.is_dir() or given.is_file()):
-            raise ResultError(f"{given}: no results_*.json there; clipbench eval --output_path writes them")
+        found = result_files(given)
         yield from (path for path in found if path not in seen)
         seen.update(found)
 
@@ -119,30 +118,29 @@ def _add_any(gathered: Gathered, path: Path) -> None:
             raise error from None
 
 
-def _score(results: Results, task: str, report: TaskReport, key: str, path: Path) -> Score:
-    if report.error is not None:
-        raise ResultError(f"the task failed: {report.error}")
-    measures = dict(_measures(results, task))
-    metric = report.primary_metric
+def _score(results: Results, task: str, result: TaskResult, key: str, path: Path) -> Score:
+    if result.error is not None:
+        raise ResultError(f"the task failed: {result.error}")
+    measures = dict(_measures(result))
+    metric = result.primary_metric
     if metric not in measures:
         raise ResultError(f"no value of its primary metric {metric}")
     value = measures[metric].value
-    chance = report.chance if report.chance is not None and 0 <= report.chance < 1 else None
-    counts = results.n_samples.get(task)
+    chance = result.chance if result.chance is not None and 0 <= result.chance < 1 else None
     return Score.model_construct(  # of checked parts; checking them again takes seconds for thousands of files
         model=key,
         task=task,
-        version=results.versions.get(task, 1),
+        version=result.version,
         metric=metric,
         value=value,
         stderr=measures[metric].stderr,
-        n=counts.effective if counts else None,
-        chance=report.chance,
+        n=result.counts.effective,
+        chance=result.chance,
         centred=None if chance is None else chance_corrected(value, chance),
-        flags=_flags(results, report),
+        flags=_flags(results, result),
         metrics=measures,
-        breakdown=report.breakdown,
-        data=_data(report),
+        breakdown=result.breakdown,
+        data=_data(result),
         date=datetime.fromtimestamp(results.date, timezone.utc).isoformat(timespec="milliseconds"),
         clipbench_version=results.clipbench_version,
         git_hash=results.git_hash,
@@ -150,34 +148,31 @@ def _score(results: Results, task: str, report: TaskReport, key: str, path: Path
     )
 
 
-def _measures(results: Results, task: str) -> Iterator[tuple[str, Measure]]:
-    row = results.results.get(task, {})
-    for metric in results.higher_is_better.get(task, {}):
-        value, stderr = row.get(f"{metric},none"), row.get(f"{metric}_stderr,none")
-        if isinstance(value, int | float):
-            if not 0 <= value <= 1:
-                raise ResultError(f"{metric} is {value}, which is no share between 0 and 1")
-            finite = float(stderr) if isinstance(stderr, int | float) and math.isfinite(stderr) else None
-            yield metric, Measure.model_construct(value=float(value), stderr=finite)  # checked just above
+def _measures(result: TaskResult) -> Iterator[tuple[str, Measure]]:
+    for metric, measure in result.metrics.items():
+        if not 0 <= measure.value <= 1:
+            raise ResultError(f"{metric} is {measure.value}, not a share between 0 and 1")
+        is_finite = measure.stderr is None or math.isfinite(measure.stderr)
+        yield metric, measure if is_finite else Measure(measure.value)
 
 
-def _flags(results: Results, report: TaskReport) -> list[Flag]:
-    if results.config.get("limit") is not None:
+def _flags(results: Results, result: TaskResult) -> list[Flag]:
+    if results.config.limit is not None:
         return ["limited"]
-    return [] if report.complete else ["incomplete"]
+    return [] if result.complete else ["incomplete"]
 
 
-def _data(report: TaskReport) -> str | None:
-    found = report.data.get("fingerprint") or report.data.get("revision") or report.data.get("location")
+def _data(result: TaskResult) -> str | None:
+    found = result.data.get("fingerprint") or result.data.get("revision") or result.data.get("location")
     return None if found is None else str(found)
 
 
-def _task_facts(results: Results, task: str, report: TaskReport) -> TaskFacts:
-    declared = results.configs.get(task, {})
+def _task_facts(result: TaskResult) -> TaskFacts:
+    declared = result.declaration
     return TaskFacts(
-        version=results.versions.get(task, 1),
-        task_type=report.task_type,
-        metric=report.primary_metric,
+        version=result.version,
+        task_type=result.task_type,
+        metric=result.primary_metric,
         concept=_concept(declared),
         dataset=declared.get("dataset"),
         groups=declared.get("groups") or [],
@@ -192,12 +187,12 @@ def _concept(declared: Mapping[str, Any]) -> str | None:
 
 
 def _model_facts(results: Results) -> ModelFacts:
-    facts: dict[str, Any] = results.config.get("model_facts", {})
+    facts = results.model_info
     library = " ".join(str(facts[name]) for name in ("library", "library_version") if facts.get(name))
     texts = ("revision", "precision", "preprocessor", "architecture")
     return ModelFacts(
         name=results.model_name,
-        weights=facts.get("fingerprint"),
+        weights=results.model_fingerprint,
         parameters=facts.get("parameters"),
         library=library or None,
         **{name: str(facts[name]) for name in texts if facts.get(name)},

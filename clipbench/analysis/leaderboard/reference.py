@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from clipbench.analysis.leaderboard.board import Board, Measure, ModelFacts, Score, TaskFacts
+from clipbench.analysis.leaderboard.board import Board, ModelFacts, Score, TaskFacts
 from clipbench.analysis.published import published_figures
 from clipbench.metrics import chance_corrected
+from clipbench.results import Measure
 
 
 def reference_board() -> Board:

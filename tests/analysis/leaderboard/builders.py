@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from pathlib import Path
 
-from clipbench.results import GroupScore, Results, SampleCount, TaskReport, sanitize
+from clipbench.results import BreakdownEntry, Measure, Results, RunConfig, SampleCounts, TaskResult, sanitize
 
 DAY = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 
@@ -17,8 +17,7 @@ def make_results(
     task_type: str = "ranking", metric: str = "acc", stderr: float = 0.01, n: int = 100, groups: tuple[str, ...] = (),
     breakdown: dict[str, float] | None = None,
 ) -> Results:  # fmt: skip
-    facts = {
-        "fingerprint": weights,
+    info = {
         "parameters": 123_456,
         "precision": "float32",
         "preprocessor": "CLIPImageProcessorPil",
@@ -26,31 +25,30 @@ def make_results(
         "library": "transformers",
     }
     results = Results(
-        config={"model": model, "limit": limit, "model_facts": facts},
+        config=RunConfig(model=model, limit=limit),
         model_name=model,
-        model_name_sanitized=sanitize(model),
+        model_fingerprint=weights,
+        model_info=info,
         clipbench_version="0.1.0",
         git_hash="abc",
         date=DAY + 86_400 * day,
     )
     for task, value in (values or {"t": 0.5}).items():
-        results.results[task] = {"alias": task, f"{metric},none": value, f"{metric}_stderr,none": stderr}
-        results.tasks[task] = TaskReport(
+        results.tasks[task] = TaskResult(
+            metrics={metric: Measure(value, stderr)}, higher_is_better={metric: True}, version=version,
+            counts=SampleCounts(original=n, effective=n),
+            declaration={"groups": list(groups), "dataset": "toy", "concept": "color", "hub": None},
             task_type=task_type, primary_metric=metric, chance=0.25, complete=complete and limit is None, error=error,
             data={"fingerprint": "rows", "layout": "csv", "location": "somewhere"},
-            breakdown={word: GroupScore(n=10, value=part) for word, part in (breakdown or {}).items()},
+            breakdown={word: BreakdownEntry(n=10, value=part) for word, part in (breakdown or {}).items()},
         )  # fmt: skip
-        results.versions[task] = version
-        results.higher_is_better[task] = {metric: True}
-        results.n_samples[task] = SampleCount(original=n, effective=n)
-        results.configs[task] = {"groups": list(groups), "dataset": "toy", "concept": "color", "hub": None}
     return results
 
 
 def write(folder: Path, results: Results, samples: dict[str, list[dict]] | None = None) -> Path:
     """Write results as `clipbench eval` does, with samples beside them."""
     when = datetime.fromtimestamp(results.date, timezone.utc).strftime("%Y-%m-%dT%H-%M-%S.%f")
-    place = folder / results.model_name_sanitized
+    place = folder / sanitize(results.model_name)
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"results_{when}.json"
     path.write_text(results.to_json(), encoding="utf-8")

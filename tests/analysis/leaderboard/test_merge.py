@@ -36,8 +36,8 @@ def test_a_board_holds_what_the_results_say(tmp_path):
 
 def test_pairs_carry_their_concept_as_a_tag(tmp_path):
     results = make_results(values={"pairs": 0.5, "search": 0.5})
-    results.configs["pairs"] |= {"concept": None, "tags": ["pairs", "size"]}
-    results.configs["search"] |= {"concept": None, "tags": ["retrieval"]}
+    results.tasks["pairs"].declaration |= {"concept": None, "tags": ["pairs", "size"]}
+    results.tasks["search"].declaration |= {"concept": None, "tags": ["retrieval"]}
     tasks = build_leaderboard([write(tmp_path, results)]).tasks
     assert (tasks["pairs"].concept, tasks["search"].concept) == ("size", None)
 
@@ -164,6 +164,13 @@ def test_broken_samples_cost_the_confusions_only(tmp_path):
     assert "samples_t_" in board.notes[0]
 
 
+ODD = {
+    "date": "holds what clipbench does not write",
+    "info": "model_info: Input should be a valid dictionary",
+    "parameters": "holds what clipbench does not write",
+}
+
+
 def bad_files(folder):
     good = make_results().to_json()
     strange = json.loads(good)
@@ -171,8 +178,8 @@ def bad_files(folder):
     odd = {}
     for name, place, value in (
         ("date", ("date",), 1e30),
-        ("facts", ("config", "model_facts"), "none"),
-        ("parameters", ("config", "model_facts", "parameters"), "many"),
+        ("info", ("model_info",), "none"),
+        ("parameters", ("model_info", "parameters"), "many"),
     ):
         odd[name] = json.loads(good)
         inner = odd[name]
@@ -185,11 +192,11 @@ def bad_files(folder):
         "empty": ("", "not a readable result file"),
         "lm_eval": (json.dumps(lm_eval), "it has no schema_version"),
         "list": ("[]", "not a clipbench result file"),
-        "newer": (good.replace('"schema_version": 1', '"schema_version": 99'), "schema version 99"),
-        "percent": (json.dumps(strange), "no share between 0 and 1"),
+        "newer": (good.replace('"schema_version": 2', '"schema_version": 99'), "schema version 99"),
+        "percent": (json.dumps(strange), "not a share between 0 and 1"),
         "nan": (good.replace('"acc,none": 0.5', '"acc,none": NaN'), ""),
         "deep": ("[" * 100_000, ""),
-        **{name: (json.dumps(data), "holds what clipbench does not write") for name, data in odd.items()},
+        **{name: (json.dumps(data), ODD[name]) for name, data in odd.items()},
         "binary": (b"\xff\xfe\x00".decode("latin-1"), "not a"),
     }
     for name, (text, _) in contents.items():

@@ -36,7 +36,7 @@ def page(tmp_path_factory):
         write(folder / "out", color, {"toy_color": samples(PATTERNS[name])})
         facts = {"task_type": "retrieval", "metric": "t2i_recall@5", "weights": weights, "day": 1}
         search = make_results(name, {"search": retrieval}, **facts)
-        search.configs["search"]["concept"] = None
+        search.tasks["search"].declaration["concept"] = None
         write(folder / "out", search)
     assert yaml.safe_load(task.read_text())["name"] == "toy_color"
     board = build_leaderboard([folder / "out"])

@@ -1,0 +1,84 @@
+"""Finding result files and the sample logs that belong to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from clipbench.errors import ResultError, UnknownName
+from clipbench.utils.registry import close_matches
+
+_SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
+
+
+def result_files(place: Path) -> list[Path]:
+    """The result files at a path: the file itself, or all below a directory, the newest last.
+
+    Raises:
+        ResultError: There is none.
+    """
+    if place.is_file():
+        return [place]
+    found = find_result_files(place)
+    if not found:
+        raise ResultError(f"{place}: no results_*.json there; an evaluation with output_path writes them")
+    return found
+
+
+def find_result_files(folder: Path) -> list[Path]:
+    """All result files below a directory, the newest last; none if it does not exist."""
+    return sorted(folder.rglob("results_*.json"), key=lambda path: (path.name, path))
+
+
+def samples_path(results_path: Path, task: str) -> Path:
+    """The log of a task's samples that belongs to a result file."""
+    name = results_path.name.replace("results_", f"samples_{task}_").replace(".json", ".jsonl")
+    return results_path.with_name(name)
+
+
+def logged_runs(place: Path) -> dict[str, Path]:
+    """Tasks with logged samples, each with the result file of the newest run that logged them.
+
+    Args:
+        place: A result file, a sample log, or a directory with those of one model.
+
+    Raises:
+        ResultError: There are no samples, or those of several models.
+    """
+    if place.is_file():
+        time = place.name.removeprefix("results_").removesuffix(".json")
+        literal = re.sub(r"([\[*?])", r"[\1]", time)
+        samples = [place] if place.suffix == ".jsonl" else place.parent.glob(f"samples_*_{literal}.jsonl")
+    else:
+        samples = place.rglob("samples_*.jsonl")
+    found = [(match, path) for path in samples if (match := _SAMPLES.fullmatch(path.name))]
+    runs: dict[str, Path] = {}
+    for match, path in sorted(found, key=lambda pair: pair[0]["time"]):
+        runs[match["task"]] = path.with_name(f"results_{match['time']}.json")
+    folders = sorted({path.parent for _, path in found})
+    if not runs:
+        raise ResultError(f"{place}: no samples there; evaluate with log_samples")
+    if len(folders) > 1:
+        names = ", ".join(map(str, folders[:5]))
+        raise ResultError(f"{place}: samples of several models; name one of {names}")
+    return dict(sorted(runs.items()))
+
+
+def choose_tasks(available: Mapping[str, object], wanted: str | None) -> list[str]:
+    """The tasks that names and globs, joined by commas, match; all of them if nothing is asked for.
+
+    Raises:
+        UnknownName: A name that matches no task with samples.
+    """
+    if not wanted:
+        return list(available)
+    chosen: list[str] = []
+    for name in filter(None, (part.strip() for part in wanted.split(","))):
+        found = [task for task in available if fnmatchcase(task, name)]
+        if not found:
+            known = ", ".join(available) or "none"
+            raise UnknownName(f"no samples of a task {name!r}{close_matches(name, available)}; available: {known}")
+        chosen += [task for task in found if task not in chosen]
+    return chosen

@@ -1,0 +1,76 @@
+"""What is known of one task, and of one group, after a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clipbench.metrics import chance_corrected
+from clipbench.results.schema import SampleCounts, TaskReport
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric's value.
+
+    Attributes:
+        value: The mean over samples, in [0, 1].
+        stderr: Its standard error, clustered by image; None where it is not known.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    value: Annotated[float, Field(ge=0, le=1)]
+    stderr: float | None = None
+
+    def __str__(self) -> str:
+        """Four digits, with the standard error if there is one: ``0.4812 ± 0.0093``."""
+        return f"{self.value:.4f}" if self.stderr is None else f"{self.value:.4f} ± {self.stderr:.4f}"
+
+
+class TaskResult(TaskReport):
+    """One task's numbers, and all that is known of them.
+
+    Attributes:
+        metrics: Metric to its value; empty where the task failed.
+        counts: Samples in the data, and samples scored.
+        version: The task's version.
+        higher_is_better: Metric to whether more is better; names all metrics of the task.
+        declaration: The task's declaration: dataset, hub repository and revision, license, citation, …
+    """
+
+    metrics: dict[str, Measure] = {}
+    counts: SampleCounts = SampleCounts()
+    version: int = 1
+    higher_is_better: dict[str, bool] = {}
+    declaration: dict[str, Any] = {}
+
+    @property
+    def primary(self) -> Measure | None:
+        """The primary metric; None where there is no value of it."""
+        return self.metrics.get(self.primary_metric)
+
+    @property
+    def chance_corrected(self) -> float | None:
+        """The primary metric, rescaled so that chance is 0 and perfection 1."""
+        if self.primary is None or self.chance is None or self.chance >= 1:
+            return None
+        return chance_corrected(self.primary.value, self.chance)
+
+
+class GroupResult(BaseModel):
+    """The tasks of a group that was run whole.
+
+    Attributes:
+        tasks: Their names.
+        metric: Their primary metric; None where they do not share one.
+        mean: The plain mean of that metric; None where there is none.
+        complete: All tasks are.
+    """
+
+    tasks: list[str]
+    metric: str | None = None
+    mean: Measure | None = None
+    complete: bool = True
