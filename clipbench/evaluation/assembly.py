@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.metrics import Mean, mean_stderr
+from clipbench.metrics import mean_stderr
 from clipbench.results import (
     BreakdownEntry,
     GroupResult,
@@ -25,6 +25,7 @@ from clipbench.results import (
     TaskResult,
 )
 from clipbench.task_types.registry import group_members, known_tasks
+from clipbench.utils.counting import Mean
 
 if TYPE_CHECKING:
     from clipbench.evaluation.options import EvaluationOptions

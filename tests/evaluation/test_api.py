@@ -78,7 +78,7 @@ def test_results_and_samples_are_written_as_the_command_line_writes_them(tiny_cl
 def test_a_name_of_ones_own_leaves_the_model_its_id(model, colors, tmp_path):
     before = model.id
     results = clipbench.evaluate(model, colors, name="run 7, step 3", output_path=tmp_path)
-    assert (results.model_name, results.config["model"], model.id) == ("run 7, step 3", "run 7, step 3", before)
+    assert (results.model_name, results.config.model, model.id) == ("run 7, step 3", "run 7, step 3", before)
     assert [folder.name for folder in tmp_path.iterdir()] == ["run__7,__step__3"]
 
 
@@ -91,7 +91,7 @@ def test_an_interrupted_call_is_resumed_by_the_same_call(model, colors, tmp_path
     results = clipbench.evaluate(model, colors, output_path=tmp_path, on_note=notes.append)
     assert sorted(decoded) == ["4.png", "5.png"]
     assert "resuming the unfinished run" in notes[0]
-    assert results.results == clipbench.evaluate(model, colors).results
+    assert results.tasks["toy_color"].metrics == clipbench.evaluate(model, colors).tasks["toy_color"].metrics
     assert len(list(tmp_path.rglob("results_*.json"))) == 1
 
 
@@ -148,7 +148,7 @@ def test_samples_go_to_the_log_and_to_the_caller(model, colors, tmp_path):
 
 
 def test_the_profile_is_part_of_the_results(model, colors):
-    profile = clipbench.evaluate(model, colors, profile=True).config["profile"]
+    profile = clipbench.evaluate(model, colors, profile=True).profile
     assert profile["images"] == 6
     assert "profile" not in clipbench.evaluate(model, colors).config
 
@@ -224,7 +224,7 @@ def test_processes_of_a_launcher_share_a_call(tiny_clip, colors, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (written,) = tmp_path.glob("written/*/results_*.json")
-    expected = clipbench.evaluate(str(tiny_clip), colors).results
+    expected = clipbench.evaluate(str(tiny_clip), colors).tasks["toy_color"].metrics
     for file in (written, tmp_path / "rank0.json", tmp_path / "rank1.json"):
-        assert read_results(file).results == expected
+        assert read_results(file).tasks["toy_color"].metrics == expected
     assert done.stderr.count("6/6") == 1
