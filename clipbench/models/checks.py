@@ -1,4 +1,4 @@
-"""What is checked of every checkpoint when it is loaded."""
+"""Checks of every checkpoint when it is loaded, and what they need."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DTYPES = {
 
 
 def resolve_dtype(name: str | None) -> torch.dtype:
-    """Return the precision called ``name``; float32 unless told otherwise, on every device.
+    """Return the precision called ``name``; float32 by default, on every device.
 
     Raises:
         ConfigError: There is no such precision.
@@ -56,7 +56,7 @@ def resolve_device(name: str | None) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA raises AssertionError
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "torch cannot use it"
-        raise ConfigError(f"device {name!r} cannot be used here ({reason}); use --device cpu") from None
+        raise ConfigError(f"device {name!r} cannot be used here ({reason}): use device cpu") from None
     return device
 
 
@@ -72,7 +72,7 @@ def quiet() -> Iterator[None]:
     level, bars = logging.root.manager.disable, transformers_logging.is_progress_bar_enabled()
     hub_bars = not are_progress_bars_disabled()
     conversion = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
-    # transformers asks a bot on the hub to convert .bin checkpoints that it loads: nobody here asked for that.
+    # transformers asks a bot on the hub to convert .bin checkpoints that it loads: it is not asked to here.
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     logging.disable(logging.WARNING)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -99,7 +99,7 @@ def check_keys(source: str, *, missing: Iterable[str], unexpected: Iterable[str]
         source: The checkpoint, for the message.
         missing: Names of weights that the architecture has and the checkpoint lacks.
         unexpected: Names of weights that the checkpoint has and the architecture lacks.
-        shapes: Descriptions of weights whose shapes differ.
+        shapes: Descriptions of weights with other shapes.
 
     Raises:
         ModelError: Any of these is not empty; the message gives counts and some names.
@@ -145,5 +145,5 @@ def largest_difference(left: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def trimming_tolerance(dtype: torch.dtype) -> float:
-    """How far trimmed and padded features may lie apart: 1e-5 in float32, a few roundings in half precision."""
+    """The largest difference between trimmed and padded features: 1e-5 in float32, a few roundings in half."""
     return max(1e-5, 4 * float(torch.finfo(dtype).eps))

@@ -1,4 +1,4 @@
-"""Towers through torch.compile: the same features up to rounding, faster where the device is faster than Python."""
+"""Towers compiled by torch.compile: the same features up to rounding, in less time on a fast device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clipbench.models import checks, probes
 from clipbench.models.base import Model
 
 
-@torch.inference_mode()  # as scoring has it: torch would compile anew for another mode
+@torch.inference_mode()  # as scoring has it: torch would compile again for another mode
 def compile_towers(model: Model, backend: str = "inductor") -> None:
     """Compile both towers in place, for any number of images and any length of texts, and try them.
 
@@ -24,22 +24,22 @@ def compile_towers(model: Model, backend: str = "inductor") -> None:
     """
     towers = model.towers
     if not towers:
-        raise ModelError(f"{model.id}: its towers are not known, so they cannot be compiled: leave --torch_compile out")
+        raise ModelError(f"{model.id}: it does not show its towers to be compiled: leave torch_compile out")
     # Two sizes each, and never a single row: with the second one torch learns that sizes vary.
-    probes = [(encode, count) for encode in (_images, _texts) for count in (3, 5)]
-    expected = [encode(model, count) for encode, count in probes]
+    trials = [(encode, count) for encode in (_images, _texts) for count in (3, 5)]
+    expected = [encode(model, count) for encode, count in trials]
     try:
         with checks.quiet():
             for tower in towers:
                 tower.compile(dynamic=True, backend=backend)
-            found = [encode(model, count) for encode, count in probes]
+            found = [encode(model, count) for encode, count in trials]
     except Exception as error:  # torch answers with many kinds, and a backend may raise anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"{model.id}: torch.compile failed ({reason[0]}): leave --torch_compile out") from None
+        raise ModelError(f"{model.id}: torch.compile failed ({reason[0]}): leave torch_compile out") from None
     difference = max(map(checks.largest_difference, expected, found))
     if difference > checks.trimming_tolerance(model.dtype):
         raise ModelError(
-            f"{model.id}: compiled features differ by {difference:.1e} from its own: leave --torch_compile out"
+            f"{model.id}: compiled features differ by {difference:.1e} from its own: leave torch_compile out"
         )
     model.compiled = True
 

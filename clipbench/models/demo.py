@@ -20,5 +20,5 @@ def load(request: ModelSpec) -> TransformersModel:
         ModelError: The installation lacks it.
     """
     if not (FOLDER / "config.json").is_file():
-        raise ModelError(f"the demo model is not in this installation ({FOLDER}): install clipbench anew")
+        raise ModelError(f"the demo model is not in this installation ({FOLDER}): reinstall clipbench")
     return load_transformers(replace(request, source=str(FOLDER)))

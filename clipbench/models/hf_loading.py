@@ -25,12 +25,12 @@ def load(request: ModelSpec) -> TransformersModel:
 
     Raises:
         ModelError: It cannot be found, read or used; the message says what to do.
-        ConfigError: An argument makes no sense.
+        ConfigError: An argument is invalid.
     """
     request.only("pretrained")
     source = request.source or request.text("pretrained")
     if not source:
-        raise ConfigError(f"{request.id}: say which checkpoint: hf:ORG/NAME, or --model_args pretrained=ORG/NAME")
+        raise ConfigError(f"{request.id}: name a checkpoint: hf:ORG/NAME, or model_args pretrained=ORG/NAME")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with checks.quiet():
         try:
@@ -59,7 +59,7 @@ def load_dual(request: ModelSpec) -> TransformersModel:
         return load(replace(request, args=names))
     if not vision or not text:
         raise ConfigError(
-            f"{request.id}: say which checkpoint (dual_encoder:DIR), or both encoders (--model_args vision=ID,text=ID)"
+            f"{request.id}: name a checkpoint (dual_encoder:DIR), or both encoders (model_args vision=ID,text=ID)"
         )
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with checks.quiet():
@@ -102,7 +102,7 @@ def _config(source: str, request: ModelSpec) -> Any:
     if lacking:
         raise ModelError(
             f"{source} is a {config.model_type} model and has no {' and no '.join(lacking)} features: pass a CLIP-like "
-            "model, or pair it with another encoder (--model dual_encoder --model_args vision=…,text=…)"
+            "model, or pair it with another encoder (model dual_encoder, model_args vision=…,text=…)"
         )
     return config
 

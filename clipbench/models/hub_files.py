@@ -9,7 +9,7 @@ from clipbench.models.spec import OPEN_CLIP_CONFIG
 
 
 def holds_open_clip(repository: str, revision: str | None) -> bool:
-    """Whether a hub repository is open_clip's. Answers from the cache when offline; False where nobody knows."""
+    """Whether a hub repository is open_clip's. Answers from the cache when offline; False if unknown."""
     from huggingface_hub import try_to_load_from_cache
     from transformers.utils.hub import cached_file
 

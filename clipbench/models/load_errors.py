@@ -1,4 +1,4 @@
-"""What a library said when it could not load a checkpoint, in one line that says what to do."""
+"""A library's error about a checkpoint, as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelE
     text = " ".join(str(cause) for cause in chain)
     if "UnpicklingError" in names or "Weights only load failed" in text:
         return ModelError(
-            f"{source} holds Python code beside its weights, and code is not run: "
+            f"{source} holds Python code besides weights, and code is not run: "
             "save the state_dict as .safetensors and pass that"
         )
     if Path(source).exists():
@@ -35,9 +35,7 @@ def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelE
             f"access to {source} is restricted: ask for it at https://huggingface.co/{source}, then run `hf auth login`"
         )
     if "RevisionNotFoundError" in names or "not a valid git identifier" in text:
-        return ModelError(
-            f"{source} has no such revision on the hub: check --model_args revision=… (branch, tag or commit)"
-        )
+        return ModelError(f"{source} has no such revision on the hub: check revision (a branch, tag or commit)")
     if "RepositoryNotFoundError" in names or "is not a valid model identifier" in text:
         return ModelError(
             f"there is no model {source} on the hub, and no such directory here: "
@@ -51,7 +49,7 @@ def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelE
                 f"unset it, or pass a directory that holds {files}"
             )
         return ModelError(
-            f"the hub could not be reached for {source}, or broke off ({_first_line(chain[-1])}): "
+            f"the hub could not be reached for {source}, or the connection was lost ({_first_line(chain[-1])}): "
             f"try again, or pass a directory that holds {files}"
         )
     return ModelError(f"cannot load {source}: {_first_line(error)}")

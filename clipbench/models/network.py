@@ -13,7 +13,7 @@ from clipbench.errors import ModelError
 from clipbench.models import checks, packing, probes
 from clipbench.models.base import Model, PackedText, TextBatching, Tokens
 from clipbench.models.fingerprint import Fingerprint
-from clipbench.models.saving import writing_checkpoint
+from clipbench.models.saving import checkpoint_directory
 
 
 class NetworkModel(Model):
@@ -59,8 +59,8 @@ class NetworkModel(Model):
     def save(self, directory: Path) -> None:
         if self.untrainable:
             raise ModelError(f"{self.id} cannot be saved to {directory}: {self.untrainable}")
-        with writing_checkpoint(directory) as beside, checks.quiet():
-            self._write(beside)
+        with checkpoint_directory(directory) as part, checks.quiet():
+            self._write(part)
 
     @torch.no_grad()
     def _probe(self) -> None:

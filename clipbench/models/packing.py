@@ -54,7 +54,7 @@ def pack(ids: Ints, ends: Ints, width: int) -> list[PackedRow]:
     whether memory suffices.
 
     Args:
-        ids: Token ids, ``(N, L)``; what stands behind a text's end does not matter.
+        ids: Token ids, ``(N, L)``; what follows a text's end does not matter.
         ends: The index of each text's end token, ``(N,)``.
         width: Tokens a row at most; no text may be longer.
 
@@ -86,7 +86,7 @@ def _row(ids: Ints, lengths: Ints, shared: Ints, texts: Ints) -> PackedRow:
     columns = np.arange(ids.shape[1])
     new = (columns >= shared[:, None]) & (columns < lengths[:, None])  # (texts, L), in depth-first order
     positions = np.nonzero(new)[1]
-    # A token's subtree ends before the next one that stands no deeper.
+    # A token's subtree ends before the next one that is no deeper.
     outside = np.triu(positions[None, :] <= positions[:, None], k=1)
     subtree_ends = np.where(outside.any(axis=1), outside.argmax(axis=1), len(positions))
     ends = np.cumsum(lengths - shared) - 1  # a repeated text adds nothing, and ends where the one before does

@@ -1,4 +1,4 @@
-"""Which adapter loads what: the built-in ones and those of plugins, and how a model is loaded."""
+"""How a model is loaded: the adapters, built in and from plugins, and which of them reads what."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Adapter:
     """A way to load models.
 
     Attributes:
-        name: The prefix in ``--model NAME:…``.
+        name: The prefix in ``NAME:…``.
         example: How a model is written, by example.
         description: What it loads, in one line.
         loader: A function from :class:`ModelSpec` to :class:`Model`, or where one is, as ``module:function``.
@@ -60,7 +60,7 @@ _BUILT_IN = (
     ),
     Adapter(
         "dual_encoder",
-        "dual_encoder:DIR, dual_encoder with --model_args vision=ID,text=ID",
+        "dual_encoder:DIR, dual_encoder with model_args vision=ID,text=ID",
         "a VisionTextDualEncoder of transformers, saved or paired from any two encoders",
         "clipbench.models.hf_loading:load_dual",
     ),

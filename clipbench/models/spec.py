@@ -1,4 +1,4 @@
-"""From what the user wrote to which adapter loads what: no network, no torch."""
+"""What a model's name says about how to load it: no network, no torch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no", "none", ""}
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model that somebody asked for.
+    """A model to load.
 
     Attributes:
         id: The model in one string, for result files.
         source: What follows the adapter's prefix: hub id, path, or architecture. May be empty where ``args`` say it.
-        args: What is left of ``--model_args`` for the adapter to read with :meth:`take`.
+        args: The ``model_args`` that are left for the adapter.
         device: A torch device, or None to choose.
         dtype: A precision by name, or None for float32.
         revision: Branch, tag or commit on the hub.
@@ -60,7 +60,7 @@ class ModelSpec:
 
 
 def as_bool(value: object, name: str) -> bool:
-    """Read a yes or no as ``--model_args`` gives it.
+    """Read a yes or no of ``model_args``.
 
     Raises:
         ConfigError: It is neither.

@@ -71,7 +71,7 @@ def test_weights_of_transformers_passed_as_a_file(pair):
 
 def test_bad_options(pair):
     assert "did you mean bfloat16" in str(_error(pair[0], dtype="bfloat61"))
-    assert "--device cpu" in str(_error(pair[0], device="cuda:7"))
+    assert "use device cpu" in str(_error(pair[0], device="cuda:7"))
     assert "did you mean pretrained" in str(_error(pair[0], model_args={"pretraind": "x"}))
     assert "neither true nor false" in str(_error(pair[0], model_args={"trust_remote_code": "perhaps"}))
     assert "no model was named" in str(_error(" "))
@@ -112,7 +112,7 @@ def _response(status):
     [
         (huggingface_hub.errors.GatedRepoError("gated", response=_response(403)), "hf auth login"),
         (huggingface_hub.errors.RepositoryNotFoundError("404", response=_response(404)), "check the spelling"),
-        (huggingface_hub.errors.RevisionNotFoundError("404", response=_response(404)), "--model_args revision="),
+        (huggingface_hub.errors.RevisionNotFoundError("404", response=_response(404)), "check revision"),
         (httpx2.ConnectError("refused"), "could not be reached"),
         (httpx2.RemoteProtocolError("peer closed connection"), "try again"),
         (ValueError("some\nlong story"), "some"),

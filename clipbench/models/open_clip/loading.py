@@ -30,7 +30,7 @@ def load(request: ModelSpec) -> OpenClipModel:
     Raises:
         UnknownName: No such architecture or tag; the message has close matches.
         ModelError: The checkpoint cannot be found, read or used.
-        ConfigError: An argument makes no sense.
+        ConfigError: An argument is invalid.
     """
     request.only("pretrained", "model_name", "force_quick_gelu", "center_crop")
     center_crop = request.text("center_crop") or "open_clip"
@@ -76,7 +76,7 @@ def _open(plan: Plan, request: ModelSpec, dtype: torch.dtype) -> _Loaded:
     elif plan.directory:
         loaded = _from_directory(plan.directory, dtype, forced)
     elif plan.file:
-        loaded = _from_file(plan, dtype, forced)
+        loaded = _from_file(plan.file, plan.architecture, dtype, forced)
     else:
         config = open_clip.get_model_config(plan.architecture)
         # open_clip only warns where a tag was trained with QuickGELU and the architecture has GELU: obey the tag.
@@ -113,23 +113,17 @@ def _from_directory(directory: Path, dtype: torch.dtype, forced: bool | None) ->
     return _Loaded(_create(f"{LOCAL_PREFIX}{directory}", config, dtype), config, directory=directory)
 
 
-def _from_file(plan: Plan, dtype: torch.dtype, forced: bool | None) -> _Loaded:
+def _from_file(file: Path, architecture: str | None, dtype: torch.dtype, forced: bool | None) -> _Loaded:
     import open_clip
 
-    file = plan.file
-    if file is None:
-        raise ModelError("no file of weights")
     state = read_weights(file)
-    if plan.architecture is None or is_openai(file, state):
-        if not is_openai(file, state):
-            name = guess_architecture(file, state)
-            return _from_file(replace(plan, architecture=name), dtype, forced)
-        module, config = build_from_state(file, state, quick_gelu=forced is not False, precision=_precision({}, dtype))
-        return _Loaded(module, config)
-    config = open_clip.get_model_config(plan.architecture)
+    if is_openai(file, state):
+        return _Loaded(*build_from_state(file, state, quick_gelu=forced is not False, dtype=dtype))
+    name = architecture or guess_architecture(file, state)
+    config = open_clip.get_model_config(name)
     if forced is not None:
         config["quick_gelu"] = forced
-    return _Loaded(_create(plan.architecture, config, dtype, pretrained=str(file)), config)
+    return _Loaded(_create(name, config, dtype, pretrained=str(file)), config)
 
 
 def _create(name: str, config: dict[str, Any], dtype: torch.dtype, pretrained: str | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""What an open_clip model's name means: which architecture, and where its weights come from."""
+"""What an open_clip model's name means: an architecture, and where its weights come from."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make_plan(request: ModelSpec) -> Plan:
     Raises:
         UnknownName: No such architecture or tag; the message has close matches.
         ModelError: No such file or directory.
-        ConfigError: Arguments that make no sense together.
+        ConfigError: Arguments contradict each other.
     """
     source, pretrained = request.source, request.text("pretrained")
     named = request.text("model_name")
@@ -53,9 +53,9 @@ def make_plan(request: ModelSpec) -> Plan:
     elif source or pretrained:
         plan = _parse(source or str(pretrained))
     else:
-        raise ConfigError(f"{request.id}: say which model, as open_clip:ARCH/TAG or with --model_args pretrained=…")
+        raise ConfigError(f"{request.id}: name a model, as open_clip:ARCH/TAG or with model_args pretrained=…")
     if request.revision and not plan.repository:
-        raise ConfigError(f"{request.id}: a revision goes with hf-hub:ORG/NAME only, not with {plan.source}")
+        raise ConfigError(f"{request.id}: only hf-hub:ORG/NAME has revisions, not {plan.source}")
     return plan
 
 

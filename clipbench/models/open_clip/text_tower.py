@@ -10,7 +10,7 @@ import torch
 def is_causal(tower: Any) -> bool:
     """Whether a text tower looks left only and is pooled at the end token, so that padding cannot matter.
 
-    CoCa's is causal, but reads a class token that stands behind the padding.
+    CoCa's is causal, but reads a class token after the padding.
     """
     return (
         getattr(tower, "attn_mask", None) is not None

@@ -1,7 +1,7 @@
 """Reading the weights of a TorchScript archive, as OpenAI published CLIP, without running anything in it.
 
 ``torch.load(weights_only=True)`` refuses such archives, and ``torch.jit.load`` would bring in their code. The weights
-lie in a zip beside a pickle that says which is which; it is read here with a handful of names allowed.
+are in a zip with a pickle that maps them; it is read here with a handful of names allowed.
 """
 
 from __future__ import annotations

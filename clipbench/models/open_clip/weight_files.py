@@ -1,4 +1,4 @@
-"""Files of weights that do not say their architecture: what can be read off names and shapes."""
+"""Files of weights without a configuration: the architecture that names and shapes show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clipbench.errors import ModelError
 from clipbench.models import checks
 from clipbench.models.open_clip.torchscript import is_jit_archive, read_jit_archive
 
-# OpenAI stored these three numbers beside the weights; nobody else does.
+# Only OpenAI stored these three numbers with the weights.
 _OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
 
 
@@ -45,15 +45,14 @@ def is_openai(path: Path, state: Mapping[str, torch.Tensor]) -> bool:
 
 
 def build_from_state(
-    path: Path, state: Mapping[str, torch.Tensor], *, quick_gelu: bool, precision: str
+    path: Path, state: Mapping[str, torch.Tensor], *, quick_gelu: bool, dtype: torch.dtype
 ) -> tuple[Any, dict[str, Any]]:
-    """Build a CLIP whose architecture is read off its weights. Returns the network and its configuration.
+    """Build a CLIP with the architecture that its weights show. Returns the network and its configuration.
 
     Raises:
         ModelError: The weights are not those of a CLIP.
     """
     import open_clip
-    from open_clip.factory import _set_model_device_and_precision
     from open_clip.transform import PreprocessCfg
 
     try:
@@ -62,7 +61,7 @@ def build_from_state(
         raise ModelError(f"{path} does not hold the weights of a CLIP: there is no {error}") from None
     weights = {name: tensor for name, tensor in state.items() if name not in _OPENAI_NUMBERS}
     weights = {name: tensor for name, tensor in weights.items() if not name.endswith("attn_mask")}
-    module = open_clip.CLIP(**copy.deepcopy(config), cast_dtype=open_clip.get_cast_dtype(precision))
+    module = open_clip.CLIP(**copy.deepcopy(config), cast_dtype=None if dtype == torch.float32 else dtype)
     expected = module.state_dict()
     checks.check_keys(
         str(path),
@@ -71,7 +70,8 @@ def build_from_state(
         shapes=[n for n in expected if n in weights and expected[n].shape != weights[n].shape],
     )
     module.load_state_dict(weights)
-    _set_model_device_and_precision(module, torch.device("cpu"), precision)
+    if dtype != torch.float32:
+        open_clip.convert_weights_to_lp(module, dtype)  # keeps LayerNorms in float32
     preprocess = {**PreprocessCfg().__dict__, "size": module.visual.image_size}
     open_clip.set_model_preprocess_cfg(module, preprocess)
     return module, config
@@ -133,8 +133,8 @@ def guess_architecture(path: Path, state: Mapping[str, torch.Tensor]) -> str:
     if names:  # a file does not say whether it was trained with QuickGELU, and a wrong guess scores differently
         reason = f"it fits {', '.join(names)}, and the weights do not say which"
     else:
-        reason = "its architecture cannot be told from the weights"
-    raise ModelError(f"{path}: {reason}: name it, as open_clip:ARCH/{path} or with --model_args model_name=ARCH")
+        reason = "the weights do not show its architecture"
+    raise ModelError(f"{path}: {reason}: name it, as open_clip:ARCH/{path} or with model_args model_name=ARCH")
 
 
 def _fits(config: dict[str, Any], shape: dict[str, Any]) -> bool:
