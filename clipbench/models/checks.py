@@ -138,7 +138,7 @@ def check_finite(source: str, state: Mapping[str, torch.Tensor]) -> None:
 
 
 def largest_difference(left: torch.Tensor, right: torch.Tensor) -> float:
-    """Largest absolute difference between normalised features, both ``(B, D)``."""
+    """Largest absolute difference between normalized features, both ``(B, D)``."""
     a = torch.nn.functional.normalize(left.float(), dim=-1)
     b = torch.nn.functional.normalize(right.float(), dim=-1)
     return float((a - b).abs().max())

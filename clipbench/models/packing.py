@@ -124,7 +124,7 @@ def end_tokens(tokens: Tokens, end_id: int | None) -> Ints:
     """Where CLIP's text towers pool: at the first token of the end's id, or of the largest id.
 
     Args:
-        tokens: N tokenised texts.
+        tokens: N tokenized texts.
         end_id: The end token's id; None for towers that take the largest.
 
     Returns:

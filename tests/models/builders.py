@@ -83,7 +83,7 @@ def _save(directory: Path, config: Any, tokenizer: Any, processor: Any, seed: in
         network = AutoModel.from_config(config)
         with torch.no_grad():
             for name, parameter in network.named_parameters():
-                if "embedding" in name:  # as initialised, all texts look alike
+                if "embedding" in name:  # as initialized, all texts look alike
                     parameter.normal_(std=0.3)
                 elif "scale" not in name and "temperature" not in name and parameter.ndim > 1:
                     parameter.mul_(3)
@@ -292,7 +292,7 @@ def build_open_clip(directory: Path, kind: str = "clip", seed: int = 0, *, quick
         with torch.no_grad():
             for name, parameter in module.named_parameters():
                 if "embedding" in name or "cls_emb" in name or name == "text_decoder.text_projection":
-                    parameter.normal_(std=0.3)  # open_clip leaves the last of these uninitialised
+                    parameter.normal_(std=0.3)  # open_clip leaves the last of these uninitialized
     state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     save_file(state, directory / "open_clip_model.safetensors")
     text = json.dumps({"model_cfg": config, "preprocess_cfg": {}})

@@ -13,7 +13,7 @@ TEXTS = ["a", "a photo of a white cat", "two brown dogs and a bird in front of a
 
 
 def assert_same_directions(left, right, tolerance=2e-6):
-    """Normalised features agree; un-normalised ones have rounding errors that grow with their length."""
+    """Normalized features agree; un-normalized ones have rounding errors that grow with their length."""
     assert left.shape == right.shape
     difference = (normalize(left.float(), dim=-1) - normalize(right.float(), dim=-1)).abs().max().item()
     assert difference <= tolerance
@@ -21,7 +21,7 @@ def assert_same_directions(left, right, tolerance=2e-6):
 
 @pytest.fixture(scope="session")
 def image():
-    """A photograph's worth of colours, of odd proportions: the crop's margin at 32 pixels is odd."""
+    """A photograph's worth of colors, of odd proportions: the crop's margin at 32 pixels is odd."""
     gradient = Image.linear_gradient("L").resize((97, 61))
     return Image.merge("RGB", (gradient, gradient.rotate(90), gradient.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
 
