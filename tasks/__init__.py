@@ -1,1 +1,1 @@
-"""The benchmarks that come with clipbench, one file each: declarations only."""
+"""The bundled benchmarks, one file per data set: declarations only."""

@@ -21,10 +21,11 @@ FASHION200K = Dataset(
 
 
 class Fashion200kRanking(RankingTask):
-    """One description a photograph."""
+    """One description per photograph."""
 
     dataset = FASHION200K
-    groups = ("fashion200k", "ranking", "paper")
+    groups = ("fashion200k",)
+    tags = ("paper",)
 
 
 class Fashion200kObject(Fashion200kRanking):
@@ -32,9 +33,7 @@ class Fashion200kObject(Fashion200kRanking):
 
     name = "fashion200k_object"
     concept = "object"
-    chance = 1 / 80
     expected_n = 3_628
-    tags = ("object",)
 
 
 class Fashion200kColor(Fashion200kRanking):
@@ -42,6 +41,4 @@ class Fashion200kColor(Fashion200kRanking):
 
     name = "fashion200k_color"
     concept = "color"
-    chance = 1 / 9
     expected_n = 141_413
-    tags = ("color",)

@@ -16,7 +16,7 @@ FLICKR30K = Dataset(
     license="Photographs for non-commercial research and education only, under Flickr's terms.",
     citation="Young, Lai, Hodosh, Hockenmaier 2014, From image descriptions to visual denotations, TACL",
     homepage="https://shannon.cs.illinois.edu/DenotationGraph/",
-    instructions="put results_20130124.token or dataset_flickr30k.json beside the folder flickr30k-images",
+    instructions="put results_20130124.token or dataset_flickr30k.json next to the folder flickr30k-images",
 )
 
 
@@ -24,7 +24,8 @@ class Flickr30kRanking(RankingTask):
     """Captions of the Karpathy split, all parts."""
 
     dataset = FLICKR30K
-    groups = ("flickr30k", "ranking", "paper")
+    groups = ("flickr30k",)
+    tags = ("paper",)
 
 
 class Flickr30kObject(Flickr30kRanking):
@@ -32,9 +33,7 @@ class Flickr30kObject(Flickr30kRanking):
 
     name = "flickr30k_object"
     concept = "object"
-    chance = 1 / 80
     expected_n = 30_926
-    tags = ("object",)
 
 
 class Flickr30kColor(Flickr30kRanking):
@@ -42,19 +41,15 @@ class Flickr30kColor(Flickr30kRanking):
 
     name = "flickr30k_color"
     concept = "color"
-    chance = 1 / 9
     expected_n = 45_003
-    tags = ("color",)
 
 
 class Flickr30kLocation(Flickr30kRanking):
-    """Relations in space and their opposites."""
+    """Spatial relations and their opposites."""
 
     name = "flickr30k_location"
     concept = "location"
-    chance = 1 / 2
     expected_n = 20_097
-    tags = ("location",)
 
 
 class Flickr30kSize(Flickr30kRanking):
@@ -62,6 +57,4 @@ class Flickr30kSize(Flickr30kRanking):
 
     name = "flickr30k_size"
     concept = "size"
-    chance = 1 / 2
     expected_n = 14_853
-    tags = ("size",)

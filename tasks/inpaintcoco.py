@@ -13,7 +13,7 @@ INPAINTCOCO = Dataset(
         captions=("coco_caption", "inpaint_caption"),
         fields=("concept",),
     ),
-    license="Photographs from COCO val2017 whose licence allows adaptation; see the data card for each row's.",
+    license="Photographs from COCO val2017 whose license allows adaptation; see the data card for each row's.",
     citation="Rösch, Oswald, Geierhos, Libovický 2024, arXiv 2403.02875, §4",
     homepage="https://huggingface.co/datasets/phiyodr/InpaintCOCO",
     instructions="put the parquet files of phiyodr/InpaintCOCO into a folder",
@@ -21,10 +21,11 @@ INPAINTCOCO = Dataset(
 
 
 class InpaintCoco(PairsTask):
-    """Judged by Eq. (1). Some captions of the published data are empty, or equal within their pair."""
+    """Scored by Eq. (1). Some captions of the published data are empty, or equal within their pair."""
 
     dataset = INPAINTCOCO
-    groups = ("inpaintcoco", "paper")
+    groups = ("inpaintcoco",)
+    tags = ("paper",)
     allow_invalid = True
 
 
@@ -34,7 +35,6 @@ class InpaintCocoObject(InpaintCoco):
     name = "inpaintcoco_object"
     where = {"concept": "object"}
     expected_n = 452
-    tags = ("object", "pairs")
 
 
 class InpaintCocoColor(InpaintCoco):
@@ -43,13 +43,11 @@ class InpaintCocoColor(InpaintCoco):
     name = "inpaintcoco_color"
     where = {"concept": "color"}
     expected_n = 465
-    tags = ("color", "pairs")
 
 
 class InpaintCocoSize(InpaintCoco):
-    """Something large became small, or the other way round."""
+    """Something large became small, or the reverse."""
 
     name = "inpaintcoco_size"
     where = {"concept": "size"}
     expected_n = 343
-    tags = ("size", "pairs")

@@ -25,7 +25,5 @@ class NasaEarthColor(RankingTask):
     name = "nasa_earth_color"
     dataset = NASA_EARTH
     concept = "color"
-    chance = 1 / 9
     expected_n = 132
-    groups = ("ranking", "paper")
-    tags = ("color",)
+    tags = ("paper",)

@@ -20,13 +20,14 @@ OLDBOOKS = Dataset(
 
 
 class OldBooksRanking(RankingTask):
-    """One caption an illustration."""
+    """One caption per illustration."""
 
     dataset = OLDBOOKS
-    groups = ("oldbooks", "ranking", "paper")
+    groups = ("oldbooks",)
+    tags = ("paper",)
     note = (
-        "The paper does not say which text column it took. If the number of samples is not the expected one, try"
-        " --data 'oldbooks=hub:gigant/oldbookillustrations?captions=image_title' (or image_description, info_alt)."
+        "The paper does not say which text column it used. If the number of samples is not the expected one, try the"
+        " location 'hub:gigant/oldbookillustrations?captions=image_title' (or image_description, info_alt)."
     )
 
 
@@ -35,19 +36,15 @@ class OldBooksObject(OldBooksRanking):
 
     name = "oldbooks_object"
     concept = "object"
-    chance = 1 / 80
     expected_n = 124
-    tags = ("object",)
 
 
 class OldBooksLocation(OldBooksRanking):
-    """Relations in space and their opposites."""
+    """Spatial relations and their opposites."""
 
     name = "oldbooks_location"
     concept = "location"
-    chance = 1 / 2
     expected_n = 95
-    tags = ("location",)
 
 
 class OldBooksSize(OldBooksRanking):
@@ -55,6 +52,4 @@ class OldBooksSize(OldBooksRanking):
 
     name = "oldbooks_size"
     concept = "size"
-    chance = 1 / 2
     expected_n = 82
-    tags = ("size",)

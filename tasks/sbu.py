@@ -11,17 +11,18 @@ SBU = Dataset(
     citation="Ordonez, Kulkarni, Berg 2011, Im2Text: Describing Images Using 1 Million Captioned Photographs, NeurIPS",
     homepage="https://www.cs.rice.edu/~vo9/sbucaptions/",
     instructions=(
-        "download the photographs (many links are dead: what is missing is counted) beside sbu-captions-all.json,"
-        " or name a hub dataset that has them: --data sbu=hub:OWNER/NAME"
+        "download the photographs (many links are dead: missing ones are counted) next to sbu-captions-all.json,"
+        " or name a hub data set that has them: hub:OWNER/NAME"
     ),
 )
 
 
 class SbuRanking(RankingTask):
-    """One caption a photograph, as its author wrote it."""
+    """One caption per photograph, as its author wrote it."""
 
     dataset = SBU
-    groups = ("sbu", "ranking", "paper")
+    groups = ("sbu",)
+    tags = ("paper",)
 
 
 class SbuObject(SbuRanking):
@@ -29,9 +30,7 @@ class SbuObject(SbuRanking):
 
     name = "sbu_object"
     concept = "object"
-    chance = 1 / 80
     expected_n = 200_310
-    tags = ("object",)
 
 
 class SbuColor(SbuRanking):
@@ -39,19 +38,15 @@ class SbuColor(SbuRanking):
 
     name = "sbu_color"
     concept = "color"
-    chance = 1 / 9
     expected_n = 162_652
-    tags = ("color",)
 
 
 class SbuLocation(SbuRanking):
-    """Relations in space and their opposites."""
+    """Spatial relations and their opposites."""
 
     name = "sbu_location"
     concept = "location"
-    chance = 1 / 2
     expected_n = 159_673
-    tags = ("location",)
 
 
 class SbuSize(SbuRanking):
@@ -59,6 +54,4 @@ class SbuSize(SbuRanking):
 
     name = "sbu_size"
     concept = "size"
-    chance = 1 / 2
     expected_n = 47_069
-    tags = ("size",)

@@ -1,20 +1,21 @@
-"""The embedded world: drawn pictures that need no download, for the paper's tasks in small."""
+"""Scenes: drawn pictures that need no download, for the paper's tasks in miniature."""
 
 from clipbench.data import Dataset
 from clipbench.task_types import PairsTask, RankingTask, RetrievalTask
 
+_LICENSE = "Made by clipbench; no rights reserved."
 PICTURES = Dataset(
     name="scenes",
     hub=None,
     generator="clipbench.scenes.source:open_pictures",
     layouts=("coco",),
-    license="Made by clipbench; no rights reserved.",
+    license=_LICENSE,
 )
 EDITS = Dataset(
     name="scenes_inpaint",
     hub=None,
     generator="clipbench.scenes.source:open_edits",
-    license="Made by clipbench; no rights reserved.",
+    license=_LICENSE,
 )
 
 
@@ -22,18 +23,16 @@ class ScenesRanking(RankingTask):
     """Captions of 1,000 drawn pictures, five each."""
 
     dataset = PICTURES
-    groups = ("scenes",)
+    tags = ("scenes",)
 
 
 class ScenesObject(ScenesRanking):
-    """80 object names, of which the world draws 20; every tenth picture, to keep it quick."""
+    """80 object names, of which scenes show 20; every tenth picture, to keep it quick."""
 
     name = "scenes_object"
     concept = "object"
     where = {"tenth": 0}
-    chance = 1 / 80
     expected_n = 500
-    tags = ("object",)
 
 
 class ScenesColor(ScenesRanking):
@@ -41,19 +40,15 @@ class ScenesColor(ScenesRanking):
 
     name = "scenes_color"
     concept = "color"
-    chance = 1 / 9
     expected_n = 2_257
-    tags = ("color",)
 
 
 class ScenesLocation(ScenesRanking):
-    """Relations in space and their opposites."""
+    """Spatial relations and their opposites."""
 
     name = "scenes_location"
     concept = "location"
-    chance = 1 / 2
     expected_n = 1_181
-    tags = ("location",)
 
 
 class ScenesSize(ScenesRanking):
@@ -61,16 +56,14 @@ class ScenesSize(ScenesRanking):
 
     name = "scenes_size"
     concept = "size"
-    chance = 1 / 2
     expected_n = 1_506
-    tags = ("size",)
 
 
 class ScenesInpaint(PairsTask):
-    """The very same picture before and after one thing was changed, judged by Eq. (1)."""
+    """The same picture before and after one object was changed, scored by Eq. (1)."""
 
     dataset = EDITS
-    groups = ("scenes",)
+    tags = ("scenes",)
     expected_n = 300
 
 
@@ -79,7 +72,6 @@ class ScenesInpaintObject(ScenesInpaint):
 
     name = "scenes_inpaint_object"
     where = {"concept": "object"}
-    tags = ("object", "pairs")
 
 
 class ScenesInpaintColor(ScenesInpaint):
@@ -87,23 +79,20 @@ class ScenesInpaintColor(ScenesInpaint):
 
     name = "scenes_inpaint_color"
     where = {"concept": "color"}
-    tags = ("color", "pairs")
 
 
 class ScenesInpaintSize(ScenesInpaint):
-    """Something large became small, or the other way round."""
+    """Something large became small, or the reverse."""
 
     name = "scenes_inpaint_size"
     where = {"concept": "size"}
-    tags = ("size", "pairs")
 
 
 class ScenesRetrieval(RetrievalTask):
-    """1,000 pictures against their 5,000 captions, both ways."""
+    """1,000 pictures against their 5,000 captions, in both directions."""
 
     name = "scenes_retrieval"
     dataset = PICTURES
     chance = 5 / 1_000
     expected_n = 1_000
-    groups = ("scenes",)
-    tags = ("retrieval",)
+    tags = ("scenes",)

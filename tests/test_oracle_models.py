@@ -78,7 +78,7 @@ def run(world, kind, **options):
 
 def test_the_paper_is_22_tasks():
     assert len(select_tasks("paper")) == 22
-    assert len(select_tasks("ranking")) == 18
+    assert sum(task.task_type == "ranking" for task in select_tasks("paper")) == 18
     assert {task.task_type for task in known_tasks()} >= {"pairs", "ranking", "retrieval"}
 
 
@@ -91,7 +91,7 @@ def test_a_perfect_model_is_perfect(world):
         assert report.chance_corrected == 1.0
         assert report.tied == 0
         assert report.counts.effective == PHOTOGRAPHS
-    assert results.groups["ranking"].mean.value == 1.0
+    assert results.groups["coco"].mean.value == 1.0
 
 
 @pytest.mark.parametrize(("kind", "tied"), [("constant", True), ("reversed", False)])
@@ -168,8 +168,8 @@ def test_every_task_declares_what_a_reader_needs():
 
 
 def test_hub_datasets_are_pinned_to_a_commit():
-    """Save those whose commit could not be learnt without the hub: they read `main`, and results record the commit."""
+    """Except those whose commit is not known yet: they read `main`, and results record the commit."""
     known = {task.dataset.name: task.dataset.hub for task in select_tasks("paper")}
     unpinned = {name for name, hub in known.items() if hub and not re.fullmatch("[0-9a-f]{40}", hub.revision)}
-    assert unpinned == {"coco", "flickr30k", "inpaintcoco", "nasa_earth", "oldbooks"}
+    assert unpinned <= {"coco", "flickr30k", "inpaintcoco", "nasa_earth", "oldbooks"}
     assert all(known[name].revision == "main" for name in unpinned)

@@ -115,3 +115,24 @@ class Concept:
         dropped = set(keywords)
         kept = {word: others for word, others in self.replacements.items() if word not in dropped}
         return Concept(self.name, kept)
+
+
+def replacement_table(
+    mutual: Sequence[str] = (),
+    replacements: Mapping[str, Sequence[str]] | None = None,
+    replacement_only: Sequence[str] = (),
+) -> dict[str, tuple[str, ...]]:
+    """Keyword to its replacements, as a concept's YAML file gives them.
+
+    Args:
+        mutual: Keywords, each replaceable by any other.
+        replacements: Keyword to the list of its replacements.
+        replacement_only: Keywords that are never looked for, only put in.
+
+    >>> replacement_table(["a", "b"], {"c": ["a"]}, ["b"])
+    {'a': ('b',), 'c': ('a',)}
+    """
+    table = {word: tuple(other for other in mutual if other != word) for word in mutual}
+    for word, others in (replacements or {}).items():
+        table[word] = (*table.get(word, ()), *others)
+    return {word: others for word, others in table.items() if word not in replacement_only}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from clipbench.concepts.concept import SEPARATORS
+from clipbench.concepts.concept import SEPARATORS, replacement_table
 
 
 class ConceptFile(BaseModel):
@@ -46,7 +46,4 @@ class ConceptFile(BaseModel):
 
     def table(self) -> dict[str, tuple[str, ...]]:
         """Keyword to its replacements, without those that are never looked for."""
-        table = {word: tuple(o for o in self.mutual if o != word) for word in self.mutual}
-        for word, others in self.replacements.items():
-            table[word] = (*table.get(word, ()), *others)
-        return {word: others for word, others in table.items() if word not in self.replacement_only}
+        return replacement_table(self.mutual, self.replacements, self.replacement_only)

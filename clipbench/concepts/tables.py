@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from clipbench.concepts.concept import Concept
+from clipbench.concepts.concept import Concept, replacement_table
 from clipbench.errors import ConfigError, UnknownName
 from clipbench.utils.registry import close_matches
 from clipbench.utils.yaml import parse_yaml
@@ -29,18 +29,25 @@ def load_concept(name: str) -> Concept:
         UnknownName: There is no such concept.
         ConfigError: The file is missing or invalid; names the line.
     """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise ConfigError(f"{name}: no such concept file")
-    elif name in concept_names():
-        path = _TABLES / f"{name}.yaml"
-    else:
+    if name in concept_names():
+        return _bundled(name)
+    if not name.endswith((".yaml", ".yml")):
         raise UnknownName(
             f"unknown concept {name!r}{close_matches(name, concept_names())}: give one of"
             f" {', '.join(concept_names())}, or the path of a YAML file"
         )
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"{name}: no such concept file")
     from clipbench.concepts.concept_file import ConceptFile  # brings pydantic, which a mere listing does without
 
     file = parse_yaml(path, ConceptFile)
     return Concept(file.name, file.table())
+
+
+def _bundled(name: str) -> Concept:
+    """A bundled concept; its file is known to be valid, so pydantic is not needed."""
+    import yaml
+
+    file = yaml.safe_load((_TABLES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return Concept(file.pop("name"), replacement_table(**file))

@@ -105,7 +105,7 @@ def declaration(task: Task) -> dict[str, Any]:
         "chance": task.chance,
         "expected_n": task.expected_n,
         "groups": list(task.groups),
-        "tags": list(task.tags),
+        "tags": list(task.all_tags),
         "note": task.note,
     }
 

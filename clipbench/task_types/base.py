@@ -24,11 +24,9 @@ class Task(ABC):
         name: What ``--tasks`` calls it.
         version: Raised whenever scores change for the same model; results of two versions never mix.
         dataset: Where its rows come from.
-        chance: What guessing gives on :attr:`primary_metric` over the complete data; None where that follows from
-            the data. Results hold what it is over the samples scored.
         expected_n: Samples in the complete data; None where that is not known.
-        groups: Groups it belongs to; their mean is reported.
-        tags: Further names that select it, without a mean.
+        groups: Groups it belongs to; their mean is reported, so their tasks share a metric.
+        tags: Further names that select it, without a mean; :attr:`all_tags` adds its type and its concept.
         where: Only rows whose fields equal these values.
         allow_invalid: The published data is known to hold rows that cannot be judged: they are
             counted and left out of the mean, and do not fail the run.
@@ -38,7 +36,6 @@ class Task(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     dataset: ClassVar[Dataset]
-    chance: ClassVar[float | None] = None
     expected_n: ClassVar[int | None] = None
     groups: ClassVar[tuple[str, ...]] = ()
     tags: ClassVar[tuple[str, ...]] = ()
@@ -50,6 +47,21 @@ class Task(ABC):
     task_type: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     primary_metric: ClassVar[str]
+
+    @property
+    def chance(self) -> float | None:
+        """What guessing gives on :attr:`primary_metric` over the complete data; None if that depends on the data.
+
+        Results hold what it is over the samples scored.
+        """
+        return None
+
+    @property
+    def all_tags(self) -> tuple[str, ...]:
+        """Everything but groups that selects the task: its type, its concept if it has a name, and its tags."""
+        concept = str(getattr(self, "concept", None) or self.where.get("concept", ""))
+        named = (concept,) if concept.isidentifier() else ()
+        return (self.task_type, *named, *self.tags)
 
     @abstractmethod
     def samples(self, source: Source) -> Iterator[Sample]:

@@ -36,6 +36,12 @@ class RankingTask(Task):
         """The concept, without the keywords that this dataset excludes."""
         return load_concept(self.concept).without_keywords(self.skip_keywords)
 
+    @cached_property
+    def chance(self) -> float | None:
+        """One in the number of texts, if that is the same for all keywords."""
+        counts = {1 + len(others) for others in self.active_concept.replacements.values()}
+        return 1 / counts.pop() if len(counts) == 1 else None
+
     def samples(self, source: Source) -> Iterator[Sample]:
         """Yield one sample for each caption that holds a keyword."""
         concept = self.active_concept

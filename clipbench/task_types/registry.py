@@ -78,7 +78,7 @@ def tag_members(tasks: Iterable[Task]) -> dict[str, list[str]]:
     """Tag to the names of its tasks, both sorted."""
     members: dict[str, list[str]] = {}
     for task in tasks:
-        for tag in task.tags:
+        for tag in task.all_tags:
             members.setdefault(tag, []).append(task.name)
     return {tag: sorted(members[tag]) for tag in sorted(members)}
 
@@ -110,7 +110,7 @@ def _named(word: str, registry: Registry[Task]) -> list[Task]:
     if word in registry:
         return [registry.get(word)]
     tasks = list(registry.values())
-    found = [task for task in tasks if word in task.groups or word in task.tags]
+    found = [task for task in tasks if word in task.groups or word in task.all_tags]
     if not found and any(sign in word for sign in "*?["):
         found = [task for task in tasks if fnmatch.fnmatchcase(task.name, word)]
     if not found and path.is_dir():

@@ -35,7 +35,7 @@ def test_negatives_as_a_filter(capsys, monkeypatch):
 
 
 def test_negatives_with_a_concept_of_ones_own(capsys, tmp_path):
-    (tmp_path / "c.yaml").write_text("name: c\nsubstitutions: {cat: [dog]}\n")
+    (tmp_path / "c.yaml").write_text("name: c\nreplacements: {cat: [dog]}\n")
     (tmp_path / "captions.txt").write_text("a cat\n")
     _, out, _ = run(capsys, "negatives", "--concept", tmp_path / "c.yaml", tmp_path / "captions.txt")
     assert json.loads(out)["variants"] == ["a dog"]

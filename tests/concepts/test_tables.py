@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+import clipbench.concepts
 from clipbench.concepts import concept_names, load_concept
 from clipbench.errors import ConfigError, UnknownName
 
@@ -62,3 +65,10 @@ def test_an_unknown_concept_is_answered_with_its_neighbours():
         load_concept("colour")
     with pytest.raises(ConfigError, match="no such concept file"):
         load_concept("nowhere.yaml")
+
+
+@pytest.mark.parametrize("name", concept_names())
+def test_a_bundled_concept_reads_the_same_as_a_users_file(name):
+    """Bundled files are not checked against the schema each time; here they are."""
+    file = Path(clipbench.concepts.__file__).parent / "tables" / f"{name}.yaml"
+    assert load_concept(str(file)) == load_concept(name)

@@ -226,7 +226,7 @@ def test_options_that_make_no_sense(tmp_path, options):
 
 
 def test_chance_follows_from_the_variants_of_ones_own_concept(tmp_path):
-    (tmp_path / "c.yaml").write_text("name: c\nsubstitutions: {dog: [cat], boat: [car, bus, kite]}\n")
+    (tmp_path / "c.yaml").write_text("name: c\nreplacements: {dog: [cat], boat: [car, bus, kite]}\n")
     results = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path, name="t", concept="c.yaml")))
     assert results.tasks["t"].chance == pytest.approx((1 / 2 + 1 / 4) / 2)
 
