@@ -78,7 +78,6 @@ def command(
     """
     from clipbench.evaluation.options import EvaluationOptions, ignore_progress
     from clipbench.evaluation.preparation import prepare_tasks
-    from clipbench.evaluation.runner import EvaluationRun
     from clipbench.models import load_model, model_name
     from clipbench.results import ResultsDirectory
     from clipbench.task_types.registry import select_tasks
@@ -110,6 +109,8 @@ def command(
             for task in prepared:
                 complain(task.error or "")
             return 1
+        from clipbench.evaluation.runner import EvaluationRun  # brings torch, which bad usage does without
+
         run = EvaluationRun(
             load_model(
                 model,

@@ -106,7 +106,7 @@ def test_scenes_export_is_read_back_as_coco_and_as_inpaintcoco(capsys, tmp_path)
 def test_ls(capsys, kind, style):
     code, out, _ = run(capsys, "ls", kind, "--format", style)
     assert code == 0
-    expected = {"tasks": "inpaintcoco_size", "groups": "paper", "tags": "color", "models": "open_clip"}
+    expected = {"tasks": "inpaintcoco_size", "groups": "flickr30k", "tags": "color", "models": "open_clip"}
     assert expected.get(kind, "location") in out
     if style == "json":
         assert len(json.loads(out)) >= 3
