@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from clipbench.inference.batching import BatchSize
-from clipbench.inference.embedding_cache import EmbeddingCache, Found, text_key
+from clipbench.inference.embedding_cache import CacheHit, EmbeddingCache, text_key
 from clipbench.inference.normalization import l2_normalize
 from clipbench.inference.profile import Profile
 from clipbench.metrics import Floats
@@ -48,11 +48,11 @@ class TextEncoder:
         Raises:
             ModelError: A feature is not finite; names the text.
         """
-        found = self._found(texts)
+        found = self._hits(texts)
         self.truncated += sum(one.truncated for one in found.values())
         return {text: one.feature for text, one in found.items()}
 
-    def _found(self, texts: Sequence[str]) -> dict[str, Found]:
+    def _hits(self, texts: Sequence[str]) -> dict[str, CacheHit]:
         if self._cache is None:
             return self._encode(texts)
         keys = {text: text_key(text) for text in texts}
@@ -63,7 +63,7 @@ class TextEncoder:
             self._cache.add("texts", [keys[text] for text in fresh], np.stack(rows), truncated)
         return {**{text: cached[key] for text, key in keys.items() if key in cached}, **fresh}
 
-    def _encode(self, texts: Sequence[str]) -> dict[str, Found]:
+    def _encode(self, texts: Sequence[str]) -> dict[str, CacheHit]:
         if not texts:
             return {}
         self._profile.texts += len(texts)
@@ -71,7 +71,7 @@ class TextEncoder:
         with torch.inference_mode(), self._profile.stage("text tower"):
             return self._encode_plain(texts) if packed is None else self._encode_packed(texts, packed)
 
-    def _encode_plain(self, texts: Sequence[str]) -> dict[str, Found]:
+    def _encode_plain(self, texts: Sequence[str]) -> dict[str, CacheHit]:
         tokens = self._tokenize(texts)
         lengths = tokens.lengths or (max(1, _count(tokens) // len(texts)),) * len(texts)
         # Texts of like length share a batch, so that little of it is padding where the model trims.
@@ -86,7 +86,7 @@ class TextEncoder:
         weight = lengths.__getitem__ if self._by_tokens else lambda index: 1
         return self._collect(self._batch.split(order, encode, weight), order, texts, tokens)
 
-    def _encode_packed(self, texts: Sequence[str], packed: PackedText) -> dict[str, Found]:
+    def _encode_packed(self, texts: Sequence[str], packed: PackedText) -> dict[str, CacheHit]:
         def encode(part: Sequence[PackedRow]) -> torch.Tensor:
             self._profile.tokens += len(part) * max(len(row.ids) for row in part)
             return packed.features(part)
@@ -97,14 +97,14 @@ class TextEncoder:
 
     def _collect(
         self, batches: Iterable[torch.Tensor], order: Sequence[int], texts: Sequence[str], tokens: Tokens
-    ) -> dict[str, Found]:
+    ) -> dict[str, CacheHit]:
         """Features by text, from batches in the given order of the texts."""
-        found: dict[str, Found] = {}
+        found: dict[str, CacheHit] = {}
         for features in batches:
             part = order[len(found) : len(found) + len(features)]
             names = [texts[index] for index in part]
             units = l2_normalize(features, names, "text {!r}", self._model.id)
-            found.update(zip(names, map(Found, units, [tokens.truncated[index] for index in part]), strict=True))
+            found.update(zip(names, map(CacheHit, units, [tokens.truncated[index] for index in part]), strict=True))
         return found
 
     def _tokenize(self, texts: Sequence[str]) -> Tokens:

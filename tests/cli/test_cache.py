@@ -65,7 +65,7 @@ def test_damage_is_said_and_mended(run, tiny_clip, tmp_path):
     shard.write_bytes(shard.read_bytes()[:-3])
     code, _, err = run("cache", "verify")
     assert code == 1
-    assert f"{shard}: it has" in err
+    assert f"{shard}: it is incomplete" in err
     assert "dropped" in err
     assert run("cache", "verify")[0] == 0
 

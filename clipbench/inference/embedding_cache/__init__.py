@@ -1,8 +1,8 @@
-"""Embeddings kept between runs: who encoded an image or a text once need not encode it again.
+"""Embeddings kept between runs, so that no image or text is encoded twice.
 
-Importing this package is cheap: torch is imported when a model's space is asked for.
+Importing this package is cheap: torch is imported for a model's feature key only.
 """
 
-from clipbench.inference.embedding_cache.cache import EmbeddingCache, Found, image_key, open_cache, text_key
+from clipbench.inference.embedding_cache.cache import CacheHit, EmbeddingCache, image_key, open_cache, text_key
 
-__all__ = ["EmbeddingCache", "Found", "image_key", "open_cache", "text_key"]
+__all__ = ["CacheHit", "EmbeddingCache", "image_key", "open_cache", "text_key"]

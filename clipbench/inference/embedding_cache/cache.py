@@ -1,11 +1,11 @@
-"""The persistent cache of embeddings: looked up before encoding, added to chunk by chunk.
+"""The persistent embedding cache: looked up before encoding, added to chunk by chunk.
 
     FOLDER/embeddings/<space>/model.json                      whose embeddings these are
                               images-<random>.safetensors     shards, see clipbench.inference.embedding_cache.shards
                               texts-<random>.safetensors
 
-Any number of processes may read and add at once: each writes shards of its own. What was added before a process was
-killed is there for the next one.
+Any number of processes may read and add at once: each writes its own shards. What was added before a process was
+killed is available to the next one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from clipbench.errors import ModelError
+from clipbench.errors import ModelError, ResultError
 from clipbench.inference.embedding_cache.feature_key import FeatureSpace, feature_key_of
 from clipbench.inference.embedding_cache.key_table import KeyTable
 from clipbench.inference.embedding_cache.shards import (
@@ -36,6 +35,7 @@ from clipbench.inference.embedding_cache.shards import (
     write_shard,
 )
 from clipbench.metrics import Floats
+from clipbench.utils.files import atomic_write
 from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _SHARD_PLACES = 1 << 32  # a place is a shard's number times this, plus the row
 Note = Callable[[str], None]
 
 
-class Found(NamedTuple):
+class CacheHit(NamedTuple):
     """An embedding from the cache.
 
     Attributes:
@@ -65,7 +65,7 @@ def default_folder() -> Path:
 
 
 def embeddings_folder(folder: Path) -> Path:
-    """Where the embeddings lie in a cache folder, a folder for each space."""
+    """The embeddings in a cache folder: one folder for each space."""
     return folder / "embeddings"
 
 
@@ -85,10 +85,10 @@ def open_cache(model: Model, folder: str | Path | None, on_note: Note | None = N
     Args:
         model: The model; its weights must not change while the cache is open.
         folder: The cache folder; None for no cache.
-        on_note: Told in a line what the user may want to know: damage, no permission, a model without fingerprint.
+        on_note: Called with one line: damage, no permission, a model that cannot be identified.
 
     Returns:
-        The cache; None where there is none, or where nothing vouches for the model.
+        The cache; None without a folder, or where the model cannot be identified.
     """
     if folder is None:
         return None
@@ -107,7 +107,7 @@ class EmbeddingCache:
     Args:
         folder: The cache folder.
         space: Whose embeddings.
-        on_note: Told in a line of damage and of what cannot be written.
+        on_note: Called with one line about damage and about what cannot be written.
 
     Attributes:
         folder: Where its files are.
@@ -127,11 +127,11 @@ class EmbeddingCache:
     def __len__(self) -> int:
         return len(self._table)
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, Found]:
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, CacheHit]:
         """Look keys up.
 
-        A shard is checked against its checksum before its first embedding is used. One that fails is dropped, and
-        what it held is not found.
+        A shard is checked against its checksum before its first embedding is used. One that fails is dropped with
+        all it held.
 
         Args:
             keys: From :func:`image_key` and :func:`text_key`.
@@ -141,21 +141,21 @@ class EmbeddingCache:
         """
         with self._lock:
             places = self._table.find(_array(keys))
-            found: dict[bytes, Found] = {}
+            found: dict[bytes, CacheHit] = {}
             for key, place in zip(keys, places.tolist(), strict=True):
                 loaded = self._load(place // _SHARD_PLACES) if place >= 0 else None
                 if loaded:
                     features, truncated = loaded
                     row = place % _SHARD_PLACES
-                    found[key] = Found(np.array(features[row]), bool(truncated[row]))
+                    found[key] = CacheHit(np.array(features[row]), bool(truncated[row]))
             return found
 
     def add(self, kind: str, keys: Sequence[bytes], features: Floats, truncated: Sequence[bool]) -> None:
-        """Write embeddings as one shard. Where that fails it is said once, and nothing more is written.
+        """Write embeddings as one shard. A failure is reported once, and nothing more is written.
 
         Args:
             kind: ``images`` or ``texts``.
-            keys: Of embeddings that are not there yet.
+            keys: Keys that are not cached yet.
             features: Unit rows, ``(len(keys), D)``.
             truncated: For each text whether it was cut; all false for images.
         """
@@ -166,10 +166,9 @@ class EmbeddingCache:
             try:
                 self._name_folder()
                 shard = write_shard(self.folder, self._space.key, kind, rows, features, np.array(truncated, np.uint8))
-            except (OSError, DamagedShard) as error:
+            except (OSError, ResultError, DamagedShard) as error:
                 self._writable = False
-                reason = getattr(error, "strerror", None) or error
-                self._note(f"{self.folder}: embeddings cannot be stored ({reason}): the run goes on without")
+                self._note(f"{self.folder}: embeddings cannot be stored ({error}): the run goes on without")
                 return
             self._index(shard, rows)
             # What this process has just written needs no check.
@@ -206,7 +205,7 @@ class EmbeddingCache:
             except (DamagedShard, OSError, ValueError) as error:
                 self._table.remove(number * _SHARD_PLACES, (number + 1) * _SHARD_PLACES)
                 self._loaded[number] = None
-                if shard.path.exists():  # else another process has removed it, and said so
+                if shard.path.exists():  # else another process has removed and reported it
                     self._drop(shard.path, f"{error}; {pluralize(shard.count, shard.kind[:-1])} must be encoded again")
         return self._loaded[number]
 
@@ -215,18 +214,16 @@ class EmbeddingCache:
         self._note(f"{path}: damaged, {reason}: dropped")
 
     def _name_folder(self) -> None:
-        """Write down whose embeddings the folder holds, if that was not done or the folder was removed."""
+        """Write whose embeddings the folder holds, unless it is there."""
         file = self.folder / MODEL_FILE
         if file.exists():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"{MODEL_FILE}-{uuid.uuid4().hex}.part")
-        part.write_text(json.dumps(asdict(self._space), indent=1), encoding="utf-8")
-        os.replace(part, file)
+        atomic_write(file, json.dumps(asdict(self._space), indent=1))
 
 
 def drop_shard(path: Path) -> None:
-    """Remove a damaged shard; where that is not allowed it stays, and is passed over."""
+    """Remove a damaged shard; where that is not permitted it stays and is ignored."""
     with suppress(OSError):
         path.unlink()
 

@@ -1,4 +1,4 @@
-"""Looking after a cache of embeddings: whose are there, checking them, removing them."""
+"""Maintenance of the embedding cache: listing, verifying and removing embeddings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from clipbench.inference.embedding_cache.cache import MODEL_FILE, drop_shard, em
 from clipbench.inference.embedding_cache.shards import PART_SUFFIX, SUFFIX, DamagedShard, Shard, read_shard
 from clipbench.utils.registry import close_matches
 
-_STALE_SECONDS = 3600  # no process takes so long to write one shard: whoever began it is dead
-_SHORTEST_KEY = 6  # digits that may stand for a space's whole key
+_STALE_SECONDS = 3600  # no live process takes that long to write one shard
+_SHORTEST_KEY = 6  # digits that may abbreviate a space's key
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class CachedSpace:
 
     Attributes:
         key: The space's key, the folder's name.
-        model: The model as the user named it; empty where the folder does not say.
+        model: The model as the user named it; empty if unknown.
         precision: Of the encoders.
         device: What they ran on.
-        images: How many images' embeddings there are.
-        texts: How many texts'.
+        images: Number of image embeddings.
+        texts: Number of text embeddings.
         size: Bytes on disk.
         last_used: When a run last opened it, in seconds since the epoch.
-        folder: Where it is.
+        folder: Its folder.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Damage:
     Attributes:
         path: The file.
         reason: What is wrong with it, in a few words.
-        dropped: It has been removed; false where that is not allowed.
+        dropped: It has been removed; false where that is not permitted.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Damage:
 
 
 def list_spaces(folder: Path) -> list[CachedSpace]:
-    """The spaces in a cache folder, the last used first."""
+    """The spaces in a cache folder, most recently used first."""
     spaces = [_describe(path) for path in _space_folders(folder)]
     return sorted(spaces, key=lambda space: (-space.last_used, space.key))
 
@@ -71,7 +71,7 @@ def remove(folder: Path, model: str | None = None) -> list[CachedSpace]:
 
     Args:
         folder: The cache folder.
-        model: The model's name, or its key or the key's beginning; None for all models.
+        model: The model's name, or its key or a prefix of it; None for all models.
 
     Returns:
         What was removed.
@@ -91,17 +91,17 @@ def remove(folder: Path, model: str | None = None) -> list[CachedSpace]:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise ResultError(f"{space.folder}: cannot be removed: {error.strerror}") from error
-        with suppress(OSError):  # something else lies there, or a run has just added to it
+        with suppress(OSError):  # it holds other files, or a run has just added to it
             space.folder.rmdir()
     return chosen
 
 
 def verify(folder: Path, on_progress: Callable[[str, int, int | None], None] | None = None) -> Iterator[Damage]:
-    """Check every shard against its checksum, and drop those that fail; what dead processes left goes too.
+    """Check every shard against its checksum and drop those that fail, along with files left by killed processes.
 
     Args:
         folder: The cache folder.
-        on_progress: Told what is being checked, shards done, and shards in all.
+        on_progress: Called with what is checked, shards done, and shards in all.
 
     Yields:
         The damaged shards.
