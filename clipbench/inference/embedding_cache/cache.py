@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from clipbench.errors import ModelError, ResultError
-from clipbench.inference.embedding_cache.feature_key import FeatureSpace, feature_key_of
+from clipbench.inference.embedding_cache.feature_key import FeatureKey, feature_key_of
 from clipbench.inference.embedding_cache.key_table import KeyTable
 from clipbench.inference.embedding_cache.shards import (
     KEY_BYTES,
@@ -113,7 +113,7 @@ class EmbeddingCache:
         folder: Where its files are.
     """
 
-    def __init__(self, folder: Path, space: FeatureSpace, on_note: Note) -> None:
+    def __init__(self, folder: Path, space: FeatureKey, on_note: Note) -> None:
         self.folder = embeddings_folder(folder) / space.key
         self._space = space
         self._note = on_note

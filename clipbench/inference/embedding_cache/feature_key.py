@@ -1,15 +1,15 @@
-"""The space that embeddings live in: all that a model's features depend on, in one key."""
+"""The feature key: everything that a model's features depend on, as one digest."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clipbench.errors import ModelError
+from clipbench.utils.digest import digest
 
 if TYPE_CHECKING:
     import torch
@@ -23,11 +23,11 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{32,}")
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureSpace:
-    """A space of embeddings.
+class FeatureKey:
+    """Identifies a model's features.
 
     Attributes:
-        key: 32 hex digits: equal means that embeddings may stand for each other.
+        key: 32 hex digits; features of equal keys are interchangeable.
         model: The model as the user named it.
         precision: Of the encoders.
         device: ``cpu``, ``cuda``, …: kernels differ, and with them the last digits.
@@ -39,23 +39,23 @@ class FeatureSpace:
     device: str
 
 
-def feature_key_of(model: Model) -> FeatureSpace:
-    """The space of a model's embeddings.
+def feature_key_of(model: Model) -> FeatureKey:
+    """The key of a model's features.
 
     The key covers weights, architecture, preprocessing and tokenizer by the model's fingerprint; what preprocessing and
-    tokenizer do, as seen on fixed images and texts; precision, device, text path, compilation and the versions of the
-    libraries that compute; and clipbench's scoring version. Of a plugin's model it covers the weights themselves as
-    well, because a fingerprint made of the model's name would pass for one.
+    tokenizer make of fixed images and texts; precision, device, text path, compilation and the versions of the
+    libraries that compute; and clipbench's scoring version. For a plug-in's model it also covers the weights
+    themselves, because a fingerprint made of the model's name would pass for one.
 
     Raises:
-        ModelError: Nothing vouches for the model: its fingerprint is no digest, or it shows no weights.
+        ModelError: The model cannot be identified: its fingerprint is no digest, or it shows no weights.
     """
     import PIL
     import torch
 
     fingerprint = model.fingerprint
     if not fingerprint:
-        raise ModelError(f"{model.id}: it has no weights that tell whether it changed, so features cannot be cached")
+        raise ModelError(f"{model.id}: it has no fingerprint that identifies its weights")
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise ModelError(f"{model.id}: its fingerprint {fingerprint!r} is no digest (32 hex digits or more)")
     info = model.info
@@ -71,20 +71,19 @@ def feature_key_of(model: Model) -> FeatureSpace:
         + ["compiled"] * model.compiled,
         "versions": [torch.__version__, PIL.__version__],
     }
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-    return FeatureSpace(key, model.id, precision, model.device.type)
+    return FeatureKey(digest(parts)[:32], model.id, precision, model.device.type)
 
 
 def _weights(model: Model) -> str:
     from clipbench.models.fingerprint import Fingerprint
 
     if not model.module.state_dict():
-        raise ModelError(f"{model.id}: it shows no weights, so nobody can tell whether they are the same")
+        raise ModelError(f"{model.id}: it shows no weights that could be compared")
     return Fingerprint(model.module, dict).hex()
 
 
 def _inputs(model: Model) -> str:
-    """Digest of what the towers get to see of images of noise and of a few texts."""
+    """Digest of what the encoders get for images of noise and for a few texts."""
     from clipbench.models import probes
 
     sha = hashlib.sha256()

@@ -9,11 +9,11 @@ import pytest
 
 from clipbench.errors import UnknownName
 from clipbench.inference.embedding_cache import EmbeddingCache, image_key, text_key
-from clipbench.inference.embedding_cache.feature_key import FeatureSpace
+from clipbench.inference.embedding_cache.feature_key import FeatureKey
 from clipbench.inference.embedding_cache.maintenance import list_spaces, remove, verify
 
-SPACE = FeatureSpace("ab" * 16, "org/model", "float32", "cpu")
-OTHER = FeatureSpace("cd" * 16, "org/other", "bfloat16", "cpu")
+SPACE = FeatureKey("ab" * 16, "org/model", "float32", "cpu")
+OTHER = FeatureKey("cd" * 16, "org/other", "bfloat16", "cpu")
 ROOT = Path(__file__).parents[3]
 
 

@@ -101,7 +101,7 @@ class Opaque(Vouched):
 @pytest.mark.parametrize(
     ("plugin", "reason"),
     [
-        (Vouched(fingerprint=""), "is no digest"),
+        (Vouched(fingerprint=""), "no fingerprint that identifies its weights"),
         (Vouched(fingerprint="my-model-v2"), "is no digest"),
         (Opaque(fingerprint="ab" * 32), "shows no weights"),
     ],
