@@ -69,7 +69,7 @@ class Results(RunRecord):
             for name, task in self.tasks.items()
             for metric, measure in (task.metrics or {task.primary_metric: Measure(math.nan)}).items()
         ]
-        columns = ["task", "version", "metric", "value", "stderr", "n", "chance", "primary", "complete", "error"]
+        columns = ["task", "metric", "value", "stderr", "n", "chance", "primary", "version", "complete", "error"]
         return pd.DataFrame(rows, columns=columns)
 
     def to_json(self) -> str:
