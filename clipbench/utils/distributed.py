@@ -1,15 +1,22 @@
-"""Several processes that score one run together: each takes its share of the chunks, and all hear of all."""
+"""The processes of one run: each computes its share, and what fails in one fails in all."""
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from clipbench.errors import ClipbenchError
+from clipbench.errors import ClipbenchError, ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
+
+_LONGEST_WAIT = timedelta(hours=12)  # for the main process, while it alone scores, downloads or decodes
 
 
 class ProcessesError(ClipbenchError):
@@ -24,9 +31,9 @@ class Processes:
     """The processes of a run; by default this one alone.
 
     Attributes:
-        rank: This process, from 0. Process 0 writes and reports.
-        count: How many there are.
-        device: The accelerator that is this process's own; None where the default will do.
+        rank: The number of this process, from 0.
+        count: The number of processes.
+        device: The GPU of this process; None for the default device.
     """
 
     rank = 0
@@ -35,27 +42,31 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes and reports."""
+        """Whether this is process 0, which writes and reports."""
         return self.rank == 0
 
     def exchange(self, step: str, mine: T) -> list[T]:
-        """Give something to all processes and get theirs.
+        """Send an object to all processes and receive theirs.
 
         Args:
-            step: What this is about, equal in all processes.
-            mine: Anything that can be pickled.
+            step: A name of the exchange, equal in all processes.
+            mine: Any object that can be pickled.
 
         Returns:
-            What each process gave, by rank.
+            The objects of all processes, by rank.
 
         Raises:
             ProcessesError: A process is lost, has failed, or is at another step.
         """
         return [mine]
 
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Concatenate the tensors of all processes by rank: (N, …) → (processes · N, …), without gradients."""
+        return tensor
+
     @contextmanager
     def in_step(self, name: str) -> Iterator[None]:
-        """A block that all processes leave together: what ends it early here fails it in the others.
+        """A block that all processes leave together: an exception in one fails the others.
 
         Raises:
             ProcessesError: As in :meth:`exchange`.
@@ -63,41 +74,48 @@ class Processes:
         yield
 
 
-class TorchProcesses(Processes):
-    """Processes started by ``torchrun`` or ``accelerate launch``. They talk over the CPU, whatever they compute on."""
+class LaunchedProcesses(Processes):
+    """Processes that ``torchrun`` or ``accelerate launch`` has started."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str | None = None) -> None:
         import torch
+        from accelerate import PartialState
 
-        # gloo notices a peer that is gone at once; nccl would wait for its timeout.
-        torch.distributed.init_process_group("gloo")
-        self.rank, self.count = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        if torch.cuda.is_available():
-            local = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
-            self.device = f"cuda:{local}"
+        # Without `cpu`, accelerate sees a single process on a machine without a GPU, whatever torchrun started.
+        cpu = device == "cpu" or not torch.cuda.is_available()
+        # Objects go through gloo, which notices at once that a process is gone; nccl would wait for its timeout.
+        backend = "gloo" if cpu or not torch.distributed.is_nccl_available() else "cpu:gloo,cuda:nccl"
+        state = PartialState(cpu=cpu, backend=backend, timeout=_LONGEST_WAIT)
+        self.rank, self.count = state.process_index, state.num_processes
+        self.device = None if state.device.type == "cpu" else str(state.device)
         self._lost: str | None = None
 
     def exchange(self, step: str, mine: T) -> list[T]:
         if self._lost:
             raise ProcessesError(self._lost)
         try:
-            told = self._gather((step, mine))
+            received = self._gather_object((step, mine))
         except RuntimeError as error:
-            self._lost = f"a process of the run is lost: {str(error).strip().splitlines()[0]}"
+            self._lost = f"a process of the run is lost: {_first_line(error)}"
             raise ProcessesError(self._lost) from None
-        for rank, (theirs, given) in enumerate(told):
+        for rank, (theirs, given) in enumerate(received):
             if isinstance(given, _Failure):
                 raise ProcessesError(f"process {rank} failed: {given.reason}")
             if theirs != step:
-                raise ProcessesError(f"process {rank} is not at {step!r}: all need the same data and the same flags")
-        return [given for _, given in told if not isinstance(given, _Failure)]
+                raise ProcessesError(f"process {rank} is not at {step!r}: all need the same data and the same options")
+        return [given for _, given in received if not isinstance(given, _Failure)]
 
-    def _gather(self, mine: T) -> list[T]:
-        import torch
+    def _gather_object(self, mine: T) -> list[T]:
+        from accelerate.utils import gather_object
 
-        told = [mine] * self.count
-        torch.distributed.all_gather_object(told, mine)
-        return told
+        received: list[T] = gather_object([mine])
+        return received
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        from accelerate.utils import gather
+
+        gathered: Tensor = gather(tensor)
+        return gathered
 
     @contextmanager
     def in_step(self, name: str) -> Iterator[None]:
@@ -107,29 +125,62 @@ class TorchProcesses(Processes):
         except ProcessesError:
             raise
         except BaseException as error:
-            with suppress(ProcessesError):  # they know now, or have failed themselves
+            with suppress(ProcessesError):  # the others know now, or have failed themselves
                 self.exchange(name, _Failure(f"{type(error).__name__}: {error}"))
             raise
 
 
 @contextmanager
-def started_processes() -> Iterator[Processes]:
-    """The processes that a launcher started, or this one alone.
+def started_processes(device: str | None = None) -> Iterator[Processes]:
+    """The processes that a launcher started, all of which have to come here; without a launcher, this one alone.
+
+    The connection outlives the block, because accelerate keeps its state as long as the process lives.
+
+    Args:
+        device: ``cpu`` where the GPUs of the machine are not to be used.
 
     Raises:
-        ProcessesError: The others cannot be reached.
+        ConfigError: The launcher's environment is invalid.
+        ProcessesError: The other processes cannot be reached.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    expected = _launched()
+    if expected < 2:
         yield Processes()
         return
     import torch
 
+    ours = not torch.distributed.is_initialized()
     try:
-        processes = TorchProcesses()
+        processes = LaunchedProcesses(device)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ProcessesError(f"the launcher's other processes cannot be reached: {reason}") from None
-    try:
-        yield processes
-    finally:
+        raise ProcessesError(f"the launcher's other processes cannot be reached: {_first_line(error)}") from None
+    if ours:
+        atexit.register(_disconnect)
+    if processes.count != expected:
+        raise ConfigError(
+            f"WORLD_SIZE is {expected}, processes seen by accelerate: {processes.count}; start with"
+            " torchrun or accelerate launch, and create no accelerate state before"
+        )
+    yield processes
+
+
+def _launched() -> int:
+    """How many processes the launcher's environment names."""
+    text = os.environ.get("WORLD_SIZE", "1")
+    if not text.isdecimal() or text == "0":
+        raise ConfigError(f"WORLD_SIZE is {text!r}, not a number of processes: unset it, or start with torchrun")
+    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR") if name not in os.environ]
+    if int(text) > 1 and missing:
+        raise ConfigError(f"WORLD_SIZE is {text}, but {missing[0]} is not set: unset it, or start with torchrun")
+    return int(text)
+
+
+def _disconnect() -> None:
+    import torch
+
+    if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

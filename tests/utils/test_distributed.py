@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import clipbench
-from clipbench.errors import DataError
+from clipbench.errors import ConfigError, DataError
 from clipbench.inference import chunks
 from clipbench.inference.journal import Journal
 from clipbench.inference.scorer import Scorer
-from clipbench.utils.distributed import Processes, ProcessesError, TorchProcesses
+from clipbench.utils import distributed
+from clipbench.utils.distributed import LaunchedProcesses, Processes, ProcessesError, started_processes
 from tests.inference.test_scorer import make_samples
 from tests.oracles import oracle
 from tests.toy import write_toy
@@ -79,12 +80,12 @@ class Together:
         return told
 
 
-class Thread(TorchProcesses):
+class Thread(LaunchedProcesses):
     def __init__(self, rank, together):
         self.rank, self.count, self._lost = rank, len(together.given), None
         self._together = together
 
-    def _gather(self, mine):
+    def _gather_object(self, mine):
         return self._together.gather(self.rank, mine)
 
 
@@ -169,11 +170,11 @@ def test_a_process_that_is_gone_is_an_error_then_and_ever_after():
         raise RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1234\nmore")
 
     left = Thread(0, Together(2))
-    left._gather = lambda mine: gone(None, mine)
+    left._gather_object = lambda mine: gone(None, mine)
     for _ in range(2):
         with pytest.raises(ProcessesError, match="a process of the run is lost: .*Connection closed by peer"):
             left.exchange("step", 1)
-        left._gather = lambda mine: pytest.fail("nobody is asked again")
+        left._gather_object = lambda mine: pytest.fail("nobody is asked again")
 
 
 def test_one_process_talks_to_nobody():
@@ -208,3 +209,52 @@ def test_what_the_journal_holds_is_scored_by_nobody(monkeypatch, tmp_path):
             assert one.sample == other.sample
             assert (one.similarities == other.similarities).all()
     assert sorted(opened) == list(range(6, 13))
+
+
+def in_launcher(code):
+    """Run code in two processes that torchrun starts."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no_python"]
+    command = [*torchrun, sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=300)
+
+
+def test_torchrun_without_a_gpu_is_seen_by_accelerate_and_gathers():
+    done = in_launcher(
+        "import torch\n"
+        "from clipbench.utils.distributed import started_processes\n"
+        "for turn in range(2):\n"
+        "    with started_processes('cpu') as processes:\n"
+        "        whole = processes.gather(torch.full((2, 1), processes.rank))\n"
+        "        heard = processes.exchange('step', processes.rank)\n"
+        "from accelerate import Accelerator\n"
+        "accelerator = Accelerator()\n"
+        "print(f'{heard} {whole.flatten().tolist()} {processes.device} {accelerator.num_processes}\\n', end='')\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[0, 1] [0, 0, 1, 1] None 2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', not a number of processes"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', not a number of processes"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but RANK is not set"),
+    ],
+)
+def test_an_invalid_launcher_environment_is_an_error(monkeypatch, environment, message):
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=message), started_processes():
+        pass
+
+
+def test_fewer_processes_than_the_launcher_names_is_an_error(monkeypatch):
+    for name, value in {"WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "LaunchedProcesses", lambda device: Processes())
+    monkeypatch.setattr(distributed.atexit, "register", lambda call: None)
+    with pytest.raises(ConfigError, match="WORLD_SIZE is 4, processes seen by accelerate: 1; "), started_processes():
+        pass
