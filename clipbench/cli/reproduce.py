@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from clipbench.cli.console import complain, note, print_rows, progress_bar
 from clipbench.cli.options import config_option, parse_pairs
+from clipbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
     from clipbench.reproduce.folder import StudyFolder
@@ -31,15 +30,20 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     "--output_path",
     "-o",
     type=click.Path(path_type=Path),
-    help="Folder of models, scores and report. Where a study stopped in it, it goes on.",
+    help="Folder of models, scores and report; an unfinished study in it is resumed.",
 )
 @click.option("--dry_run", is_flag=True, help="Show the plan, with counts and an estimate, and stop.")
 @click.option("--quick", is_flag=True, help="The study's smaller version.")
-@click.option("--only", metavar="NAMES", help="Runs (with *) and tables, joined by commas: 'color-*', table1.")
+@click.option("--only", metavar="NAMES", help="Runs (with *) and tables, separated by commas: 'color-*', table1.")
 @click.option(
-    "--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Runs side by side, one a GPU."
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that share the runs.",
 )
-@click.option("--launcher", default="", metavar="COMMAND", help="Before each training: 'torchrun --nproc_per_node 4'.")
+@click.option("--launcher", default="", metavar="COMMAND", help="Prefix of trainings: 'torchrun --nproc_per_node 4'.")
 @click.option(
     "--data",
     multiple=True,
@@ -48,16 +52,15 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     help="Where a named data set lies.",
 )
 @click.option("--train_data", metavar="NAME|FILE", help="As in `clipbench finetune`. Default: the study's.")
-@click.option("--allow_missing", is_flag=True, help="Train on and score what is there where images are missing.")
-@click.option("--device", help="cpu, cuda, cuda:1. Default: a GPU where there is one.")
+@click.option("--allow_missing", is_flag=True, help="Train and score even if images or rows are missing.")
+@click.option("--device", help="cpu, cuda, cuda:1. Default: a GPU if there is one.")
 @click.option(
     "--image_cache", type=click.Path(path_type=Path), help="Folder of decoded images, as in `clipbench finetune`."
 )
 @click.option(
     "--num_workers", "workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads that decode."
 )
-@click.option("--report_only", is_flag=True, help="Write the report of what is there, and run nothing.")
-@click.option("--as_job", is_flag=True, hidden=True, help="Do runs beside other jobs; another process reports.")
+@click.option("--report_only", is_flag=True, help="Write the report of what is finished, and run nothing.")
 @config_option
 def command(
     study: str,
@@ -74,7 +77,6 @@ def command(
     image_cache: Path | None,
     workers: int,
     report_only: bool,
-    as_job: bool,
 ) -> int:
     """Train and score all models of a study, and report them in the paper's arrangement.
 
@@ -84,8 +86,8 @@ def command(
     clipbench reproduce scenes --output_path out --jobs 2
     clipbench reproduce paper --output_path out --dry_run
     """
-    from clipbench.errors import ConfigError
     from clipbench.reproduce.folder import StudyFolder
+    from clipbench.reproduce.jobs import interrupt_on_sigterm, run_jobs
     from clipbench.reproduce.options import StudyOptions
     from clipbench.reproduce.schedule import chosen
     from clipbench.reproduce.study import load_study
@@ -102,26 +104,24 @@ def command(
         _show_plan(loaded, runs, there, options, jobs)
         return 0
     if output_path is None:
-        raise ConfigError("--output_path is missing: name a folder (--dry_run goes without)")
+        raise ConfigError("--output_path is missing: name a folder (not needed with --dry_run)")
     if jobs > 1 and device and device.startswith("cuda:"):
-        raise ConfigError(
-            f"--jobs {jobs} --device {device}: jobs share the GPUs out among themselves: pass --device cuda"
-        )
+        raise ConfigError(f"--jobs {jobs} --device {device}: jobs divide the GPUs among themselves: pass --device cuda")
     folder = StudyFolder(output_path)
-    signal.signal(signal.SIGTERM, _as_interrupt)  # so that a training is not left behind without its study
-    if as_job:
-        return _work(loaded, folder, runs, options)
+    interrupt_on_sigterm()
     folder.claim(loaded)
     if not report_only:
         _show_plan(loaded, runs, folder, options, jobs)
         _warn_of_overlaps(loaded, folder, options)
-    return _reported(
-        loaded, folder, lambda: 0 if report_only else _share(jobs) if jobs > 1 else _work(loaded, folder, runs, options)
-    )
 
+    def work() -> int:
+        if report_only:
+            return 0
+        if jobs == 1:
+            return _work(loaded, folder, runs, options)
+        return _job_status(run_jobs(jobs, _work, loaded, folder, runs, options))
 
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return _reported(loaded, folder, work)
 
 
 def _reported(study: Study, folder: StudyFolder, work: Callable[[], int]) -> int:
@@ -136,7 +136,7 @@ def _reported(study: Study, folder: StudyFolder, work: Callable[[], int]) -> int
     page = write_report(study, folder)[0]
     note(f"report in {page}")
     if interrupted:
-        complain("interrupted: what is done is kept, and the same command goes on")
+        complain("interrupted; finished work was saved: run the same command again to resume")
     return 130 if interrupted else code
 
 
@@ -166,7 +166,7 @@ def _total(study: Study, plan: list[RunPlan], jobs: int) -> str:
     text = f"{trainings} trainings, {count} scores on {len({task for planned in plan for task in planned.tasks})} tasks"
     seconds = [planned.seconds for planned in plan]
     if study.speed is None or None in seconds:
-        return f"{text}; nobody knows how long it takes"
+        return f"{text}; no time estimate available"
     left = _duration(sum(each or 0 for each in seconds) / jobs)
     return f"{text}; about {left} left with --jobs {jobs}, on {study.speed.machine}"
 
@@ -193,22 +193,22 @@ def _warn_of_overlaps(study: Study, folder: StudyFolder, options: StudyOptions) 
 
 
 def _work(study: Study, folder: StudyFolder, runs: list[Run], options: StudyOptions) -> int:
-    from clipbench.reproduce.runner import Workshop
+    from clipbench.reproduce.runner import StudyRunner
 
     failed = 0
-    with progress_bar() as advance:
-        for told in Workshop(study, folder, options, advance).do(runs):
-            failed += told.failed
-            (complain if told.failed else note)(f"{told.run}: {told.text}")
+    try:
+        with progress_bar() as advance:
+            for event in StudyRunner(study, folder, options, advance).run(runs):
+                failed += event.failed
+                (complain if event.failed else note)(f"{event.run}: {event.text}")
+    except ResultError as error:  # reported here, as this may be a job's process
+        complain(str(error))
+        return 1
     return 1 if failed else 0
 
 
-def _share(jobs: int) -> int:
-    """Start the same command as several jobs, which share the runs."""
-    from clipbench.reproduce.jobs import run_jobs
-
-    codes = run_jobs(jobs)
+def _job_status(codes: list[int | None]) -> int:
     for number, code in enumerate(codes, 1):
         if code not in (0, 1):
-            complain(f"job {number} of {jobs} ended with exit code {code}: the same command goes on")
+            complain(f"job {number} of {len(codes)} ended with exit code {code}; run the same command again to resume")
     return 1 if any(codes) else 0

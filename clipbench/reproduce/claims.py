@@ -1,16 +1,16 @@
-"""The paper's findings, each held against a study's own numbers.
+"""The paper's findings, each checked on a study's own numbers.
 
-What counts as held are the extremes of the paper's own Table 7, so that there the paper passes.
+The thresholds are the extremes of the paper's Table 7, so that the paper's own figures pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clipbench.analysis.tradeoff import RETRIEVAL_METRIC
-from clipbench.reproduce.intervals import Number, difference
-from clipbench.reproduce.lookup import Cells, Value
+from clipbench.reproduce.intervals import Estimate, difference
+from clipbench.reproduce.lookup import CellKey, Cells, Value
 from clipbench.reproduce.study import concept_label
 from clipbench.reproduce.table_schema import DatasetsTable, RetrievalTable
 
@@ -26,12 +26,12 @@ class Finding:
 
     Attributes:
         statement: What the paper found.
-        criterion: When it is taken as held.
+        criterion: When it counts as held.
         base_model: Whose models.
         concept: The concept.
-        task: What it was looked for on.
-        observed: What was found, in words and numbers.
-        held: Whether it is so.
+        task: The task it was checked on.
+        observed: What was measured, in words and numbers.
+        held: Whether the study confirms it.
     """
 
     statement: str
@@ -52,75 +52,71 @@ def findings_of(cells: Cells) -> list[Finding]:
                 continue
             for concept in map(concept_label, cells.study.training.concepts):
                 if concept in table.tasks:
-                    found += _of_task(cells, base, concept, table.tasks[concept])
-                    found += (
-                        _of_retrieval(cells, base, concept, table.retrieval)
-                        if isinstance(table, RetrievalTable)
-                        else ()
-                    )
+                    found += _of_task(cells, CellKey(base, table.tasks[concept], concept=concept))
+                    if isinstance(table, RetrievalTable):
+                        found += _of_retrieval(cells, CellKey(base, table.retrieval, RETRIEVAL_METRIC, concept))
     order = list(dict.fromkeys(finding.statement for finding in found))
     return sorted(found, key=lambda finding: order.index(finding.statement))
 
 
-def _of_task(cells: Cells, base: str, concept: str, task: str) -> Iterator[Finding]:
+def _of_task(cells: Cells, key: CellKey) -> Iterator[Finding]:
     last = cells.study.training.epochs
-    one, classical = (_values(cells, base, concept, number, last, task) for number in (1, 0))
-    gain = _less(one, classical)
+    one, control, three = (_values(cells, key, negatives, last) for negatives in (1, 0, 3))
+    gain = _minus(one, control)
     if gain:
-        yield Finding(
+        yield _finding(
+            key,
             "A hard negative teaches what classical training does not",
-            "HN1 is over Clas. after the last epoch, by more than the 95 % interval",
-            base, concept, task, f"HN1 − Clas. = {_points(gain)}", gain.low > 0,
-        )  # fmt: skip
-    three = _values(cells, base, concept, 3, last, task)
-    most = _less(three, classical)
+            "HN1 is above Clas. after the last epoch, by more than the 95 % interval",
+            f"HN1 − Clas. = {_points(gain)}",
+            held=gain.low > 0,
+        )
+    most = _minus(three, control)
     if gain and most:
         share = f", {gain.value / most.value:.0%} of it" if most.low > 0 else ""
-        yield Finding(
+        yield _finding(
+            key,
             "One hard negative is nearly as good as three",
             f"HN1 has at least {_SHARE_OF_THREE:.0%} of the gain over Clas. that HN3 has, or HN3 has none beyond its"
             " interval",
-            base, concept, task, f"HN3 − Clas. = {_points(most)}; HN1 − Clas. = {_points(gain)}{share}",
-            most.low <= 0 or gain.value >= _SHARE_OF_THREE * most.value - _ROUNDING,
-        )  # fmt: skip
-    first = _values(cells, base, concept, 1, 1, task)
-    more = _less(one, first) if last > 1 else None
+            f"HN3 − Clas. = {_points(most)}; HN1 − Clas. = {_points(gain)}{share}",
+            held=most.low <= 0 or gain.value >= _SHARE_OF_THREE * most.value - _ROUNDING,
+        )
+    more = _minus(one, _values(cells, key, 1, 1)) if last > 1 else None
     if more:
-        yield Finding(
+        yield _finding(
+            key,
             f"One epoch is nearly as good as {_number_word(last)}",
             f"HN1 gains at most {100 * _EPOCHS_APART:.0f} points after its first epoch",
-            base, concept, task, f"epoch {last} − epoch 1 = {_points(more)}", more.value <= _EPOCHS_APART + _ROUNDING,
-        )  # fmt: skip
+            f"epoch {last} − epoch 1 = {_points(more)}",
+            held=more.value <= _EPOCHS_APART + _ROUNDING,
+        )
 
 
-def _of_retrieval(cells: Cells, base: str, concept: str, task: str) -> Iterator[Finding]:
-    last = cells.study.training.epochs
-    classical = _values(cells, base, concept, 0, last, task, RETRIEVAL_METRIC)
-    one = _values(cells, base, concept, 1, last, task, RETRIEVAL_METRIC)
-    cost, original = _less(classical, one), _base(cells, base, task)
-    if not cost:
-        return
-    whole = _less(one, original)
-    beside = f"; HN1 − Orig. = {_points(whole)}" if whole else ""
-    yield Finding(
-        "It costs little retrieval",
-        f"HN1's text-to-image R@5 is at most {100 * _R5_COST:.0f} points below that of Clas. after the last epoch",
-        base, concept, task, f"Clas. − HN1 = {_points(cost)}{beside}", cost.value <= _R5_COST + _ROUNDING,
-    )  # fmt: skip
+def _of_retrieval(cells: Cells, key: CellKey) -> Iterator[Finding]:
+    one, control = (_values(cells, key, negatives, cells.study.training.epochs) for negatives in (1, 0))
+    cost, change = _minus(control, one), _minus(one, cells.values(replace(key, concept=None)))
+    if cost:
+        against_base = f"; HN1 − Orig. = {_points(change)}" if change else ""
+        yield _finding(
+            key,
+            "It costs little retrieval",
+            f"HN1's text-to-image R@5 is at most {100 * _R5_COST:.0f} points below that of Clas. after the last epoch",
+            f"Clas. − HN1 = {_points(cost)}{against_base}",
+            held=cost.value <= _R5_COST + _ROUNDING,
+        )
 
 
-def _values(
-    cells: Cells, base: str, concept: str, negatives: int, epoch: int, task: str, metric: str | None = None
-) -> tuple[Value, ...]:
-    return cells.cell(base, concept, negatives, epoch, task, metric, None).values
+def _finding(key: CellKey, statement: str, criterion: str, observed: str, *, held: bool) -> Finding:
+    return Finding(statement, criterion, key.base_model, key.concept or "", key.task, observed, held)
 
 
-def _base(cells: Cells, base: str, task: str) -> tuple[Value, ...]:
-    return cells.cell(base, "", None, 0, task, RETRIEVAL_METRIC, None).values
+def _values(cells: Cells, key: CellKey, negatives: int, epoch: int) -> tuple[Value, ...]:
+    return cells.values(replace(key, negatives=negatives, epoch=epoch))
 
 
-def _less(first: tuple[Value, ...], second: tuple[Value, ...]) -> Number | None:
-    """The first less the second, over the seeds that both have; a base model stands for every seed."""
+def _minus(first: tuple[Value, ...], second: tuple[Value, ...]) -> Estimate | None:
+    """The first minus the second, over the seeds that both have; a base model counts for every seed."""
     others = {value.seed: value for value in second}
     pairs = [(a, others.get(a.seed, others.get(None))) for a in first]
     both = [(a, b) for a, b in pairs if b is not None]
@@ -131,13 +127,13 @@ def _less(first: tuple[Value, ...], second: tuple[Value, ...]) -> Number | None:
     )
 
 
-def _points(number: Number) -> str:
+def _points(gain: Estimate) -> str:
     """Percentage points with the interval.
 
-    >>> _points(Number(0.1051, 0.021, 3))
+    >>> _points(Estimate(0.1051, 0.021, 3))
     '+10.5 ± 2.1'
     """
-    return f"{100 * number.value:+.1f} ± {100 * number.reach:.1f}"
+    return f"{100 * gain.value:+.1f} ± {100 * gain.margin:.1f}"
 
 
 def _number_word(count: int) -> str:

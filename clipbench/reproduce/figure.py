@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 from clipbench.analysis.tradeoff import ORIGINAL, RETRIEVAL_METRIC, Point, Score, draw_tradeoff
-from clipbench.reproduce.lookup import Cells, mean_of
+from clipbench.reproduce.lookup import Cells
 from clipbench.reproduce.schedule import Run
 from clipbench.reproduce.study import concept_label, model_label
 from clipbench.reproduce.table_schema import Figure
@@ -14,12 +15,12 @@ from clipbench.results import sanitize
 
 
 def draw_figures(cells: Cells, figure: Figure) -> list[Path]:
-    """Draw concept accuracy against retrieval for each base model: a curve a kind of model, a point a checkpoint.
+    """Draw concept accuracy against retrieval for each base model: a curve per kind of model, a point per checkpoint.
 
     Points are means over the seeds that have them.
 
     Returns:
-        The files; none where no checkpoint has both numbers.
+        The files; none if no checkpoint has both numbers.
 
     Raises:
         ResultError: They cannot be written.
@@ -59,7 +60,7 @@ def _by_epoch(cells: Cells, runs: list[Run]) -> dict[float, list[tuple[Run, int]
     """The checkpoints of all seeds after each part of an epoch."""
     found: dict[float, list[tuple[Run, int]]] = {}
     for run in runs:
-        trained = cells.trained(run)
+        trained = cells.training(run)
         for step, epoch in trained.checkpoints if trained else []:
             found.setdefault(round(epoch, 2), []).append((run, step))
     return dict(sorted(found.items()))
@@ -88,7 +89,7 @@ def _score(cells: Cells, checkpoints: list[tuple[Run, int]], task: str, metric: 
         task=task,
         version=scored[0].version,
         metric=metric or scored[0].primary_metric,
-        value=mean_of(values),
-        stderr=mean_of(errors) if len(errors) == len(values) else None,
+        value=fmean(values),
+        stderr=fmean(errors) if len(errors) == len(values) else None,
         n=scored[0].counts.effective,
     )

@@ -1,21 +1,20 @@
-"""A study's output folder: which study it belongs to, what is finished in it, and who is at what.
+"""A study's output folder: the study it belongs to, what is finished, and which process works on what.
 
 study.json                     the study the folder belongs to
 runs/color-hn1-seed0/          a trained model with its checkpoints
-runs/color-hn1-seed0.json      what its training was made from, and how it went
+runs/color-hn1-seed0.json      the record of its training
 scores/color-hn1-seed0/step-000200/coco_color.json   results of one checkpoint on one task
-logs/color-hn1-seed0.log       what the training said
-overlap.json                   images of tasks that were trained on
+logs/color-hn1-seed0.log       output of the training
+overlap.json                   evaluation images that were trained on
 report.md, report.html, report.json, tradeoff.*
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,35 +24,35 @@ from clipbench.errors import ConfigError, ResultError
 from clipbench.reproduce.schedule import Run
 from clipbench.reproduce.study import Study
 from clipbench.results import Results, read_results
-from clipbench.utils.files import atomic_write
+from clipbench.utils.files import atomic_write, lock
 
 _STUDY = "study.json"
 
 
-class Trained(BaseModel):
+class TrainingRecord(BaseModel):
     """How a training went.
 
     Attributes:
-        hash: Digest of ``inputs``; a training of another hash is another one.
-        inputs: All that the weights depend on.
+        hash: Digest of ``inputs``: another hash is another training; None if it failed before they were known.
+        inputs: Everything that the weights depend on.
         status: Whether there is a model.
         error: Why there is none.
-        command: The command line that makes the same model by itself.
-        checkpoints: Step and epoch of each checkpoint that there was.
+        command: The command that trains the same model without the study.
+        checkpoints: Step and epoch of each checkpoint.
         seconds: Time spent on training.
-        samples_per_second: Captions trained on in a second.
+        samples_per_second: Captions per second.
         peak_memory_bytes: Of the process on a CPU, of the GPU's memory on a GPU.
         precision: Of the encoders' arithmetic.
-        model: What the base model is.
-        data: What it was trained on.
+        model: The base model.
+        data: The training data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    hash: str
-    inputs: dict[str, Any]
+    hash: str | None = None
+    inputs: dict[str, Any] = {}
     status: Literal["finished", "failed"]
-    command: str
+    command: str = ""
     error: str | None = None
     checkpoints: list[tuple[int, float]] = []
     seconds: float | None = None
@@ -63,12 +62,17 @@ class Trained(BaseModel):
     model: dict[str, Any] = {}
     data: dict[str, Any] = {}
 
+    @property
+    def is_finished(self) -> bool:
+        """There is a model."""
+        return self.status == "finished"
+
 
 class StudyFolder:
     """The output folder of one study.
 
     Args:
-        path: Made where it is not there.
+        path: Made if it does not exist.
 
     Raises:
         ConfigError: It cannot be made or written to, or holds something else.
@@ -79,33 +83,29 @@ class StudyFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"--output_path {path}: cannot be made: {error.strerror}") from None
+            raise ConfigError(f"output_path {path}: cannot be made: {error.strerror}") from None
         if not os.access(path, os.W_OK):
-            raise ConfigError(f"--output_path {path}: cannot be written to")
+            raise ConfigError(f"output_path {path}: cannot be written to")
         if any(path.iterdir()) and not (path / _STUDY).is_file():
-            raise ConfigError(f"--output_path {path}: holds other files and no study: pass a new or empty folder")
+            raise ConfigError(f"output_path {path}: holds other files and no study: pass a new or empty folder")
 
     def claim(self, study: Study) -> None:
-        """Make the folder this study's; one that is another's is refused, see :meth:`check`.
+        """Make the folder this study's.
 
         Raises:
-            ConfigError: It holds another study.
+            ConfigError: It holds another study, see :meth:`check`.
             ResultError: It cannot be written to.
         """
         self.check(study)
-        whole = {"identity": _identity(study), "study": study.model_dump()}
-        atomic_write(self.path / _STUDY, json.dumps(whole, indent=2) + "\n")
+        self._write(_STUDY, json.dumps({"identity": _identity(study), "study": study.model_dump()}, indent=2) + "\n")
 
     def check(self, study: Study) -> None:
         """Refuse a folder that is another study's.
 
-        Seeds, concepts, numbers of negatives and tables may be added: what is finished stays.
-
-        Args:
-            study: The study.
+        Seeds, concepts, numbers of negatives and tables may be added: what is finished is kept.
 
         Raises:
-            ConfigError: It holds another study; names the first thing that differs.
+            ConfigError: It holds another study; names the first difference.
         """
         file, mine = self.path / _STUDY, _identity(study)
         try:
@@ -115,51 +115,45 @@ class StudyFolder:
         for name in [*mine, *theirs]:
             if mine.get(name) != theirs.get(name):
                 raise ConfigError(
-                    f"--output_path {self.path}: holds study {theirs.get('name')}, {name} {theirs.get(name)} there and"
+                    f"output_path {self.path}: holds study {theirs.get('name')}, {name} {theirs.get(name)} there and"
                     f" {mine.get(name)} asked for: pass another folder"
                 )
 
     def model(self, run: Run) -> Path:
-        """Where a training's model and checkpoints are."""
+        """Directory of a training's model and checkpoints."""
         return self.path / "runs" / run.name
 
     def log(self, run: Run) -> Path:
-        """What a training said."""
+        """Output of a training."""
         return self.path / "logs" / f"{run.name}.log"
 
     def scores(self, run: Run, step: int, task: str) -> Path:
-        """The result file of a checkpoint on a task; of a base model the step is 0."""
+        """The result file of a checkpoint on a task; the step of a base model is 0."""
         return self.path / "scores" / run.name / f"step-{step:06d}" / f"{task}.json"
 
-    def trained(self, run: Run) -> Trained | None:
-        """How a training went; None where nothing is known."""
-        try:
-            return Trained.model_validate_json((self.path / "runs" / f"{run.name}.json").read_text())
-        except (OSError, ValidationError):
-            return None
+    def training(self, run: Run) -> TrainingRecord | None:
+        """How a training went; None before it was tried."""
+        return _read_record(self.path / "runs" / f"{run.name}.json")
 
-    def rates(self, negatives: int) -> list[float]:
-        """Captions a second of the finished trainings with so many negatives."""
-        found = []
-        for file in (self.path / "runs").glob("*.json"):
-            with suppress(OSError, ValidationError):
-                trained = Trained.model_validate_json(file.read_text())
-                if trained.samples_per_second and trained.inputs["recipe"]["negatives"] == negatives:
-                    found.append(trained.samples_per_second)
-        return found
-
-    def write_trained(self, run: Run, trained: Trained) -> None:
-        """Keep how a training went.
+    def write_training(self, run: Run, record: TrainingRecord) -> None:
+        """Write how a training went.
 
         Raises:
             ResultError: It cannot be written.
         """
-        file = self.path / "runs" / f"{run.name}.json"
-        file.parent.mkdir(exist_ok=True)
-        atomic_write(file, trained.model_dump_json(indent=2) + "\n")
+        self._write(f"runs/{run.name}.json", record.model_dump_json(indent=2) + "\n")
+
+    def rates(self, negatives: int) -> list[float]:
+        """Captions per second of the finished trainings with so many negatives."""
+        records = filter(None, map(_read_record, (self.path / "runs").glob("*.json")))
+        return [
+            record.samples_per_second
+            for record in records
+            if record.samples_per_second and record.inputs["recipe"]["negatives"] == negatives
+        ]
 
     def results(self, run: Run, step: int, task: str) -> Results | None:
-        """The results of a checkpoint on a task; None where there are none yet, or none that can be read."""
+        """The results of a checkpoint on a task; None if there are none, or none that can be read."""
         with suppress(ResultError):
             return read_results(self.scores(run, step, task))
         return None
@@ -170,20 +164,15 @@ class StudyFolder:
         return results is not None and not results.failed
 
     def write_results(self, run: Run, step: int, task: str, results: Results) -> None:
-        """Keep results.
+        """Write results.
 
         Raises:
             ResultError: They cannot be written.
         """
-        file = self.scores(run, step, task)
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResultError(f"{file}: cannot be written: {error.strerror}") from None
-        atomic_write(file, results.to_json())
+        self._write(str(self.scores(run, step, task).relative_to(self.path)), results.to_json())
 
     def overlaps(self) -> tuple[str, list[str]]:
-        """Warnings of tasks whose images are trained on, and the digest of what they were found in; empty at first."""
+        """Digest of the data that was compared, and warnings of tasks whose images are trained on; empty at first."""
         try:
             found = json.loads((self.path / "overlap.json").read_text())
             return str(found["of"]), list(found["warnings"])
@@ -191,54 +180,74 @@ class StudyFolder:
             return "", []
 
     def write_overlaps(self, of: str, warnings: list[str]) -> None:
-        """Keep the warnings.
+        """Write the warnings.
 
         Raises:
             ResultError: They cannot be written.
         """
-        atomic_write(self.path / "overlap.json", json.dumps({"of": of, "warnings": warnings}, indent=2) + "\n")
+        self._write("overlap.json", json.dumps({"of": of, "warnings": warnings}, indent=2) + "\n")
+
+    def _write(self, name: str, text: str) -> None:
+        file = self.path / name
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultError(f"{file}: cannot be written: {error.strerror}") from None
+        atomic_write(file, text)
+
+    def training_lock(self, run: Run) -> Path:
+        """The lock file that a training's own process holds, as it may outlive the study that started it."""
+        return self.path / "locks" / f"{run.name}.training.lock"
 
     @contextmanager
-    def at_work(self, run: Run, *, wait: bool = False) -> Iterator[int | None]:
-        """Hold a run against other processes, however this one ends.
+    def hold(self, run: Run, *, wait: bool = False) -> Iterator[bool]:
+        """Reserve a run for this process.
 
         Args:
             run: The run.
-            wait: Until another process has let it go.
+            wait: Wait until other processes have released it.
 
         Yields:
-            The lock's file descriptor, None where another process has the run. Children that inherit it hold it too,
-            so that a training whose starter was killed is not started a second time beside itself.
+            Whether the run is ours: neither another study nor a training that outlived its study works on it.
+
+        Raises:
+            ResultError: It cannot be locked.
         """
-        folder = self.path / "locks"
-        folder.mkdir(exist_ok=True)
-        file = folder / f"{run.name}.lock"
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(descriptor)
-            yield None
-            return
-        except OSError as error:
-            os.close(descriptor)
-            raise ResultError(
-                f"{file}: cannot be locked: {error.strerror}: pass an --output_path on a local disk"
-            ) from None
-        try:
-            yield descriptor
-            file.with_suffix(".attempted").touch()  # however it went; not where this process was killed
-        finally:
-            os.close(descriptor)  # not unlocked by hand: that would take it from a child, too
+        file = self.path / "locks" / f"{run.name}.lock"
+        file.parent.mkdir(exist_ok=True)
+        on_busy = None if wait else _give_up
+        with ExitStack() as held:
+            is_ours = False
+            with suppress(_BusyError):
+                held.enter_context(lock(file, on_busy))
+                with lock(self.training_lock(run), on_busy):
+                    is_ours = True
+            yield is_ours
+            if is_ours:
+                file.with_suffix(".attempted").touch()  # also after a failure, but not where this process is killed
 
     def attempted_since(self, run: Run, moment: float) -> bool:
-        """Whether a process has done with a run, well or not, after ``moment``, in seconds since the epoch."""
+        """Whether a process finished its work on a run, successfully or not, after ``moment`` (seconds since 1970)."""
         file = self.path / "locks" / f"{run.name}.attempted"
         return file.is_file() and file.stat().st_mtime > moment
 
 
+class _BusyError(Exception):
+    """Another process has the lock."""
+
+
+def _give_up() -> None:
+    raise _BusyError
+
+
+def _read_record(file: Path) -> TrainingRecord | None:
+    with suppress(OSError, ValidationError):
+        return TrainingRecord.model_validate_json(file.read_text())
+    return None
+
+
 def _identity(study: Study) -> Mapping[str, Any]:
-    """What all runs of a study have in common, and what must not differ in one folder."""
+    """What all runs of a study share, and what must not differ within one folder."""
     return {
         "name": study.name,
         "base models": study.base_models,

@@ -2,40 +2,63 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from types import FrameType
 
 
-def run_jobs(jobs: int, arguments: Sequence[str] | None = None) -> list[int]:
-    """Start this very command line as several jobs, and wait for all of them.
+def run_jobs(jobs: int, work: Callable[..., int], *arguments: object) -> list[int | None]:
+    """Call a function in several new processes, and wait for all of them.
 
     Args:
-        jobs: How many.
-        arguments: Of ``clipbench``; by default those of this process.
+        jobs: The number of processes.
+        work: A function of a module; returns an exit code.
+        *arguments: Of the function; they must be picklable.
 
     Returns:
-        Their exit codes.
+        The exit codes; minus a signal's number where it ended a process.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    command = [sys.executable, "-m", "clipbench", *given, "--as_job"]
-    started = [
-        subprocess.Popen(command, env={**os.environ, **job_environment(number, jobs, os.environ)})  # noqa: S603  # ourselves
-        for number in range(jobs)
-    ]
+    spawn = multiprocessing.get_context("spawn")
+    environments = [job_environment(number, jobs, os.environ) for number in range(jobs)]
+    started = [spawn.Process(target=_job, args=(environment, work, arguments)) for environment in environments]
     try:
-        return [process.wait() for process in started]
-    except BaseException:
         for process in started:
-            process.terminate()
+            process.start()
         for process in started:
-            process.wait()
-        raise
+            process.join()
+    finally:
+        for process in started:
+            if process.is_alive():
+                process.terminate()
+        for process in started:
+            if process.pid is not None:
+                process.join()
+    return [process.exitcode for process in started]
+
+
+def _job(environment: Mapping[str, str], work: Callable[..., int], arguments: tuple[object, ...]) -> None:
+    os.environ.update(environment)  # before anything imports torch
+    interrupt_on_sigterm()
+    try:
+        sys.exit(work(*arguments))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def interrupt_on_sigterm() -> None:
+    """Treat SIGTERM as Ctrl-C, so that a study that is told to end does not leave its training behind."""
+    import signal
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def job_environment(number: int, jobs: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a job sees of the machine: its share of the GPUs, at least one where there are some, and of the cores.
+    """A job's share of the machine: of the GPUs, at least one if there are any, and of the cores.
 
     >>> job_environment(1, 2, {"CUDA_VISIBLE_DEVICES": "4,5,6,7", "OMP_NUM_THREADS": "3"})
     {'CUDA_VISIBLE_DEVICES': '5,7'}
@@ -44,17 +67,17 @@ def job_environment(number: int, jobs: int, environment: Mapping[str, str]) -> d
 
     Args:
         number: The job's, from 0.
-        jobs: All of them.
-        environment: The process's.
+        jobs: The number of jobs.
+        environment: That of this process.
     """
-    found = {}
+    share = {}
     if "OMP_NUM_THREADS" not in environment:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        found["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
+        share["OMP_NUM_THREADS"] = str(max(1, cores // jobs))
     devices = _devices(environment)
     if devices:
-        found["CUDA_VISIBLE_DEVICES"] = ",".join(devices[number::jobs] or [devices[number % len(devices)]])
-    return found
+        share["CUDA_VISIBLE_DEVICES"] = ",".join(devices[number::jobs] or [devices[number % len(devices)]])
+    return share
 
 
 def _devices(environment: Mapping[str, str]) -> list[str]:

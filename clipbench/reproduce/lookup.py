@@ -1,19 +1,55 @@
-"""The cells of a study's tables: ours over all seeds, the published figure, and what their difference says."""
+"""The cells of a study's tables: our score over all seeds, the published figure, and whether they agree."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from clipbench.reproduce.folder import StudyFolder, Trained
-from clipbench.reproduce.intervals import Number, over_seeds
+from clipbench.analysis.published import published_figure
+from clipbench.reproduce.folder import StudyFolder, TrainingRecord
+from clipbench.reproduce.intervals import Estimate, over_seeds
 from clipbench.reproduce.schedule import Run, is_whole, runs_of
-from clipbench.reproduce.study import Study
+from clipbench.reproduce.study import ORIGINAL, Study, model_label
 from clipbench.results import Results
 
 _ROUNDING = 0.005  # published figures have two digits
+
+
+@dataclass(frozen=True, slots=True)
+class CellKey:
+    """What a cell shows: a kind of model after an epoch, on a task.
+
+    Attributes:
+        base_model: The base model.
+        task: The task.
+        metric: Of the task; None for its primary one.
+        concept: Label of the concept that was trained on; None for the base model itself.
+        negatives: Hard negatives per caption.
+        epoch: Whole epochs.
+    """
+
+    base_model: str
+    task: str
+    metric: str | None = None
+    concept: str | None = None
+    negatives: int = 0
+    epoch: int = 0
+
+    def is_of(self, run: Run) -> bool:
+        """Whether a run is one of the cell's seeds."""
+        if run.base_model != self.base_model:
+            return False
+        if self.concept is None or run.is_base:
+            return run.is_base and self.concept is None
+        return (run.concept_label, run.negatives) == (self.concept, self.negatives)
+
+    @property
+    def published(self) -> float | None:
+        """The published figure."""
+        kind = ORIGINAL if self.concept is None else model_label(self.negatives)
+        figure = published_figure(self.task, self.concept, kind, self.epoch or None)
+        return figure.value if figure else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +59,7 @@ class Value:
     Attributes:
         seed: Of the training; None of a base model.
         value: The metric.
-        stderr: Its standard error over test samples; NaN where it has none.
+        stderr: Its standard error over test samples; NaN if it has none.
         file: The result file, relative to the study's folder.
     """
 
@@ -38,10 +74,10 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-        values: Ours, one a seed.
-        published: The published figure; None where there is none.
+        values: Ours, one per seed.
+        published: The published figure, if there is one.
         comparable: Ours and theirs measure the same.
-        problems: Why values are missing; empty where none is.
+        problems: Why values are missing.
         seeds: How many values there should be.
     """
 
@@ -52,7 +88,7 @@ class Cell:
     seeds: int = 0
 
     @property
-    def number(self) -> Number | None:
+    def estimate(self) -> Estimate | None:
         """Ours, over seeds."""
         if not self.values:
             return None
@@ -60,21 +96,21 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the published figure."""
-        number = self.number
-        return None if number is None or self.published is None else number.value - self.published
+        """Ours minus the published figure."""
+        estimate = self.estimate
+        return None if estimate is None or self.published is None else estimate.value - self.published
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the published figure, before it was rounded, may lie in our interval; None where nobody can say."""
-        number, difference = self.number, self.difference
-        if number is None or difference is None or not self.comparable or math.isnan(number.reach):
+        """Whether the published figure may lie in our interval, before it was rounded; None if that is unknown."""
+        estimate, difference = self.estimate, self.difference
+        if estimate is None or difference is None or not self.comparable or math.isnan(estimate.margin):
             return None
-        return abs(difference) <= number.reach + _ROUNDING
+        return abs(difference) <= estimate.margin + _ROUNDING
 
 
 class Cells:
-    """Looks values up in a study's folder, each file read once.
+    """Looks values up in a study's folder; each file is read once.
 
     Args:
         study: The study.
@@ -85,84 +121,59 @@ class Cells:
         self.study, self.folder = study, folder
         self.runs = runs_of(study)
         self._results = cache(folder.results)
-        self._trained = cache(folder.trained)
+        self._training = cache(folder.training)
 
-    def trained(self, run: Run) -> Trained | None:
-        """How a run's training went."""
-        found: Trained | None = self._trained(run)
-        return found
+    def training(self, run: Run) -> TrainingRecord | None:
+        """How a run's training went; None for a base model."""
+        record: TrainingRecord | None = None if run.is_base else self._training(run)
+        return record
 
     def results(self, run: Run, step: int, task: str) -> Results | None:
         """The results of a checkpoint on a task."""
-        found: Results | None = self._results(run, step, task)
-        return found
+        results: Results | None = self._results(run, step, task)
+        return results
 
-    def cell(
-        self,
-        base: str,
-        concept: str,
-        negatives: int | None,
-        epoch: int,
-        task: str,
-        metric: str | None,
-        published: float | None,
-    ) -> Cell:
-        """A kind of model after an epoch on a task.
-
-        Args:
-            base: The base model.
-            concept: The concept's label.
-            negatives: Of the kind; None for the base model itself.
-            epoch: Whole epochs.
-            task: The task.
-            metric: Of it; None for its primary one.
-            published: The published figure.
-        """
-        runs = [
-            run
-            for run in self.runs
-            if run.base_model == base
-            and (
-                run.is_base
-                if negatives is None
-                else (run.concept_label, run.negatives) == (concept, negatives) and not run.is_base
-            )
-        ]
-        found = [self.value(run, epoch, task, metric) for run in runs]
+    def cell(self, key: CellKey) -> Cell | None:
+        """The cell of a kind of model; None if the study has no such models."""
+        runs = [run for run in self.runs if key.is_of(run)]
+        if not runs:
+            return None
+        found = [self._value(run, key) for run in runs]
         values = tuple(value for value in found if isinstance(value, Value))
         problems = dict.fromkeys(problem for problem in found if isinstance(problem, str))
-        if not runs:
-            return Cell(published=published)
+        published = key.published if self.study.published_by else None
         return Cell(values, published, self.study.comparable, tuple(problems), len(runs))
 
-    def value(self, run: Run, epoch: int, task: str, metric: str | None) -> Value | str:
+    def values(self, key: CellKey) -> tuple[Value, ...]:
+        """The values of a cell, one per seed."""
+        cell = self.cell(key)
+        return cell.values if cell else ()
+
+    def _value(self, run: Run, key: CellKey) -> Value | str:
         """A run's number, or why there is none."""
-        step = 0
-        if not run.is_base:
-            trained = self.trained(run)
-            if trained is None:
-                return f"{run.name}: not trained yet"
-            if trained.status == "failed":
-                return f"{run.name}: {trained.error}"
-            made = {abs(at - epoch): step for step, at in trained.checkpoints if is_whole(at) and round(at) == epoch}
-            if not made:
-                return f"{run.name}: no checkpoint after epoch {epoch}"
-            step = made[min(made)]
-        results = self.results(run, step, task)
+        step = 0 if run.is_base else self._step(run, key.epoch)
+        if isinstance(step, str):
+            return step
+        results = self.results(run, step, key.task)
         if results is None:
-            return f"{run.name}: {task} not scored yet"
-        report = results.tasks[task]
+            return f"{run.name}: {key.task} not scored yet"
+        report = results.tasks[key.task]
         if report.error:
             return report.error
-        name = metric or report.primary_metric
+        name = key.metric or report.primary_metric
         measure = report.metrics.get(name)
         if measure is None:
-            return f"{run.name}: {task} has no {name}"
-        file = self.folder.scores(run, step, task).relative_to(self.folder.path).as_posix()
+            return f"{run.name}: {key.task} has no {name}"
+        file = self.folder.scores(run, step, key.task).relative_to(self.folder.path).as_posix()
         stderr = math.nan if measure.stderr is None else measure.stderr
         return Value(None if run.is_base else run.seed, measure.value, stderr, file)
 
-
-def mean_of(values: Sequence[float]) -> float:
-    """The plain mean."""
-    return math.fsum(values) / len(values)
+    def _step(self, run: Run, epoch: int) -> int | str:
+        """The step of the checkpoint after a whole epoch, or why there is none."""
+        record = self.training(run)
+        if record is None:
+            return f"{run.name}: not trained yet"
+        if not record.is_finished:
+            return f"{run.name}: {record.error}"
+        steps = {abs(at - epoch): step for step, at in record.checkpoints if is_whole(at) and round(at) == epoch}
+        return steps[min(steps)] if steps else f"{run.name}: no checkpoint after epoch {epoch}"

@@ -1,4 +1,4 @@
-"""How a study is done, beside what it is."""
+"""How a study is carried out."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """How a study is done.
+    """How a study is carried out.
 
     Attributes:
-        data: Name of a data set to where it lies, for the training and for the tasks.
-        device: Where it is done; by default a GPU where there is one.
-        launcher: Put before each training's command, to use several processes: ``torchrun --nproc_per_node 4``.
+        data: Name of a data set to its location, for training and for the tasks.
+        device: Where it runs; by default a GPU if there is one.
+        launcher: Prefix of each training's command, to use several processes: ``torchrun --nproc_per_node 4``.
         image_cache: Folder of decoded images.
         workers: Threads that decode images.
-        allow_missing: Train on and score what is there where images are missing.
-        tables: Ids of tables that are wanted; None: all, and the figure.
+        allow_missing: Train and score even if images or rows are missing.
+        tables: Ids of the tables that are wanted; None for all, and the figure.
     """
 
     data: Mapping[str, str] = field(default_factory=dict)

@@ -1,13 +1,14 @@
-"""What a study is going to do: its runs with counts, how much of them is there already, and how long the rest takes."""
+"""A study's plan: its runs with counts, how much of each is done, and how long the rest takes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.schedule import Run, tasks_at
-from clipbench.reproduce.study import Speed, Study, concept_label
+from clipbench.reproduce.study import Study, concept_label
 from clipbench.training.datasets import NO_PLACES, is_on_hub, open_training_data, training_concepts
 
 
@@ -17,12 +18,12 @@ class RunPlan:
 
     Attributes:
         run: The run.
-        captions: Trained on in an epoch; None where nobody knows before the data is there.
-        steps: Optimiser steps.
+        captions: Per epoch; None if unknown until the data is there.
+        steps: Optimizer steps.
         scorings: Pairs of a checkpoint and a task.
         tasks: The tasks.
-        done: Of the training and the scorings, how many are there.
-        seconds: What is left takes so long, by the study's or the folder's own speed; None where nobody knows.
+        done: How many of the training and the scorings are done.
+        seconds: Estimated time of the rest; None if unknown.
     """
 
     run: Run
@@ -46,93 +47,65 @@ def plan_study(
     counts: Mapping[str, int],
     tables: Collection[str] | None = None,
 ) -> list[RunPlan]:
-    """Lay out what is to be done.
+    """Plan the runs.
 
     Args:
         study: The study.
-        runs: Those that are wanted.
-        folder: What may be there already; None where there is no folder yet.
+        runs: The runs that are wanted.
+        folder: What may be finished already; None if there is no folder yet.
         counts: Concept to captions, see :func:`count_captions`.
         tables: Ids of the tables that are wanted; None for all.
     """
-    return [_planned(study, run, folder, counts, tables) for run in runs]
+    return [_plan(study, run, folder, counts, tables) for run in runs]
 
 
-def _planned(
+def _plan(
     study: Study, run: Run, folder: StudyFolder | None, counts: Mapping[str, int], tables: Collection[str] | None
 ) -> RunPlan:
-    epochs = _checkpoint_epochs(study, run, counts)
-    each = [(step, tasks_at(study, run, epoch, tables)) for step, epoch in epochs or []]
-    tasks = tuple(dict.fromkeys(task for _, found in each for task in found))
-    captions = None if run.is_base else counts.get(run.concept)
-    batch = study.training.recipe_of("any", run.negatives, run.seed).batch_size
-    steps = None if captions is None else captions // batch * study.training.epochs
-    pairs = [(step, task) for step, found in each for task in found]
-    trained = folder.trained(run) if folder and not run.is_base else None
-    is_trained = trained is not None and trained.status == "finished"
-    missing = [pair for pair in pairs if not (folder and folder.is_scored(run, *pair))]
-    seconds = _seconds(study, run, captions, is_trained, len({step for step, _ in missing}), folder)
-    done = is_trained + len(pairs) - len(missing)
-    return RunPlan(run, captions, steps, len(pairs) if epochs is not None else None, tasks, done, seconds)
-
-
-def _checkpoint_epochs(study: Study, run: Run, counts: Mapping[str, int]) -> list[tuple[int, float]] | None:
-    """Step and epoch of each checkpoint; None where nobody knows how many captions there are."""
-    if run.is_base:
-        return [(0, 0.0)]
-    captions = counts.get(run.concept)
-    if captions is None:
-        return None
-    recipe = study.training.recipe_of("any", run.negatives, run.seed)
-    an_epoch = captions // recipe.batch_size
-    if not an_epoch:
-        return []
-    return [(step, step / an_epoch) for step in sorted(recipe.checkpoint_steps(an_epoch * recipe.epochs, an_epoch))]
-
-
-def _seconds(
-    study: Study,
-    run: Run,
-    captions: int | None,
-    is_trained: bool,
-    to_score: int,
-    folder: StudyFolder | None,
-) -> float | None:
-    if study.speed is None or (captions is None and not run.is_base):
-        return None
-    training = 0.0
-    if captions and not is_trained:
-        training = captions * study.training.epochs / _captions_per_second(study.speed, run, folder)
-    return training + (study.speed.scoring_seconds or 0.0) * to_score
-
-
-def _captions_per_second(speed: Speed, run: Run, folder: StudyFolder | None) -> float:
-    """What trainings with as many negatives did in this folder, or else what the study says."""
-    measured = folder.rates(run.negatives) if folder else []
-    if measured:
-        return sum(measured) / len(measured)
-    rates = speed.captions_per_second
-    return rates[min(run.negatives, len(rates) - 1)]
+    captions, steps, checkpoints = None, None, {0: 0.0}
+    if not run.is_base:
+        captions = counts.get(run.concept)
+        if captions is None:
+            return RunPlan(run, None, None, None, (), 0, None)
+        recipe = study.training.recipe_of(run.concept, run.negatives, run.seed)
+        per_epoch = captions // recipe.batch_size
+        steps = per_epoch * recipe.epochs
+        stops = sorted(recipe.checkpoint_steps(steps, per_epoch)) if per_epoch else []
+        checkpoints = {step: step / per_epoch for step in stops}
+    scorings = [(step, task) for step, epoch in checkpoints.items() for task in tasks_at(study, run, epoch, tables)]
+    record = folder.training(run) if folder and not run.is_base else None
+    is_trained = record is not None and record.is_finished
+    missing = [scoring for scoring in scorings if not (folder and folder.is_scored(run, *scoring))]
+    seconds = None
+    if study.speed:
+        to_train = 0 if is_trained else (captions or 0) * study.training.epochs
+        to_score = len({step for step, _ in missing})
+        measured = folder.rates(run.negatives) if folder else []
+        rates = study.speed.captions_per_second
+        rate = fmean(measured) if measured else rates[min(run.negatives, len(rates) - 1)]
+        seconds = to_train / rate + (study.speed.scoring_seconds or 0.0) * to_score
+    tasks = tuple(dict.fromkeys(task for _, task in scorings))
+    return RunPlan(run, captions, steps, len(scorings), tasks, is_trained + len(scorings) - len(missing), seconds)
 
 
 def count_captions(study: Study, data: Mapping[str, str] = NO_PLACES) -> dict[str, int]:
-    """How many captions of each concept are trained on: what the study says, or else what is in the data.
+    """Count the captions of each concept: as the study states, or else in the data.
 
-    Data on the hub is not looked at: that would download it.
+    Data on the hub is not counted, as that would download it.
 
     Returns:
-        Concept to captions; without those that nobody knows.
+        Concept to captions, without concepts whose number is unknown.
 
     Raises:
         ConfigError, DataError: The data cannot be opened.
     """
-    training = study.training
-    said = {concept: training.captions.get(concept_label(concept)) for concept in training.concepts}
-    counts = {concept: count for concept, count in said.items() if count is not None}
-    if len(counts) < len(training.concepts) and not is_on_hub(training.data, data):
+    training, places = study.training, study.training.places(data)
+    stated = {concept: training.captions.get(concept_label(concept)) for concept in training.concepts}
+    counts = {concept: count for concept, count in stated.items() if count is not None}
+    if len(counts) < len(training.concepts) and not is_on_hub(training.data, places):
         concepts = dict(zip(training.concepts, training_concepts(training.data, training.concepts), strict=True))
         counts = dict.fromkeys(concepts, 0)
-        for row in open_training_data(training.data, data).rows():
+        for row in open_training_data(training.data, places).rows():
             for name, concept in concepts.items():
                 counts[name] += sum(concept.matches(caption) for caption in row.captions)
     return {concept: min(count, training.limit or count) for concept, count in counts.items()}

@@ -1,4 +1,4 @@
-"""A study's report: tables in the paper's arrangement, its findings, its figure, and what was run."""
+"""A study's report: the paper's tables, findings and figure from our own numbers, and what was run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from clipbench.results import Results
 from clipbench.utils.files import atomic_write
 
 SCHEMA_VERSION = 1
-_PLATFORMS = ("Linux-", "macOS-", "Windows-")  # a kernel's name says where it was run, and nothing about numbers
+_PLATFORMS = ("Linux-", "macOS-", "Windows-")  # the name of the system tells nothing about numbers
 
 
 def write_report(study: Study, folder: StudyFolder) -> list[Path]:
-    """Write ``report.md``, ``report.html``, ``report.json`` and the figure from what is there.
+    """Write ``report.md``, ``report.html``, ``report.json`` and the figure from what is finished.
 
     Returns:
         The files, the page first.
@@ -62,7 +62,7 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
 
 
 def cell_text(cell: Cell | None) -> str:
-    """A cell in words: ours, and in brackets the published figure with what is said of it."""
+    """A cell as text: ours, and in parentheses the published figure with its comparison."""
     if cell is None:
         return ""
     theirs = theirs_text(cell)
@@ -70,17 +70,17 @@ def cell_text(cell: Cell | None) -> str:
 
 
 def ours_text(cell: Cell) -> str:
-    """Ours in percent with half its 95 % interval; where seeds are missing, how many there are."""
-    number = cell.number
-    if number is None:
+    """Ours in percent with half its 95 % interval, and the number of seeds if some are missing."""
+    estimate = cell.estimate
+    if estimate is None:
         return "–"
-    reach = "" if math.isnan(number.reach) else f" ± {100 * number.reach:.1f}"
-    part = f", {number.seeds} of {cell.seeds} seeds" if number.seeds < cell.seeds else ""
-    return f"{100 * number.value:.1f}{reach}{part}"
+    margin = "" if math.isnan(estimate.margin) else f" ± {100 * estimate.margin:.1f}"
+    part = f", {estimate.seeds} of {cell.seeds} seeds" if estimate.seeds < cell.seeds else ""
+    return f"{100 * estimate.value:.1f}{margin}{part}"
 
 
 def theirs_text(cell: Cell) -> str:
-    """The published figure in percent, and where it is comparable ours less it, and whether they agree."""
+    """The published figure in percent, and if it is comparable our difference from it and whether they agree."""
     if cell.published is None:
         return ""
     theirs = f"{100 * cell.published:.0f}"
@@ -98,8 +98,8 @@ def _trainings(cells: Cells) -> list[dict[str, Any]]:
     """What each training took."""
     rows = []
     for run in cells.runs:
-        trained = None if run.is_base else cells.trained(run)
-        if trained is None or trained.status != "finished":
+        trained = cells.training(run)
+        if trained is None or not trained.is_finished:
             continue
         rows.append(
             {
@@ -110,7 +110,7 @@ def _trainings(cells: Cells) -> list[dict[str, Any]]:
                 "rate": trained.samples_per_second or 0,
                 "memory": (trained.peak_memory_bytes or 0) / 1e9,
                 "precision": trained.precision or "",
-                "hash": trained.hash,
+                "hash": (trained.hash or "")[:16],
                 "command": trained.command,
             }
         )
@@ -124,10 +124,10 @@ def _problems(grids: list[Grid]) -> list[str]:
 
 
 def _versions(cells: Cells) -> dict[str, Any]:
-    """What it was run with, as the results say; of several versions all."""
+    """All versions of software and tasks in the results."""
     found: list[Results] = []
     for run in cells.runs:
-        trained = cells.trained(run) if not run.is_base else None
+        trained = cells.training(run)
         steps = [0] if run.is_base else [step for step, _ in (trained.checkpoints if trained else [])]
         for step in steps:
             found += [r for task in cells.study.tasks() if (r := cells.results(run, step, task)) is not None]
@@ -171,10 +171,10 @@ def _as_json(study: Study, grids: list[Grid], findings: list[Finding], facts: di
 def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
-    number = cell.number
+    estimate = cell.estimate
     return {
-        "value": number.value if number else None,
-        "reach": number.reach if number and not math.isnan(number.reach) else None,
+        "value": estimate.value if estimate else None,
+        "margin": estimate.margin if estimate and not math.isnan(estimate.margin) else None,
         "published": cell.published,
         "difference": cell.difference,
         "agrees": cell.agrees,

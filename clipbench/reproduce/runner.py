@@ -1,4 +1,4 @@
-"""Doing a study's runs: each one's training, and the scores of its checkpoints."""
+"""A study's runs: each trains a model and scores its checkpoints."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from clipbench.errors import ClipbenchError, DataError, ModelError, ResultError
 from clipbench.evaluation.options import Progress
-from clipbench.reproduce.folder import StudyFolder, Trained
+from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.options import StudyOptions
-from clipbench.reproduce.schedule import Run, digest, is_whole, tasks_at, training_inputs
+from clipbench.reproduce.schedule import Run, is_whole, tasks_at, training_inputs
 from clipbench.reproduce.scoring import StudyScorer, plan_scores
 from clipbench.reproduce.study import Study
 from clipbench.reproduce.training import train
@@ -20,6 +20,7 @@ from clipbench.training.checkpoints import drop_checkpoints
 from clipbench.training.datasets import open_training_data, training_concepts
 from clipbench.training.overlap import Overlap, find_overlaps
 from clipbench.training.pairs import gather_pairs
+from clipbench.utils.digest import digest
 from clipbench.utils.text import format_error
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Something happened.
+class RunEvent:
+    """Progress of a study.
 
     Attributes:
-        run: To which run.
-        text: What, in a line.
+        run: Name of the run.
+        text: What happened, in one line.
         failed: It is a failure.
     """
 
@@ -43,14 +44,14 @@ class Told:
     failed: bool = False
 
 
-class Workshop:
-    """Does runs of a study, one after another.
+class StudyRunner:
+    """Trains and scores the runs of a study, one after another.
 
     Args:
         study: The study.
         folder: Its folder, claimed.
-        options: How it is done.
-        on_progress: Told how far going through data and scoring are.
+        options: How the study is carried out.
+        on_progress: Called with the progress of reading data and scoring.
     """
 
     def __init__(self, study: Study, folder: StudyFolder, options: StudyOptions, on_progress: Progress) -> None:
@@ -59,55 +60,47 @@ class Workshop:
         self._base: tuple[str, Model] | None = None
         self._data: str | None = None
 
-    def do(self, runs: Sequence[Run]) -> Iterator[Told]:
-        """Do runs, those that other processes are at last, so that several workshops may share a study.
+    def run(self, runs: Sequence[Run]) -> Iterator[RunEvent]:
+        """Do runs; several processes may share a study: runs that others work on come last.
 
         Yields:
-            What happened. A run that failed is told, and the others go on.
+            What happened. After a run that failed, the others go on.
 
         Raises:
-            ResultError: What was done cannot be written.
+            ResultError: Something cannot be written.
         """
-        others: list[Run] = []
-        began = time.time()
-        for run in runs:
-            if self._folder.attempted_since(run, began):
-                continue  # by another process, well or not: it is not tried again
-            with self._folder.at_work(run) as lock:
-                if lock is None:
-                    others.append(run)
-                else:
-                    yield from self._do(run, lock)
-        for run in others:
-            yield from self._do_after_others(run, began)
+        busy: list[Run] = []
+        started = time.time()
+        for wait, waiting in ((False, runs), (True, busy)):
+            for run in waiting:
+                if self._folder.attempted_since(run, started):
+                    continue  # by another process: a failure would only repeat
+                if wait:
+                    yield RunEvent(run.name, "waiting: another process is working on it")
+                with self._folder.hold(run, wait=wait) as is_ours:
+                    if not is_ours:
+                        busy.append(run)
+                    elif not self._folder.attempted_since(run, started):
+                        yield from self._run(run)
 
-    def _do_after_others(self, run: Run, began: float) -> Iterator[Told]:
-        """Do what another process was at and was killed at."""
-        if self._folder.attempted_since(run, began):
-            return
-        yield Told(run.name, "waiting: another process is at it")
-        with self._folder.at_work(run, wait=True) as lock:
-            if lock is not None and not self._folder.attempted_since(run, began):
-                yield from self._do(run, lock)
-
-    def _do(self, run: Run, lock: int) -> Iterator[Told]:
+    def _run(self, run: Run) -> Iterator[RunEvent]:
         try:
             if run.is_base:
                 model = self._load_base(run)
                 identity = {"base_model": run.base_model, "fingerprint": model.fingerprint}
                 yield from self._score(run, 0, 0.0, model, identity)
                 return
-            trained = yield from self._train(run, lock)
-            if trained is None:
+            record = yield from self._train(run)
+            if record is None:
                 return
-            for step, epoch in trained.checkpoints:
+            for step, epoch in record.checkpoints:
                 checkpoint = self._folder.model(run) / f"checkpoint-{step:06d}"
-                yield from self._score(run, step, epoch, checkpoint, {"training": trained.hash, "step": step})
-            self._drop_between(run, trained)
+                yield from self._score(run, step, epoch, checkpoint, {"training": record.hash, "step": step})
+            self._drop_between(run, record)
         except ResultError:
             raise
         except Exception as error:  # a plugin's model or task may raise anything; the other runs go on
-            yield Told(run.name, format_error(error), failed=True)
+            yield RunEvent(run.name, format_error(error), failed=True)
 
     def _load_base(self, run: Run) -> Model:
         if self._base is None or self._base[0] != run.base_model:
@@ -116,53 +109,56 @@ class Workshop:
             self._base = run.base_model, load_model(run.base_model, device=self._options.device)
         return self._base[1]
 
-    def _train(self, run: Run, lock: int) -> Generator[Told, None, Trained | None]:
-        """Train what is not trained yet; returns how it went, None where it failed."""
-        there = self._folder.trained(run)
-        is_finished = there is not None and there.status == "finished"
+    def _train(self, run: Run) -> Generator[RunEvent, None, TrainingRecord | None]:
+        """Train what is not trained yet; returns how it went, None if it failed."""
+        before = self._folder.training(run)
+        is_finished = before is not None and before.is_finished
         try:
             base = self._load_base(run)
-            self._data = (
-                self._data or open_training_data(self._study.training.data, self._options.data).provenance.fingerprint
-            )
+            training = self._study.training
+            source = open_training_data(training.data, training.places(self._options.data))
+            self._data = self._data or source.provenance.fingerprint
         except ClipbenchError as error:
             if not is_finished:
-                failed = Trained(hash="", inputs={}, status="failed", command="", error=str(error))
-                self._folder.write_trained(run, failed)
+                self._folder.write_training(run, TrainingRecord(status="failed", error=str(error)))
             raise
         inputs = training_inputs(self._study, run, self._data)
-        if there and is_finished and there.hash == digest(inputs) and there.model["fingerprint"] == base.fingerprint:
-            return there
-        yield Told(run.name, f"training; {self._folder.log(run)} says how far it is")
-        trained = train(self._study, run, self._folder, self._options, inputs, lock)
-        if not (trained.error and is_finished):  # a model that is there is not lost to a failure
-            self._folder.write_trained(run, trained)
-        if trained.error:
-            yield Told(run.name, trained.error, failed=True)
+        same = before is not None and (before.hash, before.model.get("fingerprint")) == (
+            digest(inputs),
+            base.fingerprint,
+        )
+        if is_finished and same:
+            return before
+        yield RunEvent(run.name, f"training; progress in {self._folder.log(run)}")
+        record = train(self._study, run, self._folder, self._options, inputs)
+        if not (record.error and is_finished):  # a failure must not hide a finished model
+            self._folder.write_training(run, record)
+        if record.error:
+            yield RunEvent(run.name, record.error, failed=True)
             return None
-        rate = f"{trained.samples_per_second or 0:,.0f} captions/s"
-        yield Told(run.name, f"trained in {trained.seconds or 0:,.0f} s, {rate}")
-        return trained
+        rate = f"{record.samples_per_second or 0:,.0f} captions/s"
+        yield RunEvent(run.name, f"trained in {record.seconds or 0:,.0f} s, {rate}")
+        return record
 
     def _score(
         self, run: Run, step: int, epoch: float, model: Model | Path, identity: Mapping[str, object]
-    ) -> Iterator[Told]:
+    ) -> Iterator[RunEvent]:
         started, scored = time.perf_counter(), []
         what = f"epoch {epoch:.2g}" if step else "the base model"
         try:
             for result in self._scorer.score(run, step, epoch, model, identity):
                 if result.error:
-                    yield Told(run.name, result.error, failed=True)
+                    yield RunEvent(run.name, result.error, failed=True)
                 else:
                     scored.append(result.task.name)
-        except ModelError as error:  # one checkpoint is gone or broken; the others are scored
-            yield Told(run.name, f"{what}: {error}", failed=True)
+        except ModelError as error:  # this checkpoint is missing or broken; the others are scored
+            yield RunEvent(run.name, f"{what}: {error}", failed=True)
         if scored:
-            yield Told(run.name, f"{what}: scored on {', '.join(scored)} in {time.perf_counter() - started:,.0f} s")
+            yield RunEvent(run.name, f"{what}: scored on {', '.join(scored)} in {time.perf_counter() - started:,.0f} s")
 
-    def _drop_between(self, run: Run, trained: Trained) -> None:
+    def _drop_between(self, run: Run, record: TrainingRecord) -> None:
         """Remove checkpoints between epochs once they are scored: thirty of a large model would fill a disk."""
-        between = {step: epoch for step, epoch in trained.checkpoints if not is_whole(epoch)}
+        between = {step: epoch for step, epoch in record.checkpoints if not is_whole(epoch)}
         wanted = ((step, task) for step, epoch in between.items() for task in tasks_at(self._study, run, epoch))
         if all(self._folder.is_scored(run, step, task) for step, task in wanted):
             drop_checkpoints(self._folder.model(run), between.keys())
@@ -193,7 +189,7 @@ def overlap_warnings(study: Study, folder: StudyFolder, options: StudyOptions, o
 def _find_overlaps(study: Study, options: StudyOptions, on_progress: Progress) -> list[Overlap]:
     training, refs = study.training, {}
     with suppress(DataError):  # each training says it
-        source = open_training_data(training.data, options.data)
+        source = open_training_data(training.data, training.places(options.data))
         for concept in training_concepts(training.data, training.concepts):
             pairs = gather_pairs(source, (concept,), allow_missing=True, limit=training.limit)
             refs.update({ref.key: ref for ref in pairs.images})

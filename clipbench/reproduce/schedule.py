@@ -1,10 +1,8 @@
-"""The steps of a study: what is trained, and what is scored after which of its epochs."""
+"""The runs of a study: what is trained, and which tasks are scored after which epoch."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -22,10 +20,10 @@ class Run:
     """A model of a study: a base model as it is, or one training.
 
     Attributes:
-        name: Names its folder.
-        base_model: What it is, or starts from.
-        concept: What it is trained on, as the study writes it; empty for the base model itself.
-        negatives: Hard negatives a caption.
+        name: Also that of its folder.
+        base_model: The model, or what its training starts from.
+        concept: The concept it is trained on, as the study gives it; empty for the base model itself.
+        negatives: Hard negatives per caption.
         seed: Of the training.
     """
 
@@ -52,7 +50,7 @@ class Run:
 
 
 def runs_of(study: Study) -> list[Run]:
-    """All models: base models first, then seed by seed, so that a study that was ended early has whole rows."""
+    """All runs: base models first, then seed by seed, so that a study that ends early has complete rows."""
     several = len(study.base_models) > 1
     found = []
     for base in study.base_models:
@@ -60,7 +58,7 @@ def runs_of(study: Study) -> list[Run]:
         found.append(Run(f"{before}orig", base))
         found += [
             Run(
-                f"{before}{concept_label(concept)}-{f'hn{number}' if number else 'clas'}-seed{seed}",
+                f"{before}{concept_label(concept)}-{f'hn{number}' if number else 'control'}-seed{seed}",
                 base,
                 concept,
                 number,
@@ -92,7 +90,7 @@ def tasks_at(study: Study, run: Run, epoch: float, tables: Collection[str] | Non
     Args:
         study: The study.
         run: The model.
-        epoch: Epochs trained, a fraction maybe; of a base model 0.
+        epoch: Epochs trained, maybe a fraction; 0 for a base model.
         tables: Ids of the tables that are wanted, and ``figure``; None: all.
     """
     whole = run.is_base or is_whole(epoch)
@@ -119,9 +117,9 @@ def _is_of(run: Run, concept: str) -> bool:
 
 
 def training_inputs(study: Study, run: Run, data_fingerprint: str) -> dict[str, Any]:
-    """All that a training's weights depend on, beside the base model's.
+    """Everything that a training's weights depend on, apart from the base model's.
 
-    Whether missing images are allowed is left out: what was left out of a training stands in its record.
+    ``allow_missing`` is not among them: what was left out of a training is in its record.
     """
     training = study.training
     recipe = training.recipe_of(run.concept_label, run.negatives, run.seed).as_dict()
@@ -134,18 +132,13 @@ def training_inputs(study: Study, run: Run, data_fingerprint: str) -> dict[str, 
     }
 
 
-def digest(inputs: Mapping[str, Any]) -> str:
-    """A step's name among all steps: 16 hex digits of its inputs' SHA-256."""
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
 def chosen(study: Study, only: str | None) -> tuple[list[Run], frozenset[str] | None]:
-    """Which runs and tables ``--only`` means: run names with ``*``, ids of tables, and ``figure``, joined by commas.
+    """Select runs and tables: names of runs with ``*``, ids of tables, and ``figure``, separated by commas.
 
-    Where tables are named, runs are left out that none of them shows.
+    If tables are named, runs that none of them shows are left out.
 
     Raises:
-        ConfigError: It means nothing.
+        ConfigError: Nothing has such a name.
     """
     runs = runs_of(study)
     if not only:
@@ -156,7 +149,7 @@ def chosen(study: Study, only: str | None) -> tuple[list[Run], frozenset[str] | 
     for pattern in patterns:
         if not any(fnmatchcase(run.name, pattern) for run in runs):
             near = close_matches(pattern, [*ids, *(run.name for run in runs)])
-            raise ConfigError(f"--only {pattern}: no run or table of study {study.name} is called so{near}")
+            raise ConfigError(f"only {pattern}: no run or table of study {study.name} has this name{near}")
     tables = frozenset(ids & set(parts)) or None
     kept = [run for run in runs if not patterns or any(fnmatchcase(run.name, pattern) for pattern in patterns)]
     return [run for run in kept if tasks_at(study, run, study.training.epochs, tables)], tables

@@ -1,4 +1,4 @@
-"""A study's scoring step: a checkpoint on the tasks that it has no results on yet."""
+"""A study's scoring step: a checkpoint on the tasks that have no results yet."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from clipbench.evaluation.options import EvaluationOptions, Progress
 from clipbench.evaluation.preparation import PreparedTask, prepare_tasks
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.options import StudyOptions
-from clipbench.reproduce.schedule import Run, digest, tasks_at
+from clipbench.reproduce.schedule import Run, tasks_at
 from clipbench.reproduce.study import Study
 from clipbench.results import StudyStep
 from clipbench.task_types.registry import select_tasks
 from clipbench.training.datasets import dataset_name
+from clipbench.utils.digest import digest
 
 if TYPE_CHECKING:
     from clipbench.evaluation.task_totals import TaskTotals
@@ -39,10 +40,10 @@ def evaluation_options(study: Study, options: StudyOptions) -> EvaluationOptions
 
 
 def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> list[PreparedTask]:
-    """The tasks of the tables that are wanted, their data gone through.
+    """Prepare the tasks of the tables that are wanted: go through their data.
 
     Raises:
-        UnknownName, ConfigError: The study names tasks or data that are not there.
+        UnknownName, ConfigError: The study names unknown tasks or data.
     """
     chosen = evaluation_options(study, options)
     tasks = select_tasks(study.tasks(options.tables), chosen.include_path)
@@ -53,13 +54,13 @@ def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> l
 
 
 class StudyScorer:
-    """Scores checkpoints; data is gone through once, when the first one is scored.
+    """Scores checkpoints; the data is prepared once, before the first one.
 
     Args:
         study: The study.
-        folder: Where results are kept.
-        options: How it is done.
-        on_progress: Told how far it is.
+        folder: The study's folder.
+        options: How the study is carried out.
+        on_progress: Called with the progress.
     """
 
     def __init__(self, study: Study, folder: StudyFolder, options: StudyOptions, on_progress: Progress) -> None:
@@ -71,20 +72,20 @@ class StudyScorer:
     def score(
         self, run: Run, step: int, epoch: float, model: Model | Path, identity: Mapping[str, object]
     ) -> Iterator[TaskTotals]:
-        """Score a checkpoint on the tasks that have no results of these inputs yet, keeping each as it comes.
+        """Score a checkpoint on the tasks that have no results of these inputs yet; each is written at once.
 
         Args:
-            run: Whose checkpoint.
-            step: After which step; 0 for a base model.
-            epoch: After how many epochs.
-            model: The checkpoint; loaded where there is something to score.
-            identity: What tells it from others.
+            run: The run.
+            step: The checkpoint's; 0 for a base model.
+            epoch: Epochs trained.
+            model: The model, or a checkpoint, loaded only if there is something to score.
+            identity: What distinguishes the model from others.
 
         Yields:
-            Each task's result, failed ones too.
+            Each task's result, including failures.
 
         Raises:
-            UnknownName, ConfigError: The study names tasks or data that are not there.
+            UnknownName, ConfigError: The study names unknown tasks or data.
             ModelError: The checkpoint cannot be loaded.
             ResultError: Results cannot be written.
         """
@@ -112,7 +113,7 @@ class StudyScorer:
             inputs = waiting[task][1]
             study_step = StudyStep(hash=digest(inputs), inputs=inputs)
             results = assemble_results([totals], loaded, options, name=name, started=started, study_step=study_step)
-            if not (totals.error and self._folder.is_scored(run, step, task)):  # numbers are not lost to a failure
+            if not (totals.error and self._folder.is_scored(run, step, task)):  # a failure must not hide numbers
                 self._folder.write_results(run, step, task, results)
             started = time.time()
             yield totals
@@ -126,13 +127,13 @@ class StudyScorer:
         from clipbench.models import load_model
 
         if not checkpoint.is_dir():
-            raise ModelError(f"{checkpoint} is gone, and a score is missing: a new --output_path trains it again")
+            raise ModelError(f"{checkpoint}: missing, and so is one of its scores: a new output_path trains it again")
         return load_model(str(checkpoint), device=self._options.device)
 
     def _images_for(self, model: Model) -> ImageFeatures | None:
-        """Image features of models before this one, where the study leaves image towers as they are.
+        """Image features of earlier models, if the study freezes the image tower.
 
-        Base models differ, so the tower is recognised by what it makes of a fixed picture, to the last bit.
+        Base models differ, so a tower is recognized by its exact features of a fixed image.
         """
         if "image" not in self._study.training.recipe.get("freeze", ()):
             return None
@@ -149,7 +150,7 @@ class StudyScorer:
 
 
 def _probe_image_tower(model: Model) -> bytes:
-    """What a model's preprocessing and image tower make of a fixed picture, as bytes."""
+    """Features of a fixed image, as bytes."""
     import torch
 
     from clipbench.models import probes

@@ -1,8 +1,8 @@
-"""What a study is: base models, what they are trained on and how, and the tables that are made of it. A YAML file."""
+"""A study, as its YAML file declares it: base models, their training, and the tables of the report."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from clipbench.analysis.published import ORIGINAL as ORIGINAL
 from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError, UnknownName
-from clipbench.reproduce.table_schema import DatasetsTable, Figure, Part, Table, of_concepts
+from clipbench.reproduce.table_schema import Figure, Part, Table, of_concepts
 from clipbench.training.recipe import Recipe
 from clipbench.utils.registry import close_matches
 from clipbench.utils.yaml import parse_yaml
 
-ORIGINAL = "Orig."
 FIGURE = "figure"  # what `--only` calls it, among the ids of tables
 _MOST_CHECKPOINTS = 25
 _STUDIES_OWN = {"concepts", "negatives", "seed", "max_steps"}  # set by the study itself, which counts in epochs
@@ -28,11 +28,11 @@ class Training(Part):
 
     Attributes:
         data: As ``clipbench finetune --train_data`` takes it.
-        concepts: Names, or YAML files beside the study's; each is trained on by itself.
-        negatives: Hard negatives a caption, a run each; 0 is the classical control. A concept takes part with as many
-            as each of its keywords has replacements.
-        seeds: A run each.
-        limit: Train on the first so many captions of a concept.
+        concepts: Names, or YAML files next to the study's; each is trained on separately.
+        negatives: Hard negatives per caption, a run for each; 0 is the control. A concept takes part with as many as
+            each of its keywords has replacements.
+        seeds: A run for each.
+        limit: Train on this many captions of a concept at most.
         captions: Concept to the number of its captions in the complete data, for the plan.
         recipe: Fields of :class:`clipbench.training.recipe.Recipe`: ``epochs``, ``learning_rate``,
             ``negatives_in``, …
@@ -47,7 +47,7 @@ class Training(Part):
     recipe: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _recipe_makes_sense(self) -> Training:
+    def _is_valid(self) -> Training:
         known = {field.name for field in fields(Recipe)} - _STUDIES_OWN
         labels = [concept_label(concept) for concept in self.concepts]
         for name in self.recipe:
@@ -55,16 +55,16 @@ class Training(Part):
                 raise ValueError(f"recipe: {name}{close_matches(name, known)}: fields are {', '.join(sorted(known))}")
         for name, values in (("seeds", self.seeds), ("negatives", self.negatives), ("concepts", labels)):
             if len(set(values)) != len(values):
-                raise ValueError(f"{name}: one comes twice ({', '.join(map(str, values))})")
+                raise ValueError(f"{name}: given twice ({', '.join(map(str, values))})")
         try:
             for seed in self.seeds:
                 for number in self.negatives:
-                    self.recipe_of("any", number, seed)
+                    self.recipe_of(self.concepts[0], number, seed)
         except (ConfigError, TypeError) as error:
             raise ValueError(f"recipe: {error}") from None
         if not isinstance(self.epochs, int) or isinstance(self.epochs, bool):
             raise ValueError(f"recipe: epochs {self.epochs}: give a whole number")
-        recipe = self.recipe_of("any", min(self.negatives), min(self.seeds))
+        recipe = self.recipe_of(self.concepts[0], min(self.negatives), min(self.seeds))
         parts = 1 / recipe.checkpoint_every
         if abs(parts - round(parts)) > 1e-6 or not 1 <= round(parts) <= _MOST_CHECKPOINTS:
             raise ValueError(
@@ -76,8 +76,12 @@ class Training(Part):
     @property
     def epochs(self) -> int:
         """Passes over the captions."""
-        found: int = self.recipe.get("epochs", Recipe.__dataclass_fields__["epochs"].default)
-        return found
+        epochs: int = self.recipe.get("epochs", Recipe.__dataclass_fields__["epochs"].default)
+        return epochs
+
+    def places(self, data: Mapping[str, str]) -> dict[str, str]:
+        """Those of ``data`` that concern training: pictures drawn on demand (``scenes=120``) lie nowhere."""
+        return {name: place for name, place in data.items() if name == self.data}
 
     def recipe_of(self, concept: str, negatives: int, seed: int) -> Recipe:
         """The recipe of one run."""
@@ -88,12 +92,12 @@ class Training(Part):
 
 
 class Speed(Part):
-    """How fast it goes, for the plan's estimate.
+    """Speed of training and scoring, for the plan's estimate.
 
     Attributes:
-        captions_per_second: Trained on, by number of negatives, from 0.
-        scoring_seconds: A scored checkpoint; None where nobody knows.
-        machine: What that was measured on, and by whom.
+        captions_per_second: In training, by number of negatives, from 0.
+        scoring_seconds: Per scored checkpoint, if known.
+        machine: Where this was measured.
     """
 
     captions_per_second: list[float]
@@ -105,19 +109,20 @@ class Study(Part):
     """A study.
 
     Attributes:
-        name: Names it in its report and output folder.
+        name: Of the study.
         title: One line.
         base_models: As ``clipbench eval --model`` takes them.
         training: What they are trained on, and how.
         tables: Tables of the report.
         figure: The trade-off of accuracy and retrieval.
-        published_by: Whose the published figures are.
-        comparable: They are of the same base model, data and tasks, so that a difference means something.
-        published_training: What they say of their training's time and memory.
-        speed: For the estimate.
-        limit: Score at most so many samples a task.
-        include_path: Files or folders with further tasks, beside the study's file.
-        quick: Fields of a smaller version of the study, those of ``training`` merged one by one.
+        published_by: Authors of the published figures (:mod:`clipbench.analysis.published`) that the report quotes;
+            empty to quote none.
+        comparable: The figures are of the same base model, data and tasks, so that differences are meaningful.
+        published_training: Published time and memory of the training.
+        speed: For the plan's estimate.
+        limit: Score at most this many samples per task.
+        include_path: Files or folders with more tasks, relative to the study's file.
+        quick: Fields that differ in a smaller version of the study; those of ``training`` are merged one by one.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
@@ -135,7 +140,7 @@ class Study(Part):
     quick: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _tables_speak_of_the_concepts(self) -> Study:
+    def _tables_are_valid(self) -> Study:
         names = [concept_label(concept) for concept in self.training.concepts]
         parts = [
             *((f"table {table.id}", table) for table in self.tables),
@@ -145,27 +150,22 @@ class Study(Part):
             for concept in part.concepts:
                 if concept not in names:
                     raise ValueError(f"{where}: {concept} is not among training's concepts ({', '.join(names)})")
-        for table in self.tables:
-            shown = table.rows.keys() if isinstance(table, DatasetsTable) else table.tasks.keys()
-            for name in table.published:
-                if name not in shown:
-                    raise ValueError(f"table {table.id}: published: {name} is not a row of it ({', '.join(shown)})")
         ids = [table.id for table in self.tables]
         if len(set(ids)) != len(ids) or FIGURE in ids:
-            raise ValueError(f"tables: an id comes twice, or is {FIGURE} ({', '.join(ids)})")
+            raise ValueError(f"tables: an id is given twice, or is {FIGURE} ({', '.join(ids)})")
         if len(set(self.base_models)) != len(self.base_models):
-            raise ValueError(f"base_models: one comes twice ({', '.join(self.base_models)})")
+            raise ValueError(f"base_models: given twice ({', '.join(self.base_models)})")
         return self
 
     def tasks(self, tables: Collection[str] | None = None) -> list[str]:
-        """Tasks of some tables, each once; of all tables and the figure where none is named."""
+        """Tasks of some tables, each once; None for all tables and the figure."""
         parts: list[Table | Figure] = [table for table in self.tables if tables is None or table.id in tables]
         if self.figure and (tables is None or FIGURE in tables):
             parts.append(self.figure)
         return list(dict.fromkeys(task for part in parts for task in part.all_tasks))
 
     def trained_on(self, data: str) -> Study:
-        """The study with other training data; published figures are then comparable with a copy of its own only."""
+        """The study with other training data; published figures stay comparable only with a copy of its own."""
         is_a_copy = data.partition("=")[0] == self.training.data.partition("=")[0]
         captions = self.training.captions if is_a_copy else {}
         training = self.training.model_copy(update={"data": data, "captions": captions})
@@ -175,7 +175,7 @@ class Study(Part):
         """The smaller version.
 
         Raises:
-            ConfigError: There is none, or it makes no sense.
+            ConfigError: There is none, or it is invalid.
         """
         if not self.quick:
             raise ConfigError(f"study {self.name} has no quick version: give it a section quick")
@@ -198,7 +198,7 @@ class Study(Part):
 
 
 def concept_label(concept: str) -> str:
-    """What tables call a concept: its name, also where it was named by its file.
+    """The name of a concept, also if it was given as a file.
 
     >>> concept_label("color"), concept_label("my/shape.yaml")
     ('color', 'shape')
@@ -207,7 +207,7 @@ def concept_label(concept: str) -> str:
 
 
 def model_label(negatives: int) -> str:
-    """What the paper calls a kind of model.
+    """The paper's name of a kind of model.
 
     >>> model_label(0), model_label(2)
     ('Clas.', 'HN2')
@@ -216,22 +216,22 @@ def model_label(negatives: int) -> str:
 
 
 def most_negatives(concept: str) -> int:
-    """How many replacements every keyword of a concept has."""
+    """The number of replacements that every keyword of a concept has at least."""
     return min(map(len, load_concept(concept).replacements.values()))
 
 
 def shipped_studies() -> list[str]:
-    """Names of the studies that come along."""
+    """Names of the studies that are shipped."""
     folder = resources.files("clipbench.reproduce")
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def load_study(written: str) -> Study:
-    """Load a study by name, or from a YAML file. Concepts that are files lie beside it.
+    """Load a study by name, or from a YAML file; paths in it are relative to the file.
 
     Raises:
         UnknownName: No study of that name.
-        ConfigError: The file cannot be read or makes no sense; names the line.
+        ConfigError: The file cannot be read or is invalid; names the line.
     """
     names = shipped_studies()
     if written in names:
@@ -245,16 +245,16 @@ def load_study(written: str) -> Study:
 
 def _parse(path: Path) -> Study:
     study, folder = parse_yaml(path, Study), path.parent.resolve()
-    training = study.training.model_copy(update={"concepts": _beside(folder, study.training.concepts)})
+    training = study.training.model_copy(update={"concepts": _resolve(folder, study.training.concepts)})
     for concept in training.concepts:
-        load_concept(concept)  # complains now rather than after an hour
+        load_concept(concept)  # fails now rather than after an hour
     quick = {**study.quick}
     if isinstance(changes := quick.get("training"), dict) and "concepts" in changes:
-        quick["training"] = {**changes, "concepts": _beside(folder, changes["concepts"])}
+        quick["training"] = {**changes, "concepts": _resolve(folder, changes["concepts"])}
     further = [str(folder / place) for place in study.include_path]
     return study.model_copy(update={"training": training, "include_path": further, "quick": quick})
 
 
-def _beside(folder: Path, concepts: Sequence[str]) -> list[str]:
-    """Concepts, those that are files by their whole path."""
+def _resolve(folder: Path, concepts: Sequence[str]) -> list[str]:
+    """Concepts; files by their absolute path."""
     return [str(folder / name) if name.endswith((".yaml", ".yml")) else name for name in concepts]

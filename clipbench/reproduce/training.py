@@ -1,4 +1,4 @@
-"""A study's training step: `clipbench finetune` in a process of its own, and what became of it."""
+"""A study's training step: a worker process, and the record of how it went."""
 
 from __future__ import annotations
 
@@ -6,55 +6,57 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from clipbench.errors import ConfigError
-from clipbench.reproduce.folder import StudyFolder, Trained
+from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.options import StudyOptions
-from clipbench.reproduce.schedule import Run, digest
+from clipbench.reproduce.schedule import Run
 from clipbench.reproduce.study import Study
+from clipbench.reproduce.worker import TrainingJob
 from clipbench.training.checkpoints import checkpoints_in, epoch_of, step_of
-from clipbench.training.datasets import dataset_name
+from clipbench.training.options import FinetuneOptions
+from clipbench.utils.digest import digest
+from clipbench.utils.files import atomic_write
 
-_ERROR = "clipbench: error: "
+_FLAGS = {"concepts": "concept", "workers": "num_workers"}  # fields whose flag has another name
 
 
 def train(
-    study: Study, run: Run, folder: StudyFolder, options: StudyOptions, inputs: Mapping[str, Any], lock: int
-) -> Trained:
-    """Train a run, or go on with it: in a process of its own its memory is its own, and so is its end.
+    study: Study, run: Run, folder: StudyFolder, options: StudyOptions, inputs: Mapping[str, Any]
+) -> TrainingRecord:
+    """Train a run, or resume it, in a process of its own, whose memory and failures are its own.
 
     Args:
         study: The study.
         run: The run.
         folder: The study's folder.
-        options: How it is done.
-        inputs: What the weights depend on.
-        lock: The run's lock, which the process inherits.
-
-    Returns:
-        How it went.
+        options: How the study is carried out.
+        inputs: Everything that the weights depend on.
 
     Raises:
-        ConfigError: The recipe has a value that the command line cannot take.
-        ResultError: A checkpoint cannot be read.
+        ResultError: A checkpoint cannot be read, or the job cannot be written.
     """
-    command = finetune_command(study, run, folder, options)
-    known = {"hash": digest(inputs), "inputs": dict(inputs), "command": shlex.join(command)}
+    job = training_job(study, run, folder, options)
+    job_file, log = folder.log(run).with_suffix(".job.json"), folder.log(run)
+    log.parent.mkdir(exist_ok=True)
+    atomic_write(job_file, job.model_dump_json(indent=2) + "\n")
+    job.outcome.unlink(missing_ok=True)
     launcher = shlex.split(options.launcher) or [sys.executable]
-    error = _run([*launcher, "-m", *command], folder.log(run), lock)
+    error = run_worker([*launcher, "-m", "clipbench.reproduce.worker", str(job_file)], log, job.outcome)
+    record = {"hash": digest(inputs), "inputs": dict(inputs), "command": finetune_command(job)}
     if error:
-        return Trained(**known, status="failed", error=error)
-    facts = json.loads((folder.model(run) / "finetune.json").read_text())
-    spent, steps = facts["training"]["seconds"], facts["training"]["steps"]
-    return Trained(
-        **known,
+        return TrainingRecord(**record, status="failed", error=error)
+    facts = json.loads((job.output_path / "finetune.json").read_text())
+    seconds, steps = facts["training"]["seconds"], facts["training"]["steps"]
+    return TrainingRecord(
+        **record,
         status="finished",
-        checkpoints=[(step_of(path), epoch_of(path)) for path in checkpoints_in(folder.model(run))],
-        seconds=spent,
-        samples_per_second=round(steps * facts["recipe"]["batch_size"] / max(spent, 1e-9), 1),
+        checkpoints=[(step_of(path), epoch_of(path)) for path in checkpoints_in(job.output_path)],
+        seconds=seconds,
+        samples_per_second=round(steps * job.recipe.batch_size / max(seconds, 1e-9), 1),
         peak_memory_bytes=facts["training"]["peak_memory_bytes"],
         precision=facts["recipe"]["precision"],
         model=facts["model"],
@@ -62,65 +64,60 @@ def train(
     )
 
 
-def finetune_command(study: Study, run: Run, folder: StudyFolder, options: StudyOptions) -> list[str]:
-    """The command line that trains a run: ``clipbench finetune …``, which makes the same model by itself.
-
-    Raises:
-        ConfigError: The recipe has a value that the command line cannot take.
-    """
-    flags: dict[str, object] = {
-        "model": run.base_model,
-        "train_data": study.training.data,
-        "concept": run.concept,
-        "negatives": run.negatives,
-        "seed": run.seed,
-        "output_path": folder.model(run),
-        **study.training.recipe,
-        "limit": study.training.limit,
-        "device": options.device,
-        "image_cache": options.image_cache,
-        "num_workers": options.workers,
-    }
-    command = ["clipbench", "finetune"]
-    for name, value in flags.items():
-        if value is None:
-            continue
-        if isinstance(value, bool):
-            raise ConfigError(f"recipe: {name} {value}: give a number or a word")
-        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        command += [f"--{name}", text]
-    name = dataset_name(study.training.data)
-    if name in options.data:
-        command += ["--data", f"{name}={options.data[name]}"]
-    return [*command, *(["--allow_missing"] if options.allow_missing else [])]
+def training_job(study: Study, run: Run, folder: StudyFolder, options: StudyOptions) -> TrainingJob:
+    """The training of a run."""
+    return TrainingJob(
+        model=run.base_model,
+        train_data=study.training.data,
+        recipe=study.training.recipe_of(run.concept, run.negatives, run.seed),
+        options=FinetuneOptions(
+            data=study.training.places(options.data),
+            device=options.device,
+            workers=options.workers,
+            image_cache=options.image_cache,
+            allow_missing=options.allow_missing,
+            limit=study.training.limit,
+        ),
+        output_path=folder.model(run),
+        lock=folder.training_lock(run),
+        outcome=folder.log(run).with_suffix(".outcome.json"),
+    )
 
 
-def _run(command: list[str], log: Path, lock: int) -> str | None:
-    """Run a command to its end, with what it says in ``log``; returns why it failed, None where it did not."""
-    log.parent.mkdir(exist_ok=True)
-    before = log.stat().st_size if log.is_file() else 0
-    with log.open("a", encoding="utf-8") as said:
+def finetune_command(job: TrainingJob) -> str:
+    """The command that trains the same model without the study."""
+    words = ["clipbench", "finetune", "--model", job.model, "--train_data", job.train_data]
+    for part in (job.recipe, job.options):
+        for field in fields(part):
+            value = getattr(part, field.name)
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            if value != default:
+                words += _flag(f"--{_FLAGS.get(field.name, field.name)}", value)
+    return shlex.join([*words, "--output_path", str(job.output_path)])
+
+
+def _flag(flag: str, value: object) -> list[str]:
+    if isinstance(value, bool):
+        return [flag]
+    if isinstance(value, Mapping):
+        return [word for name, place in value.items() for word in (flag, f"{name}={place}")]
+    return [flag, ",".join(value) if isinstance(value, tuple) else str(value)]
+
+
+def run_worker(command: Sequence[str], log: Path, outcome: Path) -> str | None:
+    """Run a worker to its end, its output appended to ``log``; return why it failed, None if it did not."""
+    with log.open("a", encoding="utf-8") as output:
         try:
-            process = subprocess.Popen(  # noqa: S603  # the user's own launcher
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=[lock]
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603  # the user's own launcher
         except OSError as error:
-            return f"--launcher {command[0]}: {error.strerror}"
+            return f"launcher {command[0]}: {error.strerror}"
         try:
             code = process.wait()
         except BaseException:
             process.terminate()
             process.wait()
             raise
-    return _last_words(log, before, code) if code else None
-
-
-def _last_words(log: Path, before: int, code: int) -> str:
-    """Why a training ended, from what it said after the first ``before`` bytes, which are earlier sittings'."""
-    said = log.read_bytes()[before:].decode(errors="replace")
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(_ERROR)]
-    if errors:  # a launcher may have had more to say after it
-        return errors[-1].removeprefix(_ERROR)
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"the training ended with {how}{': ' + lines[-1] if lines else ''} ({log})"
+    if not code:
+        return None
+    reason: str | None = json.loads(outcome.read_text())["error"] if outcome.is_file() else None
+    return reason or f"the training ended with {f'signal {-code}' if code < 0 else f'exit code {code}'} ({log})"

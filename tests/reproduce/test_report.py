@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from clipbench.analysis.published import PAPER as PAPER_SOURCE
+from clipbench.analysis.published import published_figures
 from clipbench.reproduce.claims import findings_of
-from clipbench.reproduce.folder import StudyFolder, Trained
+from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.lookup import Cells
 from clipbench.reproduce.report import write_report
 from clipbench.reproduce.schedule import runs_of
@@ -14,7 +16,6 @@ from clipbench.reproduce.tables import grids_of
 from clipbench.results import Measure, Results, SampleCounts, TaskResult
 
 PAPER = load_study("paper")
-KINDS = ("Orig.", "Clas.", "HN1", "HN2", "HN3")
 STDERR = 0.001
 
 
@@ -29,43 +30,24 @@ def results_of(task, metric, value):
     return Results(tasks={task: result})
 
 
-def published():
-    """Concept, kind, epoch, task, metric and figure of every published cell, read from the file table by table."""
-    one, two, seven = PAPER.tables
-    for concept, kinds in one.published.items():
-        for kind, figures in kinds.items():
-            for epoch, figure in enumerate(figures, 1):
-                yield concept, kind, epoch, one.tasks[concept], "acc", figure
-    for dataset, rows in two.published.items():
-        for concept, figures in rows.items():
-            for kind, figure in zip(KINDS, figures, strict=False):
-                yield concept, kind, 3, two.rows[dataset][concept], "acc", figure
-    for concept, both in seven.published.items():
-        for name, task, metric in (
-            ("accuracy", seven.tasks[concept], "acc"),
-            ("retrieval", seven.retrieval, "t2i_recall@5"),
-        ):
-            for epoch, figures in enumerate(both[name], 1):
-                for kind, figure in zip(KINDS, figures, strict=False):
-                    yield concept, kind, epoch, task, metric, figure
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = StudyFolder(tmp_path_factory.mktemp("paper") / "out")
     made.claim(PAPER)
     runs = runs_of(PAPER)
     for run in runs[1:]:
-        made.write_trained(
+        made.write_training(
             run,
-            Trained(
-                hash="0" * 16, inputs={}, status="finished", command="", checkpoints=[(10, 1.0), (20, 2.0), (30, 3.0)]
-            ),
+            TrainingRecord(status="finished", checkpoints=[(10, 1.0), (20, 2.0), (30, 3.0)]),
         )
-    for concept, kind, epoch, task, metric, figure in published():
-        name = "orig" if kind == "Orig." else f"{concept}-{kind.strip('.').lower()}-seed0"
+    for figure in published_figures():
+        if not figure.source.startswith(PAPER_SOURCE):
+            continue
+        kind = {"Orig.": "orig", "Clas.": f"{figure.concept}-control-seed0"}.get(figure.kind)
+        name = kind or f"{figure.concept}-{figure.kind.lower()}-seed0"
         run = next(run for run in runs if run.name == name)
-        made.write_results(run, 0 if run.is_base else 10 * epoch, task, results_of(task, metric, figure))
+        step = 0 if run.is_base else 10 * (figure.epoch or 3)
+        made.write_results(run, step, figure.task, results_of(figure.task, figure.metric, figure.value))
     return made
 
 
@@ -108,6 +90,6 @@ def test_a_cell_that_has_not_all_seeds_says_so(folder):
     both = PAPER.model_copy(update={"training": PAPER.training.model_copy(update={"seeds": [0, 1]})})
     grid = grids_of(Cells(both, folder))[2]
     _, row = grid.rows[0]
-    assert row[1].problems == ("object-clas-seed1: not trained yet",)
+    assert row[1].problems == ("object-control-seed1: not trained yet",)
     write_report(both, folder)
     assert "76.0 ± 0.2, 1 of 2 seeds (76, +0.0 =)" in (folder.path / "report.md").read_text()

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from clipbench.analysis.published import PublishedFigure
 from clipbench.cli import main
 from clipbench.reproduce.folder import StudyFolder
+from clipbench.reproduce.report import write_report
 from clipbench.reproduce.schedule import runs_of
 from clipbench.reproduce.study import load_study
-from clipbench.reproduce.training import _run
+from clipbench.reproduce.training import run_worker
 
 STUDY = """
 name: small
@@ -29,8 +31,7 @@ training:
   recipe: {epochs: 2, batch_size: 16, learning_rate: 1.0e-3, checkpoint_every: 0.5, freeze: [image]}
 limit: 30
 tables:
-  - {id: one, layout: epochs, title: One, tasks: {color: scenes_inpaint_color},
-     published: {color: {Orig.: [0.9], HN1: [0.05, 0.05]}}}
+  - {id: one, layout: epochs, title: One, tasks: {color: scenes_inpaint_color}}
   - {id: two, layout: datasets, title: Two, rows: {Flickr30k: {color: flickr30k_color}}}
   - {id: seven, layout: retrieval, title: Seven, tasks: {color: scenes_color}, retrieval: scenes_retrieval}
 figure: {title: Four, tasks: {color: scenes_color}, retrieval: scenes_retrieval}
@@ -104,14 +105,24 @@ def test_each_model_is_scored_by_its_own_weights(whole):
     found = scores(whole[0])
     retrieval = [
         found[f"scores/{name}/step-{step:06d}/scenes_retrieval.json"]["scenes_retrieval"]
-        for name, step in [("orig", 0), *((f"color-{kind}-seed0", step) for kind in ("clas", "hn1") for step in (4, 8))]
+        for name, step in [
+            ("orig", 0),
+            *((f"color-{kind}-seed0", step) for kind in ("control", "hn1") for step in (4, 8)),
+        ]
     ]
     assert len({json.dumps(numbers, sort_keys=True) for numbers in retrieval}) > 3
 
 
-def test_agreement_is_told_apart(whole):
+def test_cells_that_agree_with_a_published_figure_are_marked(whole, monkeypatch):
+    def published(task, concept, kind, epoch):
+        value = {"Orig.": 0.9, "HN1": 0.05}.get(kind) if task == "scenes_inpaint_color" else None
+        figure = PublishedFigure("Somebody", "", task, "pairs", "image_score", {"image_score": value})
+        return None if value is None else figure
+
     folder, _ = whole
-    report = json.loads((folder / "out/report.json").read_text())
+    out, study = StudyFolder(folder / "out"), load_study(str(folder / "small.yaml"))
+    monkeypatch.setattr("clipbench.reproduce.lookup.published_figure", published)
+    report = json.loads(next(file for file in write_report(study, out) if file.name == "report.json").read_text())
     (row,) = report["tables"][0]["rows"]
     # The demo model is right on nine of ten pairs; nothing trained on it falls to one of twenty.
     assert [cell["agrees"] for cell in row["cells"]] == [True, None, None, False, False]
@@ -141,7 +152,7 @@ def test_checkpoints_between_epochs_are_dropped_once_they_are_scored(whole):
 def test_the_command_of_a_run_makes_the_same_model_by_itself(whole, tmp_path):
     folder, _ = whole
     study = load_study(str(folder / "small.yaml"))
-    trained = StudyFolder(folder / "out").trained(runs_of(study)[2])
+    trained = StudyFolder(folder / "out").training(runs_of(study)[2])
     assert trained is not None
     words = trained.command.split()
     words[words.index("--output_path") + 1] = str(tmp_path / "alone")
@@ -174,16 +185,16 @@ def test_numbers_are_not_lost_to_data_that_is_gone(whole, capsys):
     assert scores(folder) == before
 
 
-def test_the_reason_is_this_sittings_last_error_whatever_the_launcher_says_after_it(tmp_path):
-    (tmp_path / "run.log").write_text("clipbench: error: of the sitting before\n")
-    script = "import sys; print('clipbench: error: this one'); print('ChildFailedError'); sys.exit(3)"
-    with Path(os.devnull).open() as lock:
-        reason = _run([sys.executable, "-c", script], tmp_path / "run.log", lock.fileno())
-        silent = _run([sys.executable, "-c", "import sys; sys.exit(3)"], tmp_path / "run.log", lock.fileno())
-        absent = _run(["no-such-launcher"], tmp_path / "run.log", lock.fileno())
+def test_the_reason_of_a_failure_is_what_the_worker_says_whatever_the_launcher_prints(tmp_path):
+    outcome, log = tmp_path / "outcome.json", tmp_path / "run.log"
+    failure = f"import sys; print('ChildFailedError'); open({str(outcome)!r}, 'w').write({{}}); sys.exit(3)"
+    silent = run_worker([sys.executable, "-c", "import sys; sys.exit(3)"], log, outcome)
+    absent = run_worker(["no-such-launcher"], log, outcome)
+    reason = run_worker([sys.executable, "-c", failure.format("""'{"error": "this one"}'""")], log, outcome)
     assert reason == "this one"
-    assert silent == f"the training ended with exit code 3 ({tmp_path / 'run.log'})"
-    assert absent == "--launcher no-such-launcher: No such file or directory"
+    assert "ChildFailedError" in log.read_text()
+    assert silent == f"the training ended with exit code 3 ({log})"
+    assert absent == "launcher no-such-launcher: No such file or directory"
 
 
 def test_another_study_or_recipe_is_refused(whole, tmp_path, capsys):
@@ -214,11 +225,30 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
 
 def test_killed_at_several_moments_it_ends_with_the_same_scores(whole, tmp_path):
     (tmp_path / "small.yaml").write_text(STUDY)
-    moments = {
-        signal.SIGTERM: lambda: any((tmp_path / "out/runs").glob("*/checkpoint-*")),  # in the first training
-        signal.SIGKILL: lambda: len(list((tmp_path / "out/scores").rglob("*.json"))) > 5,  # while scoring
-    }
-    for how, has_come in moments.items():
+    out = tmp_path / "out"
+
+    def terminate(going):  # the study alone: it has to end its training
+        going.terminate()
+        assert going.wait() == 130
+
+    def kill_all(going):
+        os.killpg(going.pid, signal.SIGKILL)
+        going.wait()
+
+    def kill_the_study_alone(going):  # its training goes on and keeps the run
+        os.killpg(going.pid, signal.SIGSTOP)
+        going.kill()
+        going.wait()
+        with StudyFolder(out).hold(runs_of(load_study(str(tmp_path / "small.yaml")))[2]) as is_ours:
+            assert is_ours is False
+        os.killpg(going.pid, signal.SIGCONT)
+
+    moments = [
+        (terminate, lambda: any((out / "runs").glob("*/checkpoint-*"))),  # in the first training
+        (kill_all, lambda: len(list((out / "scores").rglob("*.json"))) > 5),  # while scoring
+        (kill_the_study_alone, lambda: any((out / "runs/color-hn1-seed0").glob("checkpoint-*"))),
+    ]
+    for kill, has_come in moments:
         going = subprocess.Popen(
             [sys.executable, "-m", "clipbench", *command(tmp_path)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -228,21 +258,18 @@ def test_killed_at_several_moments_it_ends_with_the_same_scores(whole, tmp_path)
             assert going.poll() is None, "it ended before it could be killed"
             assert time.monotonic() < ends
             time.sleep(0.02)
-        if how is signal.SIGTERM:  # the study alone: it has to end its training
-            going.terminate()
-            assert going.wait() == 130
-        else:
-            os.killpg(going.pid, how)
-            going.wait()
+        kill(going)
     run(tmp_path)
     assert scores(tmp_path) == scores(whole[0])
+    steps = [json.loads(line)["step"] for line in (out / "runs/color-hn1-seed0/training_log.jsonl").open()]
+    assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_jobs_share_the_runs(whole, tmp_path):
     (tmp_path / "small.yaml").write_text(STUDY)
     done = run(tmp_path, "--jobs", 2)
     assert done.returncode == 1
-    assert done.stderr.count("color-clas-seed0: training;") == 1
+    assert done.stderr.count("color-control-seed0: training;") == 1
     assert done.stderr.count("color-hn1-seed0: training;") == 1
     assert done.stderr.count("error: color-hn1-seed0: flickr30k_color") == 1  # no job tries again what another did
     assert scores(tmp_path) == scores(whole[0])
@@ -266,23 +293,32 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(tmp_path, capsys):
         main([*command(tmp_path), "--dry_run"])
     assert not ended.value.code
     out, err = capsys.readouterr()
-    assert [line.split()[0] for line in out.splitlines()[2:]] == ["orig", "color-clas-seed0", "color-hn1-seed0"]
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["orig", "color-control-seed0", "color-hn1-seed0"]
     assert "2 trainings, 26 scores on 4 tasks" in err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_training_whose_starter_was_killed_is_not_started_beside_itself(tmp_path):
+def test_a_run_belongs_to_its_training_even_if_the_study_that_started_it_was_killed(tmp_path):
     (tmp_path / "small.yaml").write_text(STUDY)
     folder = StudyFolder(tmp_path / "out")
     first, other, _ = runs_of(load_study(str(tmp_path / "small.yaml")))
-    with folder.at_work(first) as lock:
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock])
-    with folder.at_work(first) as taken, folder.at_work(other) as free:
-        assert taken is None
-        assert free is not None
+    with folder.hold(first):
+        lock = folder.training_lock(first)
+    script = f"""
+from pathlib import Path
+from clipbench.utils.files import lock
+with lock(Path({str(lock)!r})):
+    print("held", flush=True)
+    input()
+"""
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"held\n"
+    with folder.hold(first) as taken, folder.hold(other) as free:
+        assert taken is False
+        assert free is True
     child.communicate(b"\n")
-    with folder.at_work(first) as lock:
-        assert lock is not None
+    with folder.hold(first) as ours:
+        assert ours is True
 
 
 def test_the_page_holds_no_markup_of_the_studys(whole, tmp_path):

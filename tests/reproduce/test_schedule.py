@@ -2,8 +2,9 @@ import pytest
 
 from clipbench.errors import ConfigError
 from clipbench.reproduce.plan import count_captions, plan_study
-from clipbench.reproduce.schedule import Run, chosen, digest, runs_of, tasks_at, training_inputs
+from clipbench.reproduce.schedule import Run, chosen, runs_of, tasks_at, training_inputs
 from clipbench.reproduce.study import load_study
+from clipbench.utils.digest import digest
 
 PAPER = load_study("paper")
 RUNS = {run.name: run for run in runs_of(PAPER)}
@@ -12,11 +13,11 @@ RUNS = {run.name: run for run in runs_of(PAPER)}
 def test_the_paper_trains_two_or_four_models_a_concept():
     assert list(RUNS) == [
         "orig",
-        *(f"object-{kind}-seed0" for kind in ("clas", "hn1", "hn2", "hn3")),
-        *(f"color-{kind}-seed0" for kind in ("clas", "hn1", "hn2", "hn3")),
-        "location-clas-seed0",
+        *(f"object-{kind}-seed0" for kind in ("control", "hn1", "hn2", "hn3")),
+        *(f"color-{kind}-seed0" for kind in ("control", "hn1", "hn2", "hn3")),
+        "location-control-seed0",
         "location-hn1-seed0",
-        "size-clas-seed0",
+        "size-control-seed0",
         "size-hn1-seed0",
     ]
 
@@ -29,7 +30,7 @@ def test_checkpoints_are_scored_on_what_their_tables_need_and_no_task_twice():
         "inpaintcoco_color", "flickr30k_color", "sbu_color", "fashion200k_color", "nasa_earth_color", "coco_color",
         "coco_retrieval",
     ]  # fmt: skip
-    assert tasks_at(PAPER, RUNS["location-clas-seed0"], 1.0) == ["coco_location", "coco_retrieval"]
+    assert tasks_at(PAPER, RUNS["location-control-seed0"], 1.0) == ["coco_location", "coco_retrieval"]
     assert sorted(tasks_at(PAPER, RUNS["orig"], 0)) == sorted(PAPER.tasks())
 
 
@@ -39,7 +40,7 @@ def test_only_picks_runs_and_tables():
     assert tables == {"table1"}
     assert tasks_at(PAPER, runs[0], 2.0, tables) == ["inpaintcoco_color"]
     assert tasks_at(PAPER, runs[0], 0.5, tables) == []
-    with pytest.raises(ConfigError, match="--only colour-hn1-seed0: no run or table.*color-hn1-seed0"):
+    with pytest.raises(ConfigError, match="only colour-hn1-seed0: no run or table.*color-hn1-seed0"):
         chosen(PAPER, "colour-hn1-seed0")
 
 
@@ -91,8 +92,8 @@ def test_the_plan_counts_what_the_paper_trained_and_takes_its_word_for_the_time(
     assert by_name["object-hn3-seed0"].steps == 3 * (305_056 // 64)
     # 30 checkpoints on ranking and retrieval, Table 1 after three epochs, and four data sets of Table 2 at the end.
     assert by_name["object-hn3-seed0"].scorings == 30 * 2 + 3 + 4
-    assert by_name["location-clas-seed0"].scorings == 30 * 2 + 3
-    assert by_name["object-clas-seed0"].seconds == pytest.approx(7200, rel=0.01)
+    assert by_name["location-control-seed0"].scorings == 30 * 2 + 3
+    assert by_name["object-control-seed0"].seconds == pytest.approx(7200, rel=0.01)
     assert by_name["orig"].parts == by_name["orig"].scorings == len(PAPER.tasks())
 
 

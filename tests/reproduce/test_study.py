@@ -1,7 +1,10 @@
 import pytest
 
 from clipbench.errors import ConfigError, UnknownName
+from clipbench.reproduce.folder import StudyFolder
+from clipbench.reproduce.lookup import Cells
 from clipbench.reproduce.study import load_study, most_negatives, shipped_studies
+from clipbench.reproduce.tables import grids_of
 from clipbench.task_types.registry import known_tasks
 
 SMALL = """
@@ -44,19 +47,15 @@ def test_the_papers_study_is_the_papers():
     assert training.captions == {"object": 305_056, "color": 92_006, "location": 58_156, "size": 60_626}
 
 
-def test_published_rows_have_a_figure_for_every_kind_of_model_that_takes_part():
+def test_every_cell_of_the_papers_tables_has_a_published_figure(tmp_path):
     study = load_study("paper")
     kinds = {concept: 2 + min(3, most_negatives(concept)) for concept in study.training.concepts}
-    one, two, seven = study.tables
-    for concept, figures in one.published.items():
-        assert list(figures) == ["Orig.", "Clas.", "HN1", "HN2", "HN3"][: kinds[concept]]
-        assert all(len(row) == (1 if kind == "Orig." else 3) for kind, row in figures.items())
-    for dataset, rows in two.published.items():
-        assert rows.keys() == two.rows[dataset].keys()
-        assert all(len(row) == kinds[concept] for concept, row in rows.items())
-    for concept, figures in seven.published.items():
-        assert all(len(figures[name]) == 3 for name in ("accuracy", "retrieval"))
-        assert all(len(row) == kinds[concept] for rows in figures.values() for row in rows)
+    for grid, per_row in zip(grids_of(Cells(study, StudyFolder(tmp_path))), (0, 1, 2), strict=True):
+        for titles, row in grid.rows:
+            concept = titles[1] if grid.id == "table2" else titles[0]
+            shown = [cell for cell in row if cell is not None]
+            assert len(shown) == {"table1": 1 + 3 * (kinds[concept] - 1)}.get(grid.id, per_row * kinds[concept])
+            assert all(cell.published is not None for cell in shown)
 
 
 def test_the_quick_version_leaves_out_what_it_does_not_train():
@@ -67,15 +66,13 @@ def test_the_quick_version_leaves_out_what_it_does_not_train():
     assert set(quick.tasks()) == {"scenes_location", "scenes_size", "scenes_inpaint_size", "scenes_retrieval"}
 
 
-def test_published_rows_go_with_their_concepts(written):
-    text = SMALL.replace("[color]", "[color, size]").replace(
-        "retrieval: scenes_retrieval", "retrieval: scenes_retrieval, published: {color: {accuracy: [[0.5]]}}"
-    )
+def test_tables_without_a_trained_concept_are_left_out_of_the_quick_version(written):
     table = "  - {id: one, layout: epochs, title: One, tasks: {size: scenes_inpaint_size}}\n"
-    quick = load_study(written(text + table + "quick: {training: {concepts: [size]}}\n")).quickly()
-    assert [table.id for table in quick.tables] == ["one"]
-    both = load_study(written(text + table + "quick: {training: {seeds: [7]}}\n")).quickly()
-    assert both.tables[0].published == {"color": {"accuracy": [[0.5]]}}
+    text = SMALL.replace("[color]", "[color, size]") + table
+    size = load_study(written(text + "quick: {training: {concepts: [size]}}\n")).quickly()
+    assert [table.id for table in size.tables] == ["one"]
+    both = load_study(written(text + "quick: {training: {seeds: [7]}}\n")).quickly()
+    assert [table.id for table in both.tables] == ["seven", "one"]
 
 
 def test_a_study_without_a_quick_version_says_so():
@@ -98,12 +95,12 @@ def test_a_study_that_is_not_there_is_answered_with_those_that_are():
         ("layout: retrieval", "layout: pie", r"layout"),
         ("negatives: [0, 1]", "negatives: []", r"small.yaml:8: training.negatives"),
         ("base_models: [demo]", "base_model: demo", r"base_models: Field required"),
-        ("base_models: [demo]", "base_models: [demo, demo]", r"base_models: one comes twice"),
-        ("negatives: [0, 1]", "negatives: [0, 1]\n  seeds: [0, 0]", r"seeds: one comes twice \(0, 0\)"),
-        ("[color]", "[color, mine/color.yaml]", r"concepts: one comes twice \(color, color\)"),
+        ("base_models: [demo]", "base_models: [demo, demo]", r"base_models: given twice"),
+        ("negatives: [0, 1]", "negatives: [0, 1]\n  seeds: [0, 0]", r"seeds: given twice \(0, 0\)"),
+        ("[color]", "[color, mine/color.yaml]", r"concepts: given twice \(color, color\)"),
         ("epochs: 2", "epochs: 2.5", r"epochs 2.5: give a whole number"),
         ("epochs: 2", "epochs: 2, checkpoint_every: 0.3", r"checkpoint_every 0.3: give 1, 0.5, 0.1"),
-        ("retrieval: scenes_retrieval", "retrieval: scenes_retrieval, published: {red: {}}", r"red is not a row of it"),
+        ("retrieval: scenes_retrieval", "retrieval: scenes_retrieval, published: {}", r"published"),
         ("concepts: [color]", "concepts: [colour]", r"colour"),
     ],
 )
