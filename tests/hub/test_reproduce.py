@@ -130,7 +130,7 @@ def test_every_cell_is_traceable_to_a_results_file(done: Done) -> None:
                 metrics.get("t2i_recall@5,none"),
                 metrics.get("image_score,none"),
             ]
-            assert results["config"]["step"]["hash"]
+            assert results["study_step"]["hash"]
 
 
 def test_the_same_step_of_two_tables_was_done_once(done: Done) -> None:
