@@ -31,7 +31,7 @@ def work(job: Job) -> dict[str, float]:
         data={name: place}, device=job.device, workers=job.workers, image_cache=folder / "cache", allow_missing=True
     )
     with tempfile.TemporaryDirectory() as output:
-        events = FineTuning(str(folder / "transformers"), name, recipe, options, Path(output)).run()
+        events = FineTuning.prepare(str(folder / "transformers"), name, recipe, options, Path(output)).run()
         for event in events:
             if clock.tick(event.step):
                 break

@@ -15,7 +15,8 @@ from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import NegativesIn, Precision, Recipe, Schedule
 
 if TYPE_CHECKING:
-    from clipbench.training.trainer import FineTuning, StepLog
+    from clipbench.training.events import StepLog
+    from clipbench.training.trainer import FineTuning
 
 
 RECIPE = Section(
@@ -143,8 +144,8 @@ def command(
     name, arguments = _model(model, vision, text, parse_model_args(model_args))
     recipe, options = RECIPE.build(flags), RUN.build(flags, model_args=arguments)
     with progress_bar() as advance:
-        tuning = FineTuning(name, train_data, recipe, options, output_path, note, advance)
-    pairs = tuning.prepared.pairs
+        tuning = FineTuning.prepare(name, train_data, recipe, options, output_path, note, advance)
+    pairs = tuning.setup.pairs
     if tuning.is_main:
         note(f"{len(pairs):,} captions of {len(set(pairs.image_of.tolist())):,} images, {tuning.steps:,} steps")
     _follow(tuning)
@@ -165,7 +166,7 @@ def _model(
 
 def _follow(tuning: FineTuning) -> None:
     """Train with a progress bar, note each checkpoint, and print the checkpoints' scores at the end."""
-    from clipbench.training.trainer import StepLog
+    from clipbench.training.events import StepLog
 
     rows: list[list[str]] = []
     headers: list[str] = []

@@ -2,86 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipbench.analysis.tradeoff import ORIGINAL, draw_tradeoff, point_from_results
 from clipbench.concepts import Concept
-from clipbench.errors import ConfigError, ResultError
-from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
-from clipbench.evaluation.preparation import PreparedTask
-from clipbench.evaluation.runner import EvaluationRun
+from clipbench.errors import ModelError, ResultError
 from clipbench.models import Model
 from clipbench.models.convert import to_other_format
 from clipbench.models.saving import put_in_place
-from clipbench.results import Results, read_results
+from clipbench.results import Results
 from clipbench.training.lora import merged
 from clipbench.training.model_card import CardFacts, write_model_card
-from clipbench.utils.files import atomic_write
 
-_EVALUATION = re.compile(r"step-(?P<step>\d+)\.json")
-
-
-class Scores:
-    """The checkpoints' scores, ``evaluations/step-000120.json``; step 0 is the base model.
-
-    Args:
-        directory: The run's folder.
-        tasks: The tasks with their data; none scores nothing.
-        options: How they are scored.
-        on_progress: Told a task's name, samples done, and samples in all.
-
-    Raises:
-        ConfigError: A task's data cannot be used.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        tasks: Sequence[PreparedTask],
-        options: EvaluationOptions,
-        on_progress: Progress = ignore_progress,
-    ) -> None:
-        self._directory, self._tasks, self._options, self._on_progress = directory, tasks, options, on_progress
-        for prepared in tasks:
-            if prepared.error:
-                raise ConfigError(f"eval_tasks: {prepared.error}")
-
-    def of(self, model: Model, step: int, name: str) -> Results | None:
-        """Score a model, unless its scores are there already.
-
-        Args:
-            model: The model, in any mode; it is left in evaluation mode.
-            step: Optimiser steps it has seen.
-            name: What the results call it.
-
-        Raises:
-            ResultError: They cannot be written.
-            ModelError: A feature is not finite.
-        """
-        if not self._tasks:
-            return None
-        place = self._directory / "evaluations" / f"step-{step:06d}.json"
-        if place.is_file():
-            return read_results(place)
-        model.module.eval()
-        with merged(model):
-            run = EvaluationRun(model, self._tasks, self._options, name=name, on_progress=self._on_progress)
-            results = run.run()
-        if results.failed:
-            raise ResultError("; ".join(results.tasks[task].error or task for task in results.failed))
-        place.parent.mkdir(exist_ok=True)
-        atomic_write(place, results.to_json())
-        return results
-
-    def all(self) -> dict[int, Results]:
-        """Step to scores, the base model first."""
-        files = sorted((self._directory / "evaluations").glob("step-*.json"))
-        found = [(match, file) for file in files if (match := _EVALUATION.fullmatch(file.name))]
-        return {int(match["step"]): read_results(file) for match, file in found}
+if TYPE_CHECKING:
+    from clipbench.training.setup import TrainingSetup
 
 
 def draw_run(scores: Mapping[int, Results], directory: Path, curve: str) -> list[Path]:
@@ -124,6 +61,26 @@ def write_model(model: Model, directory: Path) -> Path:
         raise ResultError(f"cannot write the model to {directory}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_artifacts(setup: TrainingSetup, on_note: Callable[[str], None]) -> None:
+    """Write what a finished run leaves: the model in both libraries' formats, the trade-off figure, the model card.
+
+    Raises:
+        ResultError: They cannot be written.
+    """
+    directory = setup.folder.path
+    setup.model.module.eval()
+    other_format = None
+    try:
+        other_format = write_model(setup.model, directory).name
+    except ModelError as error:
+        on_note(f"the model is there in its own library's format only: {error}")
+    scores = setup.scores.all()
+    draw_run(scores, directory, directory.name)
+    provenance = setup.pairs.provenance
+    hub = [provenance.location] if provenance.layout == "hub" else []
+    write_card(directory, setup.facts, setup.concepts, hub, scores, other_format)
 
 
 def write_card(

@@ -30,7 +30,7 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ProcessShard:
     """Which part of every batch this process computes.
 
     Attributes:
@@ -58,7 +58,7 @@ class Batches:
         DataError: There are fewer pairs than a batch has.
     """
 
-    def __init__(self, model: Model, pairs: TrainingPairs, images: Images, recipe: Recipe, share: Share) -> None:
+    def __init__(self, model: Model, pairs: TrainingPairs, images: Images, recipe: Recipe, share: ProcessShard) -> None:
         if len(pairs) < recipe.batch_size:
             raise DataError(
                 f"{pairs.provenance.location}: {pluralize(len(pairs), 'caption')} with a keyword, fewer than a batch of"

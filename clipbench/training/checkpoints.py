@@ -32,14 +32,14 @@ _STATES_KEPT = 2  # the newest, and one to fall back on
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TrainingState:
     """Where a run stands.
 
     Attributes:
-        step: Optimiser steps done.
+        step: Optimizer steps done.
         epoch: Epochs done, a fraction.
         loss: Mean loss since the checkpoint before; None where no step was done.
-        seconds: Time spent on training so far, over all its sittings.
+        seconds: Time spent on training so far, over all its sessions.
         scaler: State of the fp16 loss scaler; empty in other precisions.
     """
 
@@ -76,20 +76,20 @@ def epoch_of(checkpoint: Path) -> float:
         raise ResultError(f"{checkpoint / _FACTS}: cannot be read: {error}") from error
 
 
-def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optimizer, moment: Moment) -> Path:
+def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optimizer, state: TrainingState) -> Path:
     """Write a checkpoint beside its place and rename it, so that half of one is never found.
 
     Raises:
         ResultError: It cannot be written (the disk is full, …); earlier checkpoints are as they were.
     """
-    place = directory / f"checkpoint-{moment.step:06d}"
+    place = directory / f"checkpoint-{state.step:06d}"
     beside = directory / f".{place.name}.part"
     try:
         shutil.rmtree(beside, ignore_errors=True)
         with merged(model):
             model.save(beside)
         save_file(_state(model.module, optimizer), beside / _STATE)
-        facts = {**asdict(moment), "state_sha256": sha256_of(beside / _STATE)}
+        facts = {**asdict(state), "state_sha256": sha256_of(beside / _STATE)}
         (beside / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
         for file in beside.iterdir():
             _sync(file)
@@ -106,8 +106,8 @@ def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optim
     return place
 
 
-def read_checkpoint(checkpoint: Path, model: Model, optimizer: torch.optim.Optimizer) -> Moment:
-    """Put weights and the optimiser's moments back as they were.
+def read_checkpoint(checkpoint: Path, model: Model, optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Put weights and the optimizer's moments back as they were.
 
     Raises:
         ResultError: The state is not there or not what was written.
@@ -116,12 +116,12 @@ def read_checkpoint(checkpoint: Path, model: Model, optimizer: torch.optim.Optim
         facts = json.loads((checkpoint / _FACTS).read_text())
         if sha256_of(checkpoint / _STATE) != facts.pop("state_sha256"):
             raise ResultError(f"{checkpoint / _STATE}: not as it was written")
-        state = load_file(checkpoint / _STATE)
-        moment = Moment(**facts)
+        tensors = load_file(checkpoint / _STATE)
+        state = TrainingState(**facts)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ResultError(f"{checkpoint}: cannot be read: {error}") from error
-    _restore(model.module, optimizer, state)
-    return moment
+    _restore(model.module, optimizer, tensors)
+    return state
 
 
 def prune(directory: Path, keep: int | None) -> None:

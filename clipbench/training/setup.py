@@ -1,21 +1,27 @@
-"""Everything a run needs before its first step: pairs, the model with what is trained of it, decoded images."""
+"""Everything that a run needs before its first step: pairs, the model, decoded images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from clipbench.concepts import Concept
-from clipbench.errors import ConfigError, DataError, ModelError
-from clipbench.evaluation.options import Progress
+from clipbench.errors import ConfigError, DataError, ModelError, UnknownName
+from clipbench.evaluation.options import EvaluationOptions, Progress
+from clipbench.evaluation.preparation import PreparedTask, prepare_tasks
 from clipbench.models import Model, load_model
-from clipbench.training.batches import Images
-from clipbench.training.datasets import open_training_data, training_concepts
+from clipbench.task_types.registry import select_tasks
+from clipbench.training.accelerator import start_accelerator
+from clipbench.training.batches import Batches, Images, ProcessShard
+from clipbench.training.checkpoint_scores import CheckpointScores
+from clipbench.training.datasets import TRAINING_DATASETS, dataset_name, open_training_data, training_concepts
 from clipbench.training.freezing import freeze
 from clipbench.training.gradient_cache import AUTOCAST
 from clipbench.training.image_cache.build import build_image_cache
@@ -23,10 +29,12 @@ from clipbench.training.image_cache.cache import ImageCache
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
 from clipbench.training.options import FinetuneOptions
+from clipbench.training.overlap import find_overlaps
 from clipbench.training.pairs import TrainingPairs, check_negatives, gather_pairs
 from clipbench.training.recipe import Recipe
 from clipbench.training.run_folder import RunFolder
 from clipbench.training.sampling import Ints
+from clipbench.utils.registry import close_matches
 from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
@@ -39,32 +47,34 @@ _BROKEN_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What a run stands on.
+class TrainingSetup:
+    """Everything that a run needs.
 
     Attributes:
+        recipe: What is trained; its precision is resolved.
+        options: How it is carried out.
+        accelerator: The processes.
+        folder: The run's folder.
         model: The model, frozen and adapted as the recipe says.
-        base_fingerprint: Its fingerprint before.
         pairs: What is trained on.
-        images: Read by the numbers in ``pairs.image_of``.
-        image_features: ``images`` gives features of the frozen image tower, not pixels.
+        batches: The batches of the run.
+        image_features: Batches hold features of the frozen image tower instead of pixels.
         concepts: The concepts.
+        scores: Scores the checkpoints.
+        facts: What ``finetune.json`` says of the run.
     """
 
+    recipe: Recipe
+    options: FinetuneOptions
+    accelerator: Accelerator
+    folder: RunFolder
     model: Model
-    base_fingerprint: str
     pairs: TrainingPairs
-    images: Images
+    batches: Batches
     image_features: bool
     concepts: tuple[Concept, ...]
-
-    def identity(self, recipe: Recipe) -> dict[str, dict[str, object]]:
-        """What makes this run the one it is: two that differ in it must not share a folder."""
-        return {
-            "recipe": recipe.as_dict(),
-            "model": {"fingerprint": self.base_fingerprint},
-            "data": {"pairs": len(self.pairs), "fingerprint": self.pairs.fingerprint},
-        }
+    scores: CheckpointScores
+    facts: dict[str, Any]
 
 
 def prepare(
@@ -72,48 +82,102 @@ def prepare(
     train_data: str,
     recipe: Recipe,
     options: FinetuneOptions,
-    folder: RunFolder,
-    accelerator: Accelerator,
+    output_path: Path,
     on_note: Note,
     on_progress: Progress,
-) -> Prepared:
-    """Load and check everything, what is cheap and likely wrong first.
+) -> TrainingSetup:
+    """Load and check everything, first what is cheap and likely to be wrong.
 
     Raises:
-        UnknownName, ConfigError: An option makes no sense, or the folder holds another run.
+        UnknownName, ConfigError: An option is invalid, or the folder holds another run.
         DataError: Data or an image cannot be read.
         ModelError: The model cannot be loaded.
     """
-    find_loss(recipe.loss)
-    concepts = training_concepts(train_data, recipe.concepts)
-    check_negatives(concepts, recipe.negatives)
-    if recipe.batch_size % accelerator.num_processes:
-        raise ConfigError(f"batch_size {recipe.batch_size} cannot be shared by {accelerator.num_processes} processes")
+    accelerator = start_accelerator(options, output_path)
+    device = options.device if options.device and accelerator.num_processes == 1 else str(accelerator.device)
+    recipe, folder = resolve_precision(recipe, torch.device(device)), RunFolder(output_path)
+    tasks, evaluation = _evaluation_tasks(train_data, options, accelerator.is_main_process, on_progress)
+    scores = CheckpointScores(output_path, tasks, evaluation, on_progress)
+    concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)
     folder.check({"recipe": recipe.as_dict()})
-    source = open_training_data(train_data, options.data)
     pairs = gather_pairs(
-        source,
+        open_training_data(train_data, options.data),
         concepts,
         allow_missing=options.allow_missing,
         limit=options.limit,
         on_progress=lambda done, total: on_progress("captions", done, total),
     )
-    loaded = load_model(model, model_args=options.model_args, device=_device(options, accelerator), dtype="float32")
+    loaded, fingerprint = _load(model, recipe, options, device, on_note)
+    cache, pairs = _decode(loaded, pairs, options, on_note, on_progress)
+    frozen = "image" in recipe.freeze
+    images: Images = _features(loaded, cache, recipe, on_progress) if frozen else _Pixels(cache, loaded.device)
+    shard = ProcessShard(accelerator.process_index, accelerator.num_processes, options.micro_batch_size)
+    batches = Batches(loaded, pairs, images, recipe, shard)
+    overlaps = find_overlaps(pairs.images, tasks, workers=options.workers, on_progress=on_progress) if tasks else []
+    for overlap in overlaps:
+        on_note(f"warning: {overlap}")
+    identity = {
+        "recipe": recipe.as_dict(),
+        "model": {"fingerprint": fingerprint},
+        "data": {"pairs": len(pairs), "fingerprint": pairs.fingerprint},
+    }
+    folder.check(identity)
+    facts = _facts(identity, loaded, train_data, pairs, [str(overlap) for overlap in overlaps])
+    if accelerator.is_main_process and not folder.facts():
+        folder.write({"status": "running", **facts})
+    accelerator.wait_for_everyone()
+    return TrainingSetup(recipe, options, accelerator, folder, loaded, pairs, batches, frozen, concepts, scores, facts)
+
+
+def _evaluation_tasks(
+    train_data: str, options: FinetuneOptions, is_main: bool, on_progress: Progress
+) -> tuple[list[PreparedTask], EvaluationOptions]:
+    """Prepare the tasks on the main process; a name in ``data`` that the run does not read is refused."""
+    read = {task.dataset.name for task in select_tasks(options.eval_tasks)} if options.eval_tasks else set()
+    known = read | ({dataset_name(train_data)} & TRAINING_DATASETS.keys())
+    for name in options.data:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "no named data set"
+            raise UnknownName(f"data {name}: not read by this run{close_matches(name, known)}; it reads {listed}")
+    places = {name: place for name, place in options.data.items() if name in read}
+    evaluation = EvaluationOptions(data=places, limit=options.eval_limit, workers=options.workers)
+    wanted = options.eval_tasks and is_main
+    return (prepare_tasks(options.eval_tasks, evaluation, on_progress) if wanted else []), evaluation
+
+
+def _checked_concepts(train_data: str, recipe: Recipe, processes: int) -> tuple[Concept, ...]:
+    find_loss(recipe.loss)
+    concepts = training_concepts(train_data, recipe.concepts)
+    check_negatives(concepts, recipe.negatives)
+    if recipe.batch_size % processes:
+        raise ConfigError(f"batch_size {recipe.batch_size} cannot be shared by {processes} processes")
+    return concepts
+
+
+def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, on_note: Note) -> tuple[Model, str]:
+    """The model, frozen and adapted, and its fingerprint before."""
+    loaded = load_model(model, model_args=options.model_args, device=device, dtype="float32")
     if loaded.untrainable:
         raise ModelError(f"{loaded.id} cannot be fine-tuned: {loaded.untrainable}")
     if recipe.precision == "fp16" and loaded.device.type != "cuda":
         raise ConfigError(f"precision fp16 needs a GPU; on {loaded.device.type} use fp32 or bf16")
     fingerprint = loaded.fingerprint
-    unused = freeze(loaded, recipe.freeze)
-    if unused:
+    if unused := freeze(loaded, recipe.freeze):
         on_note(
             f"{pluralize(len(unused), 'parameter')} that no feature depends on: not trained ({', '.join(unused[:3])})"
         )
     if recipe.lora_rank:
         alpha = recipe.lora_alpha if recipe.lora_alpha is not None else 2.0 * recipe.lora_rank
         add_lora(loaded, recipe.lora_rank, alpha, seed=recipe.seed)
+    return loaded, fingerprint
+
+
+def _decode(
+    model: Model, pairs: TrainingPairs, options: FinetuneOptions, on_note: Note, on_progress: Progress
+) -> tuple[ImageCache, TrainingPairs]:
+    """The images, and the pairs whose image can be read."""
     cache = build_image_cache(
-        loaded,
+        model,
         pairs.images,
         pairs.provenance.fingerprint,
         options.image_cache_folder,
@@ -124,9 +188,29 @@ def prepare(
     pairs = _usable(pairs, cache, options.allow_missing)
     if pairs.left_out:
         on_note(f"{pluralize(pairs.left_out, 'caption')} left out: their images are missing or broken")
-    frozen = "image" in recipe.freeze
-    images: Images = _features(loaded, cache, recipe, on_progress) if frozen else _Pixels(cache, loaded.device)
-    return Prepared(loaded, fingerprint, pairs, images, frozen, concepts)
+    return cache, pairs
+
+
+def _facts(
+    identity: Mapping[str, Mapping[str, object]],
+    model: Model,
+    train_data: str,
+    pairs: TrainingPairs,
+    overlaps: Sequence[str],
+) -> dict[str, Any]:
+    return {
+        **identity,
+        "model": {"id": model.id, **identity["model"], "facts": model.info.to_dict()},
+        "data": {
+            "written": train_data,
+            **identity["data"],
+            "images": len(pairs.images),
+            "left_out": pairs.left_out,
+            "revision": pairs.provenance.revision,
+        },
+        "overlaps": overlaps,
+        "versions": {name: metadata.version(name) for name in ("clipbench", "torch", "transformers", "accelerate")},
+    }
 
 
 def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
@@ -137,11 +221,6 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
         return replace(recipe, precision="fp32")
     # The paper trained in fp16; bf16 needs no loss scaling.
     return replace(recipe, precision="bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16")
-
-
-def _device(options: FinetuneOptions, accelerator: Accelerator) -> str:
-    alone = accelerator.num_processes == 1
-    return options.device if options.device and alone else str(accelerator.device)
 
 
 def _usable(pairs: TrainingPairs, cache: ImageCache, allow_missing: bool) -> TrainingPairs:

@@ -31,7 +31,7 @@ def start(table, tmp_path_factory):
         how = {name: fields.pop(name) for name in list(fields) if name in FinetuneOptions.__dataclass_fields__}
         recipe = {"concepts": ("color",), "batch_size": 8, "learning_rate": 1e-3, "epochs": 1, **fields}
         notes = []
-        run = FineTuning(
+        run = FineTuning.prepare(
             str(model),
             str(data),
             Recipe(**recipe),

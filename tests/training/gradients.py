@@ -16,12 +16,14 @@ from clipbench.training.trainer import FineTuning
 
 def gradients(run: FineTuning) -> dict[str, torch.Tensor]:
     """The loss of a run's first batch and its gradient, by parameter."""
-    model = run.prepared.model
+    model = run.setup.model
     model.module.train()
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    stepper = GradientCache(model, run._recipe, run._accelerator, scaler, image_features=run.prepared.image_features)
+    stepper = GradientCache(
+        model, run.setup.recipe, run.setup.accelerator, scaler, image_features=run.setup.image_features
+    )
     model.module.zero_grad()
-    loss = stepper.backward(run._batches.make(0))
+    loss = stepper.backward(run.setup.batches.make(0))
     grads = {name: weight.grad.clone() for name, weight in model.module.named_parameters() if weight.grad is not None}
     return {**grads, "loss": loss}
 
@@ -30,9 +32,9 @@ def main() -> None:
     model, table, cache, part, out = sys.argv[1:]
     options = FinetuneOptions(device="cpu", image_cache=Path(cache), micro_batch_size=int(part) or None)
     recipe = Recipe(("color",), negatives=2, batch_size=16)
-    run = FineTuning(model, table, recipe, options, Path(out))
+    run = FineTuning.prepare(model, table, recipe, options, Path(out))
     found = gradients(run)
-    save_file(found, Path(out) / f"gradients-{run._accelerator.process_index}.safetensors")
+    save_file(found, Path(out) / f"gradients-{run.setup.accelerator.process_index}.safetensors")
 
 
 if __name__ == "__main__":

@@ -20,21 +20,21 @@ def assert_equal_gradients(left, right, tolerance=1e-6):
 
 def plain_gradients(run):
     """The textbook: the whole batch through both towers, one backward."""
-    model, batch = run.prepared.model, run._batches.make(0)
+    model, batch = run.setup.model, run.setup.batches.make(0)
     model.module.train()
     model.module.zero_grad()
     (part,) = batch.parts
     images = normalize(model.image_features(part.pixels), dim=-1)
     texts = normalize(model.text_features(part.tokens), dim=-1)
-    count, negatives = len(images), run._recipe.negatives
-    loss = LOSSES[run._recipe.loss](
+    count, negatives = len(images), run.setup.recipe.negatives
+    loss = LOSSES[run.setup.recipe.loss](
         images,
         texts[:count],
         texts[count:].reshape(count, negatives, -1) if negatives else None,
         batch.negative_positions,
         batch.valid,
         model.logit_scale,
-        run._recipe.negatives_in,
+        run.setup.recipe.negatives_in,
     )
     loss.backward()
     grads = {name: weight.grad for name, weight in model.module.named_parameters() if weight.grad is not None}
@@ -75,7 +75,7 @@ def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, tab
 def test_dropout_is_the_same_in_both_passes_of_a_part(start, tmp_path, tiny_clip, monkeypatch):
     """With dropout the second pass must draw what the first one drew, or the gradient belongs to another loss."""
     run = start(tmp_path, negatives=1, batch_size=8, micro_batch_size=4)
-    model = run.prepared.model
+    model = run.setup.model
     inner, drawn = model.packed_text.features, []
 
     def dropping(rows):

@@ -15,8 +15,8 @@ from clipbench.models import load_model
 from clipbench.models.demo import FOLDER
 from clipbench.training import checkpoints
 from clipbench.training.checkpoints import checkpoints_in
+from clipbench.training.events import Checkpoint, StepLog
 from clipbench.training.run_folder import RunFolder
-from clipbench.training.trainer import Saved, StepLog
 from tests.training.table import COLORS, write_table
 
 
@@ -44,7 +44,7 @@ def test_eight_pairs_are_learnt_by_heart_and_with_negatives_each_caption_before_
         losses = [done.loss for done in steps_of(run)]
         assert losses[0] > 1.5
         assert losses[-1] < 0.1
-        shares[negatives] = share_ranked_first(load_model(str(folder), device="cpu"), run.prepared.pairs)
+        shares[negatives] = share_ranked_first(load_model(str(folder), device="cpu"), run.setup.pairs)
     assert shares[1] == 1.0
     assert shares[0] < shares[1]
 
@@ -61,7 +61,7 @@ def share_ranked_first(model, pairs):
 
 def test_the_folder_is_a_model_and_its_checkpoints_are(start, tmp_path):
     run = start(tmp_path, checkpoint_every=1 / 3)
-    saved = [event for event in run.run() if isinstance(event, Saved)]
+    saved = [event for event in run.run() if isinstance(event, Checkpoint)]
     assert [event.step for event in saved] == [1, 2, 3]
     assert_equal_weights(tmp_path, saved[-1].path)
     assert load_model(str(tmp_path), device="cpu").info.activation == load_model("demo").info.activation
@@ -88,7 +88,7 @@ def test_going_on_after_a_stop_ends_with_the_same_weights(start, tmp_path, micro
     run = start(tmp_path / "parts", **fields)
     later = steps_of(run)
     assert later[0].step in (4, 5)
-    assert any("going on from step" in note for note in run.notes)
+    assert any("resuming from step" in note for note in run.notes)
     assert_equal_weights(tmp_path / "whole", tmp_path / "parts")
     logs = [[json.loads(line) for line in (tmp_path / name / "training_log.jsonl").read_text().splitlines()]
             for name in ("whole", "parts")]  # fmt: skip
@@ -116,7 +116,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(tmp_path, table):
         process.communicate()
     done = subprocess.run(command(table, tmp_path / "cache", killed), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(re.search(r"going on from step (\d+) of 30", done.stderr)[1]) >= 17
+    assert int(re.search(r"resuming from step (\d+) of 30", done.stderr)[1]) >= 17
     assert_equal_weights(tmp_path / "whole", killed)
     assert not list(killed.glob(".*"))
 
@@ -129,7 +129,7 @@ def test_a_checkpoint_that_was_damaged_is_passed_over(start, tmp_path):
     fields = {"epochs": 2, "checkpoint_every": 1 / 3}
     steps_of(start(tmp_path / "whole", **fields))
     for event in start(tmp_path / "damaged", **fields).run():
-        if isinstance(event, Saved) and event.step == 4:
+        if isinstance(event, Checkpoint) and event.step == 4:
             break
     newest = checkpoints_in(tmp_path / "damaged")[-1]
     content = bytearray((newest / "training_state.safetensors").read_bytes())
@@ -230,7 +230,7 @@ def test_captions_cut_before_their_keyword_have_no_negatives(start, tmp_path):
     """Cut to the context, caption and negative read the same: an image must not be driven from its own caption."""
     captions = ["very " * 90 + "red cat", *[f"a {color} cat" for color in ("red", "blue", "green", "white", "black")]]
     run = start(tmp_path / "run", data=write_table(tmp_path / "t", captions=captions), batch_size=6, negatives=2)
-    batch = run._batches.make(0)
+    batch = run.setup.batches.make(0)
     assert [bool(valid.any()) for valid in batch.valid] == [name != "0" for name in batch.ids]
     assert torch.isfinite(torch.tensor([done.loss for done in steps_of(run)])).all()
 
@@ -241,13 +241,13 @@ def test_broken_images_are_refused_or_left_out(start, tmp_path):
     with pytest.raises(DataError, match=r"1 image cannot be read \(.*3\.png.*\); set allow_missing"):
         start(tmp_path / "a", data=table)
     run = start(tmp_path / "b", data=table, allow_missing=True)
-    assert len(run.prepared.pairs) == 8
+    assert len(run.setup.pairs) == 8
     assert any("1 caption left out" in note for note in run.notes)
 
 
 def test_the_same_recipe_gives_the_same_batches_for_any_number_of_negatives(start, tmp_path):
     """Classical and hard-negative runs are compared: they must see the same images in the same order."""
-    ids = [start(tmp_path / str(k), negatives=k)._batches.make(2).ids for k in (0, 1, 3)]
+    ids = [start(tmp_path / str(k), negatives=k).setup.batches.make(2).ids for k in (0, 1, 3)]
     assert ids[0] == ids[1] == ids[2]
 
 
@@ -273,7 +273,7 @@ def test_every_low_rank_adapter_learns_on_the_path_that_is_trained(start, tmp_pa
     from tests.training.gradients import gradients
 
     run = start(tmp_path, model=tiny_clip if library == "transformers" else tiny_open_clip, lora_rank=2)
-    assert run.prepared.model.packed_text
+    assert run.setup.model.packed_text
     found = gradients(run)
     adapters = [name for name in found if "lora_B" in name]
     assert len(adapters) >= 8
@@ -290,7 +290,7 @@ def test_the_model_is_there_in_both_libraries_with_equal_logits(start, tmp_path,
     models = [load_model(path, model_args=aligned[name], device="cpu") for name, path in folders.items()]
     assert [model.info.library for model in models] == [library, other]
     assert len({str(model.info.activation) for model in models}) == 1
-    image, texts = run.prepared.pairs.images[0].open(), ["a red cat", "a blue cat on the left of a house"]
+    image, texts = run.setup.pairs.images[0].open(), ["a red cat", "a blue cat on the left of a house"]
     with torch.no_grad():
         logits = [
             model.logit_scale

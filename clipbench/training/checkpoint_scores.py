@@ -1,0 +1,77 @@
+"""Scores of a run's checkpoints, kept in its folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from clipbench.errors import ConfigError, ResultError
+from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.runner import EvaluationRun
+from clipbench.models import Model
+from clipbench.results import Results, read_results
+from clipbench.training.lora import merged
+from clipbench.utils.files import atomic_write
+
+_EVALUATION = re.compile(r"step-(?P<step>\d+)\.json")
+
+
+class CheckpointScores:
+    """The checkpoints' scores, ``evaluations/step-000120.json``; step 0 is the base model.
+
+    Args:
+        directory: The run's folder.
+        tasks: The tasks with their data; none scores nothing.
+        options: How they are scored.
+        on_progress: Told a task's name, samples done, and samples in all.
+
+    Raises:
+        ConfigError: A task's data cannot be used.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        tasks: Sequence[PreparedTask],
+        options: EvaluationOptions,
+        on_progress: Progress = ignore_progress,
+    ) -> None:
+        self._directory, self._tasks, self._options, self._on_progress = directory, tasks, options, on_progress
+        for prepared in tasks:
+            if prepared.error:
+                raise ConfigError(f"eval_tasks: {prepared.error}")
+
+    def score(self, model: Model, step: int, name: str) -> Results | None:
+        """Score a model, unless its scores are there already.
+
+        Args:
+            model: The model, in any mode; it is left in evaluation mode.
+            step: Optimizer steps it has seen.
+            name: What the results call it.
+
+        Raises:
+            ResultError: They cannot be written.
+            ModelError: A feature is not finite.
+        """
+        if not self._tasks:
+            return None
+        place = self._directory / "evaluations" / f"step-{step:06d}.json"
+        if place.is_file():
+            return read_results(place)
+        model.module.eval()
+        with merged(model):
+            run = EvaluationRun(model, self._tasks, self._options, name=name, on_progress=self._on_progress)
+            results = run.run()
+        if results.failed:
+            raise ResultError("; ".join(results.tasks[task].error or task for task in results.failed))
+        place.parent.mkdir(exist_ok=True)
+        atomic_write(place, results.to_json())
+        return results
+
+    def all(self) -> dict[int, Results]:
+        """Step to scores, the base model first."""
+        files = sorted((self._directory / "evaluations").glob("step-*.json"))
+        found = [(match, file) for file in files if (match := _EVALUATION.fullmatch(file.name))]
+        return {int(match["step"]): read_results(file) for match, file in found}
