@@ -46,12 +46,13 @@ class TrainingJob(BaseModel):
 
 def train(job: TrainingJob) -> None:
     """Train, reporting to the log; an unfinished training in the directory is resumed."""
-    from clipbench.training.trainer import FineTuning, Saved, StepLog
+    from clipbench.training.events import Checkpoint, StepLog
+    from clipbench.training.trainer import FineTuning
 
-    tuning = FineTuning(job.model, job.train_data, job.recipe, job.options, job.output_path, _log.info)
+    tuning = FineTuning.prepare(job.model, job.train_data, job.recipe, job.options, job.output_path, _log.info)
     last: StepLog | None = None
     for event in tuning.run():
-        if isinstance(event, Saved) and last and tuning.is_main:
+        if isinstance(event, Checkpoint) and last and tuning.is_main:
             rate = f"{last.samples_per_second:,.0f} samples/s"
             _log.info("step %d of %d, epoch %.2f, loss %.3f, %s", event.step, last.steps, last.epoch, last.loss, rate)
         last = event if isinstance(event, StepLog) else last
