@@ -1,4 +1,4 @@
-"""What flows through an evaluation: rows from a source, samples of a task, outcomes of judging.
+"""What flows through an evaluation: rows of a source, samples of a task, results of samples, logged samples.
 
 Images travel as :class:`ImageRef`, a name and a way to open it. Nothing here decodes one.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,20 +77,23 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
-    """How one sample was judged.
+    """How one sample was scored.
 
     Attributes:
         sample_id: The sample's id; for retrieval, the query's.
         values: Metric name to value in [0, 1].
+        correct: Whether a reader would call the sample correct: the primary metric, where the sample has it.
         chance: What guessing gives on the primary metric.
         tied: An equal score withheld a win on the primary metric.
         group: As in :class:`Sample`.
         cluster: As in :class:`Sample`.
-        record: What ``samples_<task>.jsonl`` holds beside the above: texts, scores, …
+        record: What the sample log holds in addition. ``images`` (keys), ``texts`` and ``scores`` (one per text, or one
+            row of them per image) are what contact sheets and comparisons need; the rest is the task type's own.
     """
 
     sample_id: str
     values: Mapping[str, float]
+    correct: bool
     chance: float
     tied: bool
     group: str
@@ -111,3 +114,30 @@ class SampleError:
     sample_id: str
     image: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedSample:
+    """One line of a sample log.
+
+    Attributes:
+        id: The sample's id.
+        correct: As in :class:`SampleResult`.
+        tied: As in :class:`SampleResult`.
+        group: As in :class:`Sample`.
+        cluster: As in :class:`Sample`.
+        images: Keys of its images.
+        texts: Its texts.
+        scores: Similarities, one row per image and one column per text.
+        values: Everything in the line: metrics by name, and what the task type logs in addition.
+    """
+
+    id: str
+    correct: bool
+    tied: bool
+    group: str
+    cluster: str
+    images: tuple[str, ...]
+    texts: tuple[str, ...]
+    scores: tuple[tuple[float, ...], ...]
+    values: Mapping[str, Any]

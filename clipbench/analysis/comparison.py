@@ -1,4 +1,4 @@
-"""Two runs on the same samples: is one better, by how much, and which samples turned."""
+"""Two runs on the same samples: is one better, by how much, and on which samples do they differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from clipbench.analysis.statistics import Interval, clustered_bootstrap, holm, m
 from clipbench.errors import ResultError
 from clipbench.results import Results, read_results
 from clipbench.results.files import choose_tasks, logged_runs, samples_path
-from clipbench.results.sample_log import cluster_of, image_keys, logged_samples
+from clipbench.results.sample_log import logged_samples
+from clipbench.task_types.registry import find_task_type
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Answer:
     right: bool
     cluster: str
     content: int
@@ -98,29 +99,29 @@ def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -
     metric = _metric(results_a, path_a, task)
     if _metric(results_b, path_b, task) != metric:
         raise ResultError(f"{task}: {path_a} and {path_b} do not have the same primary metric")
-    judged_a, judged_b = _judged(path_a, task, metric), _judged(path_b, task, metric)
-    altered = [name for name, one in judged_a.items() if name in judged_b and one.content != judged_b[name].content]
+    answers_a, answers_b = _answers(path_a, task, metric), _answers(path_b, task, metric)
+    altered = [name for name, one in answers_a.items() if name in answers_b and one.content != answers_b[name].content]
     left_out = set(altered)
-    shared = [name for name in judged_a if name in judged_b and name not in left_out]
+    shared = [name for name in answers_a if name in answers_b and name not in left_out]
     if not shared:
         raise ResultError(f"{task}: the two runs have no sample in common")
-    sums, sizes = _by_cluster(judged_a, judged_b, shared)
-    only_a = [name for name in shared if judged_a[name].right and not judged_b[name].right]
-    only_b = [name for name in shared if judged_b[name].right and not judged_a[name].right]
+    sums, sizes = _by_cluster(answers_a, answers_b, shared)
+    only_a = [name for name in shared if answers_a[name].right and not answers_b[name].right]
+    only_b = [name for name in shared if answers_b[name].right and not answers_a[name].right]
     fields = {
         "task": task,
         "metric": metric,
         "n": len(shared),
         "clusters": len(sums),
-        "value_a": sum(judged_a[name].right for name in shared) / len(shared),
-        "value_b": sum(judged_b[name].right for name in shared) / len(shared),
+        "value_a": sum(answers_a[name].right for name in shared) / len(shared),
+        "value_b": sum(answers_b[name].right for name in shared) / len(shared),
         "interval": clustered_bootstrap(sums.astype(float), sizes.astype(float), resamples=resamples, seed=seed),
         "p_value": sign_flip_test(sums),
         "p_mcnemar": mcnemar_exact(len(only_a), len(only_b)),
         "only_a": only_a,
         "only_b": only_b,
-        "unshared_a": len(judged_a.keys() - judged_b.keys()),
-        "unshared_b": len(judged_b.keys() - judged_a.keys()),
+        "unshared_a": len(answers_a.keys() - answers_b.keys()),
+        "unshared_b": len(answers_b.keys() - answers_a.keys()),
         "altered": altered,
     }
     return {**fields, "notes": [*_seen(fields), *_differing(task, results_a, results_b)]}
@@ -132,25 +133,20 @@ def _metric(results: Results, path: Path, task: str) -> str:
     return results.tasks[task].primary_metric
 
 
-def _judged(path: Path, task: str, metric: str) -> dict[str, _Judged]:
-    found: dict[str, _Judged] = {}
-    try:
-        for line in logged_samples(path, task):
-            if metric not in line:
-                continue  # retrieval logs queries of the other direction too
-            if line[metric] not in (0, 1):
-                raise ResultError(
-                    f"{samples_path(path, task)}: {metric} is {line[metric]!r}; only right or wrong compare"
-                )
-            content = hash((tuple(image_keys(line)), tuple(line["texts"])))
-            found[str(line["doc_id"])] = _Judged(bool(line[metric]), cluster_of(line), content)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ResultError(f"{samples_path(path, task)}: no samples of clipbench's: {error!r}") from None
+def _answers(path: Path, task: str, metric: str) -> dict[str, _Answer]:
+    found: dict[str, _Answer] = {}
+    for sample in logged_samples(path, task):
+        if metric not in sample.values:
+            continue  # retrieval logs queries of the other direction too
+        value = sample.values[metric]
+        if value not in (0, 1):
+            raise ResultError(f"{samples_path(path, task)}: {metric} is {value!r}; only 0 and 1 can be compared")
+        found[sample.id] = _Answer(bool(value), sample.cluster, hash((sample.images, sample.texts)))
     return found
 
 
 def _by_cluster(
-    a: Mapping[str, _Judged], b: Mapping[str, _Judged], names: list[str]
+    a: Mapping[str, _Answer], b: Mapping[str, _Answer], names: list[str]
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
     """Each cluster's sum of differences, and its number of samples."""
     totals: dict[str, list[int]] = {}
@@ -182,5 +178,5 @@ def _differing(task: str, a: Results, b: Results) -> Iterator[str]:
     data_a, data_b = a.tasks[task].data.get("fingerprint"), b.tasks[task].data.get("fingerprint")
     if data_a != data_b:
         yield f"{task}: the data differs: A read {data_a}, B read {data_b}"
-    if a.tasks[task].task_type == "retrieval" and a.tasks[task].counts != b.tasks[task].counts:
+    if find_task_type(a.tasks[task].task_type).whole_set and a.tasks[task].counts != b.tasks[task].counts:
         yield f"{task}: the runs searched sets of other sizes, and a rank depends on the whole set: they do not compare"

@@ -14,8 +14,9 @@ from clipbench.errors import ResultError
 from clipbench.evaluation.options import EvaluationOptions
 from clipbench.evaluation.preparation import DataSources
 from clipbench.results import Results, read_results
-from clipbench.results.sample_log import image_keys, logged_samples
-from clipbench.task_types.registry import select_tasks
+from clipbench.results.sample_log import logged_samples
+from clipbench.task_types.registry import find_task_type, select_tasks
+from clipbench.types import LoggedSample
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -27,8 +28,8 @@ _LINE = 18
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A logged sample as a person looks at it.
+class SamplePicture:
+    """A logged sample with its images, ready to be drawn.
 
     Attributes:
         name: The sample's id.
@@ -48,17 +49,17 @@ def show_samples(
     results_path: Path,
     task: str,
     *,
-    wanted: Callable[[Mapping[str, Any]], bool],
+    wanted: Callable[[LoggedSample], bool],
     most: int,
     data: Mapping[str, str] | None = None,
     include_path: Sequence[str | Path] = (),
-) -> list[Shown]:
+) -> list[SamplePicture]:
     """Look up logged samples' images where the run found them.
 
     Args:
         results_path: A results file with samples beside it.
         task: The task.
-        wanted: Which lines to show.
+        wanted: Which samples to show.
         most: How many at most.
         data: Dataset name to place, where it is no longer what the run was given.
         include_path: As in :func:`clipbench.task_types.registry.known_tasks`.
@@ -70,10 +71,10 @@ def show_samples(
     results = read_results(results_path)
     if task not in results.tasks:
         raise ResultError(f"{results_path}: no task {task!r} in it, only {', '.join(results.tasks)}")
-    lines = {str(line["doc_id"]): line for line in islice(filter(wanted, logged_samples(results_path, task)), most)}
-    wanted_keys = {key for line in lines.values() for key in image_keys(line)}
-    images = open_images(results, task, wanted_keys, data, include_path)
-    return [_shown(line, images) for line in lines.values()]
+    samples = {one.id: one for one in islice(filter(wanted, logged_samples(results_path, task)), most)}
+    images = open_images(results, task, {key for one in samples.values() for key in one.images}, data, include_path)
+    task_type = find_task_type(results.tasks[task].task_type, include_path)
+    return [_picture(one, task_type.own_texts(one), images) for one in samples.values()]
 
 
 def open_images(
@@ -102,24 +103,23 @@ def open_images(
             break
     missing = set(wanted) - found.keys()
     if missing:
-        raise ResultError(f"image {min(missing)} is no longer in the data of {name}: name its place with --data")
+        raise ResultError(f"image {min(missing)} is no longer in the data of {name}: say in data where it is now")
     return found
 
 
-def _shown(line: Mapping[str, Any], images: Mapping[str, Image.Image]) -> Shown:
-    texts, scores = line["texts"], line["scores"]
-    if "images" in line:  # pairs: scores[image][text]
-        captions = [(text, tuple(row[k] for row in scores), True) for k, text in enumerate(texts)]
-    else:
-        own = 1 if "replacements" in line else len(texts)  # retrieval logs its own items only
-        others = sorted(range(own, len(texts)), key=lambda k: -scores[k])[: _MOST_TEXTS - 1]
-        captions = [(texts[k], (scores[k],), k < own) for k in [*range(min(own, _MOST_TEXTS)), *others]]
-    return Shown(
-        str(line["doc_id"]), bool(line["acc"]), tuple(images[key] for key in image_keys(line)), tuple(captions)
-    )
+def _picture(sample: LoggedSample, own: Sequence[bool], images: Mapping[str, Image.Image]) -> SamplePicture:
+    """With all texts if every one is the images' own, else with the own ones and the best of the others."""
+    best = [max(row[place] for row in sample.scores) for place in range(len(own))]
+    others = sorted((place for place, is_own in enumerate(own) if not is_own), key=lambda place: -best[place])
+    mine = [place for place, is_own in enumerate(own) if is_own][:_MOST_TEXTS]
+    captions = [
+        (sample.texts[place], tuple(row[place] for row in sample.scores), own[place])
+        for place in [*mine, *others[: _MOST_TEXTS - 1]]
+    ]
+    return SamplePicture(sample.id, sample.correct, tuple(images[key] for key in sample.images), tuple(captions))
 
 
-def contact_sheet(samples: Sequence[Shown], title: str, columns: int = 3) -> Image.Image:
+def contact_sheet(samples: Sequence[SamplePicture], title: str, columns: int = 3) -> Image.Image:
     """Draw samples on one picture: images, and below them the texts with their scores.
 
     Args:
@@ -145,7 +145,7 @@ def contact_sheet(samples: Sequence[Shown], title: str, columns: int = 3) -> Ima
 
 
 def _draw_sample(
-    sheet: Image.Image, pen: ImageDraw.ImageDraw, sample: Shown, corner: tuple[int, int], width: int, font: Any
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, sample: SamplePicture, corner: tuple[int, int], width: int, font: Any
 ) -> None:
     from PIL import ImageOps
 
@@ -161,7 +161,7 @@ def _draw_sample(
             y += _LINE
 
 
-def _wrapped(sample: Shown, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[list[str]]:
+def _wrapped(sample: SamplePicture, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[list[str]]:
     """Each caption with its scores, broken into lines that fit."""
     parts = []
     for text, scores, _ in sample.captions:
@@ -175,7 +175,7 @@ def _wrapped(sample: Shown, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, 
     return parts
 
 
-def html_page(samples: Sequence[Shown], title: str) -> str:
+def html_page(samples: Sequence[SamplePicture], title: str) -> str:
     """The same as one HTML page with the images inside."""
     from jinja2 import Environment, PackageLoader
 

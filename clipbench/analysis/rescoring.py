@@ -1,29 +1,20 @@
-"""Metrics again from logged scores: the tasks' own rules, without a model or an image."""
+"""Metrics recomputed from logged scores by the tasks' own rules, without a model or an image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from clipbench.errors import ResultError
 from clipbench.results.files import choose_tasks, logged_runs, samples_path
-from clipbench.results.sample_log import cluster_of, image_keys, logged_samples
+from clipbench.results.sample_log import logged_samples
 from clipbench.task_types.registry import select_tasks
-from clipbench.types import ImageRef, Sample
 from clipbench.utils.counting import ClusteredMean
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from clipbench.task_types import Task
 
 
 @dataclass
-class Rescored:
+class RescoredTask:
     """A task's metrics from its logged scores.
 
     Attributes:
@@ -41,53 +32,39 @@ class Rescored:
     changed: list[str] = field(default_factory=list)
 
 
-def rescore(place: str | Path, tasks: str | None = None, *, include_path: Sequence[str | Path] = ()) -> list[Rescored]:
-    """Judge logged samples again.
+def rescore(
+    place: str | Path, tasks: str | None = None, *, include_path: Sequence[str | Path] = ()
+) -> list[RescoredTask]:
+    """Recompute the metrics of logged samples.
 
     Args:
-        place: A samples file, a results file with samples beside it, or a folder with those of one model.
-        tasks: Names and globs, joined by commas; all that were logged where left out.
-        include_path: Where tasks that do not come with clipbench are.
+        place: A sample log, a result file with samples, or a folder with those of one model.
+        tasks: Names and globs, separated by commas; by default all that were logged.
+        include_path: Where tasks that are not bundled are found.
 
     Raises:
-        ResultError: There are no samples, or a line is none of clipbench's.
-        UnknownName: A task that is not there.
+        ResultError: There are no samples, or a line is not a sample of the task.
+        UnknownName: There is no such task.
     """
     runs = logged_runs(Path(place))
     return [_rescore(name, runs[name], include_path) for name in choose_tasks(runs, tasks)]
 
 
-def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) -> Rescored:
+def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) -> RescoredTask:
     (task,) = select_tasks([name], include_path)
-    rescored = Rescored(name, task.primary_metric)
-    for number, line in enumerate(logged_samples(results_path, name), 1):
+    rescored = RescoredTask(name, task.primary_metric)
+    for sample in logged_samples(results_path, name):
         try:
-            values = _values(task, line)
-            cluster, group, logged = cluster_of(line), line["group"], {metric: line[metric] for metric in values}
+            values = task.rescore(sample)
+            logged = {metric: sample.values[metric] for metric in values}
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             place = samples_path(results_path, name)
-            raise ResultError(f"{place}:{number}: no sample of {name}: {error!r}") from None
+            raise ResultError(f"{place}: {sample.id} is not a sample of {name}: {error!r}") from None
         for metric, value in values.items():
-            rescored.metrics.setdefault(metric, ClusteredMean()).add(value, cluster)
+            rescored.metrics.setdefault(metric, ClusteredMean()).add(value, sample.cluster)
         if task.primary_metric in values:
-            part = rescored.breakdown.setdefault(group, ClusteredMean())
-            part.add(values[task.primary_metric], cluster)
+            part = rescored.breakdown.setdefault(sample.group, ClusteredMean())
+            part.add(values[task.primary_metric], sample.cluster)
         if values != logged:
-            rescored.changed.append(str(line["doc_id"]))
+            rescored.changed.append(sample.id)
     return rescored
-
-
-def _values(task: Task, line: Mapping[str, Any]) -> Mapping[str, float]:
-    if task.task_type == "retrieval":  # the whole set's scores are not logged, each query's rank is
-        way, rank = f"{line['direction']}_recall@", int(line["rank"])
-        return {metric: float(rank <= int(metric.split("@")[1])) for metric in task.metrics if metric.startswith(way)}
-    images = tuple(ImageRef(key, _never_opened) for key in image_keys(line))
-    sample = Sample(str(line["doc_id"]), images, line["texts"], line["group"], cluster_of(line))
-    scores = np.atleast_2d(np.asarray(line["scores"], dtype=np.float32))
-    if scores.shape != (len(images), len(line["texts"])):
-        raise ValueError(f"{len(images)} images and {len(line['texts'])} texts have scores of shape {scores.shape}")
-    return task.score_sample(sample, scores).values
-
-
-def _never_opened() -> Image.Image:
-    raise ResultError("a logged sample has no image")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clipbench.errors import ResultError
 from clipbench.results import Results
+from clipbench.task_types.registry import find_task_type
 from clipbench.utils.files import atomic_write
 
 SCHEMA_VERSION = 1
@@ -114,7 +115,7 @@ def point_from_results(
         ResultError: There is not exactly one retrieval task, or no other task.
     """
     done = [task for task in results.tasks if task not in results.failed]
-    retrieval = [task for task in done if results.tasks[task].task_type == "retrieval"]
+    retrieval = [task for task in done if find_task_type(results.tasks[task].task_type).whole_set]
     others = [task for task in done if task not in retrieval]
     if len(retrieval) != 1 or not others:
         found = ", ".join(done) or "no task that was scored"

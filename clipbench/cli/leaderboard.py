@@ -67,7 +67,7 @@ def command(
         raise ConfigError(f"--output_path {output_path}: name a .json file; --format writes others beside it")
     if not results and not reference and not (output_path and output_path.exists()):
         raise ConfigError("name results, or --reference for the published figures")
-    board = build_leaderboard(results, board=output_path, reference=reference)
+    board = build_leaderboard(results, board=output_path, reference=reference, include_path=include_path)
     text = _page(board, gallery, parse_pairs(data, "--data"), include_path) if style == "html" else _text(board, style)
     if output_path:
         write_board(output_path, board)

@@ -44,9 +44,9 @@ def command(
     if target.suffix not in (".png", ".html"):
         raise ConfigError(f"--output_path {target}: name a .png or a .html file")
     source = result_files(results)[-1]
-    chosen = {"wrong": (0,), "right": (1,), "all": (0, 1)}[which]
+    chosen = {"wrong": (False,), "right": (True,), "all": (False, True)}[which]
     shown = show_samples(
-        source, task, wanted=lambda line: line["acc"] in chosen, most=limit,
+        source, task, wanted=lambda sample: sample.correct in chosen, most=limit,
         data=parse_pairs(data, "--data"), include_path=include_path,
     )  # fmt: skip
     if not shown:

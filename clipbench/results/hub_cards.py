@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from clipbench.results.results import Results
 from clipbench.results.task_result import Measure, TaskResult
+from clipbench.task_types.registry import find_task_type
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
-
-# Task type and name of each task type. The hub groups metrics by type and data set, and keeps one name a group.
-_TASK_TYPES = {
-    "ranking": ("zero-shot-image-classification", "Concept ranking"),
-    "pairs": ("image-text-matching", "Pairs of images and captions"),
-    "retrieval": ("image-text-retrieval", "Retrieval"),
-}
 
 
 def card_results(results: Results) -> Iterator[EvalResult]:
@@ -26,7 +20,7 @@ def card_results(results: Results) -> Iterator[EvalResult]:
 
     for task, result, metric, measure in _comparable(results):
         hub, dataset = _hub(result), str(result.declaration["dataset"])
-        task_type, task_name = _TASK_TYPES.get(result.task_type, (result.task_type, result.task_type))
+        task_type, task_name = find_task_type(result.task_type).hub_task
         arguments = {
             "task": task,
             "version": result.version,

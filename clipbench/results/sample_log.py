@@ -9,7 +9,7 @@ from typing import Any
 
 from clipbench.errors import ResultError
 from clipbench.results.files import samples_path
-from clipbench.types import SampleResult
+from clipbench.types import LoggedSample, SampleResult
 
 
 def sample_line(task: str, result: SampleResult) -> Mapping[str, object]:
@@ -21,15 +21,16 @@ def sample_line(task: str, result: SampleResult) -> Mapping[str, object]:
         "cluster": result.cluster,
         **result.record,
         **result.values,
+        "correct": result.correct,
         "tied": result.tied,
     }
 
 
-def logged_samples(results_path: Path, task: str) -> Iterator[dict[str, Any]]:
+def logged_samples(results_path: Path, task: str) -> Iterator[LoggedSample]:
     """Read the samples that were logged with a result file.
 
     Raises:
-        ResultError: There are none, or a line cannot be read.
+        ResultError: There are none, or a line cannot be read; names file and line.
     """
     path = samples_path(results_path, task)
     if not path.is_file():
@@ -38,16 +39,26 @@ def logged_samples(results_path: Path, task: str) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as handle:
         try:
             for number, line in enumerate(handle, 1):  # noqa: B007  # named in the message
-                yield json.loads(line)
+                yield _parse(json.loads(line))
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ResultError(f"{path}:{number}: not a JSON line: {error}") from None
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ResultError(f"{path}:{number}: not a sample of {task}: {error!r}") from None
 
 
-def image_keys(line: Mapping[str, Any]) -> list[str]:
-    """Keys of a logged sample's images."""
-    return list(line["images"]) if "images" in line else [line["image"]]
-
-
-def cluster_of(line: Mapping[str, Any]) -> str:
-    """The cluster that a logged sample belongs to, as in :class:`clipbench.types.Sample`."""
-    return str(line.get("cluster") or image_keys(line)[0])
+def _parse(line: Mapping[str, Any]) -> LoggedSample:
+    # Logs of schema version 1 hold one key in `image`, and have `acc` where `correct` is now.
+    images = tuple(line["images"] if "images" in line else [line["image"]])
+    scores = line["scores"]
+    rows = scores if scores and isinstance(scores[0], list) else [scores]
+    return LoggedSample(
+        id=str(line["doc_id"]),
+        correct=bool(line["correct"] if "correct" in line else line["acc"]),
+        tied=bool(line.get("tied", False)),
+        group=str(line["group"]),
+        cluster=str(line.get("cluster") or images[0]),
+        images=images,
+        texts=tuple(line["texts"]),
+        scores=tuple(tuple(float(score) for score in row) for row in rows),
+        values=line,
+    )

@@ -41,7 +41,7 @@ def with_shuffled_words(task: Task) -> Task:
     def samples(self: Task, source: Source) -> Iterator[Sample]:
         for sample in task.samples(source):
             texts = [
-                shuffled(text, f"{sample.id} {number if task.task_type == 'retrieval' else 0}")
+                shuffled(text, f"{sample.id} {number if task.whole_set else 0}")
                 for number, text in enumerate(sample.texts)
             ]
             yield replace(sample, texts=texts)

@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from clipbench.data.dataset import Dataset, Source
-from clipbench.types import Sample, SampleError, SampleResult
+from clipbench.errors import ConfigError, ResultError
+from clipbench.types import ImageRef, LoggedSample, Sample, SampleError, SampleResult
 
 if TYPE_CHECKING:
     from clipbench.inference.scorer import Scorer
     from clipbench.metrics import Floats
 
+TASK_TYPES: dict[str, type[Task]] = {}
+"""Every task type by name: a class that sets ``task_type`` registers itself."""
+
 
 class Task(ABC):
-    """One benchmark: what it is, which rows it takes, and how a sample of it is judged.
+    """One benchmark: what it is, which rows it takes, and how its samples are scored.
 
-    Subclass one of the task types (:class:`RankingTask`, :class:`PairsTask`, :class:`RetrievalTask`) and
-    set the class attributes.
+    To declare a benchmark, subclass a task type (:class:`RankingTask`, :class:`PairsTask`, :class:`RetrievalTask`) and
+    set the class attributes. To make a new task type, subclass :class:`SampleTask` where each sample is scored by
+    itself, or this class where a score needs the whole set, and set ``task_type``, ``metrics`` and ``primary_metric``.
+    Everything that is done with logged samples (drawing, comparing, rescoring, confusions, boards, hub cards) goes
+    through the task type, so that a plug-in's works like the bundled ones.
 
     Attributes:
         name: What ``--tasks`` calls it.
         version: Raised whenever scores change for the same model; results of two versions never mix.
         dataset: Where its rows come from.
-        expected_n: Samples in the complete data; None where that is not known.
+        expected_n: Samples in the complete data; None if unknown.
         groups: Groups it belongs to; their mean is reported, so their tasks share a metric.
         tags: Further names that select it, without a mean; :attr:`all_tags` adds its type and its concept.
         where: Only rows whose fields equal these values.
-        allow_invalid: The published data is known to hold rows that cannot be judged: they are
-            counted and left out of the mean, and do not fail the run.
+        allow_invalid: The published data is known to hold invalid rows: they are counted and left out of the mean, and
+            do not fail the run.
         note: A caveat that the result file carries.
+        task_type: The task type's name.
+        metrics: Metrics, each a share in [0, 1] of which more is better.
+        primary_metric: The metric to quote.
+        needs_concept: Tasks of this type declare a concept.
+        whole_set: A score depends on the whole set of samples, as in retrieval.
+        hub_task: What the Hugging Face Hub calls this type, and its name on a model card.
     """
 
     name: ClassVar[str]
@@ -43,10 +56,26 @@ class Task(ABC):
     allow_invalid: ClassVar[bool] = False
     note: ClassVar[str] = ""
 
-    # Set by the task type. Every metric is a share in [0, 1], and higher is better.
     task_type: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     primary_metric: ClassVar[str]
+    needs_concept: ClassVar[bool] = False
+    whole_set: ClassVar[bool] = False
+    hub_task: ClassVar[tuple[str, str]] = ("image-text-matching", "Image-text matching")
+
+    def __init_subclass__(cls) -> None:
+        """Register a new task type.
+
+        Raises:
+            ConfigError: It has the name of a bundled one.
+        """
+        super().__init_subclass__()
+        if "task_type" not in cls.__dict__:
+            return
+        known = TASK_TYPES.get(cls.task_type)
+        if known and known.__module__.startswith("clipbench.") and known.__module__ != cls.__module__:
+            raise ConfigError(f"task type {cls.task_type!r} of {cls.__module__}: clipbench has one of this name")
+        TASK_TYPES[cls.task_type] = cls
 
     @property
     def chance(self) -> float | None:
@@ -73,24 +102,73 @@ class Task(ABC):
 
     @abstractmethod
     def invalid_reason(self, sample: Sample) -> str | None:
-        """Why no judgement of a sample can mean anything (an empty caption, two equal ones), or None."""
+        """Why a sample cannot be scored in any meaningful way (an empty caption, two equal ones), or None."""
+
+    @abstractmethod
+    def outcomes(
+        self, samples: Iterable[Sample], scorer: Scorer, namespace: str
+    ) -> Iterator[SampleResult | SampleError]:
+        """Score samples.
+
+        Args:
+            samples: Valid samples whose images exist.
+            scorer: The scoring engine.
+            namespace: Where image keys are unique.
+        """
+
+    @abstractmethod
+    def rescore(self, sample: LoggedSample) -> Mapping[str, float]:
+        """A logged sample's metrics, computed again from what was logged.
+
+        Raises:
+            LookupError, TypeError, ValueError: The line lacks something, or it is of the wrong form.
+        """
+
+    @classmethod
+    def own_texts(cls, sample: LoggedSample) -> Sequence[bool]:
+        """For each text, whether it belongs to one of the images; the others distract.
+
+        By default as in :class:`Sample`: ``texts[i]`` belongs to ``images[i]``.
+        """
+        return [place < len(sample.images) for place in range(len(sample.texts))]
+
+    @classmethod
+    def confusion(cls, sample: LoggedSample) -> tuple[str, str] | None:
+        """What was right and what the model answered, to be counted on boards; None if the type has no such answers."""
+        return None
+
+
+class SampleTask(Task):
+    """A task type whose samples are scored one by one."""
 
     @abstractmethod
     def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
-        """Judge one sample by its similarities ``(images, texts)``."""
+        """Score one sample.
+
+        Args:
+            sample: The sample.
+            similarities: Cosine similarities, ``(images, texts)``.
+        """
 
     def outcomes(
         self, samples: Iterable[Sample], scorer: Scorer, namespace: str
     ) -> Iterator[SampleResult | SampleError]:
-        """Score and judge samples as they come.
-
-        Args:
-            samples: Samples whose images are there and which can be judged.
-            scorer: The scoring engine.
-            namespace: What image keys are unique in.
-        """
         for scored in scorer.similarities(samples, namespace):
             if isinstance(scored.similarities, SampleError):
                 yield scored.similarities
             else:
                 yield self.score_sample(scored.sample, scored.similarities)
+
+    def rescore(self, sample: LoggedSample) -> Mapping[str, float]:
+        import numpy as np  # a mere listing of tasks does without
+
+        images = tuple(ImageRef(key, _no_image) for key in sample.images)
+        rebuilt = Sample(sample.id, images, sample.texts, sample.group, sample.cluster)
+        scores = np.asarray(sample.scores, dtype=np.float32)
+        if scores.shape != (len(images), len(sample.texts)):
+            raise ValueError(f"{len(images)} images and {len(sample.texts)} texts have scores of shape {scores.shape}")
+        return self.score_sample(rebuilt, scores).values
+
+
+def _no_image() -> NoReturn:
+    raise ResultError("a logged sample has no image")

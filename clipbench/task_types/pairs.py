@@ -1,4 +1,4 @@
-"""Pairs of images with a caption each, judged by Eq. (1) of the paper, as on InpaintCOCO."""
+"""Pairs of images with a caption each, scored by Eq. (1) of the paper, as on InpaintCOCO."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
-from clipbench.task_types.base import Task
+from clipbench.task_types.base import SampleTask
 from clipbench.types import Sample, SampleResult
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
 
 
-class PairsTask(Task):
+class PairsTask(SampleTask):
     """Two images, two captions, and three ways to be right.
 
     With similarities ``s[i][t]`` of image ``i`` and caption ``t``:
@@ -29,6 +29,7 @@ class PairsTask(Task):
     task_type = "pairs"
     metrics = ("acc", "text_acc", "group_acc")
     primary_metric = "acc"
+    hub_task = ("image-text-matching", "Pairs of images and captions")
     chance = 1 / 4
 
     def samples(self, source: Source) -> Iterator[Sample]:
@@ -61,4 +62,4 @@ class PairsTask(Task):
             "texts": list(sample.texts),
             "scores": similarities.tolist(),
         }
-        return SampleResult(sample.id, values, 1 / 4, tied, sample.group, sample.cluster, record)
+        return SampleResult(sample.id, values, image, 1 / 4, tied, sample.group, sample.cluster, record)

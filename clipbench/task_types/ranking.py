@@ -1,4 +1,4 @@
-"""Concept ranking (§5.1 of the paper): one image, its caption, and the caption with one word exchanged."""
+"""Concept ranking (§5.1 of the paper): one image, its caption, and the caption with one word replaced."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 from clipbench.concepts import Concept, Variants, load_concept
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
-from clipbench.task_types.base import Task
-from clipbench.types import Sample, SampleResult
+from clipbench.task_types.base import SampleTask
+from clipbench.types import LoggedSample, Sample, SampleResult
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
 
 
-class RankingTask(Task):
+class RankingTask(SampleTask):
     """A sample is right when its caption's similarity exceeds that of every variant.
 
     Attributes:
@@ -27,6 +27,8 @@ class RankingTask(Task):
     task_type = "ranking"
     metrics = ("acc",)
     primary_metric = "acc"
+    needs_concept = True
+    hub_task = ("zero-shot-image-classification", "Concept ranking")
 
     concept: ClassVar[str]
     skip_keywords: ClassVar[tuple[str, ...]] = ()
@@ -67,11 +69,24 @@ class RankingTask(Task):
         scores: list[float] = similarities[0].tolist()
         won, tied = top1(scores)
         record: dict[str, object] = {
-            "image": sample.images[0].key,
+            "images": [sample.images[0].key],
             "texts": list(sample.texts),
             "scores": scores,
             "keyword": sample.group,
         }
         if isinstance(sample.texts, Variants):
             record["replacements"] = list(sample.texts.replacements)
-        return SampleResult(sample.id, {"acc": float(won)}, 1 / len(scores), tied, sample.group, sample.cluster, record)
+        return SampleResult(
+            sample.id, {"acc": float(won)}, won, 1 / len(scores), tied, sample.group, sample.cluster, record
+        )
+
+    @classmethod
+    def confusion(cls, sample: LoggedSample) -> tuple[str, str]:
+        """The caption's keyword, and the keyword ranked first; a tie counts for the other one, as it does in ``acc``.
+
+        Raises:
+            LookupError: The line has no keyword or no replacements.
+        """
+        keyword, others = str(sample.values["keyword"]), sample.scores[0][1:]
+        answer = keyword if sample.correct else sample.values["replacements"][others.index(max(others))]
+        return keyword, answer

@@ -17,6 +17,7 @@ from types import ModuleType
 
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
 from clipbench.task_types import Task
+from clipbench.task_types.base import TASK_TYPES, SampleTask
 from clipbench.utils.registry import Registry, close_matches
 from clipbench.utils.text import line_in
 
@@ -63,6 +64,20 @@ def select_tasks(
     if not chosen:
         raise ConfigError("no task was asked for: `clipbench ls tasks` lists what there is")
     return list(chosen.values())
+
+
+def find_task_type(name: str, include_path: Iterable[str | Path] = ()) -> type[Task]:
+    """The task type of this name, bundled or from a plug-in.
+
+    Args:
+        name: As ``task_type`` of a task or of its results.
+        include_path: As in :func:`known_tasks`.
+
+    Returns:
+        The class; a plain :class:`SampleTask` where the plug-in that brought the type is not at hand.
+    """
+    known_tasks(include_path)  # imports plug-ins, whose types register themselves
+    return TASK_TYPES.get(name, SampleTask)
 
 
 def group_members(tasks: Iterable[Task]) -> dict[str, list[str]]:
@@ -182,7 +197,8 @@ def _from_entry_points() -> Iterator[Task]:
 
 def _included(path: Path) -> Iterator[Task]:
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in (".py", *_YAML))
+        found = [file for file in path.iterdir() if file.suffix in (".py", *_YAML)]
+        files = sorted(found, key=lambda file: (file.suffix != ".py", file))  # code first: it may bring a task type
     elif path.is_file():
         files = [path]
     else:
@@ -222,7 +238,7 @@ def _tasks_in(module: ModuleType) -> Iterator[Task]:
             continue
         if inspect.isabstract(value) or not hasattr(value, "name"):
             continue
-        for attribute in ("dataset", *(["concept"] if value.task_type == "ranking" else [])):
+        for attribute in ("dataset", *(["concept"] if value.needs_concept else [])):
             if not hasattr(value, attribute):
                 raise ConfigError(f"{module.__file__}: task {value.name!r} declares no {attribute}")
         yield value()

@@ -1,14 +1,14 @@
-"""Retrieval both ways: every caption against every image."""
+"""Retrieval in both directions: every caption against every image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
 from clipbench.task_types.base import Task
-from clipbench.types import Sample, SampleError, SampleResult
+from clipbench.types import LoggedSample, Sample, SampleError, SampleResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,12 +28,14 @@ class RetrievalTask(Task):
     ``t2i_recall@k``: a caption looks for its image among all images. ``i2t_recall@k``: an image looks for
     any of its captions among all captions. Ranks count equal scores as better ones.
 
-    A sample is an image with all its captions; its outcomes are one for the image and one a caption.
+    A sample is an image with all its captions; its results are one for the image and one per caption.
     """
 
     task_type = "retrieval"
     metrics = tuple(f"{way}_recall@{k}" for way in ("t2i", "i2t") for k in _CUTOFFS)
     primary_metric = "t2i_recall@5"
+    whole_set = True
+    hub_task = ("image-text-retrieval", "Retrieval")
 
     def samples(self, source: Source) -> Iterator[Sample]:
         """Yield one sample for each image; rows that repeat an image add their captions to it."""
@@ -54,14 +56,10 @@ class RetrievalTask(Task):
             return "no caption"
         return None if all(text.strip() for text in sample.texts) else "empty caption"
 
-    def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
-        """Not possible: a rank needs the whole set."""
-        raise NotImplementedError("retrieval is judged over the whole set: use outcomes()")
-
     def outcomes(
         self, samples: Iterable[Sample], scorer: Scorer, namespace: str
     ) -> Iterator[SampleResult | SampleError]:
-        """Encode all, keeping features and never images, then rank by counting."""
+        """Encode everything, keeping features and never images, then rank by counting."""
         import numpy as np  # a mere listing of tasks does without
 
         kept: list[Sample] = []
@@ -116,13 +114,22 @@ class RetrievalTask(Task):
         values = {f"{way}_recall@{k}": float(rank <= k) for k in _CUTOFFS}
         record = {
             "direction": way,
-            "image": sample.images[0].key,
+            "images": [sample.images[0].key],
             "texts": texts,
             "scores": scores[own].tolist(),
             "rank": rank,
-            "acc": values[f"{way}_recall@5"],
         }
-        return SampleResult(f"{way}:{name}", values, chance, tied, way, sample.cluster, record)
+        return SampleResult(f"{way}:{name}", values, rank <= 5, chance, tied, way, sample.cluster, record)
+
+    def rescore(self, sample: LoggedSample) -> Mapping[str, float]:
+        """From the rank: the scores of the whole set are not logged."""
+        way, rank = f"{sample.values['direction']}_recall@", int(sample.values["rank"])
+        return {metric: float(rank <= int(metric.split("@")[1])) for metric in self.metrics if metric.startswith(way)}
+
+    @classmethod
+    def own_texts(cls, sample: LoggedSample) -> list[bool]:
+        """All: only the query's own items are logged."""
+        return [True] * len(sample.texts)
 
 
 def _rows(queries: Floats, items: Floats) -> Iterator[tuple[int, Floats]]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clipbench.concepts import concept_names, load_concept
 from clipbench.data.dataset import Dataset, HubTable
-from clipbench.task_types.base import Task
-from clipbench.task_types.pairs import PairsTask
-from clipbench.task_types.ranking import RankingTask
-from clipbench.task_types.retrieval import RetrievalTask
+from clipbench.task_types.base import TASK_TYPES, Task
+from clipbench.utils.registry import close_matches
 from clipbench.utils.yaml import parse_yaml, read_yaml
-
-_TASK_TYPES: dict[str, type[Task]] = {"ranking": RankingTask, "pairs": PairsTask, "retrieval": RetrievalTask}
 
 
 class DatasetFile(BaseModel):
@@ -47,7 +42,7 @@ class TaskFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    task_type: Literal["ranking", "pairs", "retrieval"] = "ranking"
+    task_type: str = "ranking"
     version: int = 1
     dataset: DatasetFile
     concept: str | None = None
@@ -58,15 +53,27 @@ class TaskFile(BaseModel):
     license: str = ""
     citation: str = ""
 
+    @field_validator("task_type")
+    @classmethod
+    def _known_type(cls, name: str) -> str:
+        if name not in TASK_TYPES:
+            known = ", ".join(sorted(TASK_TYPES))
+            raise ValueError(f"unknown task type {name!r}{close_matches(name, TASK_TYPES)}; task types are {known}")
+        return name
+
     @model_validator(mode="after")
-    def _concept_where_needed(self) -> TaskFile:
-        if (self.task_type == "ranking") != (self.concept is not None):
-            raise ValueError("a ranking task names its concept, the other task types have none")
+    def _concept_if_needed(self) -> TaskFile:
+        if TASK_TYPES[self.task_type].needs_concept != (self.concept is not None):
+            raise ValueError(
+                f"a {self.task_type} task has no concept"
+                if self.concept
+                else f"a {self.task_type} task needs a concept"
+            )
         return self
 
 
 def is_concept_file(path: Path) -> bool:
-    """Whether a YAML file holds a concept, which may lie beside the tasks that use it."""
+    """Whether a YAML file holds a concept, which may be next to the tasks that use it."""
     data = read_yaml(path)
     return isinstance(data, dict) and "dataset" not in data and bool({"mutual", "replacements"} & data.keys())
 
@@ -75,8 +82,8 @@ def task_from_yaml(path: Path) -> Task:
     """Make a task from a YAML file.
 
     Raises:
-        ConfigError: The file cannot be read or makes no sense; names the line.
-        UnknownName: Its concept is none of clipbench's.
+        ConfigError: The file cannot be read or is invalid; names the line.
+        UnknownName: There is no such concept.
     """
     file = parse_yaml(path, TaskFile)
     attributes: dict[str, object] = {
@@ -93,7 +100,7 @@ def task_from_yaml(path: Path) -> Task:
         concept = file.concept if file.concept in concept_names() else _concept_path(file.concept, path.parent)
         load_concept(concept)  # complains now rather than when the first row is read
         attributes["concept"] = concept
-    task: Task = type(file.name, (_TASK_TYPES[file.task_type],), attributes)()
+    task: Task = type(file.name, (TASK_TYPES[file.task_type],), attributes)()
     return task
 
 

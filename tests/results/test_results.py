@@ -20,7 +20,7 @@ from clipbench.results import (
 )
 from clipbench.types import SampleResult
 
-OUTCOME = SampleResult("7", {"acc": 1.0}, 1 / 9, False, "white", "photo 3", {"texts": ["a"], "scores": [0.5]})
+OUTCOME = SampleResult("7", {"acc": 1.0}, True, 1 / 9, False, "white", "photo 3", {"texts": ["a"], "scores": [0.5]})
 
 
 def folder(tmp_path):

@@ -1,57 +1,62 @@
-"""Which keywords are mistaken for which, from the samples that ranking tasks log."""
+"""Which answers are given instead of the right one, counted from logged samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from clipbench.analysis.leaderboard.board import Score, TaskFacts
 from clipbench.errors import ResultError
 from clipbench.results.files import samples_path
 from clipbench.results.sample_log import logged_samples
+from clipbench.task_types import Task
+from clipbench.task_types.registry import find_task_type
+from clipbench.types import LoggedSample
 
 Confusion = dict[str, dict[str, int]]
 
 
-def confusion(lines: Iterable[Mapping[str, Any]]) -> Confusion:
-    """Count what is ranked first instead of each keyword.
-
-    A sample that is tied counts for the other text, as it does in the accuracy.
+def confusion(samples: Iterable[LoggedSample], task_type: type[Task]) -> Confusion:
+    """Count the answers.
 
     Args:
-        lines: A ranking task's logged samples.
+        samples: Logged samples of one task.
+        task_type: Its type, whose :meth:`Task.confusion` says what was answered.
 
     Returns:
-        Keyword to the keyword ranked first to how often; pairs that never occur are left out.
-
-    >>> line = {"keyword": "red", "replacements": ["blue", "pink"], "scores": [0.1, 0.0, 0.3], "acc": 0.0}
-    >>> confusion([line, {**line, "scores": [0.4, 0.0, 0.3], "acc": 1.0}])
-    {'red': {'pink': 1, 'red': 1}}
+        The right answer to the given one to how often; empty if the task type has no such answers.
     """
     counts: Confusion = {}
-    for line in lines:
-        others = line["scores"][1:]
-        first = line["keyword"] if line["acc"] else line["replacements"][others.index(max(others))]
-        row = counts.setdefault(line["keyword"], {})
-        row[first] = row.get(first, 0) + 1
+    for sample in samples:
+        pair = task_type.confusion(sample)
+        if pair is None:
+            break
+        row = counts.setdefault(pair[0], {})
+        row[pair[1]] = row.get(pair[1], 0) + 1
     return counts
 
 
-def add_confusions(scores: Sequence[Score], tasks: Mapping[str, TaskFacts]) -> list[str]:
-    """Fill in :attr:`Score.confusion` of ranking tasks whose samples lie beside their results.
+def add_confusions(
+    scores: Sequence[Score], tasks: Mapping[str, TaskFacts], include_path: Sequence[str | Path] = ()
+) -> list[str]:
+    """Fill in :attr:`Score.confusion` where samples were logged.
+
+    Args:
+        scores: Scores of a board.
+        tasks: The board's tasks.
+        include_path: As in :func:`clipbench.task_types.registry.known_tasks`.
 
     Returns:
-        What could not be read, a line each.
+        What could not be read, one line each.
     """
     notes = []
     for score in scores:
-        if tasks[score.task].task_type != "ranking" or score.confusion or score.published:
-            continue
+        task_type = find_task_type(tasks[score.task].task_type, include_path)
         path = samples_path(Path(score.file), score.task)
-        if path.is_file():
-            try:
-                score.confusion = confusion(logged_samples(Path(score.file), score.task))
-            except (ResultError, LookupError, TypeError, ValueError) as error:
-                notes.append(f"{path}: not the samples of a ranking task, so no confusions: {error}")
+        if score.confusion or score.published or not path.is_file():
+            continue
+        try:
+            score.confusion = confusion(logged_samples(Path(score.file), score.task), task_type)
+        except (ResultError, LookupError, TypeError, ValueError) as error:
+            notes.append(f"{path}: unreadable samples, so no confusions: {error}")
     return notes

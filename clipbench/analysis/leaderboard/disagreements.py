@@ -1,29 +1,30 @@
-"""Samples that two models judge differently, with their images: the page's gallery."""
+"""Samples on which two models disagree, with their images: the page's gallery."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from clipbench.analysis.contact_sheet import open_images
 from clipbench.analysis.leaderboard.board import Board
 from clipbench.errors import ClipbenchError
 from clipbench.results import read_results
 from clipbench.results.files import samples_path
-from clipbench.results.sample_log import image_keys, logged_samples
+from clipbench.results.sample_log import logged_samples
+from clipbench.task_types import Task
+from clipbench.task_types.registry import find_task_type
+from clipbench.types import LoggedSample
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _PIXELS = 192
-_BEST_TEXTS = 3  # of a ranking's other texts, those that each model puts highest
+_BEST_TEXTS = 3  # of the texts that distract, those that each model scores highest
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Disagreements:
 def find_disagreements(
     board: Board, most: int, data: Mapping[str, str] | None = None, include_path: Sequence[str | Path] = ()
 ) -> tuple[Disagreements, list[str]]:
-    """Choose samples from the logs that lie beside the board's results.
+    """Choose samples from the logs of the board's results.
 
     Args:
         board: The board.
@@ -52,17 +53,20 @@ def find_disagreements(
         include_path: As in :func:`clipbench.task_types.registry.known_tasks`.
 
     Returns:
-        The samples, and what could not be read, a line each.
+        The samples, and what could not be read, one line each.
     """
     found, problems = Disagreements(), []
-    for task in board.tasks if most else ():
+    for task, facts in board.tasks.items() if most else ():
         runs = _runs(board, task)
         if len(runs) < 2:
             continue
+        task_type = find_task_type(facts.task_type, include_path)
         try:
-            chosen = _choose({model: _rights(path, task) for model, path in runs.items()}, max(1, most // 2))
+            chosen = _choose(
+                {model: _rights(path, task, facts.metric) for model, path in runs.items()}, max(1, most // 2)
+            )
             lines = {model: _lines(path, task, chosen) for model, path in runs.items()}
-            samples = [_sample(name, {model: lines[model].get(name) for model in runs}) for name in chosen]
+            samples = [_sample({model: lines[model].get(name) for model in runs}, task_type) for name in chosen]
         except (ClipbenchError, LookupError, TypeError, ValueError, AttributeError) as error:
             problems.append(f"{task}: no gallery: its logged samples cannot be read: {error}")
             continue
@@ -80,13 +84,9 @@ def _runs(board: Board, task: str) -> dict[str, Path]:
     return {score.model: Path(score.file) for score in scores if samples_path(Path(score.file), task).is_file()}
 
 
-def _rights(path: Path, task: str) -> dict[str, bool]:
-    """Samples to whether the model was right; of retrieval those from text to image."""
-    return {str(line["doc_id"]): bool(line["acc"]) for line in logged_samples(path, task) if _quoted(line)}
-
-
-def _quoted(line: Mapping[str, Any]) -> bool:
-    return line.get("direction") != "i2t"
+def _rights(path: Path, task: str, metric: str) -> dict[str, bool]:
+    """Samples to whether the model was right; only those that the primary metric counts."""
+    return {sample.id: sample.correct for sample in logged_samples(path, task) if metric in sample.values}
 
 
 def _choose(rights: Mapping[str, Mapping[str, bool]], most: int) -> list[str]:
@@ -104,51 +104,47 @@ def _choose(rights: Mapping[str, Mapping[str, bool]], most: int) -> list[str]:
     return sorted(chosen)
 
 
-def _lines(path: Path, task: str, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _lines(path: Path, task: str, wanted: Sequence[str]) -> dict[str, LoggedSample]:
     names = set(wanted)
-    return {str(line["doc_id"]): line for line in logged_samples(path, task) if str(line["doc_id"]) in names}
+    return {sample.id: sample for sample in logged_samples(path, task) if sample.id in names}
 
 
-def _sample(name: str, lines: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
+def _sample(lines: Mapping[str, LoggedSample | None], task_type: type[Task]) -> dict[str, Any]:
     """One sample of the gallery, with the answers of all models that saw the same texts and images."""
     first = next(line for line in lines.values() if line)
     same = {
         model: line
         for model, line in lines.items()
-        if line and line["texts"] == first["texts"] and image_keys(line) == image_keys(first)
+        if line and (line.texts, line.images) == (first.texts, first.images)
     }
-    kept = list(_kept_texts(first, same))
+    own = task_type.own_texts(first)
+    places = list(_shown_texts(own, same))
     return {
-        "id": name,
-        "images": image_keys(first),
-        "texts": [first["texts"][place] for place in kept],
-        "own": ["replacements" not in first or place == 0 for place in kept],
-        "answers": {model: _answer(line, kept) for model, line in same.items()},
+        "id": first.id,
+        "images": list(first.images),
+        "texts": [first.texts[place] for place in places],
+        "own": [own[place] for place in places],
+        "answers": {model: _answer(line, places) for model, line in same.items()},
     }
 
 
-def _kept_texts(first: Mapping[str, Any], same: Mapping[str, Mapping[str, Any]]) -> Iterator[int]:
-    """All texts, but of a ranking the caption and those others that some model puts highest."""
-    places = range(len(first["texts"]))
-    if "replacements" not in first:
-        yield from places
-        return
-    kept = {0}
+def _shown_texts(own: Sequence[bool], same: Mapping[str, LoggedSample]) -> list[int]:
+    """The images' own texts, and of the others those that some model scores highest."""
+    shown = {place for place, is_own in enumerate(own) if is_own}
+    others = [place for place, is_own in enumerate(own) if not is_own]
     for line in same.values():
-        scores = np.asarray(line["scores"])
-        kept |= {1 + int(place) for place in np.argsort(-scores[1:], kind="stable")[:_BEST_TEXTS]}
-    yield from sorted(kept)
+        best = sorted(others, key=lambda place: -max(row[place] for row in line.scores))
+        shown.update(best[:_BEST_TEXTS])
+    return sorted(shown)
 
 
-def _answer(line: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
-    scores = line["scores"]
-    answer: dict[str, Any] = {"right": bool(line["acc"])}
-    if "images" in line:  # pairs: scores[image][text]
-        answer["scores"] = [[round(float(score), 4) for score in row] for row in scores]
-    else:
-        answer["scores"] = [[round(float(scores[place]), 4) for place in kept]]
-    if "rank" in line:
-        answer["rank"] = line["rank"]
+def _answer(line: LoggedSample, places: Sequence[int]) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "right": line.correct,
+        "scores": [[round(row[place], 4) for place in places] for row in line.scores],
+    }
+    if "rank" in line.values:
+        answer["rank"] = line.values["rank"]
     return answer
 
 

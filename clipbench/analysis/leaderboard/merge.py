@@ -23,14 +23,19 @@ _BOTH = 1e-9  # two values that differ by less are one value
 
 
 def build_leaderboard(
-    paths: Sequence[str | Path], *, board: str | Path | None = None, reference: bool = False
+    paths: Sequence[str | Path],
+    *,
+    board: str | Path | None = None,
+    reference: bool = False,
+    include_path: Sequence[str | Path] = (),
 ) -> Board:
-    """Put results together to one board.
+    """Merge results into one board.
 
     Args:
         paths: Result files of ``clipbench eval``, folders of them, or boards.
         board: A board to merge into; it is only read, and need not be there yet.
         reference: Add the published rows of the board's tasks; all of them where there are no other scores.
+        include_path: As in :func:`clipbench.task_types.registry.known_tasks`: where further task types are.
 
     Returns:
         The board. Files that are no results, and tasks that have no numbers, are in ``refused``, by name; scores
@@ -47,7 +52,7 @@ def build_leaderboard(
         raise ResultError(f"{first.file}: {f'{first.task}: ' if first.task else ''}{first.reason}")
     if reference:
         _add_reference(gathered)
-    return merge(gathered)
+    return merge(gathered, include_path)
 
 
 def _add_reference(gathered: Gathered) -> None:
@@ -61,7 +66,7 @@ def _add_reference(gathered: Gathered) -> None:
     gathered.add_board(published)
 
 
-def merge(gathered: Gathered) -> Board:
+def merge(gathered: Gathered, include_path: Sequence[str | Path] = ()) -> Board:
     """Choose among runs, flag, rank and average.
 
     For each model and task the newest run that compares with others' stands; where none does, the newest. All
@@ -82,7 +87,7 @@ def merge(gathered: Gathered) -> Board:
     models = {key: gathered.models[key] for key in sorted({score.model for score in scores})}
     tasks = {task: gathered.tasks[task, version] for task, version in sorted(versions.items())}
     notes += _label(models)
-    notes += add_confusions(scores, tasks)
+    notes += add_confusions(scores, tasks, include_path)
     _rank(scores, lambda score: score.task if score.comparable else None)
     return Board(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),

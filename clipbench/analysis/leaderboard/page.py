@@ -12,6 +12,7 @@ from markupsafe import Markup
 from clipbench.analysis.leaderboard.board import Board, GroupMean, Score
 from clipbench.analysis.leaderboard.disagreements import Disagreements
 from clipbench.analysis.leaderboard.tables import cell, legend, ordered_models
+from clipbench.task_types.registry import find_task_type
 
 _PARTS = {"css": "leaderboard.css", "js": "leaderboard.js", "samples_js": "leaderboard_samples.js"}
 _Z = 1.959964  # 95 % of a normal distribution lie within so many standard errors
@@ -107,6 +108,7 @@ def _payload(board: Board, gallery: Disagreements) -> dict[str, Any]:
     tasks: dict[str, dict[str, Any]] = {
         name: {
             "task_type": facts.task_type,
+            "whole_set": find_task_type(facts.task_type).whole_set,
             "metric": facts.metric,
             "concept": facts.concept or facts.task_type,
             "scores": {},

@@ -13,7 +13,7 @@ def reference_board() -> Board:
     board = Board()
     for figure in published_figures():
         key = f"published: {figure.model}"
-        concept = None if figure.task_type == "retrieval" else figure.concept
+        concept = figure.concept if figure.concept and figure.task.endswith(figure.concept) else None
         board.models[key] = ModelFacts(name=f"{figure.model} (published)", published=True)
         known = board.tasks.get(figure.task)
         board.tasks[figure.task] = TaskFacts(

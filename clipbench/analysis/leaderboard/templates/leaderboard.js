@@ -142,8 +142,8 @@ function drawPoint(point, number, x, y, onFront) {
   $("plot-list").append(element("li", { textContent: text, className: onFront ? "on-front" : "" }));
 }
 
-const retrieval = taskNames.find((name) => data.tasks[name].task_type === "retrieval") || taskNames[0];
-const concept = taskNames.find((name) => data.tasks[name].task_type === "ranking") || taskNames.find((name) => name !== retrieval);
+const retrieval = taskNames.find((name) => data.tasks[name].whole_set) || taskNames[0];
+const concept = taskNames.find((name) => data.tasks[name].concept !== data.tasks[name].task_type && !data.tasks[name].whole_set) || taskNames.find((name) => name !== retrieval);
 if (taskNames.length > 1) {
   fill($("plot-x"), taskOptions, retrieval);
   fill($("plot-y"), taskOptions, concept === retrieval ? taskNames[1] : concept);
