@@ -12,7 +12,7 @@ import click
 from clipbench.cli.console import FORMATS, note, print_rows
 
 if TYPE_CHECKING:
-    from clipbench.analysis.rescoring import Rescored
+    from clipbench.analysis.rescoring import RescoredTask
 
 
 @click.command("rescore")
@@ -41,7 +41,7 @@ def command(samples: Path, tasks: str | None, include_path: tuple[Path, ...], st
     return 0
 
 
-def _rows(rescored: Rescored) -> list[list[str]]:
+def _rows(rescored: RescoredTask) -> list[list[str]]:
     rows = []
     for place, (metric, mean) in enumerate(rescored.metrics.items()):
         first = [rescored.task, str(len(rescored.changed))] if place == 0 else ["", ""]
@@ -50,7 +50,7 @@ def _rows(rescored: Rescored) -> list[list[str]]:
     return rows
 
 
-def _facts(rescored: Rescored) -> dict[str, object]:
+def _facts(rescored: RescoredTask) -> dict[str, object]:
     def number(value: float) -> float | None:
         return None if math.isnan(value) else value
 

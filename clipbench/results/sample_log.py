@@ -51,6 +51,11 @@ def _parse(line: Mapping[str, Any]) -> LoggedSample:
     images = tuple(line["images"] if "images" in line else [line["image"]])
     scores = line["scores"]
     rows = scores if scores and isinstance(scores[0], list) else [scores]
+    texts = tuple(line["texts"])
+    if [len(row) for row in rows] != [len(texts)] * len(images):
+        raise ValueError(
+            f"{len(images)} images and {len(texts)} texts have {len(rows)} rows of scores, or of other length"
+        )
     return LoggedSample(
         id=str(line["doc_id"]),
         correct=bool(line["correct"] if "correct" in line else line["acc"]),
@@ -58,7 +63,7 @@ def _parse(line: Mapping[str, Any]) -> LoggedSample:
         group=str(line["group"]),
         cluster=str(line.get("cluster") or images[0]),
         images=images,
-        texts=tuple(line["texts"]),
+        texts=texts,
         scores=tuple(tuple(float(score) for score in row) for row in rows),
         values=line,
     )

@@ -164,10 +164,7 @@ class SampleTask(Task):
 
         images = tuple(ImageRef(key, _no_image) for key in sample.images)
         rebuilt = Sample(sample.id, images, sample.texts, sample.group, sample.cluster)
-        scores = np.asarray(sample.scores, dtype=np.float32)
-        if scores.shape != (len(images), len(sample.texts)):
-            raise ValueError(f"{len(images)} images and {len(sample.texts)} texts have scores of shape {scores.shape}")
-        return self.score_sample(rebuilt, scores).values
+        return self.score_sample(rebuilt, np.asarray(sample.scores, dtype=np.float32)).values
 
 
 def _no_image() -> NoReturn:

@@ -66,5 +66,5 @@ def test_a_tie_is_no_win(logged, tmp_path):
     ],
 )
 def test_a_line_that_makes_no_sense_is_named(logged, tmp_path, change):
-    with pytest.raises(ResultError, match=r"\.jsonl:1: no sample of scenes_color"):
+    with pytest.raises(ResultError, match=r"\.jsonl:1: not a sample of scenes_color"):
         rescore(changed(logged, tmp_path, "scenes_color", change))

@@ -50,7 +50,7 @@ def test_nothing_half_written_is_left(tmp_path):
     (file,) = (tmp_path / "org__name").iterdir()
     assert json.loads(file.read_text()) == {
         "doc_id": "7", "task": "t", "group": "white", "cluster": "photo 3", "texts": ["a"], "scores": [0.5],
-        "acc": 1.0, "tied": False,
+        "acc": 1.0, "correct": True, "tied": False,
     }  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def test_the_same_file_twice_is_one_task(tmp_path, monkeypatch):
     ("change", "message"),
     [
         ({"task_type": "rankin"}, r"toy_color.yaml:\d+: task_type"),
-        ({"concept": None}, "a ranking task names its concept"),
+        ({"concept": None}, "a ranking task needs a concept"),
         ({"dataset": {"path": "a", "hub": "b"}}, "give either path or hub"),
         ({"expected": 3}, r"toy_color.yaml:\d+: expected"),
         ({"name": "a b"}, "name: String should match"),
