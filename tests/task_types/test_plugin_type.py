@@ -78,7 +78,9 @@ class Encoder:
         return [[1.0, 0.1] if self._first(text) else [0.1, 1.0] for text in texts]
 
     def _first(self, text):
-        return text.startswith("not ") if self.prefers == "first" else text.endswith("seen")
+        if self.prefers == "first":
+            return text.startswith("not ")
+        return text.startswith("thing") and text.endswith("seen")
 
 
 @pytest.fixture(scope="module")
