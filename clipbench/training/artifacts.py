@@ -14,6 +14,7 @@ from clipbench.models import Model
 from clipbench.models.convert import to_other_format
 from clipbench.models.saving import put_in_place
 from clipbench.results import Results
+from clipbench.task_types.registry import find_task_type
 from clipbench.training.lora import merged
 from clipbench.training.model_card import CardFacts, write_model_card
 
@@ -27,8 +28,9 @@ def draw_run(scores: Mapping[int, Results], directory: Path, curve: str) -> list
     Returns:
         The files; none where there is not one retrieval task and another one beside it, or no scored checkpoint.
     """
-    task_types = [report.task_type for report in next(iter(scores.values())).tasks.values()] if scores else []
-    if len(scores) < 2 or task_types.count("retrieval") != 1 or len(task_types) < 2:
+    tasks = next(iter(scores.values())).tasks.values() if scores else ()
+    whole_sets = [find_task_type(task.task_type).whole_set for task in tasks]
+    if len(scores) < 2 or whole_sets.count(True) != 1 or len(whole_sets) < 2:
         return []
     points = [
         point_from_results(
