@@ -1,7 +1,9 @@
 """COCO 2017 validation: four concept rankings, and retrieval over the whole set."""
 
-from clipbench.data import Dataset, HubTable
+from clipbench.data import Dataset, HubTable, TrainingSplit
 from clipbench.task_types import RankingTask, RetrievalTask
+
+_SKIPPED_SIZES = ("tiny",)  # the paper does not look for it in COCO, in training or in evaluation
 
 COCO = Dataset(
     name="coco",
@@ -17,6 +19,17 @@ COCO = Dataset(
     citation="Lin et al. 2014, Microsoft COCO: Common Objects in Context; Chen et al. 2015, arXiv 1504.00325",
     homepage="https://cocodataset.org",
     instructions="unpack val2017.zip and annotations_trainval2017.zip side by side",
+    train=TrainingSplit(
+        hub=HubTable(
+            repo="AKCIT/coco2017-captioning",
+            revision="main",
+            split="train",
+            images=("image",),
+            captions=("captions",),
+        ),
+        instructions="unpack train2017.zip and annotations_trainval2017.zip side by side",
+        skip_keywords={"size": _SKIPPED_SIZES},
+    ),
 )
 
 
@@ -57,7 +70,7 @@ class CocoSize(CocoRanking):
 
     name = "coco_size"
     concept = "size"
-    skip_keywords = ("tiny",)
+    skip_keywords = _SKIPPED_SIZES
     expected_n = 2_601
 
 

@@ -1,6 +1,6 @@
 """Fashion200K: product photographs and their descriptions; object and color ranking."""
 
-from clipbench.data import Dataset, HubTable
+from clipbench.data import Dataset, HubTable, TrainingSplit
 from clipbench.task_types import RankingTask
 
 FASHION200K = Dataset(
@@ -17,6 +17,7 @@ FASHION200K = Dataset(
     citation="Han et al. 2017, Automatic Spatially-aware Fashion Concept Discovery, ICCV, arXiv 1708.01311",
     homepage="https://github.com/xthan/fashion-200k",
     instructions="unpack the images (women/…) and labels/*_detect_all.txt side by side",
+    train=TrainingSplit(instructions="name the folder with labels/"),
 )
 
 

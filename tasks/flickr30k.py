@@ -1,6 +1,6 @@
 """Flickr30k: four concept rankings over 31,014 photographs with five captions each."""
 
-from clipbench.data import Dataset, HubTable
+from clipbench.data import Dataset, HubTable, TrainingSplit
 from clipbench.task_types import RankingTask
 
 FLICKR30K = Dataset(
@@ -17,6 +17,7 @@ FLICKR30K = Dataset(
     citation="Young, Lai, Hodosh, Hockenmaier 2014, From image descriptions to visual denotations, TACL",
     homepage="https://shannon.cs.illinois.edu/DenotationGraph/",
     instructions="put results_20130124.token or dataset_flickr30k.json next to the folder flickr30k-images",
+    train=TrainingSplit(instructions="name the folder with flickr30k-images"),
 )
 
 

@@ -1,6 +1,6 @@
 """SBU Captioned Photos: four concept rankings over a million captions from Flickr."""
 
-from clipbench.data import Dataset
+from clipbench.data import Dataset, TrainingSplit
 from clipbench.task_types import RankingTask
 
 SBU = Dataset(
@@ -14,6 +14,7 @@ SBU = Dataset(
         "download the photographs (many links are dead: missing ones are counted) next to sbu-captions-all.json,"
         " or name a hub data set that has them: hub:OWNER/NAME"
     ),
+    train=TrainingSplit(instructions="name the folder of a download"),
 )
 
 

@@ -1,6 +1,6 @@
 """Scenes: drawn pictures that need no download, for the paper's tasks in miniature."""
 
-from clipbench.data import Dataset
+from clipbench.data import Dataset, TrainingSplit
 from clipbench.task_types import PairsTask, RankingTask, RetrievalTask
 
 _LICENSE = "Made by clipbench; no rights reserved."
@@ -10,6 +10,7 @@ PICTURES = Dataset(
     generator="clipbench.scenes.source:open_pictures",
     layouts=("coco",),
     license=_LICENSE,
+    train=TrainingSplit(),
 )
 EDITS = Dataset(
     name="scenes_inpaint",

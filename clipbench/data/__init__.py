@@ -5,7 +5,7 @@ Importing this package is cheap: datasets, pyarrow and Pillow are imported when 
 
 from __future__ import annotations
 
-from clipbench.data.dataset import Dataset, HubTable, Provenance, Source
+from clipbench.data.dataset import Dataset, HubTable, Provenance, Source, TrainingSplit
 from clipbench.data.opening import open_source
 
-__all__ = ["Dataset", "HubTable", "Provenance", "Source", "open_source"]
+__all__ = ["Dataset", "HubTable", "Provenance", "Source", "TrainingSplit", "open_source"]

@@ -43,33 +43,28 @@ class Columns:
         return tuple(dict.fromkeys((*self.images, *self.captions, *self.fields)))
 
 
-def choose_columns(available: Sequence[str], *, named: Columns, declared: HubTable | None, where: str) -> Columns:
-    """Decide on columns: those the user named, else those the dataset declares, else well-known names.
+def choose_columns(available: Sequence[str], *, declared: HubTable | None, where: str) -> Columns:
+    """Decide on columns: those that the dataset declares, else well-known names.
 
     Args:
         available: The table's columns.
-        named: What the user said; it must be there.
-        declared: The dataset's own columns; used where they are there, or else an error if it says exact.
+        declared: The columns of the dataset; if one is missing, well-known names are tried, unless ``exact``.
         where: The file or repository, for messages.
 
     Raises:
-        DataError: A named column is missing, no column or several fit, or numbers do not match.
+        DataError: A required column is missing, no column or several fit, or the numbers of columns do not match.
     """
     own = declared or HubTable("", "", "", (), ())
-    _require((*named.images, *named.captions, *named.fields), available, where)
     if own.exact:
-        _require((*(named.images or own.images), *(named.captions or own.captions)), available, where)
-    images = named.images or _declared(own.images, available, where)
-    captions = named.captions or _declared(own.captions, available, where)
-    images = images or (_guess(_IMAGE_NAMES, available, "image", where),)
-    captions = captions or _guess_captions(available, where)
+        _require((*own.images, *own.captions), available, where)
+    images = _declared(own.images, available, where) or (_guess(_IMAGE_NAMES, available, "image", where),)
+    captions = _declared(own.captions, available, where) or _guess_captions(available, where)
     if len(images) > 1 and len(captions) not in (1, len(images)):
         raise DataError(
             f"{where}: {len(images)} image columns ({', '.join(images)}) with {len(captions)} caption columns"
             f" ({', '.join(captions)}): name one caption column for each image, {_how('caption')}"
         )
-    fields = named.fields or tuple(name for name in own.fields if name in available)
-    return Columns(images, captions, fields)
+    return Columns(images, captions, tuple(name for name in own.fields if name in available))
 
 
 def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tuple[str, ...]:

@@ -35,21 +35,36 @@ class HubTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
-    """A dataset: its home on the hub, the local layouts it comes in, and what to cite.
+class TrainingSplit:
+    """The part of a dataset that models are trained on; it never falls back to the evaluation data.
 
     Attributes:
-        name: What ``--data NAME=PATH`` calls it.
-        hub: Where it is on the hub; None where the user has to bring it.
-        path: A local path that is read unless ``--data`` names another.
-        generator: A function ``module:name`` without arguments that makes the rows, where they are neither on
-            the hub nor on disk.
-        layouts: Raw layouts, by name in :mod:`clipbench.data`, tried on a local path before the
-            plain tables (folder, CSV, JSONL, parquet).
-        license: One line on what the licence allows.
+        hub: Its repository on the hub; None if users must supply a local copy.
+        instructions: How to arrange a local copy, for error messages.
+        skip_keywords: By concept, keywords that are not looked for in its captions.
+    """
+
+    hub: HubTable | None = None
+    instructions: str = ""
+    skip_keywords: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset: its hub repository, the local layouts it is distributed in, and its citation.
+
+    Attributes:
+        name: Its key in the ``data`` option.
+        hub: The repository on the hub; None if users must supply a local copy.
+        path: A local path that is read unless ``data`` names another.
+        generator: A function ``module:name`` without arguments that generates the rows of a synthetic dataset.
+        layouts: Raw layouts, by module name in :mod:`clipbench.data.layouts`; they are tried on a local path
+            before the generic tables (folder, CSV, JSONL, parquet).
+        license: One line on what the license allows.
         citation: How to cite it.
-        homepage: Where a person finds it.
-        instructions: Which file to put where, for the message that says that the hub was not reached.
+        homepage: Its web page.
+        instructions: How to arrange a local copy, for error messages.
+        train: What can be trained on; None if the dataset is for evaluation only.
     """
 
     name: str
@@ -61,6 +76,7 @@ class Dataset:
     citation: str = ""
     homepage: str = ""
     instructions: str = ""
+    train: TrainingSplit | None = None
 
 
 @dataclass(frozen=True, slots=True)

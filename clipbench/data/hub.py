@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clipbench.data.columns import Columns, choose_columns
+from clipbench.data.columns import choose_columns
 from clipbench.data.dataset import Dataset, HubTable, Provenance
 from clipbench.data.hub_errors import explained, unreachable
 from clipbench.data.hub_splits import split_files
@@ -61,14 +61,13 @@ def parse_address(address: str, declared: HubTable | None) -> HubTable:
     )
 
 
-def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool, named: Columns) -> RecordSource:
+def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool) -> RecordSource:
     """Open a dataset on the hub.
 
     Args:
         dataset: What is opened.
         table: Repository, revision and split.
         streaming: Fetch rows as they are read, and keep nothing.
-        named: Columns that the user named.
 
     Raises:
         DataError: The hub is out of reach and the cache empty, or there is no such repository, revision,
@@ -80,13 +79,13 @@ def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool, named: Colum
         names = split_files(snapshot.names, _card(table, snapshot), config=table.config, split=table.split, where=where)
         provenance = _provenance(table, snapshot)
         if not names:
-            return _open_other(dataset, table, snapshot, provenance, streaming=streaming, named=named)
+            return _open_other(dataset, table, snapshot, provenance, streaming=streaming)
         if streaming and snapshot.folder is None:
             paths = [f"hf://datasets/{table.repo}@{snapshot.commit}/{name}" for name in names]
         else:
             paths = [_download(table, snapshot, name) for name in names]
     files = Files(tuple(paths), Path(), table.repo)
-    return open_parquet(files, dataset, provenance, streaming=streaming, named=named, declared=table)
+    return open_parquet(files, dataset, provenance, streaming=streaming, declared=table)
 
 
 def _find(table: HubTable) -> Snapshot:
@@ -176,7 +175,6 @@ def _open_other(
     provenance: Provenance,
     *,
     streaming: bool,
-    named: Columns,
 ) -> RecordSource:
     """A repository without parquet: folders of images, CSV, archives, whatever ``datasets`` reads."""
     import datasets
@@ -190,6 +188,6 @@ def _open_other(
         # Without the hub, datasets takes the newest copy in its cache, whatever revision was asked for.
         if snapshot.commit not in Path(file["filename"]).parts:
             raise DataError(f"{table.repo}: the cache holds another revision than {snapshot.commit}")
-    columns = choose_columns(loaded.column_names, named=named, declared=table, where=table.repo)
+    columns = choose_columns(loaded.column_names, declared=table, where=table.repo)
     files = Files((), _cache_folder(table) / "snapshots" / snapshot.commit, table.repo)
     return open_table(loaded, columns, files, dataset, provenance)

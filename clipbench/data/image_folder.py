@@ -19,7 +19,7 @@ from clipbench.data.records import (
 from clipbench.types import ImageRef
 
 
-def recognise(folder: Path) -> dict[str, str | None] | None:
+def recognize(folder: Path) -> dict[str, str | None] | None:
     """Caption files of a folder and of those in it, each with its image's name, if any image has one."""
     stems: dict[str, str] = {}
     texts = []

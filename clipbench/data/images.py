@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from clipbench.utils.text import pluralize
 if TYPE_CHECKING:
     from PIL import Image
 
-_ORIENTATION_TAG = 0x0112
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 # Older Pillow opens 16-bit PNG as 32-bit integers, every Pillow does so for PPM: same range in both.
 _SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
@@ -49,7 +49,8 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            return _upright(_to_rgb(image), image)
+            _rotate_upright(image)
+            return _to_rgb(image)
     except DataError as error:
         raise DataError(f"{key}: {error}") from error
     except MemoryError:
@@ -103,21 +104,9 @@ def _from_sixteen_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
 
 
-def _upright(rgb: Image.Image, original: Image.Image) -> Image.Image:
-    """Undo the camera's rotation, read after loading: Pillow turns TIFF itself and drops the tag then."""
-    from PIL import Image
+def _rotate_upright(image: Image.Image) -> None:
+    """Undo the camera's rotation in place; after loading, because Pillow then has rotated TIFF files itself."""
+    from PIL import ImageOps
 
-    turns = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
-    try:
-        turn = turns.get(original.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # broken EXIF around sound pixels is common, and then nobody knows a rotation
-        return rgb
-    return rgb if turn is None else rgb.transpose(turn)
+    with suppress(Exception):  # broken EXIF is common in otherwise valid files; such an image is not rotated
+        ImageOps.exif_transpose(image, in_place=True)

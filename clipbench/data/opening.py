@@ -1,4 +1,4 @@
-"""From what the user names to a source of rows: the hub, another repository, or a path and its layout."""
+"""Opens a dataset by its location: its own hub repository, another one, or a local path with a known layout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from importlib import import_module
 from pathlib import Path
 
 from clipbench.data import tables
-from clipbench.data.columns import Columns
 from clipbench.data.dataset import Dataset, Source
 from clipbench.data.hub_errors import advice
 from clipbench.errors import DataError
@@ -17,32 +16,20 @@ LAYOUTS = ("coco", "flickr30k", "sbu", "fashion200k")
 _NAMES_SHOWN = 12
 
 
-def open_source(
-    dataset: Dataset,
-    location: str | None = None,
-    *,
-    streaming: bool = False,
-    images: tuple[str, ...] = (),
-    captions: tuple[str, ...] = (),
-    fields: tuple[str, ...] = (),
-) -> Source:
+def open_source(dataset: Dataset, location: str | None = None, *, streaming: bool = False) -> Source:
     """Open a dataset.
 
     Args:
         dataset: What to open.
-        location: None for its home on the hub, or for rows that are generated; another repository as
-            ``hub:owner/name[@revision][:split]``; otherwise a local path, whose layout is found out: the dataset's
-            raw layouts, then plain tables.
-        streaming: Read hub or parquet data as it comes and store nothing. Images of a streamed row are held
-            in memory until the row is let go. Other layouts ignore it: they store nothing anyway.
-        images: Image columns, where they are not those that the dataset declares.
-        captions: Caption columns, likewise.
-        fields: Columns that rows are to be chosen by, likewise.
+        location: None for the dataset's hub repository, or for generated rows; another repository as
+            ``hub:owner/name[@revision][:split]``; otherwise a local path. The layout of a path is detected: the
+            dataset's raw layouts are tried first, then the generic tables.
+        streaming: Stream hub or parquet data without storing it. The images of a streamed row stay in memory
+            until the row is released. Other layouts are never copied, so the option has no effect on them.
 
     Raises:
-        DataError: Nothing there, nothing that is known, or it cannot be read; says what to do.
+        DataError: The location is empty, has no known layout, or cannot be read; the message says what to do.
     """
-    named = Columns(images, captions, fields)
     if location is None and dataset.generator is not None:
         module, _, function = dataset.generator.partition(":")
         generated: Source = getattr(import_module(module), function)()
@@ -52,33 +39,33 @@ def open_source(
 
         table = dataset.hub if location is None else parse_address(location.removeprefix("hub:"), dataset.hub)
         if table is None or not table.repo:
-            raise DataError(f"dataset {dataset.name} has no home on the hub{advice(dataset)}")
+            raise DataError(f"dataset {dataset.name} is not hosted on the Hugging Face Hub{advice(dataset)}")
         if location is None:
-            table = replace(table, exact=True)  # its columns are known: another one would be another dataset
-        return open_hub(dataset, table, streaming=streaming, named=named)
+            table = replace(table, exact=True)  # its columns are known; guessing others would read different data
+        return open_hub(dataset, table, streaming=streaming)
     path = Path(location).expanduser()
     if not path.exists():
         raise DataError(f"dataset {dataset.name}: no such file or folder: {location}{advice(dataset)}")
-    return _open_path(path, dataset, location, streaming=streaming, named=named)
+    return _open_path(path, dataset, location, streaming=streaming)
 
 
-def _open_path(path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns) -> Source:
+def _open_path(path: Path, dataset: Dataset, location: str, *, streaming: bool) -> Source:
     layouts = _layouts(dataset)
     for name in layouts:
         layout = import_module(f"clipbench.data.layouts.{name}")
-        found = layout.recognise(path)
+        found = layout.recognize(path)
         if found is not None:
             source: Source = layout.open_layout(found, location)
             return source
     try:
-        table = tables.open_tables(path, dataset, location, streaming=streaming, named=named)
+        table = tables.open_tables(path, dataset, location, streaming=streaming)
     except OSError as error:
         raise DataError(f"dataset {dataset.name}: cannot read {location}: {error.strerror}") from error
     if table is not None:
         return table
     looked_for = [f"{name}: {import_module(f'clipbench.data.layouts.{name}').EXPECTS}" for name in layouts]
     raise DataError(
-        f"dataset {dataset.name}: {location} has no layout that is known: looked for"
+        f"dataset {dataset.name}: {location} has no known layout: looked for"
         f" {'; '.join((*looked_for, *tables.EXPECTS))}; found {_contents(path)}"
     )
 

@@ -52,7 +52,6 @@ def open_parquet(
     provenance: Provenance,
     *,
     streaming: bool,
-    named: Columns,
     declared: HubTable | None,
 ) -> RecordSource:
     """Open parquet files as a source.
@@ -68,13 +67,13 @@ def open_parquet(
     with explained(dataset, files.name):
         if streaming:
             features = files.load(streaming=True).features
-            columns = choose_columns(list(features), named=named, declared=declared, where=files.name)
+            columns = choose_columns(list(features), declared=declared, where=files.name)
             # Of text only: another type's comparison with a value that it cannot hold makes Arrow fail.
             pushable = {name for name in columns.fields if _is_text(features[name])}
             return RecordSource(provenance, partial(_streamed, files, dataset, columns, pushable), columns.fields)
         # Not by a stream, which would import torch: several seconds for whoever only validates data.
         names = pq.read_schema(files.paths[0]).names
-        columns = choose_columns(names, named=named, declared=declared, where=files.name)
+        columns = choose_columns(names, declared=declared, where=files.name)
         table = files.load(streaming=False, columns=list(columns.all))
     return open_table(table, columns, files, dataset, provenance)
 

@@ -130,21 +130,18 @@ class ImageFiles:
         except OSError:
             return False
 
-    def ref(self, name: str, key: str | None = None) -> ImageRef:
+    def ref(self, name: str) -> ImageRef:
         """A reference to the file ``name`` (with ``/``, relative to the root)."""
-        return file_ref(self.root / name, key or name, missing=not self.has(name))
+        return file_ref(self.root / name, name, missing=not self.has(name))
+
+    def refs(self, name: str) -> tuple[ImageRef, ...]:
+        """The images of a row that has one image file."""
+        return (self.ref(name),)
 
 
 def file_ref(path: Path, key: str, *, missing: bool) -> ImageRef:
     """A reference to an image file."""
     return ImageRef(key, partial(_decode, path, key), missing, partial(_file_content, path, key), path)
-
-
-def bytes_ref(content: bytes | None, key: str) -> ImageRef:
-    """A reference to an image in memory; nothing or no bytes is a missing image."""
-    if not content:
-        return absent_ref(key)
-    return ImageRef(key, partial(_decode, content, key), content=partial(content_digest, content))
 
 
 def absent_ref(key: str) -> ImageRef:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbench.data import image_folder, text_tables
-from clipbench.data.columns import Columns, choose_columns
+from clipbench.data.columns import choose_columns
 from clipbench.data.dataset import Dataset, Provenance
 from clipbench.data.records import RecordSource
 from clipbench.errors import DataError
@@ -23,31 +23,31 @@ EXPECTS = (
 _FOOTER_END_BYTES = 8
 
 
-def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns) -> RecordSource | None:
+def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool) -> RecordSource | None:
     """Open a local path as a table; None where it is none that is known.
 
     Raises:
         DataError: It is a table, but cannot be read.
     """
     if path.is_file():
-        return _open_file(path, dataset, location, streaming=streaming, named=named)
+        return _open_file(path, dataset, location, streaming=streaming)
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-        return _open_saved(path, dataset, location, named=named)
+        return _open_saved(path, dataset, location)
     names = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*.parquet"))]
     if names:
-        return _open_repository(path, names, dataset, location, streaming=streaming, named=named)
+        return _open_repository(path, names, dataset, location, streaming=streaming)
     if table := _only_table(path):
-        return text_tables.open_text_table(table, location, named=named, declared=dataset.hub)
-    pairs = image_folder.recognise(path)
+        return text_tables.open_text_table(table, location, declared=dataset.hub)
+    pairs = image_folder.recognize(path)
     return None if pairs is None else image_folder.open_folder(path, pairs, location)
 
 
-def _open_file(path: Path, dataset: Dataset, location: str, *, streaming: bool, named: Columns) -> RecordSource | None:
+def _open_file(path: Path, dataset: Dataset, location: str, *, streaming: bool) -> RecordSource | None:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return _open_parquet(path.parent, [path.name], dataset, location, streaming=streaming, named=named)
+        return _open_parquet(path.parent, [path.name], dataset, location, streaming=streaming)
     if suffix in text_tables.SUFFIXES:
-        return text_tables.open_text_table(path, location, named=named, declared=dataset.hub)
+        return text_tables.open_text_table(path, location, declared=dataset.hub)
     return None
 
 
@@ -64,7 +64,7 @@ def _only_table(folder: Path) -> Path | None:
 
 
 def _open_repository(
-    folder: Path, names: list[str], dataset: Dataset, location: str, *, streaming: bool, named: Columns
+    folder: Path, names: list[str], dataset: Dataset, location: str, *, streaming: bool
 ) -> RecordSource:
     """A copy of a hub repository: the dataset's split, or all parquet files where none is a split's."""
     from clipbench.data.hub_splits import split_files
@@ -83,12 +83,10 @@ def _open_repository(
         # A dataset of the hub needs its own split; of a user's own, any that stands alone is meant.
         or_only=not (dataset.hub and dataset.hub.repo),
     )
-    return _open_parquet(folder, chosen, dataset, location, streaming=streaming, named=named)
+    return _open_parquet(folder, chosen, dataset, location, streaming=streaming)
 
 
-def _open_parquet(
-    folder: Path, names: list[str], dataset: Dataset, location: str, *, streaming: bool, named: Columns
-) -> RecordSource:
+def _open_parquet(folder: Path, names: list[str], dataset: Dataset, location: str, *, streaming: bool) -> RecordSource:
     from clipbench.data.parquet import Files, open_parquet
 
     paths = [folder / name for name in names]
@@ -99,7 +97,7 @@ def _open_parquet(
         "parquet", location, None, f"parquet:sha256={digest.hexdigest()}", {"files": ", ".join(names)}
     )
     files = Files(tuple(str(path.resolve()) for path in paths), folder.resolve(), location)
-    return open_parquet(files, dataset, provenance, streaming=streaming, named=named, declared=dataset.hub)
+    return open_parquet(files, dataset, provenance, streaming=streaming, declared=dataset.hub)
 
 
 def _footer(path: Path) -> bytes:
@@ -121,7 +119,7 @@ def _footer(path: Path) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _open_saved(folder: Path, dataset: Dataset, location: str, *, named: Columns) -> RecordSource:
+def _open_saved(folder: Path, dataset: Dataset, location: str) -> RecordSource:
     """A folder that ``datasets`` wrote by ``save_to_disk``: one table, or one for each split."""
     import datasets
 
@@ -135,7 +133,7 @@ def _open_saved(folder: Path, dataset: Dataset, location: str, *, named: Columns
             wanted = dataset.hub.split if dataset.hub else ""
             split = known_split(wanted, list(map(str, table)), location, or_only=not (dataset.hub and dataset.hub.repo))
             folder, table = folder / split, table[split]
-        columns = choose_columns(table.column_names, named=named, declared=dataset.hub, where=location)
+        columns = choose_columns(table.column_names, declared=dataset.hub, where=location)
         state = (folder / "state.json").read_bytes()
     provenance = Provenance("arrow", location, None, f"state.json:sha256={hashlib.sha256(state).hexdigest()}")
     return open_table(table, columns, Files((), folder.resolve(), location), dataset, provenance)

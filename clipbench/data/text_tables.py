@@ -36,13 +36,13 @@ class _Line:
     values: Mapping[str, Any]
 
 
-def open_text_table(path: Path, location: str, *, named: Columns, declared: HubTable | None) -> RecordSource:
+def open_text_table(path: Path, location: str, *, declared: HubTable | None) -> RecordSource:
     """Open a table whose rows name image files, relative to the table's folder or absolute.
 
     Raises:
         DataError: The file or its head cannot be read, or no column fits.
     """
-    columns = choose_columns(_column_names(path), named=named, declared=declared, where=str(path))
+    columns = choose_columns(_column_names(path), declared=declared, where=str(path))
     images = ImageFiles(path.parent, empty_is_missing=True)
     kind = path.suffix.lstrip(".").lower()
     provenance = Provenance(kind, location, None, sha256_of(path), {"columns": ", ".join(columns.all)})

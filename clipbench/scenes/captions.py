@@ -6,7 +6,7 @@ picture, and a sentence is used only if no swap of one thing's name for another'
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from clipbench.scenes.claims import SIZE_WORDS, Claim, Mention, places
@@ -15,6 +15,13 @@ from clipbench.scenes.scene import Scene, SceneObject, dice_for
 
 CAPTIONS_PER_SCENE: Final = 5
 _CAPTION_STREAM: Final = 2
+
+# Percentages
+_COLOR_RATE: Final = 22  # of the objects that a caption names, those with their color
+_SIZE_RATE: Final = 14  # … those with their size
+_PLACE_RATE: Final = 24  # of captions that say where the first object is, if that is clear
+_BACKDROP_RATE: Final = 62  # of captions that name the backdrop
+_WHOLE_RATE: Final = 80  # of captions that name every object
 
 _BACKDROP_PHRASES: Final[dict[str, tuple[str, ...]]] = {
     "beach": ("on the beach", "at a sandy beach", "by the seaside"),
@@ -78,37 +85,16 @@ _RELATED: Final[dict[int, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CaptionRates:
-    """How often captions say what, each in per cent.
-
-    Attributes:
-        color, size: of each thing named.
-        place: of each caption, where anything clear can be said.
-        backdrop: of each caption.
-        whole: captions that name everything in the picture.
-    """
-
-    color: int = 22
-    size: int = 14
-    place: int = 24
-    backdrop: int = 62
-    whole: int = 80
-
-
-HABITS: Final = CaptionRates()
-
-
-def captions(scene: Scene, habits: CaptionRates = HABITS) -> tuple[str, ...]:
+def captions(scene: Scene) -> tuple[str, ...]:
     """The five captions of a scene."""
     dice = dice_for(scene.split, scene.seed, scene.index, _CAPTION_STREAM)
-    return tuple(write(dice, scene, claim(dice, scene, habits)) for _ in range(CAPTIONS_PER_SCENE))
+    return tuple(write(dice, scene, claim(dice, scene)) for _ in range(CAPTIONS_PER_SCENE))
 
 
-def claim(dice: Dice, scene: Scene, habits: CaptionRates = HABITS) -> Claim:
+def claim(dice: Dice, scene: Scene) -> Claim:
     """Something true to say of a scene that no other name would leave true."""
     while True:
-        made = _claim(dice, scene, habits)
+        made = _claim(dice, scene)
         if not _true_of_another(made, scene):
             return made
 
@@ -119,7 +105,7 @@ def claim_about(dice: Dice, scene: Scene, thing: SceneObject, concept: str) -> C
     The thing comes first in the sentence, its property is said and no other thing's. A thing whose name is to be
     varied is not called orange: that is an object's name too.
     """
-    made = _claim(dice, scene, HABITS, thing)
+    made = _claim(dice, scene, thing)
     first, *others = made.mentions
     if concept == "color":
         first, others = replace(first, color=thing.color), [replace(other, color=None) for other in others]
@@ -131,24 +117,24 @@ def claim_about(dice: Dice, scene: Scene, thing: SceneObject, concept: str) -> C
     return replace(made, mentions=(first, *others))
 
 
-def _claim(dice: Dice, scene: Scene, habits: CaptionRates, about: SceneObject | None = None) -> Claim:
-    count = len(scene.things) if dice.percent(habits.whole) else dice.between(1, len(scene.things))
+def _claim(dice: Dice, scene: Scene, about: SceneObject | None = None) -> Claim:
+    count = len(scene.things) if dice.percent(_WHOLE_RATE) else dice.between(1, len(scene.things))
     chosen = dice.sample(scene.things, len(scene.things))
     if about is not None:
         chosen = [about, *(thing for thing in chosen if thing != about)]
     chosen = chosen[:count]
     place, relative = None, False
-    if dice.percent(habits.place):
+    if dice.percent(_PLACE_RATE):
         relative = count > 1 and dice.percent(75)
         words = places(scene, chosen[0], chosen[1] if relative else None)
         place = dice.choice(words) if words else None
-    mentions = tuple(_mention(dice, thing, habits) for thing in chosen)
-    return Claim(mentions, place, relative and place is not None, dice.percent(habits.backdrop))
+    mentions = tuple(_mention(dice, thing) for thing in chosen)
+    return Claim(mentions, place, relative and place is not None, dice.percent(_BACKDROP_RATE))
 
 
-def _mention(dice: Dice, thing: SceneObject, habits: CaptionRates) -> Mention:
-    color = thing.color if dice.percent(habits.color) else None
-    size = dice.choice(SIZE_WORDS[thing.size]) if dice.percent(habits.size) else None
+def _mention(dice: Dice, thing: SceneObject) -> Mention:
+    color = thing.color if dice.percent(_COLOR_RATE) else None
+    size = dice.choice(SIZE_WORDS[thing.size]) if dice.percent(_SIZE_RATE) else None
     return Mention(thing.name, color, size)
 
 

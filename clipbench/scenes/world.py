@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args, overload
 from PIL import Image, ImageChops
 
 from clipbench.errors import ConfigError
-from clipbench.scenes.captions import HABITS, CaptionRates, captions, claim_about, write
+from clipbench.scenes.captions import captions, claim_about, write
 from clipbench.scenes.claims import OPPOSITE_SIZE, Mention
 from clipbench.scenes.drawing import draw, silhouette
 from clipbench.scenes.rng import Dice
@@ -42,17 +42,16 @@ class World(Sequence[Picture]):
         split: "train", "val" or "test"; no two of them share a scene.
         size: number of pictures. A smaller world is the beginning of a larger one.
         seed: another seed is another world.
-        habits: how often captions name what.
 
     Raises:
         ConfigError: an unknown split, or a negative size or seed.
     """
 
-    def __init__(self, split: str, size: int, seed: int = 0, habits: CaptionRates = HABITS) -> None:
+    def __init__(self, split: str, size: int, seed: int = 0) -> None:
         if size < 0:
             raise ConfigError(f"a world's size is not negative, but size={size}")
         dice_for(split, seed, 0, 0)  # an unknown split is told now, not at the first picture
-        self.split, self.size, self.seed, self.habits = split, size, seed, habits
+        self.split, self.size, self.seed = split, size, seed
 
     def __len__(self) -> int:
         return self.size
@@ -67,7 +66,7 @@ class World(Sequence[Picture]):
         if not -self.size <= index < self.size:
             raise IndexError(f"picture {index} of {self.size}")
         scene = sample_scene(self.split, self.seed, index % self.size)
-        return Picture(scene, captions(scene, self.habits))
+        return Picture(scene, captions(scene))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,40 +1,28 @@
-"""The data sets that can be trained on, on the hub or in a local copy."""
+"""The datasets that can be trained on: on the hub, in a local copy, or generated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from clipbench.concepts import Concept, load_concept
-from clipbench.data import Dataset, HubTable, Source, open_source
+from clipbench.data import Dataset, Source, TrainingSplit, open_source
 from clipbench.data.location import parse_location
 from clipbench.errors import ConfigError, DataError
+from clipbench.task_types.registry import known_tasks
 from clipbench.utils.registry import close_matches
 
-TRAINING_DATASETS: Final = {
-    dataset.name: dataset
-    for dataset in (
-        Dataset(
-            "coco",
-            HubTable("AKCIT/coco2017-captioning", "main", "train", ("image",), ("captions",)),
-            layouts=("coco",),
-            license="Captions CC BY 4.0; photographs under their own Flickr licences.",
-            homepage="https://cocodataset.org",
-            instructions="unpack train2017.zip and annotations_trainval2017.zip side by side",
-        ),
-        Dataset("flickr30k", None, layouts=("flickr30k",), instructions="name the folder with flickr30k-images"),
-        Dataset("sbu", None, layouts=("sbu",), instructions="name the folder of a download"),
-        Dataset("fashion200k", None, layouts=("fashion200k",), instructions="name the folder with labels/"),
-        Dataset("scenes", None, layouts=("coco",), license="Made by clipbench; no rights reserved."),
-    )
-}
-# COCO's tables do not look for `tiny`, in training no more than in the ranking task: 60,626 captions of train2017.
-_EXCLUDED_SOURCES: Final = {"coco": {"size": ("tiny",)}}
 SCENES: Final = 12_000  # pictures of the synthetic scenes' train split, unless another number is given
 NO_PLACES: Final[Mapping[str, str]] = MappingProxyType({})
 _TRAIN_CAPTIONS: Final = ("annotations/captions_train2017.json", "captions_train2017.json")
+
+
+def training_splits() -> dict[str, tuple[Dataset, TrainingSplit]]:
+    """The datasets that declare a training split, by name, each with that split."""
+    return {task.dataset.name: (task.dataset, task.dataset.train) for task in known_tasks() if task.dataset.train}
 
 
 def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> Source:
@@ -55,11 +43,14 @@ def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> 
         from clipbench.scenes.source import open_pictures
 
         return open_pictures("train", int(pictures) if sign else SCENES)
-    if name not in TRAINING_DATASETS:
-        return _open_file(train_data)
+    splits = training_splits()
+    if name not in splits:
+        return _open_file(train_data, splits)
     if sign:
         raise ConfigError(f"train_data {train_data}: give the name {name} only, and {train_data} in data")
-    dataset, location = parse_location(TRAINING_DATASETS[name], place)
+    declared, split = splits[name]
+    dataset = replace(declared, hub=split.hub, generator=None, instructions=split.instructions)
+    dataset, location = parse_location(dataset, place)
     if location is None and dataset.hub is None:
         raise DataError(
             f"train_data {name}: it is not hosted on the Hugging Face Hub: give {name}=PLACE in data"
@@ -70,11 +61,11 @@ def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> 
     return open_source(dataset, location)
 
 
-def _open_file(train_data: str) -> Source:
+def _open_file(train_data: str, known: Iterable[str]) -> Source:
     bare = train_data.partition("?")[0]
     if not Path(bare).expanduser().exists() and not bare.startswith("hub:"):
-        near = close_matches(train_data, TRAINING_DATASETS)
-        names = ", ".join(TRAINING_DATASETS)
+        near = close_matches(train_data, known)
+        names = ", ".join(known)
         raise ConfigError(f"train_data {train_data}: no such file or data set{near}; data sets are {names}")
     return open_source(*parse_location(Dataset(Path(bare).name, None), train_data))
 
@@ -89,9 +80,9 @@ def training_concepts(train_data: str, names: Sequence[str]) -> tuple[Concept, .
     Raises:
         UnknownName, ConfigError: There is no such concept, or its file is invalid.
     """
-    excluded = _EXCLUDED_SOURCES.get(dataset_name(train_data), {})
+    _, split = training_splits().get(dataset_name(train_data), (None, TrainingSplit()))
     concepts = (load_concept(name) for name in names)
-    return tuple(concept.without_keywords(excluded.get(concept.name, ())) for concept in concepts)
+    return tuple(concept.without_keywords(split.skip_keywords.get(concept.name, ())) for concept in concepts)
 
 
 def dataset_name(train_data: str) -> str:
@@ -112,7 +103,8 @@ def is_on_hub(train_data: str, data: Mapping[str, str] = NO_PLACES) -> bool:
     place = data.get(dataset_name(train_data))
     if (place or train_data).startswith("hub:"):
         return True
-    return not place and train_data in TRAINING_DATASETS and TRAINING_DATASETS[train_data].hub is not None
+    _, split = training_splits().get(train_data, (None, TrainingSplit()))
+    return not place and split.hub is not None
 
 
 def _train_captions(location: str) -> str:

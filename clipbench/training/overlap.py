@@ -122,7 +122,7 @@ def _images_of(task: Task, source: Source) -> dict[tuple[int, str], ImageRef]:
 
 
 def _marks(refs: Iterable[ImageRef], workers: int) -> Iterator[frozenset[str | bytes]]:
-    """What each image is recognised by: its name, where that is one, and a digest of its bytes."""
+    """What each image is recognized by: its name, where that is one, and a digest of its bytes."""
     waiting = iter(refs)
     with ThreadPoolExecutor(workers) as pool:
         while part := list(islice(waiting, _AT_ONCE)):

@@ -21,7 +21,7 @@ from clipbench.task_types.registry import select_tasks
 from clipbench.training.accelerator import start_accelerator
 from clipbench.training.batches import Batches, Images, ProcessShard
 from clipbench.training.checkpoint_scores import CheckpointScores
-from clipbench.training.datasets import TRAINING_DATASETS, dataset_name, open_training_data, training_concepts
+from clipbench.training.datasets import dataset_name, open_training_data, training_concepts, training_splits
 from clipbench.training.freezing import freeze
 from clipbench.training.gradient_cache import AUTOCAST
 from clipbench.training.image_cache.build import build_image_cache
@@ -134,7 +134,7 @@ def _evaluation_tasks(
 ) -> tuple[list[PreparedTask], EvaluationOptions]:
     """Prepare the tasks on the main process; a name in ``data`` that the run does not read is refused."""
     read = {task.dataset.name for task in select_tasks(options.eval_tasks)} if options.eval_tasks else set()
-    known = read | ({dataset_name(train_data)} & TRAINING_DATASETS.keys())
+    known = read | ({dataset_name(train_data)} & training_splits().keys())
     for name in options.data:
         if name not in known:
             listed = ", ".join(sorted(known)) or "no named data set"

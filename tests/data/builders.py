@@ -12,6 +12,9 @@ import datasets
 from datasets import Features, Image, List, Value
 from PIL import Image as Pictures
 
+from clipbench.data import Dataset, Source, open_source
+from clipbench.data.location import parse_location
+
 BROKEN = b"\xff\xd8\xff\xe0 this is no photograph"
 """Starts like a JPEG and cannot be decoded."""
 
@@ -217,3 +220,10 @@ def write_coco(folder: Path, photos: Mapping[str, tuple[bytes | None, Sequence[s
     content = {"images": images, "annotations": annotations}
     (folder / f"annotations/captions_{split}.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+def open_columns(path: Path | str, *, streaming: bool = False, **columns: tuple[str, ...]) -> Source:
+    """Open a path as users do who name its columns in the location."""
+    query = "&".join(f"{role}={','.join(names)}" for role, names in columns.items())
+    location = f"{path}?{query}" if query else str(path)
+    return open_source(*parse_location(Dataset("mine", None), location), streaming=streaming)

@@ -18,15 +18,17 @@ from tests.hub.server import Hub
 
 REPO = "phiyodr/InpaintCOCO"
 CLIENT = """
+import dataclasses
 import json
 from clipbench.errors import DataError
 from clipbench.data import Dataset, HubTable, open_source
 
 table = HubTable({repo!r}, {revision!r}, {split!r}, ("coco_image", "inpaint_image"),
                  ("coco_caption", "inpaint_caption"), ("concept",))
+table = dataclasses.replace(table, **{columns!r})
 dataset = Dataset("inpaintcoco", table, instructions="put test-*.parquet into data/.")
 try:
-    source = open_source(dataset, {location!r}, streaming={streaming!r}, **{columns!r})
+    source = open_source(dataset, {location!r}, streaming={streaming!r})
     rows = [
         [row.id, row.captions, [image.open().getpixel((0, 0)) for image in row.images]]
         for row in source.rows(where={where!r})

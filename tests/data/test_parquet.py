@@ -165,11 +165,8 @@ def test_one_photograph_in_several_rows_is_one_image(tmp_path: Path) -> None:
     keys = [row.images[0].key for row in source.rows()]
     assert keys[0] == keys[1] == keys[3] != keys[2]
     assert keys[3] == next(source.rows(keep=lambda captions: captions == ("d",))).images[0].key
-    coco = open_source(
-        MINE,
-        str(builders.write_coco_hub(tmp_path / "coco", [(RED, ["a"]), (RED, ["b"])])),
-        captions=("answer",),
-    )
+    folder = builders.write_coco_hub(tmp_path / "coco", [(RED, ["a"]), (RED, ["b"])])
+    coco = builders.open_columns(folder, captions=("answer",))
     assert [row.images[0].key for row in coco.rows()] == ["row 0", "row 1"]  # a row is an image there
 
 
@@ -183,7 +180,7 @@ def test_images_are_read_once_to_be_named(
         source = open_source(MINE, str(folder))
     else:
         folder = builders.write_coco_hub(tmp_path, [(image, [f"c {n}"]) for n, image in enumerate(images)])
-        source = open_source(MINE, str(folder), captions=("answer",))
+        source = builders.open_columns(folder, captions=("answer",))
     touched: list[int] = []
     read = arrow_rows.Cell.read
     monkeypatch.setattr(arrow_rows.Cell, "read", lambda cell: touched.append(cell.row) or read(cell))
@@ -205,7 +202,7 @@ def test_images_are_read_once_to_be_named(
 def test_rows_are_chosen_by_numbers_and_truth(tmp_path: Path, streaming: bool) -> None:
     columns = {"image": [RED] * 3, "caption": ["a", "b", "c"], "n": [1, 3, 3], "text": ["3", "1", "3"]}
     pq.write_table(pa.table(columns | {"good": [True, False, None]}), tmp_path / "t.parquet")
-    source = open_source(MINE, str(tmp_path / "t.parquet"), streaming=streaming, fields=("n", "text", "good"))
+    source = builders.open_columns(tmp_path / "t.parquet", streaming=streaming, fields=("n", "text", "good"))
     for where, expected in (
         ({"n": 3}, "bc"),
         ({"n": "3"}, "bc"),
@@ -247,7 +244,7 @@ def test_a_column_that_holds_no_image(tmp_path: Path) -> None:
 def test_a_missing_column_lists_what_there_is(tmp_path: Path, streaming: bool) -> None:
     folder = str(builders.write_oldbooks_hub(tmp_path, [(RED, "a")]))
     with pytest.raises(DataError, match=r"no column 'image_captoin' \(did you mean image_caption") as caught:
-        open_source(MINE, folder, streaming=streaming, images=("1600px",), captions=("image_captoin",))
+        builders.open_columns(folder, streaming=streaming, images=("1600px",), captions=("image_captoin",))
     assert "columns there are: rawscan, 1600px, info_url, info_alt" in str(caught.value)
 
 

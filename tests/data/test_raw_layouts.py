@@ -155,8 +155,8 @@ def test_sbu_has_no_home_and_says_what_to_bring() -> None:
     with pytest.raises(DataError) as caught:
         open_source(SBU)
     assert str(caught.value) == (
-        "dataset sbu has no home on the hub; or bring the data yourself: put sbu-captions-all.json beside"
-        " images/; a local copy is used with --data sbu=PATH"
+        "dataset sbu is not hosted on the Hugging Face Hub; or bring the data yourself: put"
+        " sbu-captions-all.json beside images/; a local copy is used with --data sbu=PATH"
     )
 
 

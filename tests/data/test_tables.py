@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from clipbench.data import Dataset, HubTable, Source, open_source
 from clipbench.data.location import parse_location
 from clipbench.errors import DataError
-from tests.data.builders import picture
+from tests.data.builders import open_columns, picture
 
 MINE = Dataset("mine", None)
 
 
 def open_text(path: Path, content: str | bytes, **options: Any) -> Source:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return open_source(MINE, str(path), **options)
+    return open_columns(path, **options)
 
 
 def captions(source: Source) -> list[tuple[str, ...]]:
@@ -212,7 +212,7 @@ def test_pair_columns_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'one'"):
         open_source(pairs, str(path))
     with pytest.raises(DataError, match=r"2 image columns \(image, kind\) with 3 caption columns"):
-        open_source(MINE, str(path), images=("image", "kind"), captions=("image", "caption", "kind"))
+        open_columns(path, images=("image", "kind"), captions=("image", "caption", "kind"))
 
 
 def test_a_folder_with_metadata(folder: Path) -> None:

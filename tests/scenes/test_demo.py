@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import clipbench
+from benchmarks.word_order import with_shuffled_words
 from clipbench.scenes.model import build_words, encode_texts, shrink
 from clipbench.scenes.pretrain import Recipe, embed_pictures, text_embeddings
 from clipbench.scenes.tokenizer import build_tokenizer
-from clipbench.scenes.word_order import with_shuffled_words
 from clipbench.scenes.world import World
 
 DEMO = Path(clipbench.__file__).parent / "scenes" / "demo"

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from clipbench.data.layouts.coco import open_layout, recognise
+from clipbench.data.layouts.coco import open_layout, recognize
 from clipbench.errors import ConfigError, DataError
 from clipbench.scenes.export import export_world
 from clipbench.scenes.scene import sample_scene
@@ -33,7 +33,7 @@ def bytes_of(image):
 
 
 def test_captions_come_back_through_the_coco_reader(folder):
-    rows = list(open_layout(recognise(folder), str(folder)).rows())
+    rows = list(open_layout(recognize(folder), str(folder)).rows())
     world = World("val", 6, seed=2)
     assert [row.captions for row in rows] == [picture.captions for picture in world]
     assert not any(ref.missing for row in rows for ref in row.images)

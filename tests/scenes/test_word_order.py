@@ -1,5 +1,5 @@
+from benchmarks.word_order import shuffled, with_shuffled_words
 from clipbench.scenes.source import open_edits, open_pictures
-from clipbench.scenes.word_order import shuffled, with_shuffled_words
 from clipbench.task_types import PairsTask, RankingTask, RetrievalTask
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from clipbench.data.dataset import Provenance
 from clipbench.data.records import ImageFiles, Record, RecordSource, read_json, sha256_of
 from clipbench.errors import DataError
-from clipbench.types import ImageRef
 
 EXPECTS = "annotations/captions_val2017.json + val2017/000000000139.jpg …"
 _CAPTION_FILE = re.compile(r"captions_(?P<split>[^/]+)\.json")
@@ -28,7 +27,7 @@ class _Photo:
     captions: tuple[str, ...]
 
 
-def recognise(path: Path) -> Path | None:
+def recognize(path: Path) -> Path | None:
     """The caption file that a path means: the file itself, or one in the folder or its ``annotations``.
 
     Where a folder has several, val2017 is meant: it is what the benchmarks are defined on.
@@ -71,11 +70,7 @@ def open_layout(captions_file: Path, location: str) -> RecordSource:
 
 def _records(photos: list[_Photo], images: ImageFiles, where: Mapping[str, object]) -> Iterator[Record]:
     for photo in photos:
-        yield Record(photo.id, photo.captions, partial(_photo_ref, images, photo.file_name))
-
-
-def _photo_ref(images: ImageFiles, file_name: str) -> tuple[ImageRef, ...]:
-    return (images.ref(file_name),)
+        yield Record(photo.id, photo.captions, partial(images.refs, photo.file_name))
 
 
 def _read_photos(path: Path) -> list[_Photo]:

@@ -13,13 +13,12 @@ from pathlib import Path
 from clipbench.data.dataset import Provenance
 from clipbench.data.records import ImageFiles, Record, RecordSource, numbered_lines, sha256_of
 from clipbench.errors import DataError
-from clipbench.types import ImageRef
 
 EXPECTS = "labels/{dress,jacket,pants,skirt,top}_{train,test}_detect_all.txt + women/… .jpeg"
 _PATTERN = "*_detect_all.txt"
 
 
-def recognise(path: Path) -> tuple[Path, ...] | None:
+def recognize(path: Path) -> tuple[Path, ...] | None:
     """The label files that a path means: the root, its ``labels`` folder, or one of the files."""
     if path.is_file():
         return (path,) if path.match(_PATTERN) else None
@@ -52,8 +51,4 @@ def _records(files: tuple[Path, ...], images: ImageFiles, where: Mapping[str, ob
             if len(parts) != 3:
                 raise DataError(f"{file}, line {number}: expected path<TAB>score<TAB>text, found {line[:60]!r}")
             name, _, caption = parts
-            yield Record(name, (caption,), partial(_photo, images, name))
-
-
-def _photo(images: ImageFiles, name: str) -> tuple[ImageRef, ...]:
-    return (images.ref(name),)
+            yield Record(name, (caption,), partial(images.refs, name))

@@ -24,7 +24,6 @@ from clipbench.data.records import (
     sha256_of,
 )
 from clipbench.errors import DataError
-from clipbench.types import ImageRef
 
 EXPECTS = "results_20130124.token and/or dataset_flickr30k.json + flickr30k-images/1000092795.jpg …"
 _CAPTIONS_NAME = "results_20130124.token"
@@ -46,7 +45,7 @@ class CaptionFiles:
         return (self.token or self.split or Path()).parent
 
 
-def recognise(path: Path) -> CaptionFiles | None:
+def recognize(path: Path) -> CaptionFiles | None:
     """The caption files that a path means: the folder that holds them, or one of them."""
     folder = path
     if path.is_file():
@@ -91,11 +90,7 @@ def _records(
     captions: Mapping[str, tuple[str, ...]], images: ImageFiles, where: Mapping[str, object]
 ) -> Iterator[Record]:
     for name, texts in captions.items():
-        yield Record(name, texts, partial(_photo, images, name))
-
-
-def _photo(images: ImageFiles, name: str) -> tuple[ImageRef, ...]:
-    return (images.ref(name),)
+        yield Record(name, texts, partial(images.refs, name))
 
 
 def _read_tokens(path: Path) -> dict[str, tuple[str, ...]]:

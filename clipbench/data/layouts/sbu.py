@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from clipbench.data.dataset import Provenance
 from clipbench.data.records import ImageFiles, Record, RecordSource, numbered_lines, read_json, sha256_of
 from clipbench.errors import DataError
-from clipbench.types import ImageRef
 from clipbench.utils.text import pluralize
 
 EXPECTS = (
@@ -55,7 +54,7 @@ NAMINGS: dict[str, Callable[[int, str], str]] = {
 }
 
 
-def recognise(path: Path) -> tuple[Path, ...] | None:
+def recognize(path: Path) -> tuple[Path, ...] | None:
     """The caption file, or the two parallel ones, that a path means."""
     if path.is_file():
         if path.name == _JSON_NAME:
@@ -90,11 +89,7 @@ def _records(
     where: Mapping[str, object],
 ) -> Iterator[Record]:
     for row, (url, caption) in enumerate(zip(urls, captions, strict=True)):
-        yield Record(str(row), (caption,), partial(_photo, images, name(row, url)))
-
-
-def _photo(images: ImageFiles, name: str) -> tuple[ImageRef, ...]:
-    return (images.ref(name),)
+        yield Record(str(row), (caption,), partial(images.refs, name(row, url)))
 
 
 def _find_images(folder: Path, urls: Sequence[str]) -> tuple[ImageFiles, str]:
