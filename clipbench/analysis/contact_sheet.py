@@ -103,7 +103,7 @@ def open_images(
             break
     missing = set(wanted) - found.keys()
     if missing:
-        raise ResultError(f"image {min(missing)} is no longer in the data of {name}: say in data where it is now")
+        raise ResultError(f"image {min(missing)} is no longer in the data of {name}: say in `data` where it is now")
     return found
 
 

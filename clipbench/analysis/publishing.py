@@ -69,7 +69,7 @@ def model_upload(paths: Sequence[Path], repo_id: str) -> Upload:
     runs = sorted((read_results(path) for path in paths), key=lambda results: results.date)
     names = sorted({f"{results.model_name} ({(results.model_fingerprint or '?')[:7]})" for results in runs})
     if len(names) > 1:
-        raise ConfigError(f"--model_repo takes the results of one model, and these are of {', '.join(names)}")
+        raise ConfigError(f"model_repo takes the results of one model, and these are of {', '.join(names)}")
     found: dict[str | None, EvalResult] = {each.metric_name: each for results in runs for each in card_results(results)}
     entries = {(each.dataset_id, each.task_id): each for results in runs for each in eval_result_entries(results)}
     left_out = [

@@ -11,28 +11,38 @@ import click
 from clipbench.cli.console import complain
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
 
-_COMMANDS = {
-    "cache": "List, check and remove embeddings that are kept between runs.",
-    "compare": "Test whether one run is better than another, on the same samples.",
-    "eval": "Score a model on tasks.",
-    "interpolate": "Score the models between a model and its fine-tuned version.",
-    "leaderboard": "Put results together to one board of models × tasks.",
-    "finetune": "Train a model on hard negatives.",
-    "ls": "List tasks, groups, tags, models, concepts or studies.",
-    "negatives": "Write captions with their keyword exchanged.",
-    "push": "Put results on the hub.",
-    "reproduce": "Run a whole study, such as the paper, and report it.",
-    "rescore": "Compute metrics again from logged scores, without a model.",
-    "scenes": "Write the embedded world of drawn scenes to files.",
-    "show": "Draw logged samples as a contact sheet.",
-    "tradeoff": "Draw the trade-offs of several runs in one figure.",
-    "validate": "Go through tasks' data without a model.",
+# By workflow, in the order of the help.
+_SECTIONS = {
+    "Evaluate": {
+        "eval": "Score a model on tasks.",
+        "validate": "Check tasks' data without a model.",
+        "ls": "List tasks, groups, tags, models, concepts or studies.",
+        "cache": "List, check and remove cached embeddings.",
+    },
+    "Look and compare": {
+        "show": "Draw logged samples as a contact sheet.",
+        "compare": "Test whether one run is better than another, on the same samples.",
+        "leaderboard": "Merge results into a leaderboard of models × tasks.",
+        "rescore": "Recompute metrics from logged scores, without a model.",
+        "push": "Upload results to the Hugging Face Hub.",
+    },
+    "Train": {
+        "finetune": "Train a model on hard negatives.",
+        "negatives": "Write captions with their keyword replaced.",
+        "interpolate": "Score the models between a model and its fine-tuned version.",
+        "tradeoff": "Draw the trade-offs of several runs in one figure.",
+    },
+    "Reproduce": {
+        "reproduce": "Run a whole study, such as the paper, and report it.",
+        "scenes": "Write the synthetic scenes to files.",
+    },
 }
+_COMMANDS = {name: text for section in _SECTIONS.values() for name, text in section.items()}
 _ALIASES = {"run": "eval"}
 
 
 class _LazyGroup(click.Group):
-    """Imports a subcommand when it is called, so that `--help` answers at once."""
+    """Imports a subcommand only when it is called, which keeps `--help` fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -46,8 +56,15 @@ class _LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Shell completion"):
+            formatter.write_text(
+                'eval "$(_CLIPBENCH_COMPLETE=bash_source clipbench)", likewise zsh_source and fish_source'
+            )
 
 
 def _underscores(name: str) -> str:
@@ -66,8 +83,7 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit.
 
-    Exit codes: 0 all well; 1 a task failed or something could not be read or written; 2 bad usage;
-    130 interrupted.
+    Exit codes: 0 success; 1 a task failed or something could not be read or written; 2 bad usage; 130 interrupted.
     """
     try:
         sys.exit(cli.main(args=args, prog_name="clipbench", standalone_mode=False) or 0)
@@ -84,6 +100,6 @@ def main(args: list[str] | None = None) -> None:
         complain("interrupted")
         sys.exit(130)
     except BrokenPipeError:
-        # The reader (`| head`) has enough. Python would complain once more when it flushes at exit.
+        # The reader (`| head`) has had enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""`clipbench cache`: whose embeddings are kept between runs; checking and removing them."""
+"""`clipbench cache`: cached embeddings; listing, checking and removing them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import FORMATS, complain, note, print_rows, progress_bar
 from clipbench.errors import ConfigError
 
@@ -34,17 +35,17 @@ def command() -> None:
     """The embeddings that `clipbench eval --use_cache` keeps.
 
     \b
-    clipbench cache ls                    whose they are, and how many
+    clipbench cache ls                    list cached embeddings per model
     clipbench cache rm MODEL              remove a model's, or --all
-    clipbench cache verify                check all checksums, drop what is damaged
+    clipbench cache verify                check all checksums, drop damaged parts
     """
 
 
-@command.command("ls")
+@command.command("ls", cls=Command)
 @_folder_option
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
 def ls(cache_dir: Path, style: str) -> None:
-    """List the models whose embeddings are kept, the last used first."""
+    """List cached embeddings per model, most recently used first."""
     from clipbench.inference.embedding_cache.maintenance import list_spaces
 
     rows = [
@@ -55,7 +56,7 @@ def ls(cache_dir: Path, style: str) -> None:
     print_rows(["model", "precision", "device", "images", "texts", "bytes", "last used", "key"], rows, style)
 
 
-@command.command("rm")
+@command.command("rm", cls=Command)
 @click.argument("model", required=False)
 @click.option("--all", "everything", is_flag=True, help="Remove the embeddings of all models.")
 @_folder_option
@@ -64,17 +65,20 @@ def rm(model: str | None, everything: bool, cache_dir: Path) -> None:
     from clipbench.inference.embedding_cache.maintenance import remove
 
     if everything == (model is not None):
-        raise ConfigError("cache rm: name a model, or pass --all")
+        raise ConfigError("name a model, or pass --all")
     for space in remove(cache_dir, model):
         note(
             f"removed {space.model or space.key}: {space.images:,} images, {space.texts:,} texts, {space.size:,} bytes"
         )
 
 
-@command.command("verify")
+@command.command("verify", cls=Command)
 @_folder_option
 def verify(cache_dir: Path) -> int:
-    """Check all checksums and drop what is damaged: the next run encodes it again. Exits with 1 where there was any."""
+    """Check all checksums and drop damaged parts, which the next run encodes again.
+
+    Exits with status 1 if any part was damaged.
+    """
     from clipbench.inference.embedding_cache import maintenance as upkeep
 
     with progress_bar() as advance:

@@ -9,22 +9,34 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import FORMATS, note, print_rows
 
 if TYPE_CHECKING:
     from clipbench.analysis.comparison import Comparison
 
-_HEADERS = ("Task", "Metric", "n", "images", "A", "B", "A − B", "95 % interval", "p", "p Holm", "p McNemar",
+_HEADERS = ("task", "metric", "n", "images", "A", "B", "A − B", "95 % interval", "p", "p Holm", "p McNemar",
             "only A", "only B")  # fmt: skip
 
 
-@click.command("compare")
+@click.command("compare", cls=Command)
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@click.option("--tasks", "-t", metavar="NAMES", help="Tasks and globs, joined by commas. Default: all shared ones.")
-@click.option("--flips", type=click.IntRange(min=0), default=0, help="Also list N samples that turned, each way.")
-@click.option("--resamples", type=click.IntRange(min=100), default=10_000, show_default=True, help="Of the bootstrap.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--tasks", "-t", metavar="NAMES", help="Tasks and globs, separated by commas. Default: all shared ones.")
+@click.option(
+    "--flips",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Also list up to N samples whose outcome changed, in each direction.",
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=10_000,
+    show_default=True,
+    help="Number of bootstrap resamples.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Bootstrap seed.")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
 def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, seed: int, style: str) -> int:
     """Compare two runs on the same logged samples.

@@ -1,30 +1,49 @@
-"""What the terminal sees: results on stdout, everything else on stderr."""
+"""Everything that is printed: results on stdout, progress and messages on stderr."""
 
 from __future__ import annotations
 
+import html
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clipbench.cli.command import name_flags
+
 if TYPE_CHECKING:
     from clipbench.results import Measure, Results
 
 FORMATS = ("table", "json", "markdown")
+_REPLACED = {"Cc": "?", "Cf": "?", "Cs": "?", "Zl": " ", "Zp": " "}  # control, direction, surrogates, line ends
 
 
 def complain(message: str) -> None:
-    """Say on stderr, in one line, what went wrong."""
-    click.echo(f"clipbench: error: {' '.join(message.split())}", err=True)
+    """Report on stderr, in one line, what went wrong."""
+    click.echo(f"clipbench: error: {_message(message)}", err=True)
 
 
 def note(message: str) -> None:
-    """Say something on stderr."""
-    click.echo(f"clipbench: {message}", err=True)
+    """Report something on stderr, in one line."""
+    click.echo(f"clipbench: {_message(message)}", err=True)
+
+
+def _message(text: str) -> str:
+    context = click.get_current_context(silent=True)
+    return " ".join(printable(name_flags(text, context.command if context else None)).split())
+
+
+def printable(text: str) -> str:
+    r"""Replace what would steer a terminal: control characters and escape sequences in names and captions.
+
+    >>> printable("a\x1b[31mred\x07.png")
+    'a?[31mred?.png'
+    """
+    return "".join(_REPLACED.get(unicodedata.category(sign), sign) if sign not in "\n\t" else sign for sign in text)
 
 
 def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: str) -> None:
@@ -32,12 +51,14 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: 
 
     Args:
         headers: Column titles.
-        rows: One sequence of cells a row; numbers are set right.
-        style: One of :data:`FORMATS`. A table is drawn on a terminal and plain where piped.
+        rows: One sequence of cells per row; numbers are right-aligned.
+        style: One of :data:`FORMATS`. A table is drawn on a terminal and plain if piped.
     """
     if style == "json":
         click.echo(json.dumps([dict(zip(headers, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
-    elif style == "table" and sys.stdout.isatty():
+        return
+    rows = [[_cell(cell, style) for cell in row] for row in rows]
+    if style == "table" and sys.stdout.isatty():
         _print_rich(headers, rows)
     else:
         from tabulate import tabulate
@@ -45,6 +66,11 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: 
         layout = "github" if style == "markdown" else "simple"
         # Cells come formatted: tabulate must not parse `0.50` back into 0.5.
         click.echo(tabulate(rows, headers, tablefmt=layout, disable_numparse=True, colalign=_alignment(headers, rows)))
+
+
+def _cell(value: object, style: str) -> str:
+    text = printable(str(value)).replace("\n", " ")
+    return html.escape(text, quote=False).replace("|", "\\|") if style == "markdown" else text
 
 
 def _alignment(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str] | None:
@@ -89,22 +115,20 @@ def print_results(results: Results, style: str) -> None:
         if group.metric:
             title = f"{name}, mean" if group.complete else f"{name} (incomplete), mean"
             rows.append([title, "", group.metric, *_cells(group.mean), "", f"{len(group.tasks)} tasks"])
-    print_rows(["Task", "Version", "Metric", "Value", "Stderr", "Chance", "n"], rows, style)
+    print_rows(["task", "version", "metric", "value", "stderr", "chance", "n"], rows, style)
 
 
 def print_profile(profile: Mapping[str, Any]) -> None:
-    """Say on stderr where a run's time went."""
+    """Report on stderr where a run's time went."""
     stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in profile["seconds"].items())
-    note(f"time: {stages} (decoding is the sum over threads that run beside)")
+    note(f"time: {stages} (decoding is summed over threads)")
     for what in ("images", "texts"):
         rate = profile[f"{what}_per_second"]
         asked = f" of {profile['texts_asked']:,} asked for" if what == "texts" else ""
         note(f"{profile[what]:,} {what} encoded{asked}" + (f", {rate:,.1f} {what}/s" if rate else ""))
     if profile.get("tokens_asked"):
         share = profile["tokens"] / profile["tokens_asked"]
-        note(
-            f"{profile['tokens']:,} tokens computed of {profile['tokens_asked']:,} that padded texts have ({share:.1%})"
-        )
+        note(f"{profile['tokens']:,} tokens computed, of {profile['tokens_asked']:,} with padding ({share:.1%})")
 
 
 def _cells(measure: Measure | None) -> list[str]:
@@ -116,10 +140,10 @@ def _cells(measure: Measure | None) -> list[str]:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Show a bar a task on stderr; nothing where stderr is no terminal.
+    """Show one bar per task on stderr; nothing if stderr is not a terminal.
 
     Yields:
-        A function that takes a task's name, samples done and samples in all where that is known.
+        A function that takes a task's name, samples done, and samples in all if known.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -134,7 +158,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
             nonlocal shown
             if name not in bars:
                 bars[name] = progress.add_task(name, total=total)
-            # Drawing takes as long as scoring a sample: ten times a second will do.
+            # Drawing takes as long as scoring a sample: ten times per second is enough.
             elif done != total and time.monotonic() < shown + 0.1:
                 return
             shown = time.monotonic()
@@ -145,10 +169,10 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
 
 @contextmanager
 def training_bar(steps: int) -> Iterator[Callable[[int, str], None]]:
-    """Show a bar over optimiser steps on stderr; nothing where stderr is no terminal.
+    """Show a bar of optimizer steps on stderr; nothing if stderr is not a terminal.
 
     Yields:
-        A function that takes the steps done and what to say beside the bar.
+        A function that takes the steps done and a text to show next to the bar.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

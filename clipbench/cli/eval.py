@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_profile, print_results, progress_bar
 from clipbench.cli.options import parse_batch_size, parse_cache_folder, parse_model_args, parse_pairs, task_options
 from clipbench.errors import ConfigError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from clipbench.evaluation.runner import EvaluationRun
 
 
-@click.command("eval")
+@click.command("eval", cls=Command)
 @click.option("--model", "-M", required=True, help="A hub id, a folder, open_clip:ARCH/TAG, or hf with --model_args.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
 @task_options

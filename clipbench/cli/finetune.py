@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import headline, note, print_rows, progress_bar, training_bar
 from clipbench.cli.options import config_option, parse_model_args
 from clipbench.cli.sections import Section, comma_separated, flag, places, single
@@ -100,7 +101,7 @@ RUN = Section(
 )
 
 
-@click.command("finetune")
+@click.command("finetune", cls=Command)
 @click.option("--model", "-M", help="The model to start from, as in `clipbench eval`.")
 @click.option("--vision", metavar="ID", help="With --text: pair any two encoders of transformers instead.")
 @click.option("--text", metavar="ID", help="With --vision: the text encoder.")

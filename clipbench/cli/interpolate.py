@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows, progress_bar
 from clipbench.cli.options import parse_batch_size, parse_pairs, task_options
 from clipbench.errors import ConfigError, ResultError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from clipbench.results import Results
 
 
-@click.command("interpolate")
+@click.command("interpolate", cls=Command)
 @click.argument("base")
 @click.argument("finetuned")
 @click.option("--alpha", "alphas", default="0,0.1,…,1", show_default=True, help="Shares of FINETUNED; … or ... fills.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows
 from clipbench.cli.options import parse_pairs
 from clipbench.errors import ConfigError
@@ -17,20 +18,19 @@ if TYPE_CHECKING:
 _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
 
 
-@click.command("leaderboard")
+@click.command("leaderboard", cls=Command)
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--output_path",
     "-o",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The board, a .json file; what is there already is merged in. Other formats are written beside it.",
+    help="A .json, .csv, .md, .tex or .html file; an existing .json board is merged in.",
 )
 @click.option(
     "--format",
     "style",
     type=click.Choice(["table", "json", *_SUFFIXES]),
-    default="table",
-    show_default=True,
+    help="On stdout; with --output_path the suffix decides, or .json for both.  [table]",
 )
 @click.option("--reference", is_flag=True, help="Add the published figures of the board's tasks, marked as such.")
 @click.option(
@@ -38,42 +38,48 @@ _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
     type=click.IntRange(min=0),
     default=6,
     show_default=True,
-    help="In HTML: samples that two models disagree on, for each task and pair of models; 0 for none.",
+    help="In HTML: samples on which two models disagree, per task and pair of models; 0 for none.",
 )
 @click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where the gallery's images are, if they have moved.")
-@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where further tasks are.")
+@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
 def command(
     results: tuple[Path, ...],
     output_path: Path | None,
-    style: str,
+    style: str | None,
     reference: bool,
     gallery: int,
     data: tuple[str, ...],
     include_path: tuple[Path, ...],
 ) -> int:
-    """Put results together to one board of models × tasks.
+    """Merge results into a leaderboard of models × tasks.
 
     RESULTS are files of `clipbench eval --output_path`, folders with such files, or other boards.
 
     \b
     clipbench leaderboard results/ --output_path leaderboard.json
-    clipbench leaderboard results/ --output_path leaderboard.json --format html
+    clipbench leaderboard results/ --output_path leaderboard.html
     clipbench leaderboard --reference --format markdown
     """
     from clipbench.analysis.leaderboard.board import write_board
     from clipbench.analysis.leaderboard.merge import build_leaderboard
+    from clipbench.utils.files import atomic_write
 
-    if output_path and output_path.suffix != ".json":
-        raise ConfigError(f"--output_path {output_path}: name a .json file; --format writes others beside it")
-    if not results and not reference and not (output_path and output_path.exists()):
+    target, style = _target(output_path, style)
+    existing = target if target and target.suffix == ".json" else None
+    if not results and not reference and not (existing and existing.exists()):
         raise ConfigError("name results, or --reference for the published figures")
-    board = build_leaderboard(results, board=output_path, reference=reference, include_path=include_path)
+    board = build_leaderboard(results, board=existing, reference=reference, include_path=include_path)
     text = _page(board, gallery, parse_pairs(data, "--data"), include_path) if style == "html" else _text(board, style)
-    if output_path:
-        write_board(output_path, board)
-        _write_beside(output_path, style, text)
-    elif style != "table":
+    if existing:
+        write_board(existing, board)
+    if target and style in _SUFFIXES:
+        page = target.with_suffix(_SUFFIXES[style])
+        atomic_write(page, text)
+        click.echo(page)
+    elif not target and style != "table":
         click.echo(text, nl=False)
+    if existing and style != "table":
+        click.echo(existing)
     if style == "table":
         _print_table(board)
     for line in board.notes:
@@ -102,15 +108,20 @@ def _page(board: Board, gallery: int, data: dict[str, str], include_path: tuple[
     return html_page(board, found)
 
 
-def _write_beside(output_path: Path, style: str, text: str) -> None:
-    from clipbench.utils.files import atomic_write
+def _target(output_path: Path | None, style: str | None) -> tuple[Path | None, str]:
+    """Where the board goes, and its format: the suffix decides, and a contradicting ``--format`` is refused.
 
-    if style in _SUFFIXES:
-        page = output_path.with_suffix(_SUFFIXES[style])
-        atomic_write(page, text)
-        click.echo(page)
-    if style != "table":
-        click.echo(output_path)
+    A .json board may be accompanied by another format, of the same name.
+    """
+    if output_path is None or output_path.suffix == ".json":
+        return output_path, style or "table"
+    formats = {suffix: name for name, suffix in _SUFFIXES.items()}
+    named = formats.get(output_path.suffix)
+    if named is None:
+        raise ConfigError(f"--output_path {output_path}: the suffix is none of .json, {', '.join(formats)}")
+    if style not in (None, named):
+        raise ConfigError(f"--output_path {output_path} is {named}, but --format is {style}: give one of them")
+    return output_path, named
 
 
 def _print_table(board: Board) -> None:

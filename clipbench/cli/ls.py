@@ -1,4 +1,4 @@
-"""`clipbench ls`: what there is."""
+"""`clipbench ls`: listings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import FORMATS, print_rows
 
 
-@click.command("ls")
+@click.command("ls", cls=Command)
 @click.argument("kind", type=click.Choice(["tasks", "groups", "tags", "models", "concepts", "studies"]))
-@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where further tasks are.")
+@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
 def command(kind: str, include_path: tuple[Path, ...], style: str) -> None:
     """List tasks, groups, tags, models, concepts or studies."""
@@ -29,7 +30,7 @@ def _tasks(include_path: tuple[Path, ...]) -> _Listing:
          "" if task.chance is None else f"{task.chance:.4f}", task.expected_n or "", ",".join(task.groups)]
         for task in known_tasks(include_path)
     ]  # fmt: skip
-    return ["task", "version", "task_type", "data", "metric", "chance", "n", "groups"], rows
+    return ["task", "version", "type", "data", "metric", "chance", "n", "groups"], rows
 
 
 def _groups(include_path: tuple[Path, ...]) -> _Listing:
@@ -49,7 +50,7 @@ def _tags(include_path: tuple[Path, ...]) -> _Listing:
 def _models(include_path: tuple[Path, ...]) -> _Listing:
     from clipbench.models import adapters
 
-    return ["library", "write", "loads"], [[one.name, one.example, one.description] for one in adapters()]
+    return ["library", "example", "description"], [[one.name, one.example, one.description] for one in adapters()]
 
 
 def _concepts(include_path: tuple[Path, ...]) -> _Listing:

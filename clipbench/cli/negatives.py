@@ -1,4 +1,4 @@
-"""`clipbench negatives`: captions with their keyword exchanged, as a filter."""
+"""`clipbench negatives`: captions with their keyword replaced, as a filter."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TextIO
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.errors import DataError
 
 
-@click.command("negatives")
+@click.command("negatives", cls=Command)
 @click.option("--concept", "-c", required=True, help="object, color, location, size, or a YAML file.")
 @click.argument("captions", type=click.File("r", encoding="utf-8"), default="-")
 def command(concept: str, captions: TextIO) -> None:
-    """Read a caption a line, and write one JSON line for each that holds a keyword.
+    """Read one caption per line, and write one JSON line for each that contains a keyword.
 
     \b
     clipbench negatives --concept color < captions.txt

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from clipbench.cli.command import joined
 from clipbench.cli.console import FORMATS
 from clipbench.errors import ConfigError
 
@@ -67,7 +68,7 @@ def parse_batch_size(text: str) -> int | str:
 
 
 def parse_cache_folder(value: str | None) -> str | None:
-    """Read ``--use_cache [DIR]``: without a folder the default one is meant, in YAML ``true`` as well.
+    """Read ``--use_cache [DIR]``: without a folder it is the default one; in YAML also ``true``.
 
     >>> parse_cache_folder("here"), parse_cache_folder(None)
     ('here', None)
@@ -80,7 +81,7 @@ def parse_cache_folder(value: str | None) -> str | None:
 
 
 def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
-    """Let a YAML file set defaults: a flag goes before the file, the file before the built-in default."""
+    """Let a YAML file set defaults: flags take precedence over the file, the file over the built-in default."""
     if value is None:
         return
     from clipbench.utils.registry import close_matches
@@ -110,7 +111,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
 
 
 def _as_flag(key: str, entry: Any) -> Any:
-    """Lists and mappings are what a person writes in YAML; the flags take text."""
+    """People write lists and mappings in YAML; flags take text."""
     if key in ("data", "eval_data") and isinstance(entry, dict):
         return [f"{name}={place}" for name, place in entry.items()]
     if key == "model_args" and isinstance(entry, dict):
@@ -127,7 +128,7 @@ config_option = click.option(
     callback=_read_config,
     is_eager=True,
     expose_value=False,
-    help="A YAML file of flags; flags given here go before it.",
+    help="A YAML file of flags; command-line flags take precedence.",
 )
 
 
@@ -136,19 +137,19 @@ def task_options(command: F) -> F:
     for option in reversed(
         (
             click.option(
-                "--tasks", "-t", required=True, metavar="NAMES",
-                help="Tasks, groups, tags, globs, YAML files or folders of them, joined by commas.",
+                "--tasks", "-t", required=True, metavar="NAMES", multiple=True, callback=joined,
+                help="Tasks, groups, tags, globs, YAML files or folders of them, separated by commas. Repeatable.",
             ),
             click.option(
                 "--data", multiple=True, metavar="NAME=PLACE",
-                help="A dataset's local copy, or hub:OWNER/NAME[@REVISION][:SPLIT]. Repeatable.",
+                help="Where a data set is: a local copy, or hub:OWNER/NAME[@REVISION][:SPLIT]. Repeatable.",
             ),
             click.option(
                 "--include_path", multiple=True, type=click.Path(path_type=Path), metavar="PATH",
-                help="A .py or .yaml file, or a folder of them, with further tasks. Repeatable.",
+                help="A .py or .yaml file, or a folder of them, with additional tasks. Repeatable.",
             ),
-            click.option("--limit", "-L", type=click.IntRange(min=1), help="Look at no more than N samples a task."),
-            click.option("--streaming", is_flag=True, help="Read hub data as it comes, keeping none of it."),
+            click.option("--limit", "-L", type=click.IntRange(min=1), help="Evaluate at most N samples per task."),
+            click.option("--streaming", is_flag=True, help="Stream hub data sets instead of downloading them."),
             click.option(
                 "--num_workers", type=click.IntRange(min=1), default=2, show_default=True,
                 help="Threads that decode images.",

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import note
 from clipbench.errors import ConfigError
 
 
-@click.command("push")
+@click.command("push", cls=Command)
 @click.argument("results", type=click.Path(path_type=Path))
-@click.option("--model_repo", metavar="OWNER/NAME", help="Put the metrics into this model's card.")
-@click.option("--dataset_repo", metavar="OWNER/NAME", help="Put the result files into this dataset.")
-@click.option("--no_samples", is_flag=True, help="Leave logged samples out of the dataset.")
-@click.option("--private", is_flag=True, help="Make repositories that are not there yet private ones.")
-@click.option("--create_pr", is_flag=True, help="Open pull requests rather than commit.")
-@click.option("--dry_run", is_flag=True, help="Print exactly what would go out, and send nothing.")
+@click.option("--model_repo", metavar="OWNER/NAME", help="Add the metrics to this model's card.")
+@click.option("--dataset_repo", metavar="OWNER/NAME", help="Upload the result files to this data set.")
+@click.option("--no_samples", is_flag=True, help="Do not upload logged samples.")
+@click.option("--private", is_flag=True, help="Create missing repositories as private ones.")
+@click.option("--create_pr", is_flag=True, help="Open pull requests instead of committing.")
+@click.option("--dry_run", is_flag=True, help="Print exactly what would be uploaded, and upload nothing.")
 def command(
     results: Path,
     model_repo: str | None,
@@ -27,10 +28,10 @@ def command(
     create_pr: bool,
     dry_run: bool,
 ) -> int:
-    """Put results on the Hugging Face hub.
+    """Upload results to the Hugging Face Hub.
 
-    RESULTS is a results file of `clipbench eval`, or a folder with such files. A model's card gets complete results
-    only, in its metadata and in `.eval_results/clipbench.yaml`; a dataset gets the files as they are.
+    RESULTS is a result file of `clipbench eval`, or a folder with such files. A model card receives complete results
+    only, in its metadata and in `.eval_results/clipbench.yaml`; a data set receives the files as they are.
 
     \b
     clipbench push results/openai__clip-vit-base-patch32 --dataset_repo me/clip-results --dry_run

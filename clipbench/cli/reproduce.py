@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows, progress_bar
 from clipbench.cli.options import config_option, parse_pairs
 from clipbench.errors import ConfigError, ResultError
@@ -24,7 +25,7 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     return parse_pairs(value, "--data")
 
 
-@click.command("reproduce")
+@click.command("reproduce", cls=Command)
 @click.argument("study", metavar="STUDY")
 @click.option(
     "--output_path",

@@ -1,4 +1,4 @@
-"""`clipbench rescore`: metrics again from logged scores."""
+"""`clipbench rescore`: metrics recomputed from logged scores."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import FORMATS, note, print_rows
 
 if TYPE_CHECKING:
     from clipbench.analysis.rescoring import RescoredTask
 
 
-@click.command("rescore")
+@click.command("rescore", cls=Command)
 @click.argument("samples", type=click.Path(path_type=Path))
-@click.option("--tasks", "-t", metavar="NAMES", help="Tasks and globs, joined by commas. Default: all logged ones.")
-@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where further tasks are.")
+@click.option("--tasks", "-t", metavar="NAMES", help="Tasks and globs, separated by commas. Default: all logged ones.")
+@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
 def command(samples: Path, tasks: str | None, include_path: tuple[Path, ...], style: str) -> int:
-    """Compute metrics again from logged scores, without a model.
+    """Recompute metrics from logged scores, without a model.
 
-    SAMPLES is a samples file of `clipbench eval --log_samples`, a results file with samples beside it, or a folder
-    with those of one model. Samples that are judged otherwise than they were logged are counted.
+    SAMPLES is a sample log of `clipbench eval --log_samples`, a result file with samples, or a folder with those of one
+    model. Samples whose outcome differs from what was logged are counted.
     """
     from clipbench.analysis.rescoring import rescore
 
@@ -32,12 +33,12 @@ def command(samples: Path, tasks: str | None, include_path: tuple[Path, ...], st
     if style == "json":
         click.echo(json.dumps({rescored.task: _facts(rescored) for rescored in found}, indent=2, ensure_ascii=False))
     else:
-        headers = ("Task", "Metric", "Value", "Stderr", "n", "changed")
+        headers = ("task", "metric", "value", "stderr", "n", "changed")
         print_rows(headers, [row for rescored in found for row in _rows(rescored)], style)
     for rescored in found:
         if rescored.changed:
             count, name = len(rescored.changed), rescored.changed[0]
-            note(f"{rescored.task}: {count:,} samples are judged otherwise than they were logged: {name}, …")
+            note(f"{rescored.task}: {count:,} samples have another outcome than was logged: {name}, …")
     return 0
 
 

@@ -6,26 +6,33 @@ from pathlib import Path
 
 import click
 
+from clipbench.cli.command import Command, joined
 from clipbench.cli.console import note
 from clipbench.cli.options import parse_pairs
 from clipbench.errors import ConfigError, ResultError
 
 
-@click.command("show")
+@click.command("show", cls=Command)
 @click.argument("results", type=click.Path(path_type=Path))
-@click.option("--task", "-t", required=True, help="The task whose samples to show.")
+@click.option("--tasks", "-t", required=True, metavar="NAMES", multiple=True, callback=joined,
+              help="Tasks and globs, separated by commas: one sheet each. Repeatable.")  # fmt: skip
 @click.option("--wrong", "which", flag_value="wrong", default="wrong", help="What the model got wrong (default).")
 @click.option("--right", "which", flag_value="right", help="What it got right.")
 @click.option("--all", "which", flag_value="all", help="Both.")
-@click.option("--limit", "-L", type=click.IntRange(min=1), default=24, show_default=True, help="Samples at most.")
-@click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where the data is now, if it has moved.")
-@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where further tasks are.")
 @click.option(
-    "--output_path", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A .png or .html file.  [TASK.png]"
+    "--limit", "-L", type=click.IntRange(min=1), default=24, show_default=True, help="At most N samples per task."
+)
+@click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where the data is now, if it was moved.")
+@click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
+@click.option(
+    "--output_path",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A .png or .html file, for a single task.  [TASK.png]",
 )
 def command(
     results: Path,
-    task: str,
+    tasks: str,
     which: str,
     limit: int,
     data: tuple[str, ...],
@@ -34,24 +41,43 @@ def command(
 ) -> int:
     """Draw logged samples, with their images, texts and scores, as a PNG or an HTML page.
 
-    RESULTS is a results file of `clipbench eval --log_samples`, or a folder with such files: the newest is taken.
+    RESULTS is a result file of `clipbench eval --log_samples`, or a folder with those of one model: the most recent run
+    of each task is used.
     """
+    from clipbench.results.files import choose_tasks, logged_runs
+
+    if output_path and output_path.suffix not in (".png", ".html"):
+        raise ConfigError(f"--output_path {output_path}: name a .png or a .html file")
+    runs = logged_runs(results)
+    names = choose_tasks(runs, tasks)
+    if output_path and len(names) > 1:
+        raise ConfigError(f"--output_path {output_path}: one file for {len(names)} tasks; leave it out to get one each")
+    wanted = {"wrong": (False,), "right": (True,), "all": (False, True)}[which]
+    for name in names:
+        target = output_path or Path(f"{name}.png")
+        _draw(runs[name], name, wanted, which, limit, parse_pairs(data, "--data"), include_path, target)
+    return 0
+
+
+def _draw(
+    source: Path,
+    task: str,
+    wanted: tuple[bool, ...],
+    which: str,
+    limit: int,
+    data: dict[str, str],
+    include_path: tuple[Path, ...],
+    target: Path,
+) -> None:
     from clipbench.analysis.contact_sheet import contact_sheet, html_page, show_samples
-    from clipbench.results.files import result_files
     from clipbench.utils.files import atomic_write
 
-    target = output_path or Path(f"{task}.png")
-    if target.suffix not in (".png", ".html"):
-        raise ConfigError(f"--output_path {target}: name a .png or a .html file")
-    source = result_files(results)[-1]
-    chosen = {"wrong": (False,), "right": (True,), "all": (False, True)}[which]
     shown = show_samples(
-        source, task, wanted=lambda sample: sample.correct in chosen, most=limit,
-        data=parse_pairs(data, "--data"), include_path=include_path,
-    )  # fmt: skip
+        source, task, wanted=lambda sample: sample.correct in wanted, most=limit, data=data, include_path=include_path
+    )
     if not shown:
         note(f"{source}: no such sample of {task}")
-        return 0
+        return
     title = f"{task}: {len(shown)} samples, {'all kinds' if which == 'all' else which}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,4 +88,3 @@ def command(
     except OSError as error:
         raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from None
     click.echo(target)
-    return 0

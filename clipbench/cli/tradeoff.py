@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.errors import ConfigError
 
 
-@click.command("tradeoff")
+@click.command("tradeoff", cls=Command)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the figure.")
 @click.option("--title", default="Concept accuracy against retrieval", show_default=True)

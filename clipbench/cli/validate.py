@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from clipbench.cli.command import Command
 from clipbench.cli.console import complain, print_rows, progress_bar
 from clipbench.cli.options import parse_pairs, task_options
 
 
-@click.command("validate")
+@click.command("validate", cls=Command)
 @task_options
 @click.option("--decode/--no_decode", default=True, show_default=True, help="Also open every image.")
 def command(
@@ -51,7 +52,7 @@ def command(
                 continue
             counts = len(report.missing), len(report.invalid)
             rows.append((task.name, report.n, task.expected_n, *counts, report.problems))
-    headers = ("task", "n", "expected_n", "missing_images", "unjudgeable", "problems")
+    headers = ("task", "n", "expected_n", "missing_images", "invalid", "problems")
     if style != "json":
         rows = [tuple("; ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
     print_rows(headers, rows, style)

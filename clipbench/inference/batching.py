@@ -55,7 +55,7 @@ class BatchSize:
             if features is None:
                 if count == 1:
                     raise ModelError(
-                        "out of memory with a single item a batch: use a smaller model, --dtype or --device"
+                        "out of memory with a single item a batch: use a smaller model, another `dtype` or `device`"
                     )
                 self._halve()
                 continue

@@ -202,7 +202,7 @@ def _included(path: Path) -> Iterator[Task]:
     elif path.is_file():
         files = [path]
     else:
-        raise ConfigError(f"--include_path {path}: no such file or folder")
+        raise ConfigError(f"include_path {path}: no such file or folder")
     for file in files:
         if file.suffix in _YAML:
             if file == path or not _holds_concept(file):
@@ -210,7 +210,7 @@ def _included(path: Path) -> Iterator[Task]:
         elif file.suffix == ".py":
             yield from _tasks_in(_load_file(file))
         else:
-            raise ConfigError(f"--include_path {file}: neither a .py nor a .yaml file")
+            raise ConfigError(f"include_path {file}: neither a .py nor a .yaml file")
 
 
 def _load_file(file: Path) -> ModuleType:
@@ -218,7 +218,7 @@ def _load_file(file: Path) -> ModuleType:
     name = f"clipbench_plugin_{file.stem}_{zlib.crc32(str(file.resolve()).encode()):08x}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"--include_path {file}: cannot be loaded")
+        raise ConfigError(f"include_path {file}: cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -4,22 +4,12 @@ import sys
 
 import pytest
 
-from clipbench.cli import main
 from tests.toy import write_toy
 
 
-@pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def default_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPBENCH_CACHE", str(tmp_path / "default"))
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return caught.value.code or 0, out, err
-
-    return call
 
 
 def listed(run, *arguments):

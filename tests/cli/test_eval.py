@@ -3,7 +3,6 @@ import json
 import jsonschema
 import pytest
 
-from clipbench.cli import main
 from clipbench.results import read_results
 from clipbench.results.schema import ResultsFile
 from tests.toy import write_toy
@@ -20,20 +19,6 @@ class Interrupted(RankingTask):
     def score_sample(self, sample, similarities):
         raise KeyboardInterrupt
 """
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line; returns exit code, stdout, stderr."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return caught.value.code or 0, out, err
-
-    return call
 
 
 def test_results_and_samples_in_lm_evals_layout(run, tiny_clip, tmp_path):

@@ -4,18 +4,10 @@ import json
 import pytest
 from safetensors.torch import load_file
 
-from clipbench.cli import main
 from clipbench.cli.finetune import RECIPE, RUN, command
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
 from tests.training.table import COLORS, write_coco, write_table
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return caught.value.code or 0, out, err
 
 
 @pytest.fixture
@@ -26,8 +18,8 @@ def flags(tmp_path):
             "--output_path", tmp_path / "out"]  # fmt: skip
 
 
-def test_the_issues_own_command_then_eval(capsys, flags, tmp_path):
-    code, out, err = run(capsys, *flags, "--checkpoint_every", 0.5, "--eval_tasks", "scenes_color,scenes_retrieval",
+def test_the_issues_own_command_then_eval(run, flags, tmp_path):
+    code, out, err = run(*flags, "--checkpoint_every", 0.5, "--eval_tasks", "scenes_color,scenes_retrieval",
                          "--eval_limit", 20)  # fmt: skip
     assert code == 0, err
     assert [line.split()[0] for line in out.splitlines()[2:]] == ["0", "2", "3"]
@@ -40,34 +32,34 @@ def test_the_issues_own_command_then_eval(capsys, flags, tmp_path):
     assert [point["step"] for point in points] == [0, 2, 3]
     assert (tmp_path / "out/tradeoff.svg").read_text().startswith("<?xml")
     assert "2403.02875" in (tmp_path / "out/README.md").read_text()
-    code, out, err = run(capsys, "eval", "--model", tmp_path / "out", "--tasks", "scenes_color", "--limit", 20,
+    code, out, err = run("eval", "--model", tmp_path / "out", "--tasks", "scenes_color", "--limit", 20,
                          "--format", "json")  # fmt: skip
     assert code == 0, err
     last = json.loads((tmp_path / "out/evaluations/step-000003.json").read_text())
     assert json.loads(out)["results"]["scenes_color"] == last["results"]["scenes_color"]
 
 
-def test_flags_may_stand_in_a_file(capsys, flags, tmp_path):
+def test_flags_may_stand_in_a_file(run, flags, tmp_path):
     (tmp_path / "run.yaml").write_text("negatives: 0\nfreeze: [image]\nlearning_rate: 0.001\nmicro-batch-size: 3\n")
-    code, _, err = run(capsys, *flags, "--config", tmp_path / "run.yaml")
+    code, _, err = run(*flags, "--config", tmp_path / "run.yaml")
     assert code == 0, err
     recipe = json.loads((tmp_path / "out/finetune.json").read_text())["recipe"]
     assert (recipe["negatives"], recipe["freeze"], recipe["learning_rate"]) == (0, ["image"], 0.001)
 
 
-def test_any_two_encoders(capsys, flags, tmp_path):
+def test_any_two_encoders(run, flags, tmp_path):
     from tests.models.builders import build_bert, build_vit
 
     vision, text = build_vit(tmp_path / "vit"), build_bert(tmp_path / "bert")
     pair = ["--vision", vision, "--text", text, *flags[3:]]
-    code, _, err = run(capsys, "finetune", *pair)
+    code, _, err = run("finetune", *pair)
     assert code == 0, err
     assert json.loads((tmp_path / "out/finetune.json").read_text())["model"]["id"].startswith("dual_encoder:")
     assert any(name.startswith("text_model.") for name in load_file(tmp_path / "out/model.safetensors"))
 
 
-def test_low_rank_adapters_leave_an_ordinary_model(capsys, flags, tmp_path):
-    code, _, err = run(capsys, *flags, "--lora_rank", 2, "--lr", 1e-2)
+def test_low_rank_adapters_leave_an_ordinary_model(run, flags, tmp_path):
+    code, _, err = run(*flags, "--lora_rank", 2, "--lr", 1e-2)
     assert code == 0, err
     from clipbench.models.demo import FOLDER
 
@@ -95,17 +87,17 @@ def test_flags_have_the_defaults_of_the_option_classes():
         ("flickr30k", 1, "give flickr30k=PLACE"),
     ],
 )
-def test_training_data_that_is_not_there(capsys, flags, train_data, code, message):
+def test_training_data_that_is_not_there(run, flags, train_data, code, message):
     flags[flags.index("--train_data") + 1] = train_data
-    found, _, err = run(capsys, *flags)
+    found, _, err = run(*flags)
     assert found == code
     assert message in err
 
 
-def test_one_place_serves_training_and_evaluation(capsys, flags, tmp_path):
+def test_one_place_serves_training_and_evaluation(run, flags, tmp_path):
     write_coco(tmp_path / "scenes", "val2017", [f"a {color} cat" for color in COLORS])
     flags[flags.index("--train_data") + 1] = "scenes"
-    code, _, err = run(capsys, *flags, "--data", f"scenes={tmp_path / 'scenes'}", "--eval_tasks", "scenes_color",
+    code, _, err = run(*flags, "--data", f"scenes={tmp_path / 'scenes'}", "--eval_tasks", "scenes_color",
                        "--eval_limit", 9)  # fmt: skip
     assert code == 0, err
     assert "9 captions of 9 images" in err
@@ -138,18 +130,18 @@ def test_one_place_serves_training_and_evaluation(capsys, flags, tmp_path):
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
 )
-def test_bad_input_is_answered_in_one_line(capsys, flags, tmp_path, changes, code, message):
-    found, _, err = run(capsys, *flags, *changes)
+def test_bad_input_is_answered_in_one_line(run, flags, tmp_path, changes, code, message):
+    found, _, err = run(*flags, *changes)
     complaint = [line for line in err.splitlines() if line.startswith("clipbench: error:")]
     assert (found, len(complaint)) == (code, 1), err
     assert message in complaint[0]
     assert "Traceback" not in err
 
 
-def test_another_recipe_does_not_touch_a_finished_run(capsys, flags, tmp_path):
-    assert run(capsys, *flags)[0] == 0
+def test_another_recipe_does_not_touch_a_finished_run(flags, tmp_path):
+    assert run(*flags)[0] == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    code, _, err = run(capsys, *flags, "--negatives", 2)
+    code, _, err = run(*flags, "--negatives", 2)
     assert code == 2
     assert "negatives 1 there, 2 asked for" in err
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before

@@ -4,7 +4,6 @@ from xml.etree import ElementTree
 import pytest
 
 from clipbench.analysis.tradeoff import ORIGINAL, read_tradeoff
-from clipbench.cli import main
 from clipbench.models import load_model
 from clipbench.results import read_results
 from tests.seeded import build_clip
@@ -32,20 +31,6 @@ class Interrupted(RankingTask):
             raise KeyboardInterrupt
         return super().score_sample(sample, similarities)
 """
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line; returns exit code, stdout, stderr."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return caught.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,7 @@ import jsonschema
 import pytest
 
 from clipbench.analysis.leaderboard.board import Board, read_board
-from clipbench.cli import main
 from tests.analysis.leaderboard.builders import lines, make_results, write
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return caught.value.code or 0, out, err
 
 
 @pytest.fixture
@@ -25,8 +16,8 @@ def results(tmp_path):
     return tmp_path / "out"
 
 
-def test_a_table_on_the_terminal(capsys, results):
-    code, out, err = run(capsys, "leaderboard", results)
+def test_a_table_on_the_terminal(run, results):
+    code, out, err = run("leaderboard", results)
     assert (code, err) == (0, "")
     header, _, first, second = out.splitlines()
     assert header.split() == ["Model", "t", "u"]
@@ -34,43 +25,43 @@ def test_a_table_on_the_terminal(capsys, results):
     assert second.split() == ["b", "0.250", "±", "0.010"]
 
 
-def test_the_board_is_json_after_its_schema_and_merges(capsys, results, tmp_path):
+def test_the_board_is_json_after_its_schema_and_merges(run, results, tmp_path):
     target = tmp_path / "boards/leaderboard.json"
-    assert run(capsys, "leaderboard", results / "a", "-o", target)[0] == 0
-    assert run(capsys, "leaderboard", results / "b", "-o", target)[0] == 0
+    assert run("leaderboard", results / "a", "-o", target)[0] == 0
+    assert run("leaderboard", results / "b", "-o", target)[0] == 0
     jsonschema.validate(json.loads(target.read_text()), Board.model_json_schema())
     assert sorted(facts.name for facts in read_board(target).models.values()) == ["a", "b"]
-    code, out, _ = run(capsys, "leaderboard", target, "--format", "csv")
+    code, out, _ = run("leaderboard", target, "--format", "csv")
     assert (code, len(list(csv.DictReader(io.StringIO(out))))) == (0, 3)
 
 
 @pytest.mark.parametrize(
     ("style", "suffix"), [("html", ".html"), ("markdown", ".md"), ("latex", ".tex"), ("csv", ".csv")]
 )
-def test_other_formats_go_beside_the_board(capsys, results, tmp_path, style, suffix):
-    code, out, _ = run(capsys, "leaderboard", results, "-o", tmp_path / "b.json", "--format", style, "--gallery", 0)
+def test_other_formats_go_beside_the_board(run, results, tmp_path, style, suffix):
+    code, out, _ = run("leaderboard", results, "-o", tmp_path / "b.json", "--format", style, "--gallery", 0)
     assert code == 0
     assert out.splitlines() == [str(tmp_path / f"b{suffix}"), str(tmp_path / "b.json")]
     assert "0.75" in (tmp_path / f"b{suffix}").read_text()
 
 
-def test_what_is_refused_is_named_and_the_rest_is_kept(capsys, results, tmp_path):
+def test_what_is_refused_is_named_and_the_rest_is_kept(run, results, tmp_path):
     (results / "results_broken.json").write_text('{"schema_version": 1, "resu')
-    code, _, err = run(capsys, "leaderboard", results, "-o", tmp_path / "b.json")
+    code, _, err = run("leaderboard", results, "-o", tmp_path / "b.json")
     assert code == 1
     assert "results_broken.json: not a readable result file" in err
     assert len(read_board(tmp_path / "b.json").scores) == 3
 
 
-def test_a_gallery_without_its_data_is_told_and_the_page_is_made(capsys, results, tmp_path):
-    code, _, err = run(capsys, "leaderboard", results, "-o", tmp_path / "b.json", "--format", "html")
+def test_a_gallery_without_its_data_is_told_and_the_page_is_made(run, results, tmp_path):
+    code, _, err = run("leaderboard", results, "-o", tmp_path / "b.json", "--format", "html")
     assert code == 0
     assert "t: the gallery is without images: unknown task" in err
     assert "image not available" in (tmp_path / "b.html").read_text()
 
 
-def test_published_figures(capsys):
-    code, out, _ = run(capsys, "leaderboard", "--reference", "--format", "markdown")
+def test_published_figures(run):
+    code, out, _ = run("leaderboard", "--reference", "--format", "markdown")
     assert code == 0
     assert "| HN3 color, epoch 3 (published) |" in out
 
@@ -84,43 +75,43 @@ def test_published_figures(capsys):
         (["OUT", "-o", "OUT/a/taken.json"], 1, "not a leaderboard of clipbench's"),
     ],
 )
-def test_bad_usage(capsys, results, arguments, code, message):
+def test_bad_usage(run, results, arguments, code, message):
     (results / "a/taken.json").write_text("{}")
-    found, _, err = run(capsys, "leaderboard", *[argument.replace("OUT", str(results)) for argument in arguments])
+    found, _, err = run("leaderboard", *[argument.replace("OUT", str(results)) for argument in arguments])
     assert (found, message in err, err.count("\n")) == (code, True, 1)
 
 
-def test_compare(capsys, results):
-    code, out, err = run(capsys, "compare", results / "a", results / "b", "--flips", 2)
+def test_compare(run, results):
+    code, out, err = run("compare", results / "a", results / "b", "--flips", 2)
     assert (code, err) == (0, "")
     row = out.splitlines()[2].split()
     assert row[:7] == ["t", "acc", "4", "4", "0.7500", "0.2500", "+0.5000"]
     assert "t: only A has it right: 0" in out
-    code, out, _ = run(capsys, "compare", results / "a", results / "b", "--format", "json")
+    code, out, _ = run("compare", results / "a", results / "b", "--format", "json")
     assert json.loads(out)[0]["only_a"] == ["0", "1"]
 
 
-def test_compare_says_plainly_that_samples_differ(capsys, results, tmp_path):
+def test_compare_says_plainly_that_samples_differ(run, results, tmp_path):
     write(tmp_path / "c", make_results("c"), {"t": lines("+")})
-    _, _, err = run(capsys, "compare", results / "a", tmp_path / "c")
+    _, _, err = run("compare", results / "a", tmp_path / "c")
     assert "did not see the same samples" in err
 
 
-def test_rescore(capsys, tmp_path):
+def test_rescore(run, tmp_path):
     samples = [{**line, "task": "scenes_color"} for line in lines("+-+-")]
     path = write(
         tmp_path,
         make_results(values={"scenes_color": 0.9}),
         {"scenes_color": [*samples[:3], {**samples[3], "acc": 1.0}]},
     )
-    code, out, err = run(capsys, "rescore", path, "--format", "json")
+    code, out, err = run("rescore", path, "--format", "json")
     found = json.loads(out)["scenes_color"]
     assert (code, found["metrics"]["acc"]["value"], found["changed"]) == (0, 0.5, ["3"])
     assert "1 samples are judged otherwise" in err
-    _, out, _ = run(capsys, "rescore", path)
+    _, out, _ = run("rescore", path)
     assert out.splitlines()[2].split() == ["scenes_color", "acc", "0.5000", "±", "0.2887", "4", "1"]
 
 
-def test_push_needs_a_place(capsys, results):
-    code, _, err = run(capsys, "push", results)
+def test_push_needs_a_place(run, results):
+    code, _, err = run("push", results)
     assert (code, "name --model_repo, --dataset_repo, or both" in err) == (2, True)

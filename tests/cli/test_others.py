@@ -5,21 +5,13 @@ import sys
 
 import pytest
 
-from clipbench.cli import main
 from tests.toy import write_toy
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return caught.value.code or 0, out, err
-
-
-def test_negatives_as_a_filter(capsys, monkeypatch):
+def test_negatives_as_a_filter(run, monkeypatch):
     text = "A white cat.\nNothing here\n  An orange  and a red fox\r\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
-    code, out, _ = run(capsys, "negatives", "--concept", "color")
+    code, out, _ = run("negatives", "--concept", "color")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert [line["line"] for line in lines] == [1, 3]
@@ -34,18 +26,18 @@ def test_negatives_as_a_filter(capsys, monkeypatch):
     assert lines[1]["variants"][0] == "  An blue  and a red fox"
 
 
-def test_negatives_with_a_concept_of_ones_own(capsys, tmp_path):
+def test_negatives_with_a_concept_of_ones_own(run, tmp_path):
     (tmp_path / "c.yaml").write_text("name: c\nreplacements: {cat: [dog]}\n")
     (tmp_path / "captions.txt").write_text("a cat\n")
-    _, out, _ = run(capsys, "negatives", "--concept", tmp_path / "c.yaml", tmp_path / "captions.txt")
+    _, out, _ = run("negatives", "--concept", tmp_path / "c.yaml", tmp_path / "captions.txt")
     assert json.loads(out)["variants"] == ["a dog"]
-    code, _, err = run(capsys, "negatives", "--concept", "shape")
+    code, _, err = run("negatives", "--concept", "shape")
     assert (code, err.count("\n")) == (2, 1)
 
 
-def test_captions_that_are_no_text(capsys, tmp_path):
+def test_captions_that_are_no_text(run, tmp_path):
     (tmp_path / "captions.txt").write_bytes(b"a white cat\na wh\xffite cat\n")
-    code, _, err = run(capsys, "negatives", "--concept", "color", tmp_path / "captions.txt")
+    code, _, err = run("negatives", "--concept", "color", tmp_path / "captions.txt")
     assert code == 1
     assert "not UTF-8" in err
 
@@ -67,11 +59,11 @@ def test_validate_counts_the_official_captions(capsys, coco_folder):
         assert f"{row['missing_images']:,} of" in row["problems"][0]
 
 
-def test_validate_reports_what_is_wrong(capsys, tmp_path):
+def test_validate_reports_what_is_wrong(run, tmp_path):
     file = write_toy(tmp_path, expected_n=5)
     (tmp_path / "0.png").write_bytes(b"not an image")
     (tmp_path / "1.png").unlink()
-    code, out, _ = run(capsys, "validate", "--tasks", file, "--format", "json")
+    code, out, _ = run("validate", "--tasks", file, "--format", "json")
     (row,) = json.loads(out)
     assert code == 0
     assert (row["n"], row["expected_n"], row["missing_images"]) == (2, 5, 1)
@@ -79,17 +71,17 @@ def test_validate_reports_what_is_wrong(capsys, tmp_path):
     assert any("2 samples where 5 are expected" in problem for problem in row["problems"])
 
 
-def test_validate_fails_where_nothing_can_be_read(capsys, tmp_path):
+def test_validate_fails_where_nothing_can_be_read(run, tmp_path):
     file = write_toy(tmp_path)
     (tmp_path / "toy.csv").unlink()
-    code, out, err = run(capsys, "validate", "--tasks", file, "--format", "json")
+    code, out, err = run("validate", "--tasks", file, "--format", "json")
     assert code == 1
     assert json.loads(out)[0]["n"] == 0
     assert err.startswith("clipbench: error: toy_color: ")
 
 
-def test_scenes_export_is_read_back_as_coco_and_as_inpaintcoco(capsys, tmp_path):
-    code, out, _ = run(capsys, "scenes", "export", tmp_path / "world", "--size", 4, "--pairs", 2)
+def test_scenes_export_is_read_back_as_coco_and_as_inpaintcoco(capsys, run, tmp_path):
+    code, out, _ = run("scenes", "export", tmp_path / "world", "--size", 4, "--pairs", 2)
     assert (code, out.strip()) == (0, str(tmp_path / "world"))
     code, out, _ = run(
         capsys, "validate", "--tasks", "scenes_retrieval,inpaintcoco_color", "--data", f"scenes={tmp_path / 'world'}",
@@ -97,14 +89,14 @@ def test_scenes_export_is_read_back_as_coco_and_as_inpaintcoco(capsys, tmp_path)
     )  # fmt: skip
     assert code == 0
     assert [(row["n"], row["missing_images"]) for row in json.loads(out)] == [(4, 0), (2, 0)]
-    code, _, err = run(capsys, "scenes", "export", tmp_path / "world", "--split", "tset")
+    code, _, err = run("scenes", "export", tmp_path / "world", "--split", "tset")
     assert (code, "'tset' is not one of" in err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["tasks", "groups", "tags", "models", "concepts"])
 @pytest.mark.parametrize("style", ["table", "json", "markdown"])
-def test_ls(capsys, kind, style):
-    code, out, _ = run(capsys, "ls", kind, "--format", style)
+def test_ls(run, kind, style):
+    code, out, _ = run("ls", kind, "--format", style)
     assert code == 0
     expected = {"tasks": "inpaintcoco_size", "groups": "flickr30k", "tags": "color", "models": "open_clip"}
     assert expected.get(kind, "location") in out
@@ -112,10 +104,10 @@ def test_ls(capsys, kind, style):
         assert len(json.loads(out)) >= 3
 
 
-def test_an_unknown_command_and_help(capsys):
-    code, _, err = run(capsys, "evil")
+def test_an_unknown_command_and_help(run):
+    code, _, err = run("evil")
     assert (code, "No such command" in err) == (2, True)
-    code, out, _ = run(capsys, "--help")
+    code, out, _ = run("--help")
     assert (code, "validate" in out) == (0, True)
 
 

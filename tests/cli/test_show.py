@@ -9,14 +9,6 @@ from clipbench.cli import main
 from tests.toy import write_toy
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return caught.value.code or 0, out, err
-
-
 @pytest.fixture(scope="module")
 def logged(tiny_clip, tmp_path_factory):
     """A run over a ranking and a pairs task, with samples."""
@@ -69,9 +61,9 @@ def test_html_has_every_wrong_sample_and_escapes_text(logged, capsys, tmp_path):
     assert "http" not in pages["all"]
 
 
-def test_a_limit(logged, capsys, tmp_path):
+def test_a_limit(logged, run, tmp_path):
     out, plugins = logged
-    run(capsys, "show", out, "-t", "toy_color", "--all", "-L", 2, "--include_path", plugins / "ranking/toy_color.yaml",
+    run("show", out, "-t", "toy_color", "--all", "-L", 2, "--include_path", plugins / "ranking/toy_color.yaml",
         "-o", tmp_path / "a.html")  # fmt: skip
     assert (tmp_path / "a.html").read_text().count("<figure>") == 2
 
@@ -83,8 +75,8 @@ def test_a_limit(logged, capsys, tmp_path):
         (["--task", "toy_color", "-o", "x.gif"], 2, "name a .png or a .html file"),
     ],
 )
-def test_bad_usage(logged, capsys, arguments, code, message):
-    found, _, err = run(capsys, "show", logged[0], *arguments)
+def test_bad_usage(logged, run, arguments, code, message):
+    found, _, err = run("show", logged[0], *arguments)
     assert (found, message in err) == (code, True)
 
 
@@ -98,10 +90,10 @@ def test_a_place_that_cannot_be_written_to(logged, capsys, tmp_path):
     assert (code, "cannot be written" in err) == (1, True)
 
 
-def test_no_results_or_no_samples(logged, capsys, tmp_path):
-    code, _, err = run(capsys, "show", tmp_path, "--task", "t")
+def test_no_results_or_no_samples(logged, run, tmp_path):
+    code, _, err = run("show", tmp_path, "--task", "t")
     assert (code, "no results_*.json there" in err) == (1, True)
     (results,) = logged[0].rglob("results_*.json")
     (tmp_path / results.name).write_text(results.read_text())
-    code, _, err = run(capsys, "show", tmp_path, "--task", "toy_color")
+    code, _, err = run("show", tmp_path, "--task", "toy_color")
     assert (code, "evaluate with" in err and "log_samples" in err) == (1, True)

@@ -1,20 +1,4 @@
-import pytest
-
 from clipbench.analysis.tradeoff import ORIGINAL, Point, Score, draw_tradeoff, read_tradeoff
-from clipbench.cli import main
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line; returns exit code, stdout, stderr."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return call
 
 
 def write(folder, curve, *places, n=10):

@@ -210,7 +210,7 @@ def read_board(path: Path) -> Board:
     except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"{path}: not a readable leaderboard: {error}") from None
     if not isinstance(data, dict) or data.get("kind") != KIND:
-        raise ResultError(f"{path}: not a leaderboard of clipbench's; name another --output_path")
+        raise ResultError(f"{path}: not a clipbench leaderboard; choose another output_path")
     if data.get("schema_version") != SCHEMA_VERSION:
         raise ResultError(f"{path}: schema version {data.get('schema_version')}, this clipbench reads {SCHEMA_VERSION}")
     try:

@@ -11,7 +11,7 @@ from clipbench.analysis.leaderboard.board import Board, Score
 
 _MARKS = {"limited": "L", "incomplete": "I", "old_version": "V", "contradicted": "C"}
 _MEANINGS = {
-    "limited": "--limit was given",
+    "limited": "a limited number of samples was scored",
     "incomplete": "data was missing",
     "old_version": "an older version of the task",
     "contradicted": "another run of the same weights says otherwise",

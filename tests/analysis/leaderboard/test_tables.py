@@ -38,7 +38,7 @@ def test_markdown_keeps_its_columns_whatever_the_names(board):
     assert [line.replace(r"\|", "").count("|") for line in lines[:5]] == [4] * 5
     assert r"\<script\>" in lines[3]
     assert "| 0.900 ± 0.010 \\*L |" in lines[4]
-    assert legend(board) == ["*L: --limit was given"]
+    assert legend(board) == ["*L: a limited number of samples was scored"]
 
 
 def test_latex_escapes_and_marks_the_best(board):

@@ -1,0 +1,79 @@
+"""The base class of all subcommands: no option is overridden silently, and messages name flags."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+import click
+
+from clipbench.errors import ClipbenchError, ConfigError
+
+
+class Command(click.Command):
+    """A subcommand.
+
+    Click takes the last one of a repeated option without a word. Here an option either collects (``multiple``) or is
+    refused when repeated.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse repeated options, then parse as click does."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, times in Counter(order).items():
+            if times > 1 and isinstance(parameter, click.Option) and not parameter.multiple:
+                hint = ", with several values separated by commas" if _takes_list(parameter) else ""
+                raise ConfigError(f"{_flag(parameter)} is given {times} times: give it once{hint}")
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of the library, which names fields, is made to name flags."""
+        try:
+            return super().invoke(ctx)
+        except ClipbenchError as error:
+            error.args = (name_flags(str(error), self),)
+            raise
+
+
+def joined(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> str:
+    """Callback of a repeatable option whose values are lists: ``--tasks a --tasks b,c`` is ``--tasks a,b,c``."""
+    return ",".join(value)
+
+
+def name_flags(message: str, command: click.Command | None) -> str:
+    """Write the names of fields in a message of the library as this command's flags.
+
+    The library writes a field by its name, such as ``output_path`` or ``allow_missing``; in backticks if the name is an
+    ordinary word, such as ``data`` in `` `data` ``.
+
+    >>> command = click.Command("eval", params=[click.Option(["--use_cache"]), click.Option(["--data"])])
+    >>> name_flags("use_cache /tmp/use_cache: full; say in `data` where the data is", command)
+    '--use_cache /tmp/use_cache: full; say in --data where the data is'
+    """
+    flags = {
+        name: _flag(param)
+        for param in (command.params if command else ())
+        if isinstance(param, click.Option)
+        for name in {param.name or "", *(option.lstrip("-") for option in param.opts)}
+    }
+    if "num_workers" in flags:
+        flags["workers"] = flags["num_workers"]
+
+    def flag_of(match: re.Match[str]) -> str:
+        return flags[match["quoted"] or match["word"]]
+
+    quoted = "|".join(map(re.escape, flags))
+    words = "|".join(re.escape(name) for name in flags if "_" in name)
+    if not quoted:
+        return message
+    word = rf"|(?<![\w./'\"=-])(?P<word>{words})(?:=True)?(?![\w./'\"-])" if words else "|(?P<word>(?!))"
+    return re.sub(rf"`(?P<quoted>{quoted})`{word}", flag_of, message)
+
+
+def _flag(option: click.Option) -> str:
+    return max(option.opts, key=len)
+
+
+def _takes_list(option: click.Option) -> bool:
+    return "," in f"{option.metavar or ''}{option.help or ''}" and isinstance(option.type, click.types.StringParamType)

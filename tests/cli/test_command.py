@@ -1,0 +1,94 @@
+"""What all subcommands have in common."""
+
+import ast
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+import clipbench
+from clipbench.cli import cli
+from clipbench.cli.command import Command, name_flags
+from clipbench.cli.console import printable
+from clipbench.errors import ConfigError
+
+PACKAGE = Path(clipbench.__file__).parent
+
+
+def commands():
+    for name in cli.list_commands(None):
+        command = cli.get_command(None, name)
+        for part in getattr(command, "commands", {name: command}).values():
+            yield pytest.param(part, id=f"{name} {part.name}")
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_repeated_option_is_collected_or_refused(command):
+    """Click itself takes the last one without a word."""
+    assert isinstance(command, Command)
+    for option in (param for param in command.params if isinstance(param, click.Option)):
+        if option.multiple or option.is_eager:
+            continue
+        flag = max(option.opts, key=len)
+        arguments = [flag, flag] if option.is_flag else [flag, "1", flag, "2"]
+        with pytest.raises(ConfigError, match=f"^{flag} is given 2 times: give it once"):
+            command.make_context(command.name, arguments, resilient_parsing=False)
+
+
+def test_lists_that_are_given_twice_are_joined():
+    command = cli.get_command(None, "eval")
+    context = command.make_context("eval", ["-M", "x", "-t", "a,b", "--tasks", "c"])
+    assert context.params["tasks"] == "a,b,c"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("output_path out: cannot be written", "--output_path out: cannot be written"),
+        ("pass allow_missing=True to go on", "pass --allow_missing to go on"),
+        ("name it in `data`, the data is gone", "name it in --data, the data is gone"),
+        ("out/output_path: a folder", "out/output_path: a folder"),
+        ("'output_path' is a file", "'output_path' is a file"),
+        ("--output_path out", "--output_path out"),
+        ("no such field: my_output_path", "no such field: my_output_path"),
+    ],
+)
+def test_fields_become_flags(message, expected):
+    assert name_flags(message, cli.get_command(None, "eval")) == expected
+
+
+def test_an_error_of_the_library_names_the_flag(run, tmp_path):
+    code, _, err = run("eval", "-M", "demo", "-t", "x", "--include_path", tmp_path / "nowhere.py")
+    assert (code, err) == (2, f"clipbench: error: --include_path {tmp_path}/nowhere.py: no such file or folder\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(PACKAGE.rglob("*.py")) if "cli" not in path.relative_to(PACKAGE).parts],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_messages_of_the_library_know_no_flags(path):
+    """Who calls it from Python has none."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Raise) and node.exc:
+            text = "".join(
+                part.value
+                for part in ast.walk(node.exc)
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            )
+            assert not re.search(r"--[a-z]", text), f"{path.name}:{node.lineno}: {text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a\x1b[2Jb.png", "a?[2Jb.png"), ("\u202egnp.exe", "?gnp.exe"), ("\ud800", "?"), ("Füße, 猫 – ±", "Füße, 猫 – ±")],
+)
+def test_what_steers_a_terminal_is_replaced(text, expected):
+    assert printable(text) == expected
+
+
+def test_the_help_lists_every_command_once():
+    text = cli.get_help(cli.make_context("clipbench", ["ls"]))
+    for name in cli.list_commands(None):
+        assert len(re.findall(rf"^  {name} ", text, re.MULTILINE)) == 1
