@@ -63,7 +63,7 @@ class _LazyGroup(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Shell completion"):
             formatter.write_text(
-                'eval "$(_CLIPBENCH_COMPLETE=bash_source clipbench)", likewise zsh_source and fish_source'
+                'In bash: eval "$(_CLIPBENCH_COMPLETE=bash_source clipbench)"; zsh_source, fish_source'
             )
 
 

@@ -72,11 +72,8 @@ def test_messages_of_the_library_know_no_flags(path):
     """Who calls it from Python has none."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Raise) and node.exc:
-            text = "".join(
-                part.value
-                for part in ast.walk(node.exc)
-                if isinstance(part, ast.Constant) and isinstance(part.value, str)
-            )
+            texts = [part.value for part in ast.walk(node.exc) if isinstance(part, ast.Constant)]
+            text = " ".join(part for part in texts if isinstance(part, str))
             assert not re.search(r"--[a-z]", text), f"{path.name}:{node.lineno}: {text}"
 
 

@@ -74,7 +74,7 @@ def test_a_table_when_piped_is_plain(run, tiny_clip, tmp_path, style):
         (["--tasks", "coco", "--format", "yaml"], 2, "'yaml' is not one of"),
         (["--tasks", "coco", "--limits", "3"], 2, "--limit"),
         (["--tasks", "coco", "--limit", "0"], 2, "0 is not in the range"),
-        (["--tasks", "coco", "--log_samples"], 2, "log_samples needs output_path"),
+        (["--tasks", "coco", "--log_samples"], 2, "--log_samples needs --output_path"),
         (["--tasks", "coco", "--model_args", "{x"], 2, "not JSON"),
         (["--tasks", "sbu_color"], 1, "sbu-captions-all.json"),
     ],
@@ -106,7 +106,7 @@ def test_missing_data_stops_before_the_model_and_says_how_to_go_on(run, tmp_path
     (tmp_path / "0.png").unlink()
     code, _, err = run("eval", "-M", "no/such-model", "-t", file)
     assert code == 1
-    assert "1 of 2 images missing (0.png); pass allow_missing" in err
+    assert "1 of 2 images missing (0.png); pass --allow_missing" in err
 
 
 def test_a_failed_task_makes_the_exit_code_1_and_keeps_the_others(run, tiny_clip, tmp_path):
@@ -216,6 +216,6 @@ def test_profile_says_where_the_time_went(run, tiny_clip, tmp_path):
     assert {"read", "decode", "image tower", "text tower", "score"} <= profile["seconds"].keys()
     assert (profile["images"], profile["texts"], profile["texts_asked"]) == (2, 18, 18)
     assert 0 < profile["tokens"] < profile["tokens_asked"]
-    for words in ("text tower", "2 images encoded", "18 texts encoded of 18 asked for", "tokens computed of"):
+    for words in ("text tower", "2 images encoded", "18 texts encoded of 18 asked for", "tokens computed, of"):
         assert words in err
     assert json.loads(run("eval", "-M", tiny_clip, "-t", task, "--format", "json")[1])["profile"] is None

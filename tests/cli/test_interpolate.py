@@ -89,7 +89,8 @@ def test_without_retrieval_there_is_a_table_and_no_figure(run, ends, tasks, tmp_
 )
 def test_bad_usage_is_told_before_a_model_is_loaded(run, tasks, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    code, _, err = run("interpolate", "no/such", "models", "-t", tasks, "-o", "out", *arguments)
+    place = () if "--output_path" in arguments else ("-o", "out")
+    code, _, err = run("interpolate", "no/such", "models", "-t", tasks, *place, *arguments)
     assert code == 2
     assert message in err
 

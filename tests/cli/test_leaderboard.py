@@ -45,6 +45,17 @@ def test_other_formats_go_beside_the_board(run, results, tmp_path, style, suffix
     assert "0.75" in (tmp_path / f"b{suffix}").read_text()
 
 
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".csv", "model,"), (".md", "|"), (".tex", "\\begin"), (".html", "<!doctype html>")]
+)
+def test_the_suffix_decides_the_format(run, results, tmp_path, suffix, start):
+    code, out, err = run("leaderboard", results, "-o", tmp_path / f"board{suffix}")
+    assert (code, out) == (0, f"{tmp_path}/board{suffix}\n"), err
+    text = (tmp_path / f"board{suffix}").read_text()
+    assert start.lower() in text[:400].lower()
+    assert not (tmp_path / "board.json").exists()
+
+
 def test_what_is_refused_is_named_and_the_rest_is_kept(run, results, tmp_path):
     (results / "results_broken.json").write_text('{"schema_version": 1, "resu')
     code, _, err = run("leaderboard", results, "-o", tmp_path / "b.json")
@@ -71,8 +82,9 @@ def test_published_figures(run):
     [
         ([], 2, "name results, or --reference"),
         (["nowhere"], 1, "no results_*.json there"),
-        (["OUT", "-o", "board.html"], 2, "name a .json file"),
-        (["OUT", "-o", "OUT/a/taken.json"], 1, "not a leaderboard of clipbench's"),
+        (["OUT", "-o", "board.gif"], 2, "the suffix is none of .json, .csv, .md, .tex, .html"),
+        (["OUT", "-o", "board.html", "--format", "csv"], 2, "board.html is html, but --format is csv"),
+        (["OUT", "-o", "OUT/a/taken.json"], 1, "not a clipbench leaderboard; choose another --output_path"),
     ],
 )
 def test_bad_usage(run, results, arguments, code, message):
@@ -107,7 +119,7 @@ def test_rescore(run, tmp_path):
     code, out, err = run("rescore", path, "--format", "json")
     found = json.loads(out)["scenes_color"]
     assert (code, found["metrics"]["acc"]["value"], found["changed"]) == (0, 0.5, ["3"])
-    assert "1 samples are judged otherwise" in err
+    assert "1 samples have another outcome than was logged" in err
     _, out, _ = run("rescore", path)
     assert out.splitlines()[2].split() == ["scenes_color", "acc", "0.5000", "±", "0.2887", "4", "1"]
 

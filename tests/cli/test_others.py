@@ -42,9 +42,9 @@ def test_captions_that_are_no_text(run, tmp_path):
     assert "not UTF-8" in err
 
 
-def test_validate_counts_the_official_captions(capsys, coco_folder):
+def test_validate_counts_the_official_captions(run, coco_folder):
     code, out, _ = run(
-        capsys, "validate", "--tasks", "coco_object,coco_color,coco_location,coco_size",
+        "validate", "--tasks", "coco_object,coco_color,coco_location,coco_size",
         "--data", f"coco={coco_folder}", "--format", "json", "--no_decode",
     )  # fmt: skip
     rows = {row["task"]: row for row in json.loads(out)}
@@ -84,7 +84,7 @@ def test_scenes_export_is_read_back_as_coco_and_as_inpaintcoco(capsys, run, tmp_
     code, out, _ = run("scenes", "export", tmp_path / "world", "--size", 4, "--pairs", 2)
     assert (code, out.strip()) == (0, str(tmp_path / "world"))
     code, out, _ = run(
-        capsys, "validate", "--tasks", "scenes_retrieval,inpaintcoco_color", "--data", f"scenes={tmp_path / 'world'}",
+        "validate", "--tasks", "scenes_retrieval,inpaintcoco_color", "--data", f"scenes={tmp_path / 'world'}",
         "--data", f"inpaintcoco={tmp_path / 'world/inpaint'}", "--format", "json",
     )  # fmt: skip
     assert code == 0
@@ -111,7 +111,7 @@ def test_an_unknown_command_and_help(run):
     assert (code, "validate" in out) == (0, True)
 
 
-def test_what_must_be_quick_imports_no_torch(tmp_path):
+def test_what_must_be_quick_imports_no_torch(run, tmp_path):
     """`--help`, `ls` and bad flags answer at once."""
     script = """
 import sys
@@ -133,7 +133,7 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
-def test_a_closed_pipe_is_no_error():
+def test_a_closed_pipe_is_no_error(run):
     command = f"{sys.executable} -m clipbench ls tasks | true"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
     assert done.stderr == ""

@@ -28,11 +28,11 @@ def logged(tiny_clip, tmp_path_factory):
     return folder / "out", folder
 
 
-def test_a_contact_sheet_holds_the_images(logged, capsys, tmp_path):
+def test_a_contact_sheet_holds_the_images(logged, run, tmp_path):
     out, plugins = logged
     sheet = tmp_path / "sheets/all.png"
     code, printed, _ = run(
-        capsys, "show", out, "-t", "toy_pairs", "--all", "--include_path", plugins / "pairs/toy_pairs.yaml", "-o", sheet
+        "show", out, "-t", "toy_pairs", "--all", "--include_path", plugins / "pairs/toy_pairs.yaml", "-o", sheet
     )
     assert code == 0
     assert printed.strip() == str(sheet)
@@ -42,13 +42,13 @@ def test_a_contact_sheet_holds_the_images(logged, capsys, tmp_path):
     assert (picture != 255).mean() > 0.3
 
 
-def test_html_has_every_wrong_sample_and_escapes_text(logged, capsys, tmp_path):
+def test_html_has_every_wrong_sample_and_escapes_text(logged, run, tmp_path):
     out, plugins = logged
     pages = {}
     for which in ("wrong", "right", "all"):
         page = tmp_path / f"{which}.html"
         code, printed, _ = run(
-            capsys, "show", out, "-t", "toy_color", f"--{which}", "--include_path", plugins / "ranking/toy_color.yaml",
+            "show", out, "-t", "toy_color", f"--{which}", "--include_path", plugins / "ranking/toy_color.yaml",
             "-o", page,
         )  # fmt: skip
         assert code == 0
@@ -71,8 +71,9 @@ def test_a_limit(logged, run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--task", "nope"], 1, "no task 'nope' in it, only toy_color, toy_pairs"),
-        (["--task", "toy_color", "-o", "x.gif"], 2, "name a .png or a .html file"),
+        (["--tasks", "nope"], 2, "no samples of a task 'nope'; available: toy_color, toy_pairs"),
+        (["--tasks", "toy_*", "-o", "x.png"], 2, "one file for 2 tasks"),
+        (["--tasks", "toy_color", "-o", "x.gif"], 2, "name a .png or a .html file"),
     ],
 )
 def test_bad_usage(logged, run, arguments, code, message):
@@ -80,20 +81,20 @@ def test_bad_usage(logged, run, arguments, code, message):
     assert (found, message in err) == (code, True)
 
 
-def test_a_place_that_cannot_be_written_to(logged, capsys, tmp_path):
+def test_a_place_that_cannot_be_written_to(logged, run, tmp_path):
     out, plugins = logged
     (tmp_path / "file").write_text("")
     code, _, err = run(
-        capsys, "show", out, "-t", "toy_color", "--all", "--include_path", plugins / "ranking/toy_color.yaml",
+        "show", out, "-t", "toy_color", "--all", "--include_path", plugins / "ranking/toy_color.yaml",
         "-o", tmp_path / "file/sheet.png",
     )  # fmt: skip
     assert (code, "cannot be written" in err) == (1, True)
 
 
 def test_no_results_or_no_samples(logged, run, tmp_path):
-    code, _, err = run("show", tmp_path, "--task", "t")
-    assert (code, "no results_*.json there" in err) == (1, True)
+    code, _, err = run("show", tmp_path, "--tasks", "t")
+    assert (code, "no samples there; evaluate with log_samples" in err) == (1, True)
     (results,) = logged[0].rglob("results_*.json")
     (tmp_path / results.name).write_text(results.read_text())
-    code, _, err = run("show", tmp_path, "--task", "toy_color")
+    code, _, err = run("show", tmp_path, "--tasks", "toy_color")
     assert (code, "evaluate with" in err and "log_samples" in err) == (1, True)
