@@ -1,11 +1,12 @@
-"""clipbench: benchmarks for CLIP-like models.
+"""clipbench: benchmarks and hard-negative training for CLIP-like models.
 
 >>> import clipbench
 >>> [task.name for task in clipbench.load_tasks("inpaintcoco")]
 ['inpaintcoco_color', 'inpaintcoco_object', 'inpaintcoco_size']
 
-``clipbench.load_model`` loads a model, ``clipbench.evaluate`` scores it on tasks, ``clipbench.finetune`` trains one on
-hard negatives, and ``clipbench.build_leaderboard`` puts results together to a board.
+:func:`evaluate` scores a model on tasks, :func:`finetune` trains one on hard negatives, :func:`compare` tests whether
+one run is better than another, :func:`build_leaderboard` merges results into a board. The classes are those that users
+subclass or declare.
 """
 
 from __future__ import annotations
@@ -14,26 +15,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clipbench.analysis.comparison import compare_runs as compare
     from clipbench.analysis.leaderboard.merge import build_leaderboard
+    from clipbench.concepts import Concept, load_concept
+    from clipbench.data import Dataset, HubTable
+    from clipbench.errors import ClipbenchError
     from clipbench.evaluation.api import evaluate
-    from clipbench.models import load_model
+    from clipbench.evaluation.options import EvaluationOptions
+    from clipbench.models import Model, load_model
+    from clipbench.results import Results, read_results
+    from clipbench.task_types import PairsTask, RankingTask, RetrievalTask, SampleTask, Task
     from clipbench.task_types.registry import select_tasks as load_tasks
+    from clipbench.training.recipe import Recipe
     from clipbench.training.trainer import finetune
 
-__all__ = ["build_leaderboard", "evaluate", "finetune", "load_model", "load_tasks"]
-
-# Resolved on first use: `import clipbench` must stay cheap, torch is not.
-_HOMES = {
-    "build_leaderboard": ("clipbench.analysis.leaderboard.merge", "build_leaderboard"),
-    "evaluate": ("clipbench.evaluation.api", "evaluate"),
-    "finetune": ("clipbench.training.trainer", "finetune"),
-    "load_model": ("clipbench.models", "load_model"),
-    "load_tasks": ("clipbench.task_types.registry", "select_tasks"),
+# Resolved on first use: `import clipbench` must stay cheap, torch is not. `module:attribute`, or the module where the
+# name is the same.
+_LAZY = {
+    "ClipbenchError": "clipbench.errors",
+    "Concept": "clipbench.concepts",
+    "Dataset": "clipbench.data",
+    "EvaluationOptions": "clipbench.evaluation.options",
+    "HubTable": "clipbench.data",
+    "Model": "clipbench.models",
+    "PairsTask": "clipbench.task_types",
+    "RankingTask": "clipbench.task_types",
+    "Recipe": "clipbench.training.recipe",
+    "Results": "clipbench.results",
+    "RetrievalTask": "clipbench.task_types",
+    "SampleTask": "clipbench.task_types",
+    "Task": "clipbench.task_types",
+    "build_leaderboard": "clipbench.analysis.leaderboard.merge",
+    "compare": "clipbench.analysis.comparison:compare_runs",
+    "evaluate": "clipbench.evaluation.api",
+    "finetune": "clipbench.training.trainer",
+    "load_concept": "clipbench.concepts",
+    "load_model": "clipbench.models",
+    "load_tasks": "clipbench.task_types.registry:select_tasks",
+    "read_results": "clipbench.results",
 }
+
+__all__ = [
+    "ClipbenchError", "Concept", "Dataset", "EvaluationOptions", "HubTable", "Model", "PairsTask", "RankingTask",
+    "Recipe", "Results", "RetrievalTask", "SampleTask", "Task", "build_leaderboard", "compare", "evaluate", "finetune",
+    "load_concept", "load_model", "load_tasks", "read_results",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _LAZY:
         raise AttributeError(f"module 'clipbench' has no attribute {name!r}")
-    module, attribute = _HOMES[name]
-    return getattr(import_module(module), attribute)
+    module, _, attribute = _LAZY[name].partition(":")
+    return getattr(import_module(module), attribute or name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

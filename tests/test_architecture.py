@@ -31,6 +31,7 @@ LEVELS = [
     {"cli"},
     {"__main__"},
 ]
+POSIX_ONLY = {"fcntl", "grp", "pwd", "resource", "termios"}
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -69,6 +70,13 @@ def test_imports_run_one_way(path):
         assert module != "clipbench", f"{path.name} imports the whole of clipbench"
         if here not in ("cli", "__main__"):
             assert module.split(".")[0] not in ("click", "rich"), f"{path.name}: only the command line prints"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_importing_works_on_windows(path):
+    for node in ast.parse(path.read_text()).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "")]
+        assert not POSIX_ONLY & {str(name).split(".")[0] for name in names}, path.name
 
 
 def test_every_room_has_its_level():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -82,9 +81,13 @@ class Clock:
         self._since = time.perf_counter()
 
 
-def peak_memory(device: torch.device) -> int:
-    """The most bytes that the process has used: of the GPU, or else of main memory."""
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that the process has used: of the GPU, or else of main memory; None on Windows without a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
