@@ -1,1 +1,1 @@
-"""The bundled benchmarks, one file per data set: declarations only."""
+"""The bundled benchmarks: declarations only, one file per dataset."""

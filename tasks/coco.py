@@ -1,4 +1,4 @@
-"""COCO 2017 validation: four concept rankings, and retrieval over the whole set."""
+"""COCO 2017 validation: four caption-ranking tasks, and retrieval over the whole split."""
 
 from clipbench.data import Dataset, HubTable, TrainingSplit
 from clipbench.task_types import RankingTask, RetrievalTask
@@ -18,7 +18,7 @@ COCO = Dataset(
     license="Captions CC BY 4.0; photographs under their own Flickr licenses.",
     citation="Lin et al. 2014, Microsoft COCO: Common Objects in Context; Chen et al. 2015, arXiv 1504.00325",
     homepage="https://cocodataset.org",
-    instructions="unpack val2017.zip and annotations_trainval2017.zip side by side",
+    instructions="unpack val2017.zip and annotations_trainval2017.zip into the same folder",
     train=TrainingSplit(
         hub=HubTable(
             repo="AKCIT/coco2017-captioning",
@@ -27,14 +27,14 @@ COCO = Dataset(
             images=("image",),
             captions=("captions",),
         ),
-        instructions="unpack train2017.zip and annotations_trainval2017.zip side by side",
+        instructions="unpack train2017.zip and annotations_trainval2017.zip into the same folder",
         skip_keywords={"size": _SKIPPED_SIZES},
     ),
 )
 
 
 class CocoRanking(RankingTask):
-    """Captions of COCO val2017, 25,014 for 5,000 photographs."""
+    """The 25,014 captions of the 5,000 photographs of COCO val2017."""
 
     dataset = COCO
     groups = ("coco",)
@@ -66,7 +66,7 @@ class CocoLocation(CocoRanking):
 
 
 class CocoSize(CocoRanking):
-    """Sizes and their opposites; on COCO the paper does not look for `tiny`."""
+    """Sizes and their opposites; the paper skips `tiny` on COCO."""
 
     name = "coco_size"
     concept = "size"

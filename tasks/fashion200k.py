@@ -13,11 +13,11 @@ FASHION200K = Dataset(
         captions=("text",),
     ),
     layouts=("fashion200k",),
-    license="For research only; the photographs belong to the shops they were taken from.",
+    license="For research only; the photographs belong to the online shops.",
     citation="Han et al. 2017, Automatic Spatially-aware Fashion Concept Discovery, ICCV, arXiv 1708.01311",
     homepage="https://github.com/xthan/fashion-200k",
-    instructions="unpack the images (women/…) and labels/*_detect_all.txt side by side",
-    train=TrainingSplit(instructions="name the folder with labels/"),
+    instructions="unpack the images (women/…) and labels/*_detect_all.txt into the same folder",
+    train=TrainingSplit(instructions="give the folder that holds labels/"),
 )
 
 
@@ -30,7 +30,7 @@ class Fashion200kRanking(RankingTask):
 
 
 class Fashion200kObject(Fashion200kRanking):
-    """80 object names, few of which are worn."""
+    """80 object names, few of which are clothing."""
 
     name = "fashion200k_object"
     concept = "object"

@@ -1,4 +1,4 @@
-"""Flickr30k: four concept rankings over 31,014 photographs with five captions each."""
+"""Flickr30k: four caption-ranking tasks over 31,014 photographs with five captions each."""
 
 from clipbench.data import Dataset, HubTable, TrainingSplit
 from clipbench.task_types import RankingTask
@@ -17,12 +17,12 @@ FLICKR30K = Dataset(
     citation="Young, Lai, Hodosh, Hockenmaier 2014, From image descriptions to visual denotations, TACL",
     homepage="https://shannon.cs.illinois.edu/DenotationGraph/",
     instructions="put results_20130124.token or dataset_flickr30k.json next to the folder flickr30k-images",
-    train=TrainingSplit(instructions="name the folder with flickr30k-images"),
+    train=TrainingSplit(instructions="give the folder that holds flickr30k-images"),
 )
 
 
 class Flickr30kRanking(RankingTask):
-    """Captions of the Karpathy split, all parts."""
+    """Captions of Karpathy's split, all parts."""
 
     dataset = FLICKR30K
     groups = ("flickr30k",)

@@ -1,4 +1,4 @@
-"""InpaintCOCO: a COCO photograph, the same photograph with one object repainted, a caption for each."""
+"""InpaintCOCO: pairs of a COCO photograph and the same photograph with one inpainted object, captioned."""
 
 from clipbench.data import Dataset, HubTable
 from clipbench.task_types import PairsTask
@@ -13,7 +13,7 @@ INPAINTCOCO = Dataset(
         captions=("coco_caption", "inpaint_caption"),
         fields=("concept",),
     ),
-    license="Photographs from COCO val2017 whose license allows adaptation; see the data card for each row's.",
+    license="COCO val2017 photographs with licenses that allow adaptation; see the data card for each row's license.",
     citation="Rösch, Oswald, Geierhos, Libovický 2024, arXiv 2403.02875, §4",
     homepage="https://huggingface.co/datasets/phiyodr/InpaintCOCO",
     instructions="put the parquet files of phiyodr/InpaintCOCO into a folder",
@@ -21,7 +21,7 @@ INPAINTCOCO = Dataset(
 
 
 class InpaintCoco(PairsTask):
-    """Scored by Eq. (1). Some captions of the published data are empty, or equal within their pair."""
+    """Scored by Eq. (1). Some published captions are empty, or identical within a pair."""
 
     dataset = INPAINTCOCO
     groups = ("inpaintcoco",)
@@ -30,7 +30,7 @@ class InpaintCoco(PairsTask):
 
 
 class InpaintCocoObject(InpaintCoco):
-    """Something became something else."""
+    """An object became another object."""
 
     name = "inpaintcoco_object"
     where = {"concept": "object"}
@@ -38,7 +38,7 @@ class InpaintCocoObject(InpaintCoco):
 
 
 class InpaintCocoColor(InpaintCoco):
-    """Something changed its color."""
+    """An object changed its color."""
 
     name = "inpaintcoco_color"
     where = {"concept": "color"}
@@ -46,7 +46,7 @@ class InpaintCocoColor(InpaintCoco):
 
 
 class InpaintCocoSize(InpaintCoco):
-    """Something large became small, or the reverse."""
+    """A large object became small, or the reverse."""
 
     name = "inpaintcoco_size"
     where = {"concept": "size"}

@@ -1,4 +1,4 @@
-"""SBU Captioned Photos: four concept rankings over a million captions from Flickr."""
+"""SBU Captioned Photos: four caption-ranking tasks over a million captions from Flickr."""
 
 from clipbench.data import Dataset, TrainingSplit
 from clipbench.task_types import RankingTask
@@ -11,15 +11,15 @@ SBU = Dataset(
     citation="Ordonez, Kulkarni, Berg 2011, Im2Text: Describing Images Using 1 Million Captioned Photographs, NeurIPS",
     homepage="https://www.cs.rice.edu/~vo9/sbucaptions/",
     instructions=(
-        "download the photographs (many links are dead: missing ones are counted) next to sbu-captions-all.json,"
-        " or name a hub data set that has them: hub:OWNER/NAME"
+        "download the photographs next to sbu-captions-all.json (many links are dead; missing ones are counted),"
+        " or give a hub dataset that has them: hub:OWNER/NAME"
     ),
-    train=TrainingSplit(instructions="name the folder of a download"),
+    train=TrainingSplit(instructions="give the folder of a download"),
 )
 
 
 class SbuRanking(RankingTask):
-    """One caption per photograph, as its author wrote it."""
+    """One caption per photograph, written by its author."""
 
     dataset = SBU
     groups = ("sbu",)

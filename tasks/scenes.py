@@ -1,4 +1,4 @@
-"""Scenes: drawn pictures that need no download, for the paper's tasks in miniature."""
+"""Scenes: small versions of the paper's tasks on a synthetic dataset that needs no download."""
 
 from clipbench.data import Dataset, TrainingSplit
 from clipbench.task_types import PairsTask, RankingTask, RetrievalTask
@@ -28,7 +28,7 @@ class ScenesRanking(RankingTask):
 
 
 class ScenesObject(ScenesRanking):
-    """80 object names, of which scenes show 20; every tenth picture, to keep it quick."""
+    """80 object names, 20 of which are drawn; only every tenth picture, to save time."""
 
     name = "scenes_object"
     concept = "object"
@@ -69,21 +69,21 @@ class ScenesInpaint(PairsTask):
 
 
 class ScenesInpaintObject(ScenesInpaint):
-    """Something became something else."""
+    """An object became another object."""
 
     name = "scenes_inpaint_object"
     where = {"concept": "object"}
 
 
 class ScenesInpaintColor(ScenesInpaint):
-    """Something changed its color."""
+    """An object changed its color."""
 
     name = "scenes_inpaint_color"
     where = {"concept": "color"}
 
 
 class ScenesInpaintSize(ScenesInpaint):
-    """Something large became small, or the reverse."""
+    """A large object became small, or the reverse."""
 
     name = "scenes_inpaint_size"
     where = {"concept": "size"}

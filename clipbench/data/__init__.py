@@ -1,6 +1,6 @@
-"""Where rows come from: the hub, the published raw layouts, and any folder or table of images.
+"""Sources of rows: the hub, published raw layouts, and any folder or table of images.
 
-Importing this package is cheap: datasets, pyarrow and Pillow are imported when something is read.
+Importing this package is cheap: datasets, pyarrow and Pillow are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Records from a table of the ``datasets`` library, downloaded or streamed, decoding nothing.
+"""Records from a table of the ``datasets`` library, downloaded or streamed, without decoding images.
 
-A table that lies on disk is memory-mapped: its text columns are scanned without its images, and an image is
-read when it is opened. A streamed table holds the bytes of the rows that were kept until they are let go,
-so consume it as it comes.
+A table on disk is memory-mapped: its text columns are scanned without its images, and an image is read when it
+is opened. The rows of a streamed table hold their images in memory until they are released, so process them
+one by one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _ROWS_A_BATCH = 256
-# Few, because a batch of these holds the images too.
+# Few, because such a batch also holds the images.
 _STREAMED_ROWS_A_BATCH = 16
-_MISSING, _THERE = b"", b"+"
+_MISSING, _PRESENT = b"", b"+"
 
-Seen = Mapping[str, list[bytes | None]]
-"""By image column, what earlier passes learnt of each row's bytes: None for nothing, else ``_MISSING``, ``_THERE`` or a
-digest. So a source reads an image's bytes to name it once, however many tasks ask."""
+ImageStates = Mapping[str, list[bytes | None]]
+"""By image column, the known state of each row's image: None (not read yet), ``_MISSING``, ``_PRESENT`` or a digest.
+With it a source reads the bytes of an image only once to identify it, for any number of tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Cell:
     """How to read one image of a table, now or later.
 
     Attributes:
-        value: The cell of a streamed table; None where it is read from ``table``.
+        value: The cell of a streamed table; None if it is read from ``table``.
         table: A ``datasets.Dataset`` in Arrow format.
         row: Row number.
         column: Column name.
-        folder: What relative paths in the cell start from.
+        folder: Base of relative paths in the cell.
     """
 
     row: int
@@ -54,70 +54,70 @@ class Cell:
         return self.value if self.table is None else self.table[self.row : self.row + 1].column(self.column)[0]
 
 
-def nothing_seen(table: Any, columns: Columns) -> Seen:
-    """What is known of the images of a ``datasets.Dataset`` before its first pass."""
+def unknown_states(table: Any, columns: Columns) -> ImageStates:
+    """The state of the images of a ``datasets.Dataset`` before the first pass."""
     return {column: [None] * len(table) for column in columns.images}
 
 
-def scan(table: Any, columns: Columns, seen: Seen, *, folder: Path, name: str) -> Iterator[Record]:
+def scan(table: Any, columns: Columns, states: ImageStates, *, folder: Path, name: str) -> Iterator[Record]:
     """Records of a ``datasets.Dataset`` on disk, in row order.
 
     Args:
         table: The table.
         columns: Its columns.
-        seen: From :func:`nothing_seen`, kept by the caller from pass to pass; it is filled in here.
-        folder: What relative image paths start from.
+        states: From :func:`unknown_states`; the caller keeps it between passes, and it is updated here.
+        folder: Base of relative image paths.
         name: The table's name, for messages.
 
     Raises:
-        DataError: A cell is not what its column should hold.
+        DataError: A cell has the wrong type.
     """
     pictures = table.with_format("arrow")
-    by_content = _one_caption_a_row(table.features, columns)
+    by_content = _one_caption_per_row(table.features, columns)
     for row, text in enumerate(texts(table, columns)):
         captions = captions_of(text, columns, f"{name}, row {row}")
         cells = [Cell(row, column, folder, table=pictures) for column in columns.images]
-        yield _record(captions, cells, text, columns, by_content=by_content, seen=seen)
+        yield _record(captions, cells, text, columns, by_content=by_content, states=states)
 
 
 def stream(table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path, name: str) -> Iterator[Record]:
     """Records of a ``datasets.IterableDataset``.
 
     Args:
-        table: The table, maybe already filtered.
+        table: The table, possibly filtered.
         columns: Its columns.
         numbers: Row numbers of its rows, in order.
-        folder: What relative image paths start from.
+        folder: Base of relative image paths.
         name: The table's name, for messages.
 
     Raises:
-        DataError: A cell is not what its column should hold.
+        DataError: A cell has the wrong type.
     """
-    by_content = _one_caption_a_row(table.features, columns)
+    by_content = _one_caption_per_row(table.features, columns)
     readable = (*columns.captions, *columns.fields)
     for batch in table.with_format("arrow").iter(batch_size=_STREAMED_ROWS_A_BATCH):
         rows = batch.select(list(dict.fromkeys(readable))).to_pylist()
         for offset, (row, text) in enumerate(zip(numbers_of(numbers, len(rows)), rows, strict=True)):
             captions = captions_of(text, columns, f"{name}, row {row}")
             cells = [Cell(row, column, folder, value=batch.column(column)[offset]) for column in columns.images]
-            # The bytes are here anyway, and nobody knows how many rows there will be: nothing is kept.
-            yield _record(captions, cells, text, columns, by_content=by_content, seen={})
+            # The bytes are in memory anyway, and the number of rows is unknown: no state is kept.
+            yield _record(captions, cells, text, columns, by_content=by_content, states={})
 
 
 def numbers_of(numbers: Iterator[int], count: int) -> list[int]:
     """The next ``count`` row numbers.
 
     Raises:
-        DataError: There are fewer: the filtered stream has rows that the scan of its fields has not.
+        DataError: There are fewer, because the filtered stream has more rows than the scan of its fields.
     """
     taken = [number for _, number in zip(range(count), numbers, strict=False)]
     if len(taken) < count:
-        raise DataError("the streamed table changed between the scan of its fields and its images: run it again")
+        raise DataError("the streamed table changed between reading its fields and its images: run it again")
     return taken
 
 
 def texts(table: Any, columns: Columns) -> Iterator[dict[str, Any]]:
-    """Captions and fields of every row; image columns are not read."""
+    """Captions and fields of all rows; image columns are not read."""
     names = list(dict.fromkeys((*columns.captions, *columns.fields)))
     batches: Iterable[Any] = table.select_columns(names).with_format("arrow").iter(batch_size=_ROWS_A_BATCH)
     for batch in batches:
@@ -131,24 +131,24 @@ def _record(
     columns: Columns,
     *,
     by_content: bool,
-    seen: Seen,
+    states: ImageStates,
 ) -> Record:
     fields = {name: text[name] for name in columns.fields}
-    return Record(str(cells[0].row), captions, partial(_refs, cells, by_content=by_content, seen=seen), fields)
+    return Record(str(cells[0].row), captions, partial(_refs, cells, by_content=by_content, states=states), fields)
 
 
-def _one_caption_a_row(features: Mapping[str, Any], columns: Columns) -> bool:
-    """Whether captions are plain strings: then an image with five captions fills five rows."""
+def _one_caption_per_row(features: Mapping[str, Any], columns: Columns) -> bool:
+    """Whether captions are plain strings: an image with five captions then takes five rows."""
     return all(getattr(features[name], "dtype", None) in ("string", "large_string") for name in columns.captions)
 
 
-def _refs(cells: list[Cell], *, by_content: bool, seen: Seen) -> tuple[ImageRef, ...]:
-    return tuple(_ref(cell, by_content=by_content, alone=len(cells) == 1, seen=seen) for cell in cells)
+def _refs(cells: list[Cell], *, by_content: bool, states: ImageStates) -> tuple[ImageRef, ...]:
+    return tuple(_ref(cell, by_content=by_content, alone=len(cells) == 1, states=states) for cell in cells)
 
 
-def _ref(cell: Cell, *, by_content: bool, alone: bool, seen: Seen) -> ImageRef:
+def _ref(cell: Cell, *, by_content: bool, alone: bool, states: ImageStates) -> ImageRef:
     label = f"row {cell.row}" if alone else f"row {cell.row}, {cell.column}"
-    marks = seen.get(cell.column)
+    marks = states.get(cell.column)
     mark = marks[cell.row] if marks else None
     if mark is None:
         content, path = _bytes_and_path(cell, label)
@@ -167,14 +167,14 @@ def _ref(cell: Cell, *, by_content: bool, alone: bool, seen: Seen) -> ImageRef:
 
 
 def _mark(content: memoryview | None, *, by_content: bool) -> bytes:
-    """What :data:`Seen` keeps of an image's bytes.
+    """What ``ImageStates`` keeps of an image's bytes.
 
-    The same photograph in several rows has to be one image: for retrieval, for standard errors by image, and to
-    be encoded once. Paths inside cells are no help: many tables have none, or one name.
+    The same photograph in several rows has to be one image for retrieval, for clustered standard errors, and to
+    be encoded once. Paths in cells do not identify images: many tables have none, or the same one in every row.
     """
     if not content:
         return _MISSING
-    return content_digest(content) if by_content else _THERE
+    return content_digest(content) if by_content else _PRESENT
 
 
 def _content(cell: Cell, label: str) -> bytes:
@@ -190,7 +190,7 @@ def _open(cell: Cell, label: str) -> Image.Image:
 
 
 def _bytes_and_path(cell: Cell, label: str) -> tuple[memoryview | None, str | None]:
-    """What a cell holds: raw bytes, ``{bytes, path}`` as the hub stores images, or a path."""
+    """The content of a cell: raw bytes, ``{bytes, path}`` as the hub stores images, or a path."""
     import pyarrow as pa
 
     value = cell.read()

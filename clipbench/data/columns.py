@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from clipbench.data.dataset import HubTable
 from clipbench.errors import DataError
 
-# In order of trust: a later line is looked at only where no name of an earlier one is there.
+# In order of preference: a line counts only if the table has no name of an earlier line.
 _IMAGE_NAMES = (
     ("image", "images", "img", "jpg", "jpeg", "png"),
     ("file_name", "filename", "filepath", "file_path", "image_path", "image_file", "path"),
@@ -25,12 +25,12 @@ _NUMBERED_CAPTION = re.compile(r"(caption|sentence|text)_?\d+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Column names by role; empty where nothing was said.
+    """Column names by role.
 
     Attributes:
         images: Image columns.
-        captions: Text columns: each belongs to the image at its place, or all of them to the only image.
-        fields: Columns that rows can be chosen by.
+        captions: Text columns: one for each image column, or any number for a single image column.
+        fields: Columns that rows can be filtered by.
     """
 
     images: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Columns:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every column, each once."""
+        """All columns, without duplicates."""
         return tuple(dict.fromkeys((*self.images, *self.captions, *self.fields)))
 
 
@@ -70,8 +70,8 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
 def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tuple[str, ...]:
     """The captions of one row, as written.
 
-    An empty cell is an empty caption: it keeps its place beside its image, and tasks count it. Only among
-    several caption columns of one image, and as a whole list, does an empty cell mean "no more captions".
+    An empty cell is an empty caption: it stays aligned with its image, and tasks count it. Only if one image has
+    several caption columns, or a cell holds a list, does an empty cell mean "no more captions".
 
     Raises:
         DataError: A cell holds neither text nor a list of texts.
@@ -95,10 +95,10 @@ def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tupl
 
 
 def missing_column(name: str, available: Sequence[str], where: str) -> DataError:
-    """The error for a column that is not there: what is there, and what was probably meant."""
+    """The error for a missing column, with the existing columns and close matches."""
     close = difflib.get_close_matches(name, available, 3, 0.6)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-    return DataError(f"{where}: no column {name!r}{hint}; columns there are: {', '.join(available) or 'none'}")
+    return DataError(f"{where}: no column {name!r}{hint}; the columns are: {', '.join(available) or 'none'}")
 
 
 def _require(names: Sequence[str], available: Sequence[str], where: str) -> None:
@@ -108,7 +108,7 @@ def _require(names: Sequence[str], available: Sequence[str], where: str) -> None
 
 
 def _declared(names: tuple[str, ...], available: Sequence[str], where: str) -> tuple[str, ...]:
-    """The names, or none of them where one is missing; of several columns none can be guessed."""
+    """The names, or none of them if one is missing; several columns cannot be guessed, so all of them must exist."""
     if len(names) > 1:
         _require(names, available, where)
     return names if all(name in available for name in names) else ()
@@ -122,18 +122,18 @@ def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: s
         if found:
             raise DataError(
                 f"{where}: several columns could hold the {what} ({', '.join(found)}): name one of them, {_how(what)};"
-                f" columns there are: {', '.join(available)}"
+                f" the columns are: {', '.join(available)}"
             )
     known = ", ".join(name for tier in tiers for name in tier)
     raise DataError(
-        f"{where}: no column is known to hold the {what}: looked for {known};"
-        f" columns there are: {', '.join(available) or 'none'}; name the one that is meant, {_how(what)}"
+        f"{where}: found no {what} column: looked for {known};"
+        f" the columns are: {', '.join(available) or 'none'}; name the column, {_how(what)}"
     )
 
 
 def _how(what: str) -> str:
-    """Where a user names a column."""
-    return f"by `{what}s:` in a task file or by --data 'NAME=PLACE?{what}s=COLUMN'"
+    """How users name a column."""
+    return f"with `{what}s:` in a task file or with NAME=PATH?{what}s=COLUMN in data"
 
 
 def _guess_captions(available: Sequence[str], where: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a benchmark declares about its data, and what every source of rows offers."""
+"""Declarations of datasets, and the interface of every source of rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class HubTable:
     """A parquet dataset on the Hugging Face hub and the columns that are read from it.
 
     Attributes:
-        repo: ``owner/name``; empty where only split and columns are known, for a local copy.
-        revision: The commit that is read, 40 hex digits; or a branch, where no commit is known.
+        repo: ``owner/name``; empty for a local copy of which only split and columns are known.
+        revision: The commit to read, 40 hex digits, or a branch if no commit is known.
         split: Split name.
-        images: Image columns, in the order that :attr:`Row.images` keeps.
+        images: Image columns, in the order of :attr:`Row.images`.
         captions: Text columns: one (a string or a list of strings), or one for each image.
         fields: Further columns that tasks filter on.
-        config: Configuration name, where the repository has several.
-        exact: The columns were named by the user: where one is missing, no other is guessed.
+        config: Configuration name, if the repository has several.
+        exact: Never guess another column for one that is missing, because the user named these.
     """
 
     repo: str
@@ -99,7 +99,7 @@ class Provenance:
 
 
 class Source(Protocol):
-    """Rows, in a fixed order, as often as one asks."""
+    """Rows in a fixed order, which can be read any number of times."""
 
     provenance: Provenance
 
@@ -112,10 +112,10 @@ class Source(Protocol):
         """Yield rows.
 
         Args:
-            where: Only rows whose fields equal these values, or their text where a table knows text only;
-                pushed down to the file format if it can.
-            keep: Only rows whose captions it accepts, asked before any image is touched.
+            where: Only rows with these field values, compared as text in formats that only store text;
+                pushed down to the file format if possible.
+            keep: Only rows with captions that this function accepts; it is called before images are accessed.
 
         Raises:
-            DataError: A file, column or row cannot be read; names it.
+            DataError: A file, column or row cannot be read; the message names it.
         """

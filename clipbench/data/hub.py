@@ -1,7 +1,7 @@
-"""Datasets on the Hugging Face hub: found, pinned to a commit, downloaded one split at a time, or streamed.
+"""Datasets on the Hugging Face hub: resolved to a commit, downloaded one split at a time, or streamed.
 
-After a first run everything is read from the hub's cache (``HF_HOME``), offline too. ``HF_ENDPOINT``,
-``HF_HUB_OFFLINE``, ``HF_DATASETS_OFFLINE`` and ``HF_TOKEN`` mean what they mean to the hub's own clients.
+After the first run everything is read from the hub's cache (``HF_HOME``), even offline. ``HF_ENDPOINT``,
+``HF_HUB_OFFLINE``, ``HF_DATASETS_OFFLINE`` and ``HF_TOKEN`` have the same effect as in the hub's own clients.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Snapshot:
 
     Attributes:
         commit: 40 hex digits.
-        names: Its files; of a cached one, those that were downloaded.
-        folder: Where it lies, if it is only read from the cache.
+        names: Its files; if it is cached, those that were downloaded.
+        folder: Its folder in the cache, if the hub is not used.
     """
 
     commit: str
@@ -40,10 +40,10 @@ class Snapshot:
 
 
 def parse_address(address: str, declared: HubTable | None) -> HubTable:
-    """Read ``owner/name[@revision][:split]``; what it leaves out is as the dataset declares it.
+    """Read ``owner/name[@revision][:split]``; missing parts are taken from the declaration.
 
     Raises:
-        DataError: It is not of that form.
+        DataError: The address is invalid.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
@@ -65,17 +65,17 @@ def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool) -> RecordSou
     """Open a dataset on the hub.
 
     Args:
-        dataset: What is opened.
+        dataset: The dataset.
         table: Repository, revision and split.
-        streaming: Fetch rows as they are read, and keep nothing.
+        streaming: Fetch rows as they are read, and store nothing.
 
     Raises:
-        DataError: The hub is out of reach and the cache empty, or there is no such repository, revision,
-            split or column; says which file to put where.
+        DataError: The hub is unreachable and the cache is empty, or the repository, revision, split or column does
+            not exist; the message says how to arrange a local copy.
     """
     with explained(dataset, table.repo):
         snapshot = _find(table)
-        where = table.repo if snapshot.folder is None else f"{table.repo} (as cached, the hub was not asked)"
+        where = table.repo if snapshot.folder is None else f"{table.repo} (from the cache, without the hub)"
         names = split_files(snapshot.names, _card(table, snapshot), config=table.config, split=table.split, where=where)
         provenance = _provenance(table, snapshot)
         if not names:
@@ -89,7 +89,7 @@ def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool) -> RecordSou
 
 
 def _find(table: HubTable) -> Snapshot:
-    """The commit that a revision stands for and its files: from the hub, else from the cache."""
+    """Resolve a revision to a commit and its files: from the hub, else from the cache."""
     from huggingface_hub import HfApi, snapshot_download
 
     trouble: Exception | None = None
@@ -109,7 +109,7 @@ def _find(table: HubTable) -> Snapshot:
     except Exception as error:
         raise (trouble or _offline_error(error)) from error
     names = tuple(file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file())
-    if set(names) <= {"README.md"}:  # a first run that got no further
+    if set(names) <= {"README.md"}:  # the first run was interrupted before any data file
         raise trouble or _offline_error(FileNotFoundError(table.repo))
     return Snapshot(folder.name, names, folder)
 
@@ -130,7 +130,7 @@ def _card(table: HubTable, snapshot: Snapshot) -> dict[str, Any] | None:
 
 
 def _download(table: HubTable, snapshot: Snapshot, name: str) -> str:
-    """The local path of a file, fetched if need be; the cache keeps what is complete, and resumes."""
+    """The local path of a file, which is downloaded if necessary; interrupted downloads are resumed."""
     from huggingface_hub import hf_hub_download
 
     if snapshot.folder is not None:
@@ -141,17 +141,17 @@ def _download(table: HubTable, snapshot: Snapshot, name: str) -> str:
 
 
 def _cache_folder(table: HubTable) -> Path:
-    """Where the hub client keeps a repository: ``refs`` and ``snapshots``."""
+    """The hub client's cache of a repository: ``refs`` and ``snapshots``."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"datasets--{table.repo.replace('/', '--')}"
 
 
 def _remember(table: HubTable, commit: str) -> None:
-    """Note in the cache what a branch stood for, as the hub client does when asked by branch.
+    """Record the commit of a branch in the cache, as the hub client does for files requested by branch.
 
-    Files are asked for by commit, so that a push in mid-download cannot mix two versions; then the client
-    notes nothing, and offline nobody would know which commit ``main`` was.
+    Files are requested by commit, so that a push during the download cannot mix two versions. The client then
+    records no branch, and ``main`` could not be resolved offline.
     """
     if _COMMIT.fullmatch(table.revision):
         return
@@ -176,18 +176,18 @@ def _open_other(
     *,
     streaming: bool,
 ) -> RecordSource:
-    """A repository without parquet: folders of images, CSV, archives, whatever ``datasets`` reads."""
+    """A repository without parquet files: image folders, CSV, archives and anything else that ``datasets`` reads."""
     import datasets
 
     if streaming:
-        raise DataError(f"{table.repo}: has no parquet files, and only parquet can be streamed: download it")
+        raise DataError(f"{table.repo}: has no parquet files, and only parquet can be streamed: set streaming to false")
     with quiet():
         loaded = datasets.load_dataset(table.repo, name=table.config, split=table.split, revision=snapshot.commit)
     _remember(table, snapshot.commit)
     for file in loaded.cache_files:
-        # Without the hub, datasets takes the newest copy in its cache, whatever revision was asked for.
+        # Without the hub, datasets uses the newest copy in its cache, even of another revision.
         if snapshot.commit not in Path(file["filename"]).parts:
-            raise DataError(f"{table.repo}: the cache holds another revision than {snapshot.commit}")
+            raise DataError(f"{table.repo}: the cache holds a revision other than {snapshot.commit}")
     columns = choose_columns(loaded.column_names, declared=table, where=table.repo)
     files = Files((), _cache_folder(table) / "snapshots" / snapshot.commit, table.repo)
     return open_table(loaded, columns, files, dataset, provenance)

@@ -1,4 +1,4 @@
-"""What went wrong between here and the hub, in one line that says what to do."""
+"""Errors of the hub and of data files, as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from clipbench.utils.hub import causes, class_names, cut_off, error_status, not_
 
 @contextmanager
 def explained(dataset: Dataset, what: str) -> Iterator[None]:
-    """Turn whatever the hub client, datasets and Arrow raise into a :class:`DataError`.
+    """Turn any error of the hub client, datasets or Arrow into a :class:`DataError`.
 
     Args:
-        dataset: Whose instructions the message ends with.
-        what: The repository or path that is read.
+        dataset: The dataset; its instructions end the message.
+        what: The repository or path being read.
 
     Raises:
         DataError: Something was raised inside.
@@ -31,18 +31,18 @@ def explained(dataset: Dataset, what: str) -> Iterator[None]:
 
 
 def advice(dataset: Dataset) -> str:
-    """How to go on without the hub."""
-    bring = f"; or bring the data yourself: {_line(dataset.instructions).rstrip('.')}" if dataset.instructions else ""
-    return f"{bring}; a local copy is used with --data {dataset.name}=PATH"
+    """How to continue without the hub."""
+    copy = f"; or get a local copy: {_line(dataset.instructions).rstrip('.')}" if dataset.instructions else ""
+    return f"{copy}; to use a local copy, give {dataset.name}=PATH in data"
 
 
 def unreachable(error: BaseException) -> bool:
-    """Whether the hub could not be asked at all, so that a cached copy has to do."""
+    """Whether the hub did not respond, so that a cached copy has to be used."""
     return not_reached(error) or cut_off(error) or (error_status(error) or 0) >= 500
 
 
 def reason(error: BaseException, what: str) -> str:
-    """The cause in plain words, taken from an exception and what it was raised from."""
+    """The cause in plain words, from an exception and the exceptions that caused it."""
     names = class_names(error)
     status = error_status(error)
     if "GatedRepoError" in names:
@@ -57,24 +57,24 @@ def reason(error: BaseException, what: str) -> str:
     if "RepositoryNotFoundError" in names or status == 401:
         return "no such dataset on the hub, or it is private: log in with `hf auth login` or set HF_TOKEN"
     if status is not None:
-        return f"the hub answered with status {status}: {_line(str(error))[:120]}; try again later"
+        return f"the hub responded with status {status}: {_line(str(error))[:120]}; try again later"
     for link in causes(error):
         if isinstance(link, OSError) and link.errno == errno.ENOSPC:
             return "no space left on the disk of the cache (HF_HOME)"
         if isinstance(link, PermissionError):
             return f"no permission to write {link.filename or 'the cache'} (HF_HOME)"
     if cut_off(error):
-        return "the download was cut off: run the command again, what is complete is kept"
+        return "the download was interrupted: run it again to resume"
     if not_reached(error):
         return "the hub cannot be reached and the data is not in the cache: check the connection"
     if names & {"ArrowInvalid", "ArrowIOError", "ArrowException"}:
-        return f"a data file is broken or cut off ({_line(str(_innermost(error)))[:160]}): fetch it again"
+        return f"a data file is corrupt or truncated ({_line(str(_innermost(error)))[:160]}): download it again"
     innermost = _innermost(error)
     return f"cannot be read: {type(innermost).__name__}: {_line(str(innermost))[:200]}"
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The cause that wrappers such as ``DatasetGenerationError`` only point at."""
+    """The cause inside wrappers such as ``DatasetGenerationError``."""
     link = error
     while link.__cause__ is not None:
         link = link.__cause__

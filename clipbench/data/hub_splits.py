@@ -1,8 +1,8 @@
-"""Which parquet files of a dataset repository make up a split: by its README, else by their names.
+"""Finds the parquet files of a split in a dataset repository: from its README, else by file name.
 
-The rules are the hub's (https://huggingface.co/docs/hub/datasets-data-files-configuration). They are applied
-here and not by ``datasets``, so that one split can be downloaded without the others (COCO's test images are
-eight times its validation images), and so that they work offline and on a partial copy.
+The rules are the hub's (https://huggingface.co/docs/hub/datasets-data-files-configuration). They are
+applied here and not by ``datasets``, so that one split can be downloaded without the others (COCO's test split
+is eight times as large as its validation split), and so that they work offline and on a partial copy.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ def split_files(
     Args:
         names: Every file of the repository, relative to it, with ``/``.
         card: The metadata block of its README.
-        config: Configuration; None is the default one.
-        split: Split.
+        config: Configuration name; None means the default.
+        split: Split name.
         where: The repository or folder, for messages.
-        or_only: Where there is but one split, take it, whatever it is called.
+        or_only: If there is only one split, use it under any name.
 
     Returns:
-        File names; empty where the repository has no parquet at all.
+        File names; empty if the repository has no parquet files.
 
     Raises:
-        DataError: No such configuration or split, or a shard of it is missing.
+        DataError: The configuration or split does not exist, or a shard is missing.
     """
     parquet = sorted(name for name in names if name.endswith(".parquet"))
     if not parquet:
@@ -57,7 +57,7 @@ def split_files(
         split = known_split(split, list(patterns), where, or_only=or_only)
         found = [name for name in parquet if any(fnmatchcase(name, pattern) for pattern in patterns[split])]
         if not found:
-            raise DataError(f"{where}: the README says that split {split!r} is {patterns[split]}, but no file is")
+            raise DataError(f"{where}: the README says that split {split!r} is {patterns[split]}, but no file matches")
     else:
         found = _by_name(parquet, split, where, or_only=or_only)
     _require_all_shards(found, where)
@@ -65,7 +65,7 @@ def split_files(
 
 
 def _patterns(card: Mapping[str, Any] | None, config: str | None, where: str) -> dict[str, list[str]]:
-    """Split to file patterns, from the ``configs`` of a README; empty where it declares none."""
+    """Split to file patterns, from the ``configs`` of a README; empty if it declares none."""
     configs = [entry for entry in (card or {}).get("configs") or () if isinstance(entry, dict)]
     if not configs:
         return {}
@@ -75,7 +75,7 @@ def _patterns(card: Mapping[str, Any] | None, config: str | None, where: str) ->
         chosen = "default" if "default" in by_name else next(iter(by_name)) if len(by_name) == 1 else ""
     if chosen not in by_name:
         wanted = f"no configuration {chosen!r}" if chosen else "several configurations: name one"
-        raise DataError(f"{where}: {wanted}; configurations there are: {', '.join(by_name)}")
+        raise DataError(f"{where}: {wanted}; the configurations are: {', '.join(by_name)}")
     entry = by_name[chosen]
     prefix = f"{str(entry['data_dir']).strip('/')}/" if entry.get("data_dir") else ""
     files = entry.get("data_files")
@@ -95,18 +95,18 @@ def _listed(value: Any) -> list[Any]:
 
 
 def known_split(split: str, there: Sequence[str], where: str, *, or_only: bool) -> str:
-    """The split as the repository calls it: ``val`` may be its ``validation``."""
+    """The repository's name of a split: ``val`` may be called ``validation``."""
     for word in (split, *_SYNONYMS_OF.get(split, ())):
         if word in there:
             return word
     if or_only and len(there) == 1:
         return there[0]
     wanted = f"no split {split!r}" if split else "several splits: name one"
-    raise DataError(f"{where}: {wanted}; splits there are: {', '.join(there)}")
+    raise DataError(f"{where}: {wanted}; the splits are: {', '.join(there)}")
 
 
 def _by_name(parquet: list[str], split: str, where: str, *, or_only: bool) -> list[str]:
-    """Files whose path names the split; all files where there is nothing but one series of shards."""
+    """Files with the split in their path; all files if there is only one series of shards."""
     labels = {name: _split_label(name) for name in parquet}
     there = sorted({label for label in labels.values() if label})
     if not there or (len(there) == 1 and there[0] not in _SYNONYMS):
@@ -116,7 +116,7 @@ def _by_name(parquet: list[str], split: str, where: str, *, or_only: bool) -> li
 
 
 def _split_label(name: str) -> str | None:
-    """The split that a file's path names: a known word, or what stands before a shard's number."""
+    """The split in a file's path: a known word, or the name before the shard number."""
     parts = [part.rstrip("0123456789") for part in re.split(r"[^a-zA-Z0-9]+", name.removesuffix(".parquet"))]
     for word in reversed(parts):
         for label, words in _SYNONYMS.items():
@@ -127,7 +127,7 @@ def _split_label(name: str) -> str | None:
 
 
 def _require_all_shards(names: list[str], where: str) -> None:
-    """A copy that was broken off half-way looks whole to whoever lists it, but for the count in its names."""
+    """Detect a partial copy, which only the shard counts in the file names reveal."""
     series: dict[tuple[str, int], set[int]] = {}
     for name in names:
         if match := _SHARD.fullmatch(name):
@@ -137,5 +137,5 @@ def _require_all_shards(names: list[str], where: str) -> None:
         if missing:
             first = f"{stem}-{missing[0]:05d}-of-{count:05d}.parquet"
             raise DataError(
-                f"{where}: incomplete: it lacks {len(missing)} of {pluralize(count, 'file')}, the first is {first}"
+                f"{where}: incomplete: {len(missing)} of {pluralize(count, 'file')} missing, the first is {first}"
             )

@@ -1,4 +1,4 @@
-"""A folder of images, each with its captions in a text file of the same name, one a line."""
+"""A folder of images, each with a text file of the same name that holds one caption per line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clipbench.types import ImageRef
 
 
 def recognize(folder: Path) -> dict[str, str | None] | None:
-    """Caption files of a folder and of those in it, each with its image's name, if any image has one."""
+    """Caption files of a folder and its subfolders, each with the name of its image; None if no image has one."""
     stems: dict[str, str] = {}
     texts = []
     for file in sorted(folder.rglob("*")):
@@ -34,7 +34,7 @@ def recognize(folder: Path) -> dict[str, str | None] | None:
 
 
 def open_folder(folder: Path, pairs: Mapping[str, str | None], location: str) -> RecordSource:
-    """Open such a folder; rows are text files by name. A text without its image is a missing image.
+    """Open such a folder; rows are text files by name. A text file without an image is a missing image.
 
     Raises:
         DataError: A text file cannot be read.

@@ -1,12 +1,12 @@
-"""From the bytes of an image file to an upright RGB picture.
+"""Decodes the bytes of an image file into an upright RGB image.
 
 The reference stacks (open_clip, transformers) call ``Image.open(…).convert("RGB")``. For ordinary
-photographs this module gives the very same values. It differs where that call shows a model something
-other than what a person sees:
+photographs this module returns identical values. It differs if that call shows a model something other
+than what a person sees:
 
 - EXIF orientation is applied. The reference stacks ignore it, so they score rotated photographs.
-- Transparency is laid onto white. ``convert("RGB")`` uncovers whatever colour hides below.
-- 16-bit greys are scaled to 8 bits. ``convert("RGB")`` clips them, which leaves a white square.
+- Transparent images are composited onto white. ``convert("RGB")`` exposes the hidden color.
+- 16-bit grayscale is scaled to 8 bits. ``convert("RGB")`` clips it, which leaves a white square.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-# Older Pillow opens 16-bit PNG as 32-bit integers, every Pillow does so for PPM: same range in both.
+# Older versions of Pillow open 16-bit PNG as 32-bit integers, and all versions do so for PPM; the range is the same.
 _SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
 
 
 def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
-    """Decode one image completely; animations give their first frame.
+    """Decode one image completely; of an animation, the first frame.
 
     Args:
         data: The file's content, or the path of the file.
         key: What error messages call the image.
 
     Returns:
-        An RGB image in memory, upright, that holds no file open.
+        An upright RGB image in memory that holds no open file.
 
     Raises:
-        DataError: No such file, nothing in it, not an image, cut off, or implausibly large.
+        DataError: The file is missing, empty, not an image, truncated, or implausibly large.
     """
     from PIL import Image, UnidentifiedImageError
 
     content = data if isinstance(data, bytes) else _read(data, key)
     if not content:
-        raise DataError(f"{key}: the image is empty (0 bytes); fetch it again")
+        raise DataError(f"{key}: the image is empty (0 bytes); download it again")
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
@@ -62,13 +62,13 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
         ) from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{key}: the image is too large to be a photograph ({error})") from error
-    except Exception as error:  # decoders raise whatever their parser tripped over: struct.error, IndexError, …
+    except Exception as error:  # decoders raise any error of their parsers: struct.error, IndexError, …
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{key}: the image is broken or cut off ({reason})") from error
+        raise DataError(f"{key}: the image is corrupt or truncated ({reason})") from error
 
 
 def _read(path: str | os.PathLike[str], key: str) -> bytes:
-    """The whole file at once: Pillow keeps the file of an animation open, and this way there is none."""
+    """Read the whole file, because Pillow would keep the file of an animation open."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:
@@ -89,9 +89,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             " convert the image to 8 or 16 bits"
         )
     if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, coloured).convert("RGB")
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
 
 

@@ -1,4 +1,4 @@
-"""``--data NAME=LOCATION?images=…&captions=…``: where a dataset is, and what its columns are called there."""
+"""Locations with column names: ``LOCATION?images=…&captions=…``."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str
 
     Args:
         dataset: The dataset as declared.
-        location: What stands behind ``NAME=``, or None.
+        location: A path or hub address, possibly with column names; or None.
 
     Returns:
         The dataset with the columns named in the location, and the location without them.
 
     Raises:
-        ConfigError: Something other than columns is named.
+        ConfigError: The query names something other than columns.
     """
     if location is None or "?" not in location:
         return dataset, location
     place, _, query = location.rpartition("?")
     named = dict(parse_qsl(query, keep_blank_values=True))
     if not named or not set(named) <= set(_COLUMNS):
-        raise ConfigError(f"--data {dataset.name}={location}: after '?' come images=, captions= or fields=")
+        raise ConfigError(f"data {dataset.name}={location}: only images=, captions= and fields= may follow '?'")
     columns = {key: tuple(part for part in value.split(",") if part) for key, value in named.items()}
     table = dataset.hub or HubTable("", "main", "train", (), ())
     table = dataclasses.replace(

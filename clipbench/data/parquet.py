@@ -1,4 +1,4 @@
-"""Parquet files, here or on the hub, read by the ``datasets`` library: downloaded, or streamed."""
+"""Parquet files, local or on the hub, downloaded or streamed with the ``datasets`` library."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Files:
 
     Attributes:
         paths: Local paths or ``hf://`` addresses, in row order.
-        folder: What relative image paths in their cells start from.
-        name: What messages call the table.
+        folder: Base of relative image paths in their cells.
+        name: The table's name in messages.
     """
 
     paths: tuple[str, ...]
@@ -35,8 +35,8 @@ class Files:
     def load(self, *, streaming: bool, **options: Any) -> Any:
         """A ``datasets.Dataset`` (memory-mapped, cached in HF_HOME) or ``IterableDataset``.
 
-        The schema is taken from the files and not from a repository's README: the two differ in old
-        repositories, and ``datasets`` refuses a README's schema together with a choice of columns.
+        The schema is read from the files and not from a repository's README: the two differ in old
+        repositories, and ``datasets`` cannot combine a README's schema with a selection of columns.
         """
         import datasets
 
@@ -56,8 +56,8 @@ def open_parquet(
 ) -> RecordSource:
     """Open parquet files as a source.
 
-    Downloaded, only the columns that are needed are unpacked (InpaintCOCO's masks are not). Streamed, only
-    they are fetched, and row groups without a row that ``where`` asks for are skipped.
+    Only the required columns are decoded (not InpaintCOCO's masks). If streaming, only they are fetched, and row
+    groups without a matching row are skipped.
 
     Raises:
         DataError: A file or column cannot be read.
@@ -68,10 +68,10 @@ def open_parquet(
         if streaming:
             features = files.load(streaming=True).features
             columns = choose_columns(list(features), declared=declared, where=files.name)
-            # Of text only: another type's comparison with a value that it cannot hold makes Arrow fail.
+            # Only text: Arrow fails if a column is compared with a value of another type.
             pushable = {name for name in columns.fields if _is_text(features[name])}
             return RecordSource(provenance, partial(_streamed, files, dataset, columns, pushable), columns.fields)
-        # Not by a stream, which would import torch: several seconds for whoever only validates data.
+        # Not with a stream, which would import torch and take several seconds.
         names = pq.read_schema(files.paths[0]).names
         columns = choose_columns(names, declared=declared, where=files.name)
         table = files.load(streaming=False, columns=list(columns.all))
@@ -79,12 +79,12 @@ def open_parquet(
 
 
 def open_table(table: Any, columns: Columns, files: Files, dataset: Dataset, provenance: Provenance) -> RecordSource:
-    """Open a ``datasets.Dataset`` that lies on disk as a source."""
-    seen = arrow_rows.nothing_seen(table, columns)
+    """Open a ``datasets.Dataset`` on disk as a source."""
+    states = arrow_rows.unknown_states(table, columns)
 
     def read(where: Mapping[str, object]) -> Iterator[Record]:
         with explained(dataset, files.name):
-            yield from arrow_rows.scan(table, columns, seen, folder=files.folder, name=files.name)
+            yield from arrow_rows.scan(table, columns, states, folder=files.folder, name=files.name)
 
     return RecordSource(provenance, read, columns.fields)
 
@@ -98,14 +98,14 @@ def _streamed(
             table = files.load(streaming=True, columns=list(columns.all))
             yield from arrow_rows.stream(table, columns, count(), folder=files.folder, name=files.name)
             return
-        # A filtered stream does not say which rows it gives, so their numbers come from a scan of the fields.
+        # A filtered stream has no row numbers, so they come from a scan of the fields.
         numbers = _matching_rows(files, pushed)
         table = files.load(streaming=True, columns=list(columns.all), filters=_equal(pushed))
         yield from arrow_rows.stream(table, columns, numbers, folder=files.folder, name=files.name)
 
 
 def _equal(values: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """A filter as Arrow takes it."""
+    """A filter in Arrow's notation."""
     return [(name, "==", value) for name, value in values.items()]
 
 
@@ -122,7 +122,7 @@ def _matching_rows(files: Files, where: Mapping[str, object]) -> Iterator[int]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars in log files: ``datasets`` draws them whether or not a terminal is there."""
+    """Disable progress bars if there is no terminal: ``datasets`` would write them into log files."""
     import datasets
 
     if sys.stderr.isatty() or not datasets.is_progress_bar_enabled():

@@ -1,4 +1,4 @@
-"""What all sources share: records, filtering before images are touched, references to image files."""
+"""Shared parts of all sources: records, filtering before images are accessed, references to image files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IMAGE_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row before its images are looked up: ``images`` is called for rows that pass the filters only."""
+    """A row before its images are looked up: ``images`` is called only for rows that pass the filters."""
 
     id: str
     captions: tuple[str, ...]
@@ -34,11 +34,11 @@ class Record:
 
 
 class RecordSource:
-    """A source made of a function that reads records; satisfies the ``Source`` protocol.
+    """A source that reads records with a function; implements the ``Source`` protocol.
 
     Args:
         provenance: Where the rows come from.
-        read: Called anew for each pass; gets ``where`` so that it may skip rows early (it need not).
+        read: Called once per pass; it may use its argument, ``where``, to skip rows early.
         fields: Names that ``where`` may use.
     """
 
@@ -63,7 +63,7 @@ class RecordSource:
         unknown = [name for name in wanted if name not in self._fields]
         if unknown:
             there = f"its fields are {', '.join(self._fields)}" if self._fields else "this data has no fields"
-            raise DataError(f"{self.provenance.location}: rows cannot be chosen by {', '.join(unknown)}: {there}")
+            raise DataError(f"{self.provenance.location}: rows cannot be filtered by {', '.join(unknown)}: {there}")
         return self._filtered(wanted, keep)
 
     def _filtered(self, where: Mapping[str, object], keep: Callable[[tuple[str, ...]], bool] | None) -> Iterator[Row]:
@@ -76,10 +76,10 @@ class RecordSource:
 
 
 def holds(cell: object, wanted: object) -> bool:
-    """Whether a cell holds the value that rows are chosen by.
+    """Whether a cell equals the value that rows are filtered by.
 
-    CSV knows text only, so ``3`` also fits the text ``3``, and true fits ``true``, ``True`` and ``TRUE``. An
-    empty cell fits no text, and ``1`` is not true.
+    CSV only stores text, so ``3`` also equals the text ``3``, and true equals ``true``, ``True`` and ``TRUE``. An
+    empty cell equals no text, and ``1`` is not true.
 
     >>> holds("3", 3), holds("TRUE", True), holds(1, True), holds(None, "None")
     (True, True, False, False)
@@ -92,12 +92,12 @@ def holds(cell: object, wanted: object) -> bool:
 
 
 class ImageFiles:
-    """Image files below a folder. Each folder is listed once: a look at every file is slow on network disks.
+    """Image files in a folder. Each folder is listed once, because checking every file is slow on network disks.
 
     Args:
         root: What names are relative to.
-        empty_is_missing: Also look at the size of files asked for, since downloaders leave empty files
-            behind dead links.
+        empty_is_missing: Also check the size of requested files, because downloaders leave empty files for
+            dead links.
     """
 
     def __init__(self, root: Path, *, empty_is_missing: bool = False) -> None:
@@ -106,7 +106,7 @@ class ImageFiles:
         self._names: dict[str, frozenset[str]] = {}
 
     def names(self, folder: str = "") -> frozenset[str]:
-        """Names of what lies in a folder given relative to the root; empty where there is no such folder."""
+        """Names of the entries of a folder, given relative to the root; empty if the folder does not exist."""
         if folder not in self._names:
             try:
                 self._names[folder] = frozenset(
@@ -119,7 +119,7 @@ class ImageFiles:
         return self._names[folder]
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file (with something in it, where empty means missing)."""
+        """Whether the file exists (and is not empty, if empty files count as missing)."""
         folder, _, base = name.rpartition("/")
         if base not in self.names(folder):
             return False
@@ -145,12 +145,12 @@ def file_ref(path: Path, key: str, *, missing: bool) -> ImageRef:
 
 
 def absent_ref(key: str) -> ImageRef:
-    """A reference to an image that is known not to be there."""
+    """A reference to an image that is known to be missing."""
     return ImageRef(key, partial(_refuse, key), missing=True)
 
 
 def content_digest(content: bytes | memoryview) -> bytes:
-    """Digest of an image file's bytes: the same wherever the file lies, on disk or in a table."""
+    """Digest of an image file's bytes, whether it is stored on disk or in a table."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
@@ -172,7 +172,7 @@ def _refuse(key: str) -> NoReturn:
 
 
 def sha256_of(*paths: Path | None) -> str:
-    """Names and SHA-256 of files, as a fingerprint; None stands for no file.
+    """Names and SHA-256 of files, as a fingerprint; None is skipped.
 
     Raises:
         DataError: A file cannot be read.
@@ -197,9 +197,9 @@ def file_digest(path: Path) -> str:
 
 
 def numbered_lines(path: Path, *, keep_empty: bool = False) -> Iterator[tuple[int, str]]:
-    r"""Lines of a UTF-8 text file with their numbers from 1, without line ends, and without empty ones.
+    r"""Lines of a UTF-8 text file with their numbers from 1, without line ends; empty lines are skipped by default.
 
-    Only ``\n`` ends a line: captions hold other characters that ``str.splitlines`` takes for line ends.
+    Only ``\n`` ends a line: captions contain other characters that ``str.splitlines`` treats as line ends.
 
     Raises:
         DataError: The file cannot be read, or is not UTF-8.
@@ -218,7 +218,7 @@ def numbered_lines(path: Path, *, keep_empty: bool = False) -> Iterator[tuple[in
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file, all of it at once: JSON has no rows to stop at.
+    """The content of a JSON file.
 
     Raises:
         DataError: The file cannot be read, or is not JSON.
@@ -228,9 +228,9 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{path}: not JSON, or cut off: {error}") from error
+        raise DataError(f"{path}: not JSON, or truncated: {error}") from error
 
 
 def first_folder(root: Path, names: tuple[str, ...]) -> Path:
-    """The first of the folders that exists, else the first: that is where missing files belong."""
+    """The first folder that exists, else the first one, so that messages name the standard location."""
     return next((root / name for name in names if (root / name).is_dir()), root / names[0])

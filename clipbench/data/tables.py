@@ -24,10 +24,10 @@ _FOOTER_END_BYTES = 8
 
 
 def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool) -> RecordSource | None:
-    """Open a local path as a table; None where it is none that is known.
+    """Open a local path as a table; None if it has no known format.
 
     Raises:
-        DataError: It is a table, but cannot be read.
+        DataError: It is a table that cannot be read.
     """
     if path.is_file():
         return _open_file(path, dataset, location, streaming=streaming)
@@ -52,7 +52,7 @@ def _open_file(path: Path, dataset: Dataset, location: str, *, streaming: bool) 
 
 
 def _only_table(folder: Path) -> Path | None:
-    """The table of a folder: ``metadata.*`` as in the hub's image folders, else the only one there is."""
+    """The table of a folder: ``metadata.*`` as in the hub's image folders, else the only table."""
     found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in text_tables.SUFFIXES]
     metadata = [file for file in found if file.stem == "metadata"]
     if len(metadata) == 1:
@@ -66,7 +66,7 @@ def _only_table(folder: Path) -> Path | None:
 def _open_repository(
     folder: Path, names: list[str], dataset: Dataset, location: str, *, streaming: bool
 ) -> RecordSource:
-    """A copy of a hub repository: the dataset's split, or all parquet files where none is a split's."""
+    """A copy of a hub repository: the dataset's split, or all parquet files if none belongs to a split."""
     from clipbench.data.hub_splits import split_files
 
     card: dict[str, Any] | None = None
@@ -80,7 +80,7 @@ def _open_repository(
         config=dataset.hub.config if dataset.hub else None,
         split=dataset.hub.split if dataset.hub else "",
         where=str(folder),
-        # A dataset of the hub needs its own split; of a user's own, any that stands alone is meant.
+        # A hub dataset needs the split it declares; of a user's dataset, a single split is used under any name.
         or_only=not (dataset.hub and dataset.hub.repo),
     )
     return _open_parquet(folder, chosen, dataset, location, streaming=streaming)
@@ -103,7 +103,7 @@ def _open_parquet(folder: Path, names: list[str], dataset: Dataset, location: st
 def _footer(path: Path) -> bytes:
     """The metadata at a parquet file's end: schema, sizes, offsets and statistics of every column chunk.
 
-    With the size it tells tables apart without reading gigabytes of images.
+    Together with the size it identifies a table without reading gigabytes of images.
     """
     try:
         with path.open("rb") as file:
@@ -111,7 +111,9 @@ def _footer(path: Path) -> bytes:
             file.seek(max(0, size - _FOOTER_END_BYTES))
             end = file.read()
             if size < 12 or end[4:] != b"PAR1":
-                raise DataError(f"{path}: not a parquet file, or cut off ({pluralize(size, 'byte')}): fetch it again")
+                raise DataError(
+                    f"{path}: not a parquet file, or truncated ({pluralize(size, 'byte')}): download it again"
+                )
             length = int.from_bytes(end[:4], "little")
             file.seek(max(0, size - _FOOTER_END_BYTES - length))
             return file.read(length)
@@ -120,7 +122,7 @@ def _footer(path: Path) -> bytes:
 
 
 def _open_saved(folder: Path, dataset: Dataset, location: str) -> RecordSource:
-    """A folder that ``datasets`` wrote by ``save_to_disk``: one table, or one for each split."""
+    """A folder written by ``save_to_disk`` of ``datasets``: one table, or one per split."""
     import datasets
 
     from clipbench.data.hub_errors import explained

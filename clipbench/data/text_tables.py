@@ -30,17 +30,17 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A row and where it stands in the file: ``FILE, line 7``."""
+    """A row and its position: ``FILE, line 7``."""
 
     where: str
     values: Mapping[str, Any]
 
 
 def open_text_table(path: Path, location: str, *, declared: HubTable | None) -> RecordSource:
-    """Open a table whose rows name image files, relative to the table's folder or absolute.
+    """Open a table of image paths, absolute or relative to the table's folder.
 
     Raises:
-        DataError: The file or its head cannot be read, or no column fits.
+        DataError: The file or its header cannot be read, or a column is missing.
     """
     columns = choose_columns(_column_names(path), declared=declared, where=str(path))
     images = ImageFiles(path.parent, empty_is_missing=True)
@@ -102,7 +102,7 @@ def _header(path: Path) -> list[str]:
     names = head[1]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{path}, line 1: column {twice[0]!r} is there twice")
+        raise DataError(f"{path}, line 1: column {twice[0]!r} appears twice")
     return names
 
 
@@ -114,13 +114,13 @@ def _csv_lines(path: Path) -> Iterator[_Line]:
         where = f"{path}, line {number}"
         if len(cells) != len(names):
             raise DataError(
-                f"{where}: {pluralize(len(cells), 'cell')}, but the head has {pluralize(len(names), 'column')}"
+                f"{where}: {pluralize(len(cells), 'cell')}, but the header has {pluralize(len(names), 'column')}"
             )
         yield _Line(where, dict(zip(names, cells, strict=True)))
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line each starts on; strict, so that an unclosed quote is an error, not a giant cell."""
+    """Rows with the number of their first line; strict, so that an unclosed quote is an error, not a giant cell."""
     start = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -132,7 +132,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}, line {start}: broken row: {error}") from error
+        raise DataError(f"{path}, line {start}: invalid row: {error}") from error
 
 
 def _json_items(path: Path) -> Iterator[_Line]:

@@ -1,1 +1,1 @@
-"""The embedded world: drawn scenes with captions, and the small model that was trained on it."""
+"""A synthetic dataset of drawn scenes with captions, and the small model that was trained on it."""

@@ -1,6 +1,7 @@
-"""What is behind the things: eight kinds of place, each with its own shapes and never twice the same.
+"""Backgrounds of scenes: eight kinds of place, each with its own shapes and random variation.
 
-The shapes here (trees, clouds, rocks, waves, lamps) are distractors: captions may name the place, never them.
+The shapes here (trees, clouds, rocks, waves, lamps) are distractors: captions may name
+the place, but never these shapes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Pen = ImageDraw.ImageDraw
 
 
 def paint_backdrop(pen: Pen, kind: str, dice: Dice) -> None:
-    """Fills the whole canvas with the backdrop of a kind (one of `scene.BACKDROPS`)."""
+    """Fill the canvas with a kind of backdrop (one of `scene.BACKDROPS`)."""
     _PAINTERS[kind](pen, dice)
 
 
@@ -29,7 +30,7 @@ def _shift(dice: Dice, color: Rgb, by: int = 14) -> Rgb:
 
 
 def _planes(pen: Pen, dice: Dice, sky: Rgb, ground: Rgb) -> int:
-    """Sky and ground; returns where they meet, in units from the top."""
+    """Paint sky and ground; return the horizon, in units from the top."""
     horizon = dice.between(88, 168)
     pen.rectangle((0, 0, CANVAS, horizon), fill=_shift(dice, sky))
     pen.rectangle((0, horizon, CANVAS, CANVAS), fill=_shift(dice, ground))

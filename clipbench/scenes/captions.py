@@ -1,7 +1,7 @@
-"""Sentences about a scene, in the manner of COCO's captions.
+"""Captions of a scene in the style of COCO.
 
-Five a scene, each with its own choice of what to name and what to leave unsaid. Every one is true of its
-picture, and a sentence is used only if no swap of one thing's name for another's would leave it true.
+A scene has five captions, each with a random choice of objects and attributes. Every caption is true of its
+picture, and becomes false if the first object's name is replaced by that of another object in the picture.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def captions(scene: Scene) -> tuple[str, ...]:
 
 
 def claim(dice: Dice, scene: Scene) -> Claim:
-    """Something true to say of a scene that no other name would leave true."""
+    """A true claim about a scene that no other object's name in it would keep true."""
     while True:
         made = _claim(dice, scene)
         if not _true_of_another(made, scene):
@@ -100,10 +100,10 @@ def claim(dice: Dice, scene: Scene) -> Claim:
 
 
 def claim_about(dice: Dice, scene: Scene, thing: SceneObject, concept: str) -> Claim:
-    """Something true whose leftmost keyword of a concept ("object", "color" or "size") is about a given thing.
+    """A true claim with a given object as the subject of its leftmost keyword of a concept (object, color or size).
 
-    The thing comes first in the sentence, its property is said and no other thing's. A thing whose name is to be
-    varied is not called orange: that is an object's name too.
+    The object comes first in the sentence, and of no other object is the property mentioned. For concept object it
+    is not described as orange, because that is also an object's name.
     """
     made = _claim(dice, scene, thing)
     first, *others = made.mentions
@@ -139,14 +139,14 @@ def _mention(dice: Dice, thing: SceneObject) -> Mention:
 
 
 def _true_of_another(made: Claim, scene: Scene) -> bool:
-    """Whether the claim stays true when the first thing's name becomes that of some other thing in the picture."""
+    """Whether the claim remains true with the name of another object in the picture in first place."""
     first = made.mentions[0]
     others = (thing.name for thing in scene.things if thing.name != first.name)
     return any(made.with_first(Mention(name, first.color, first.size)).holds(scene, loosely=True) for name in others)
 
 
 def write(dice: Dice, scene: Scene, made: Claim) -> str:
-    """A sentence that says what a claim says."""
+    """Write a claim as a sentence."""
     count = len(made.mentions)
     at = ""
     if made.place is None:

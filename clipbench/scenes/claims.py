@@ -1,7 +1,7 @@
-"""What a caption says of a scene, and whether it is true.
+"""The meaning of a caption, and whether it is true of a scene.
 
-A caption is written from a `Claim`, never the other way round, so the world knows what each sentence means: it
-can tell that a substituted caption is false of a picture before it lets the original be used.
+A caption is written from a `Claim`, so the meaning of each sentence is known: before the original is used, it is
+verified that the caption with a substituted word is false of the picture.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ OPPOSITE_SIZE: Final[dict[str, str]] = {
     "huge": "tiny",
     "tiny": "huge",
 }
-_CLEARLY: Final = 60  # units between two centres before one is called left of or above the other
-_OFF_MIDDLE: Final = 24  # units from the picture's middle line before a thing is "on the left"
+_CLEARLY: Final = 60  # minimum units between two centers for one to be described as left of or above the other
+_OFF_MIDDLE: Final = 24  # minimum units from the picture's middle line for an object to be "on the left"
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A thing as a caption names it; what is None is left unsaid."""
+    """An object as a caption names it; attributes that are None are not mentioned."""
 
     name: str
     color: str | None = None
     size: str | None = None
 
     def fits(self, thing: SceneObject) -> bool:
-        """Whether the words are true of a thing."""
+        """Whether the words are true of an object."""
         return (
             self.name == thing.name
             and self.color in (None, thing.color)
@@ -46,12 +46,12 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """All that a caption says.
+    """The content of a caption.
 
     Attributes:
-        mentions: the things named, in the order of the sentence; all of them are in the picture.
-        place: where the first is, a word of the concept location, or None. If it is a relation, then to the second.
-        relative: whether `place` relates the first to the second.
+        mentions: the objects named, in the order of the sentence; all of them are in the picture.
+        place: place of the first object, a word of the concept location, or None. A relation is to the second object.
+        relative: whether `place` is a relation.
         backdrop: whether the backdrop is named.
     """
 
@@ -61,11 +61,11 @@ class Claim:
     backdrop: bool = False
 
     def holds(self, scene: Scene, *, loosely: bool = False) -> bool:
-        """Whether all of it is true of a scene (the backdrop aside, which no concept varies).
+        """Whether the claim is true of a scene, apart from the backdrop, which no concept varies.
 
         Args:
-            scene: What the picture shows.
-            loosely: Also where a place is so by a hair only, which nobody would say but nobody can deny.
+            scene: The contents of the picture.
+            loosely: Accept a place that is true by a small margin, too small for a caption to mention it.
         """
         found = [_find(scene, mention) for mention in self.mentions]
         things = [thing for thing in found if thing is not None]
@@ -76,7 +76,7 @@ class Claim:
         return is_at(self.place, things[0], things[1] if self.relative else None, loosely=loosely)
 
     def with_first(self, mention: Mention) -> Claim:
-        """The same claim about another first thing."""
+        """The same claim with another first object."""
         return replace(self, mentions=(mention, *self.mentions[1:]))
 
 
@@ -85,7 +85,7 @@ def _find(scene: Scene, mention: Mention) -> SceneObject | None:
 
 
 def is_at(place: str, thing: SceneObject, other: SceneObject | None, *, loosely: bool = False) -> bool:
-    """Whether a thing is clearly at a place of the picture or, with another thing, in a relation to it."""
+    """Whether an object is clearly at a place of the picture or, with another object, in a relation to it."""
     if place in ("in front of", "behind"):
         side = 1 if place == "in front of" else -1
         return other is not None and thing.depth == side and other.depth == -side
@@ -99,17 +99,17 @@ def is_at(place: str, thing: SceneObject, other: SceneObject | None, *, loosely:
         return along > 0
     if other is None:
         return along >= _OFF_MIDDLE
-    overlapping = thing.depth * other.depth < 0  # of two that overlap one says which is in front
+    overlapping = thing.depth * other.depth < 0  # overlapping objects are described as in front or behind
     return not overlapping and along >= _CLEARLY and along == max(abs(across), abs(down))
 
 
 def _offset(place: str, across: int, down: int) -> int:
-    """How far, in units, an offset points in the direction of a place word."""
+    """The component, in units, of an offset in the direction of a place word."""
     return {"left": -across, "right": across, "above": -down, "over": -down, "below": down, "under": down}[place]
 
 
 def places(scene: Scene, thing: SceneObject, other: SceneObject | None) -> tuple[str, ...]:
-    """Every place word that is true of a thing (in relation to the other); none if nothing is clear."""
+    """All place words that are clearly true of an object (in relation to the other); may be empty."""
     if other is None:
         words: tuple[str, ...] = ("left", "right", "foreground", "background", "front", "back")
     else:

@@ -1,8 +1,7 @@
-"""Drawing a scene with Pillow, the same on every platform.
+"""Draws a scene with Pillow, identically on every platform.
 
-Everything is painted unsmoothed with integer coordinates on a canvas of 256 x 256 units; antialiasing comes from
-`Image.reduce`, which averages 2 x 2 units by integer arithmetic. No font, no file and no floating-point geometry
-takes part.
+Shapes are drawn without smoothing at integer coordinates on a canvas of 256 x 256 units; antialiasing comes from
+`Image.reduce`, which averages 2 x 2 units in integer arithmetic. No fonts, files or floating-point geometry are used.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from clipbench.scenes.backdrops import paint_backdrop
 from clipbench.scenes.icons import GRID, ICONS, Shape
 from clipbench.scenes.scene import CANVAS, Scene, SceneObject, dice_for
 
-PICTURE_SIZE: Final = 128  # pixels a side: half the canvas
+PICTURE_SIZE: Final = 128  # pixels per side: half the canvas
 _BACKDROP_STREAM: Final = 1
 _FIXED: Final[dict[str, tuple[int, int, int]]] = {
     "dark": (40, 38, 44),
@@ -23,7 +22,7 @@ _FIXED: Final[dict[str, tuple[int, int, int]]] = {
     "steel": (112, 116, 124),
 }
 _INK: Final = (22, 20, 26)
-_CHALK: Final = (226, 226, 226)  # the outline of black things, which would melt into dark ones otherwise
+_CHALK: Final = (226, 226, 226)  # outline of black objects, which a dark outline would not set off
 
 
 def draw(scene: Scene) -> Image.Image:
@@ -37,7 +36,7 @@ def draw(scene: Scene) -> Image.Image:
 
 
 def silhouette(thing: SceneObject) -> Image.Image:
-    """Where a thing is: mode L, 128 x 128 pixels, 255 in every pixel that it touches and 0 elsewhere."""
+    """The mask of an object: mode L, 128 x 128 pixels, 255 in every pixel that it touches and 0 elsewhere."""
     canvas = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(canvas)
     for shape in ICONS[thing.name]:
@@ -49,7 +48,7 @@ def _paint(pen: ImageDraw.ImageDraw, thing: SceneObject) -> None:
     red, green, blue = thing.rgb
     outline = _CHALK if thing.color == "black" else _INK
     paints = {**_FIXED, "main": thing.rgb, "shade": (red * 3 // 4, green * 3 // 4, blue * 3 // 4)}
-    # a silhouette of outlines first: shapes of one icon then join, and only the whole has a rim
+    # all outlines first: the shapes of an icon then join, and only the whole icon has an outline
     for shape in ICONS[thing.name]:
         _shape(pen, thing, shape, outline, outline)
     for shape in ICONS[thing.name]:
@@ -63,7 +62,7 @@ def _shape(
     fill: int | tuple[int, int, int],
     rim: int | tuple[int, int, int] | None,
 ) -> None:
-    """One shape, scaled to the thing's square; `rim` widens it by the outline's width."""
+    """Draw one shape, scaled to the object's square; `rim` widens it by the outline's width."""
     kind, _, numbers = shape
     left, top = thing.x - thing.side // 2, thing.y - thing.side // 2
     points = [

@@ -1,7 +1,7 @@
-"""The world as files, so that other tools can be run on it.
+"""Exports scenes as files for other tools.
 
-`DIR/annotations/captions_test.json` beside `DIR/test/000000000000.png` in COCO's caption format, and
-`DIR/inpaint/test-00000-of-00001.parquet` with the columns of the InpaintCOCO data set (phiyodr/InpaintCOCO).
+`DIR/annotations/captions_test.json` and `DIR/test/000000000000.png` in COCO's caption format, and
+`DIR/inpaint/test-00000-of-00001.parquet` with the columns of the InpaintCOCO dataset (phiyodr/InpaintCOCO).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def export_world(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Writes pictures with captions, and edited pairs.
+    """Write pictures with captions, and edited pairs.
 
     Args:
-        directory: Made if it is not there; files of an earlier export are overwritten.
+        directory: Created if missing; files of an earlier export are overwritten.
         split: "train", "val" or "test".
         size: Number of pictures with captions.
         pairs: Number of edited pairs of each concept.
-        seed: Of the world.
+        seed: Seed of the scenes.
         progress: Called with 1 after each picture and pair.
 
     Raises:
@@ -57,7 +57,7 @@ def export_world(
 
 
 def write_captions(directory: Path, world: World, tick: Callable[[int], None]) -> None:
-    """Pictures as PNG, without loss, and one COCO caption file; image id = scene index."""
+    """Write pictures as lossless PNG, and one COCO caption file; image ids are scene indices."""
     pictures = directory / world.split
     pictures.mkdir(parents=True, exist_ok=True)
     (directory / "annotations").mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ def write_captions(directory: Path, world: World, tick: Callable[[int], None]) -
 
 
 def write_pairs(path: Path, pairs: Iterator[Edit], tick: Callable[[int], None]) -> None:
-    """Edited pairs as parquet, a row a pair, a few rows in memory at a time."""
+    """Write edited pairs as parquet, one row per pair, with a few rows in memory at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -135,7 +135,7 @@ def _schema() -> pa.Schema:
         "inpaint_details": pa.struct([("prompt", text), ("quality", text)]),
         "mask_details": pa.struct([("prompt", text)]),
     }
-    # what the `datasets` library needs to show images instead of bytes
+    # the `datasets` library needs this to decode images
     features: dict[str, object] = {
         name: {"_type": "Image"} if kind == image else _feature(kind) for name, kind in columns.items()
     }
@@ -144,7 +144,7 @@ def _schema() -> pa.Schema:
 
 
 def _feature(kind: pa.DataType) -> object:
-    """A column's type as the `datasets` library writes it into a parquet file."""
+    """A column's type in the notation of the `datasets` library."""
     import pyarrow as pa
 
     if pa.types.is_struct(kind):

@@ -1,8 +1,8 @@
-"""How each thing looks: a few filled shapes on a 48 x 48 grid, as data.
+"""Icons of the objects: a few filled shapes on a 48 x 48 grid.
 
 A shape is (kind, paint, coordinates): `poly` with x, y pairs, `oval` and `box` with left, top, right, bottom.
-Paints: `main` the thing's own color, `shade` a darker main, `dark`, `pale` and `steel` the same for every color.
-Main covers most of every icon, so that the color a caption names is the color one sees.
+Paints: `main` is the object's color, `shade` a darker main; `dark`, `pale` and `steel` do not depend on the color.
+Main covers most of every icon, so that the color in a caption is the dominant one.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Teaching an image tower where things are and which color is whose, before it ever sees a sentence.
+"""Trains an image tower to encode the positions and colors of objects, before it is trained on captions.
 
-Contrastive learning with random negatives has next to no use for such facts, so a small tower does not learn them,
-and hard negatives then have nothing to align words with. Large models have them from hundreds of millions of
-pairs; here the world is asked, which knows its own layout.
+Contrastive learning with random negatives hardly needs such facts, so a small tower does not learn them, and hard
+negatives then have no features to align words with. Large models learn them from hundreds of millions of pairs;
+here they are taught directly, because the layout of each scene is known.
 
 All facts are read from the *image embedding* by linear maps (`LayoutHeads`), because a dot product with a text
-embedding is a linear map too: what no linear map can read, no sentence can ask for.
+embedding is also a linear map: a caption cannot match what no linear map can read.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _NOTHING: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Layouts:
-    """What N scenes hold, as arrays; K names, P patches a side.
+    """The contents of N scenes as arrays; K names, P patches per side.
 
     Attributes:
-        color: (N, K) number of the color of the thing of each name, -1 where there is none.
-        measures: (N, K, 4) x and y in quarters of the picture from its middle, size (-1 small, 1 large), depth.
-        patch: (N, P * P) number of the name of the thing whose square covers a patch's centre, -1 where none does.
+        color: (N, K) color index of the object of each name, -1 if the scene has no such object.
+        measures: (N, K, 4) x and y from the center, in quarters of the picture, size (-1 small, 1 large), depth.
+        patch: (N, P * P) name index of the object at a patch's center, -1 if there is none.
     """
 
     color: NDArray[np.int64]
@@ -46,12 +46,12 @@ class Layouts:
 
 
 def layouts_of(scenes: list[Scene], patches: int) -> Layouts:
-    """The layouts of scenes for a tower that sees `patches` x `patches` patches."""
+    """The layouts of scenes for a tower with `patches` x `patches` patches."""
     color = np.full((len(scenes), len(NAMES)), _NOTHING, dtype=np.int64)
     measures = np.zeros((len(scenes), len(NAMES), _MEASURES), dtype=np.float32)
     patch = np.full((len(scenes), patches, patches), _NOTHING, dtype=np.int64)
     side = CANVAS / patches
-    centres = np.arange(patches) * side + side / 2
+    centers = np.arange(patches) * side + side / 2
     for row, scene in enumerate(scenes):
         for thing in scene.things:
             name = _NAME_NUMBER[thing.name]
@@ -59,13 +59,13 @@ def layouts_of(scenes: list[Scene], patches: int) -> Layouts:
             size = 1 if thing.size == "large" else -1
             measures[row, name] = (thing.x * 4 / CANVAS - 2, thing.y * 4 / CANVAS - 2, size, thing.depth)
             reach = max(thing.side, side) / 2
-            across, down = np.abs(centres - thing.x) <= reach, np.abs(centres - thing.y) <= reach
+            across, down = np.abs(centers - thing.x) <= reach, np.abs(centers - thing.y) <= reach
             patch[row][down[:, None] & across[None, :]] = name
     return Layouts(color, measures, patch.reshape(len(scenes), -1))
 
 
 class LayoutHeads(nn.Module):
-    """Linear maps from an embedding of width D to a layout; thrown away after pretraining."""
+    """Linear maps from an embedding of width D to a layout; discarded after pretraining."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class LayoutHeads(nn.Module):
         self.measures = nn.Linear(width, len(NAMES) * _MEASURES)
 
     def of_things(self, embedding: Tensor, rows: Tensor, names: Tensor) -> tuple[Tensor, Tensor]:
-        """Color logits (M, 9) and measures (M, 4) of M things, each given by its embedding's row and its name."""
+        """Color logits (M, 9) and measures (M, 4) of M objects, each given by its embedding's row and its name."""
         color = self.color(embedding).view(len(embedding), len(NAMES), len(COLORS))
         measures = self.measures(embedding).view(len(embedding), len(NAMES), _MEASURES)
         return color[rows, names], measures[rows, names]
@@ -83,14 +83,14 @@ class LayoutHeads(nn.Module):
 def layout_loss(
     model: CLIPModel, heads: LayoutHeads, pixels: Tensor, target: Layouts
 ) -> tuple[Tensor, dict[str, float]]:
-    """How badly a layout is read from image embeddings (B, D) and from those of single patches.
+    """The loss of reading layouts from image embeddings (B, D) and from those of single patches.
 
-    A patch's token goes through the same projection and heads as the whole picture's and has to describe the thing
-    that it shows. The whole picture then only has to add up what its patches say.
+    A patch's token goes through the same projection and heads as the whole picture's and has to describe the object
+    in the patch. The whole picture then only has to sum up its patches.
 
     Returns:
-        The loss, and what was read well: share of scenes with all names right, shares of right colors and sizes,
-        mean squared errors of x and y, share of right signs among things in front or behind.
+        The loss, and metrics: the share of scenes with all names correct, the shares of correct colors and sizes,
+        mean squared errors of x and y, and the share of correct signs among objects in front or behind.
     """
     states = model.vision_model(pixels).last_hidden_state  # (B, 1 + P*P, W)
     embeddings = model.visual_projection(model.vision_model.post_layernorm(states))  # (B, 1 + P*P, D)
@@ -142,5 +142,5 @@ def _description_loss(color: Tensor, measures: Tensor, true_color: Tensor, true_
 
 
 def _with_nothing(presence: Tensor) -> Tensor:
-    """Logits over nothing, which stands at zero, and the names: presence means the same in a patch and a whole."""
+    """Logits over "nothing", fixed at zero, and the names, so that presence means the same in a patch and a picture."""
     return functional.pad(presence, (1, 0))

@@ -1,4 +1,4 @@
-"""The demo model's shape, image processor and words: a CLIP of 1.2 million parameters."""
+"""The demo model's architecture, image processor and vocabulary: a CLIP of 1.2 million parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clipbench.scenes.world import World
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPProcessor, CLIPTokenizer
 
-IMAGE_SIZE: Final = 64  # pixels a side that the image tower sees
+IMAGE_SIZE: Final = 64  # input pixels per side of the image tower
 PATCH_SIZE: Final = 8
 MEAN: Final = 0.5
 SPREAD: Final = 0.25
@@ -47,7 +47,7 @@ def build_model(vocabulary: int) -> CLIPModel:
 
 
 def build_processor(tokenizer: CLIPTokenizer) -> CLIPProcessor:
-    """The tokenizer together with an image processor that shrinks to 64 x 64 pixels."""
+    """The tokenizer and an image processor that resizes to 64 x 64 pixels."""
     from transformers import CLIPImageProcessor, CLIPProcessor
 
     images = CLIPImageProcessor(
@@ -63,7 +63,7 @@ def build_processor(tokenizer: CLIPTokenizer) -> CLIPProcessor:
 
 
 def build_words(scenes: int = 3000) -> list[str]:
-    """Texts that hold every word the world uses, and every keyword and replacement of the concepts."""
+    """Texts with all words of the captions, and all keywords and replacements of the concepts."""
     texts = [caption for picture in World("train", scenes) for caption in picture.captions]
     for name in concept_names():
         for keyword, others in load_concept(name).replacements.items():
@@ -72,7 +72,7 @@ def build_words(scenes: int = 3000) -> list[str]:
 
 
 def shrink(picture: Image.Image) -> NDArray[np.uint8]:
-    """A picture as the image processor shrinks it, in bytes (64, 64, 3)."""
+    """A picture resized as by the image processor, in bytes (64, 64, 3)."""
     return np.array(picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC))
 
 

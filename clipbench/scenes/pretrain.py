@@ -1,10 +1,10 @@
 """Trains the demo model from scratch: `python -m clipbench.scenes.pretrain --output_path DIR`.
 
-Two stages, both seeded, both resumed from the last checkpoint in the output folder when run again:
+Two seeded stages, each of which resumes from the last checkpoint in the output folder:
 
-1. *layout*: the image tower learns to tell what is where, as the world itself knows it (`layout.py`).
+1. *layout*: the image tower learns the positions and attributes of objects (`layout.py`).
 2. *contrast*: the image tower is frozen, and the text tower learns from captions by the ordinary symmetric InfoNCE
-   loss with the other captions of the batch as its only negatives.
+   loss with only the other captions of the batch as negatives.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Recipe:
     """Everything that the trained weights depend on.
 
     Attributes:
-        seed: Of the weights' beginning and of the batches.
-        scenes: Pictures of the train split, drawn once and kept as bytes (12 kB each).
-        layout_steps, layout_batch, layout_rate: Steps, pictures a step and peak learning rate of the first stage.
-        contrast_steps, contrast_batch, contrast_rate: The same of the second.
-        weight_decay: AdamW's, in both.
+        seed: Seed of the initial weights and of the batches.
+        scenes: Pictures of the train split, drawn once and held in memory as bytes (12 kB each).
+        layout_steps, layout_batch, layout_rate: Steps, batch size and peak learning rate of the first stage.
+        contrast_steps, contrast_batch, contrast_rate: The same for the second.
+        weight_decay: AdamW's weight decay in both.
     """
 
     seed: int = 0
@@ -68,20 +68,20 @@ class Recipe:
 
 
 class Checkpoint:
-    """The state of a run in one file, replaced in one piece, so that a crash never leaves half of it."""
+    """The state of a run in one file, which is replaced atomically."""
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path, self.recipe = path, asdict(recipe)
 
     def save(self, stage: str, step: int, **modules: Any) -> None:
-        """Writes the modules' and optimisers' states."""
+        """Write the states of modules and optimizers."""
         states = {name: module.state_dict() for name, module in modules.items()}
-        beside = self.path.with_suffix(".part")
-        torch.save({"recipe": self.recipe, "stage": stage, "step": step, "states": states}, beside)
-        os.replace(beside, self.path)
+        part = self.path.with_suffix(".part")
+        torch.save({"recipe": self.recipe, "stage": stage, "step": step, "states": states}, part)
+        os.replace(part, self.path)
 
     def load(self, stage: str, **modules: Any) -> int:
-        """Restores the states where the file is of this recipe and stage; returns the steps done, else 0."""
+        """Restore the states if the file has this recipe and stage; return the number of completed steps, else 0."""
         if not self.path.exists():
             return 0
         saved = torch.load(self.path, weights_only=True)
@@ -93,13 +93,13 @@ class Checkpoint:
 
 
 def pretrain(output: Path, recipe: Recipe, save_every: int = 200) -> None:
-    """Trains a model by a recipe and saves it in `output` as an ordinary transformers CLIP folder.
+    """Train a model by a recipe and save it in `output` as an ordinary transformers CLIP folder.
 
     Args:
-        output: Made if it is not there; its checkpoints `layout.pt` and `contrast.pt`, if of this recipe, are
-            gone on from.
-        recipe: What to do.
-        save_every: Steps between two checkpoints.
+        output: Created if missing; training resumes from its checkpoints `layout.pt` and `contrast.pt` if they
+            have the same recipe.
+        recipe: The recipe.
+        save_every: Steps between checkpoints.
     """
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
@@ -132,7 +132,7 @@ def train_layout(
         loss, read = layout_loss(model, heads, as_pixels(pictures[rows]), target)
         _step(optimizer, loss, trained, _rate(recipe.layout_rate, step, recipe.layout_steps))
         if (step + 1) % save_every == 0 or step + 1 == recipe.layout_steps:
-            _tell("layout", step + 1, began, loss, read)
+            _log("layout", step + 1, began, loss, read)
             checkpoint.save("layout", step + 1, model=model, heads=heads, optimizer=optimizer)
 
 
@@ -145,16 +145,16 @@ def train_contrast(
     recipe: Recipe,
     save_every: int,
 ) -> None:
-    """Stage 2: the text tower learns to find the picture among those of the batch.
+    """Stage 2: the text tower learns to match captions to the pictures of the batch.
 
     Args:
-        model: Its image tower is not touched.
-        tokenizer: Its own.
+        model: The model; its image tower is frozen.
+        tokenizer: The model's tokenizer.
         embeddings: Unit embeddings (N, D) of the pictures.
-        captions: Those of each picture, equally many; a step takes one of them at random.
-        checkpoint: Where the run was left and is saved.
+        captions: The captions of each picture, the same number for all; each step draws one of them.
+        checkpoint: The checkpoint to resume from and to write.
         recipe: Steps, batch and learning rate.
-        save_every: Steps between two checkpoints.
+        save_every: Steps between checkpoints.
     """
     ids, lengths = encode_texts(tokenizer, [text for texts in captions for text in texts])
     ids, lengths = ids.view(len(captions), -1, ids.shape[1]), lengths.view(len(captions), -1)
@@ -173,7 +173,7 @@ def train_contrast(
         _step(optimizer, loss, trained, _rate(recipe.contrast_rate, step, recipe.contrast_steps))
         model.logit_scale.data.clamp_(max=_LARGEST_SCALE)
         if (step + 1) % save_every == 0 or step + 1 == recipe.contrast_steps:
-            _tell("contrast", step + 1, began, loss, {"scale": float(model.logit_scale.detach().exp())})
+            _log("contrast", step + 1, began, loss, {"scale": float(model.logit_scale.detach().exp())})
             checkpoint.save("contrast", step + 1, model=model, optimizer=optimizer)
 
 
@@ -201,7 +201,7 @@ def embed_pictures(model: CLIPModel, pictures: NDArray[np.uint8], batch: int = 2
 
 
 def as_pixels(pictures: NDArray[np.uint8]) -> Tensor:
-    """Normalised pixels (B, 3, S, S) as the image processor makes them, from bytes (B, S, S, 3)."""
+    """Normalized pixels (B, 3, S, S) as the image processor makes them, from bytes (B, S, S, 3)."""
     from clipbench.scenes.model import MEAN, SPREAD
 
     return (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255 - MEAN) / SPREAD
@@ -215,13 +215,13 @@ def _drawn(world: World) -> NDArray[np.uint8]:
 
 
 def _batches(seed: int, scenes: int, size: int, done: int, steps: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """(step, rows) for the steps that are left; a step's rows depend on the seed and its number only."""
+    """(step, rows) for the remaining steps; a step's rows depend only on the seed and its number."""
     for step in range(done, steps):
         yield step, np.random.Generator(np.random.Philox(key=seed, counter=step << 64)).integers(scenes, size=size)
 
 
 def _rate(peak: float, step: int, steps: int, warm_up: int = 100) -> float:
-    """Linear warm-up, then half a cosine down to a twentieth."""
+    """Linear warm-up, then cosine decay to a twentieth."""
     return peak * min(1.0, (step + 1) / warm_up) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
@@ -234,14 +234,14 @@ def _step(optimizer: torch.optim.Optimizer, loss: Tensor, trained: list[nn.Param
     optimizer.step()
 
 
-def _tell(stage: str, step: int, began: float, loss: Tensor, read: dict[str, float]) -> None:
+def _log(stage: str, step: int, began: float, loss: Tensor, read: dict[str, float]) -> None:
     values = " ".join(f"{name} {value:.3f}" for name, value in read.items())
     seconds = time.monotonic() - began
     sys.stderr.write(f"{stage} {step}: {seconds:.0f} s, loss {float(loss.detach()):.3f}, {values}\n")
 
 
 def main() -> None:
-    """The command line: an option for each part of the recipe."""
+    """The command line: one option per field of the recipe."""
     parser = argparse.ArgumentParser(description="Train the demo model of clipbench from scratch.")
     parser.add_argument("--output_path", type=Path, required=True, help="folder for the model and its checkpoint")
     for name, value in asdict(Recipe()).items():

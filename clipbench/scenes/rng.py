@@ -1,8 +1,8 @@
-"""Random numbers that depend on nothing but their address.
+"""Random numbers that depend only on their address.
 
-A scene must be the same on every platform, in every order of reading and under every version of numpy. numpy
-keeps the *raw* output of its bit generators stable for ever but not the methods of `Generator`, so this class
-takes raw words of Philox, a counter-based generator, and derives everything else by integer arithmetic.
+A scene must be the same on every platform, in every reading order and under every version of numpy. numpy only
+guarantees the *raw* output of its bit generators, not the methods of `Generator`, so this class takes raw words of
+Philox, a counter-based generator, and derives everything else in integer arithmetic.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Dice:
     """
 
     def __init__(self, seed: int, split: int, index: int, stream: int) -> None:
-        # the low counter word is left to Philox itself, which counts its blocks there
+        # Philox counts its blocks in the low counter word
         key = np.array([seed, split], dtype=np.uint64)
         counter = np.array([0, 0, index, stream], dtype=np.uint64)
         self._bits = np.random.Philox(key=key, counter=counter)
@@ -42,15 +42,15 @@ class Dice:
         return low + self.below(high - low + 1)
 
     def percent(self, chance: int) -> bool:
-        """True with `chance` per cent probability."""
+        """True with a probability of `chance` percent."""
         return self.below(100) < chance
 
     def choice(self, items: Sequence[T]) -> T:
-        """One of the items, each as likely."""
+        """One of the items, all equally likely."""
         return items[self.below(len(items))]
 
     def weighted(self, weights: Sequence[int]) -> int:
-        """An index, as likely as its integer weight says."""
+        """An index with a probability proportional to its integer weight."""
         left = self.below(sum(weights))
         for index, weight in enumerate(weights):
             left -= weight
@@ -59,6 +59,6 @@ class Dice:
         raise ValueError("weights must be non-negative and not all zero")
 
     def sample(self, items: Sequence[T], count: int) -> list[T]:
-        """`count` different items in random order."""
+        """`count` distinct items in random order."""
         pool = list(items)
         return [pool.pop(self.below(len(pool))) for _ in range(count)]

@@ -1,7 +1,7 @@
-"""What is in a picture: things with a name, a color, a size and a place, on a backdrop.
+"""The contents of a picture: objects with a name, a color, a size and a position, on a backdrop.
 
-A scene is a function of (split, seed, index) alone, so a world has no stored state: any scene can be made at
-any time, in any order, on any machine, and two splits never share one.
+A scene is a function of (split, seed, index) only, so a dataset has no stored state: any scene can be generated
+in any order on any machine, and splits never share one.
 
 Lengths are in *units*: a picture is `CANVAS` = 256 units wide and high, x to the right and y downwards.
 """
@@ -43,28 +43,28 @@ COLORS: Final[dict[str, tuple[int, int, int]]] = {
     "gray": (138, 138, 144),
     "orange": (246, 136, 24),
 }
-SIZES: Final[dict[str, tuple[int, int]]] = {"large": (86, 94), "small": (46, 52)}  # side in units, from and to
+SIZES: Final[dict[str, tuple[int, int]]] = {"large": (86, 94), "small": (46, 52)}  # range of the side, in units
 BACKDROPS: Final = ("beach", "street", "field", "snow", "room", "water", "desert", "night")
 
-_LATTICE: Final = (48, 80, 112, 144, 176, 208)  # centres keep to these, give or take _JITTER: a large thing fits whole
+_LATTICE: Final = (48, 80, 112, 144, 176, 208)  # centers, up to _JITTER: large objects fit into the picture
 _JITTER: Final = 3
-_APART: Final = 3  # steps of the lattice between centres, in x or in y, whatever the sizes: room for a size edit
-_TINT: Final = 12  # largest change of a color channel: no two red cups are the same red
+_APART: Final = 3  # minimum lattice steps between centers, in x or y, for any size: leaves room for a size edit
+_TINT: Final = 12  # largest change of a color channel, so that shades vary
 _SCENE_STREAM: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """One thing in a picture.
+    """One object in a picture.
 
     Attributes:
         name: a COCO object name of `NAMES`, at most once in a scene.
         color: a color word of `COLORS`.
         size: "large" or "small".
-        side: side in units of the square the thing is drawn in.
-        x, y: centre in units.
-        depth: 1 in front of its neighbour, -1 behind it, 0 where it overlaps nothing.
-        tint: what is added to the color's (R, G, B).
+        side: side in units of the object's square.
+        x, y: center in units.
+        depth: 1 in front of another object, -1 behind it, 0 if it overlaps none.
+        tint: offset of the color's (R, G, B).
     """
 
     name: str
@@ -78,7 +78,7 @@ class SceneObject:
 
     @property
     def rgb(self) -> tuple[int, int, int]:
-        """The color it is painted in, 0-255 a channel."""
+        """The color it is painted in, 0-255 per channel."""
         red, green, blue = (
             max(0, min(255, base + shift)) for base, shift in zip(COLORS[self.color], self.tint, strict=True)
         )
@@ -87,7 +87,7 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture's contents; `things` in drawing order, the farthest first."""
+    """A picture's contents; `things` in drawing order, farthest first."""
 
     split: str
     seed: int
@@ -97,7 +97,7 @@ class Scene:
 
     @property
     def key(self) -> str:
-        """A name for this scene that is unique among all worlds."""
+        """A unique name of the scene."""
         return f"scenes-{self.split}-{self.seed}-{self.index}"
 
 
@@ -108,16 +108,16 @@ def dice_for(split: str, seed: int, index: int, stream: int) -> Dice:
         ConfigError: an unknown split, or a negative seed or index.
     """
     if split not in SPLITS:
-        raise ConfigError(f"unknown split {split!r} of the scenes world: choose one of {', '.join(SPLITS)}")
+        raise ConfigError(f"unknown split {split!r} of scenes: choose one of {', '.join(SPLITS)}")
     if seed < 0 or index < 0:
-        raise ConfigError(f"a scene's seed and index are not negative, but seed={seed} and index={index}")
+        raise ConfigError(f"seed and index of a scene must not be negative: seed={seed}, index={index}")
     return Dice(seed, SPLITS.index(split), index, stream)
 
 
 def sample_scene(split: str, seed: int, index: int) -> Scene:
-    """The scene at an address: one to three things, every name once.
+    """The scene at an address: one to three objects with distinct names.
 
-    In about a third of the scenes of two or more things, two of them overlap: one is in front of the other.
+    In about a third of the scenes with two or more objects, two overlap: one is in front of the other.
     """
     dice = dice_for(split, seed, index, _SCENE_STREAM)
     backdrop = dice.choice(BACKDROPS)
@@ -130,7 +130,7 @@ def sample_scene(split: str, seed: int, index: int) -> Scene:
 
 
 def _place(dice: Dice, names: list[str], overlap: bool) -> tuple[SceneObject, ...] | None:
-    """Things at random places, or None where the last one found no room."""
+    """Objects at random places, or None if one did not fit."""
     taken: list[tuple[int, int]] = []
     placed: list[SceneObject] = []
     if overlap:
@@ -148,7 +148,7 @@ def _place(dice: Dice, names: list[str], overlap: bool) -> tuple[SceneObject, ..
 
 
 def _overlapping_pair(dice: Dice, name_behind: str, name_front: str) -> tuple[list[SceneObject], list[tuple[int, int]]]:
-    """Two things of one size, the second partly hiding the first and standing lower, as what is nearer does."""
+    """Two objects of the same size; the second partly hides the first and is lower, as closer objects are."""
     size = "large" if dice.percent(65) else "small"
     step = 2 if size == "large" else 1
     front, behind = _thing(dice, name_front, 1, size), _thing(dice, name_behind, -1, size)
@@ -169,7 +169,7 @@ def _at(dice: Dice, thing: SceneObject, column: int, row: int) -> SceneObject:
 
 
 def _thing(dice: Dice, name: str, depth: int, size: str | None = None) -> SceneObject:
-    """A thing of random color and size, not yet placed."""
+    """An object of random color and size, without a place."""
     size = size or dice.choice(tuple(SIZES))
     tint = (dice.between(-_TINT, _TINT), dice.between(-_TINT, _TINT), dice.between(-_TINT, _TINT))
     return SceneObject(name, dice.choice(tuple(COLORS)), size, dice.between(*SIZES[size]), 0, 0, depth, tint)

@@ -1,4 +1,4 @@
-"""The world as a source of rows, like any data set's, but drawn as it is read."""
+"""Sources of rows that are drawn as they are read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from clipbench.scenes.scene import Scene
 from clipbench.scenes.world import EDIT_CONCEPTS, Edit, World, edits
 from clipbench.types import ImageRef
 
-WORLD_VERSION: Final = 1  # raised when any picture or caption changes: results of two versions never mix
+WORLD_VERSION: Final = 1  # increase if any picture or caption changes, so that results of two versions never mix
 
 
 def open_pictures(split: str = "test", size: int = 1000, seed: int = 0) -> RecordSource:
-    """A row a picture, with its five captions; the field `tenth`, 0 to 9, cuts the world into parts.
+    """One row per picture, with its five captions; the field `tenth`, 0 to 9, selects a part of the rows.
 
     Raises:
         ConfigError: An unknown split, or a negative size or seed.
@@ -27,7 +27,7 @@ def open_pictures(split: str = "test", size: int = 1000, seed: int = 0) -> Recor
 
 
 def open_edits(split: str = "test", pairs: int = 300, seed: int = 0) -> RecordSource:
-    """A row a pair of pictures that differ in one thing; the field `concept` says in what.
+    """One row per pair of pictures that differ in one object; the field `concept` names the changed property.
 
     Raises:
         ConfigError: An unknown split, or a negative seed.
@@ -65,5 +65,5 @@ def _refs(*scenes: tuple[Scene, str]) -> tuple[ImageRef, ...]:
 
 
 def _content(scene: Scene) -> bytes:
-    """A picture is a function of its scene, and the scene shows all it holds."""
+    """A picture is a function of its scene, and the scene's repr contains all of it."""
     return f"scenes {WORLD_VERSION}: {scene!r}".encode()

@@ -1,7 +1,7 @@
-"""The demo model's tokenizer: CLIP's own kind, learnt from the few hundred words the world knows.
+"""The demo model's tokenizer: CLIP's algorithm, trained on the few hundred words of the captions.
 
-Byte-pair encoding over UTF-8 bytes, so every text can be encoded: the world's words and the paper's keywords as one
-token each, anything else letter by letter.
+Byte-pair encoding over UTF-8 bytes, so every text can be encoded: words of the captions and the paper's keywords as
+one token each, other words letter by letter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONTEXT_LENGTH: Final = 77
 
 
 def byte_letters() -> list[str]:
-    """A printable character for each of the 256 bytes, in the order of GPT-2's and CLIP's vocabularies."""
+    """Printable characters for the 256 bytes, in the order of GPT-2's and CLIP's vocabularies."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = [chr(byte) for byte in printable]
     return letters + [chr(256 + extra) for extra in range(256 - len(printable))]
@@ -31,18 +31,18 @@ def byte_letters() -> list[str]:
 def learn_merges(texts: Iterable[str]) -> list[tuple[str, str]]:
     """Byte-pair merges, most frequent pair first, until every word of the texts (in ASCII) is one token.
 
-    Ties go to the pair that sorts first, so the result depends on the set of words only.
+    Ties go to the pair that sorts first, so the result depends only on the set of words.
     """
     words = sorted({word for text in texts for word in re.findall(r"[a-z]+|[0-9]|[^\sa-z0-9]+", text.lower())})
-    spelt = [[*word[:-1], word[-1] + _END] for word in words]
+    spellings = [[*word[:-1], word[-1] + _END] for word in words]
     merges: list[tuple[str, str]] = []
     while True:
-        counts = Counter(pair for pieces in spelt for pair in pairwise(pieces))
+        counts = Counter(pair for pieces in spellings for pair in pairwise(pieces))
         if not counts:
             return merges
         best = min(counts, key=lambda pair: (-counts[pair], pair))
         merges.append(best)
-        spelt = [_merge(pieces, best) for pieces in spelt]
+        spellings = [_merge(pieces, best) for pieces in spellings]
 
 
 def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
@@ -56,7 +56,7 @@ def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def build_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
-    """A `transformers` CLIP tokenizer whose vocabulary holds every word of the texts.
+    """A `transformers` CLIP tokenizer with all words of the texts in its vocabulary.
 
     As in OpenAI's vocabulary the end-of-text token has the highest id and pads; a text is cut at 77 tokens.
     """
@@ -66,5 +66,5 @@ def build_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
     letters = byte_letters()
     tokens = [*letters, *(letter + _END for letter in letters), *("".join(pair) for pair in merges)]
     vocabulary = {token: number for number, token in enumerate([*tokens, _START_OF_TEXT, _END_OF_TEXT])}
-    pairs: Any = merges  # pairs are what it takes, whatever its annotation says
+    pairs: Any = merges  # it takes pairs, contrary to its annotation
     return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=CONTEXT_LENGTH)

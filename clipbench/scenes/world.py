@@ -1,6 +1,6 @@
-"""The world as data: pictures with captions, and pairs of pictures with one thing changed.
+"""The synthetic dataset: pictures with captions, and pairs of pictures that differ in one object.
 
-Nothing is stored. `world[i]` makes scene i from its address, and going through a world in order gives the same.
+Nothing is stored: `world[i]` generates scene i from its address.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EDIT_STREAMS: Final = {"object": 8, "color": 9, "size": 10}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A scene with its captions; the pixels are drawn when asked for."""
+    """A scene with its captions; pixels are drawn on demand."""
 
     scene: Scene
     captions: tuple[str, ...]
@@ -40,8 +40,8 @@ class World(Sequence[Picture]):
 
     Args:
         split: "train", "val" or "test"; no two of them share a scene.
-        size: number of pictures. A smaller world is the beginning of a larger one.
-        seed: another seed is another world.
+        size: number of pictures; the first pictures are the same for every size.
+        seed: seed of the scenes.
 
     Raises:
         ConfigError: an unknown split, or a negative size or seed.
@@ -49,8 +49,8 @@ class World(Sequence[Picture]):
 
     def __init__(self, split: str, size: int, seed: int = 0) -> None:
         if size < 0:
-            raise ConfigError(f"a world's size is not negative, but size={size}")
-        dice_for(split, seed, 0, 0)  # an unknown split is told now, not at the first picture
+            raise ConfigError(f"size must not be negative: size={size}")
+        dice_for(split, seed, 0, 0)  # fail now, not at the first picture
         self.split, self.size, self.seed = split, size, seed
 
     def __len__(self) -> int:
@@ -71,14 +71,14 @@ class World(Sequence[Picture]):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The very same picture before and after one thing was changed, each with its own caption.
+    """A picture before and after a change of one object, each with its caption.
 
     Attributes:
-        concept: what was changed: "object", "color" or "size".
-        before, after: equal but for one thing, at one place of `things`.
-        thing: index of that thing.
-        caption_before, caption_after: one sentence that differs in one keyword (and in its article, where that must
-            follow); each is true of its own picture and false of the other.
+        concept: the changed property: "object", "color" or "size".
+        before, after: scenes that differ in one element of `things`.
+        thing: its index.
+        caption_before, caption_after: sentences that differ in one keyword (and its article, if necessary);
+            each is true of its own picture and false of the other.
     """
 
     concept: EditConcept
@@ -93,22 +93,22 @@ class Edit:
         return draw(self.before), draw(self.after)
 
     def mask(self) -> Image.Image:
-        """Mode L, 255 wherever the thing is in either picture; outside it the pictures are equal."""
+        """Mode L, 255 in the object's pixels of either picture; elsewhere the pictures are equal."""
         return ImageChops.lighter(silhouette(self.before.things[self.thing]), silhouette(self.after.things[self.thing]))
 
 
 def edit(scene: Scene, concept: EditConcept) -> Edit | None:
-    """The edit of a scene, always the same one; None if nothing in it can be edited so.
+    """The edit of a scene, which is deterministic; None if no object can be edited.
 
-    An object becomes another of its super-category where the picture does not show that already; a color any
-    other; a size its opposite, at the same centre. A thing that overlaps another keeps its size, because the
-    sentence "in front of" has to stay true.
+    An object becomes another one of its super-category that is not in the picture, if there is one; a color any
+    other color; a size the opposite size, at the same center. Overlapping objects keep their size, because "in
+    front of" has to remain true.
 
     Raises:
         ConfigError: an unknown concept.
     """
     if concept not in EDIT_CONCEPTS:
-        raise ConfigError(f"the scenes world has no {concept!r} edits: choose one of {', '.join(EDIT_CONCEPTS)}")
+        raise ConfigError(f"scenes have no {concept!r} edits: choose one of {', '.join(EDIT_CONCEPTS)}")
     dice = dice_for(scene.split, scene.seed, scene.index, _EDIT_STREAMS[concept])
     candidates = [index for index, thing in enumerate(scene.things) if concept != "size" or thing.depth == 0]
     if not candidates:
@@ -117,12 +117,12 @@ def edit(scene: Scene, concept: EditConcept) -> Edit | None:
     old = scene.things[index]
     new = _changed(dice, scene, old, concept)
     after = replace(scene, things=(*scene.things[:index], new, *scene.things[index + 1 :]))
-    said = claim_about(dice, scene, old, concept)
-    told = said.with_first(_retold(said.mentions[0], new, concept))
-    if not told.holds(after) or told.holds(scene, loosely=True) or said.holds(after, loosely=True):
+    original = claim_about(dice, scene, old, concept)
+    edited = original.with_first(_edited_mention(original.mentions[0], new, concept))
+    if not edited.holds(after) or edited.holds(scene, loosely=True) or original.holds(after, loosely=True):
         return None
     stream = _EDIT_STREAMS[concept] + len(_EDIT_STREAMS)
-    sentences = [write(_sentence_dice(scene, stream), scene, made) for made in (said, told)]
+    sentences = [write(_sentence_dice(scene, stream), scene, made) for made in (original, edited)]
     return Edit(concept, scene, after, index, sentences[0], sentences[1])
 
 
@@ -142,7 +142,7 @@ def edits(split: str, count: int, concept: EditConcept, seed: int = 0) -> Iterat
 
 
 def _sentence_dice(scene: Scene, stream: int) -> Dice:
-    """Both captions are written with the same dice, so they choose the same words."""
+    """Both captions use the same random numbers and therefore the same wording."""
     return dice_for(scene.split, scene.seed, scene.index, stream)
 
 
@@ -159,7 +159,7 @@ def _changed(dice: Dice, scene: Scene, thing: SceneObject, concept: EditConcept)
     return replace(thing, name=dice.choice(names))
 
 
-def _retold(mention: Mention, thing: SceneObject, concept: EditConcept) -> Mention:
+def _edited_mention(mention: Mention, thing: SceneObject, concept: EditConcept) -> Mention:
     if concept == "object":
         return replace(mention, name=thing.name)
     if concept == "color":

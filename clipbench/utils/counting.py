@@ -1,4 +1,4 @@
-"""Running counts and means over samples as they stream by: exact in any order, a few bytes per key."""
+"""Running counts and means over a stream of samples: exact in any order, a few bytes per key."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-_RECENT = 1 << 15  # keys that are held in full
+_RECENT = 1 << 15  # keys held in a set or dict before they are merged into the arrays
 
 
 class Distinct:
-    """The number of different keys, in 8 bytes a key.
+    """The number of distinct keys, in 8 bytes per key.
 
-    Keys that came lately are in a set; the others are sorted hashes of 64 bits, of which a million are distinct but for
-    one chance in thirty million.
+    Recent keys are in a set, the others are sorted 64-bit hashes; the chance of a collision among a million keys is
+    one in thirty million.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Distinct:
         self._keys: NDArray[np.int64] = np.empty(0, np.int64)
 
     def add(self, key: str) -> None:
-        """Count a key in, unless it has been."""
+        """Count a key unless it has been counted before."""
         self._recent.add(hash(key))
         if len(self._recent) >= _RECENT:
             self._settle()
@@ -40,7 +40,7 @@ class Distinct:
 
 
 class KeyedTotals:
-    """The sum and number of values by key, in 20 bytes a key, kept as in :class:`Distinct`."""
+    """The sum and number of values by key, in 20 bytes per key, stored as in :class:`Distinct`."""
 
     def __init__(self) -> None:
         self._recent: dict[int, list[float]] = {}
@@ -49,7 +49,7 @@ class KeyedTotals:
         self._counts: NDArray[np.int32] = np.empty(0, np.int32)
 
     def add(self, key: str, value: float) -> None:
-        """Take in one value."""
+        """Add one value."""
         code = hash(key)
         totals = self._recent.get(code)
         if totals is None:
@@ -89,7 +89,7 @@ class KeyedTotals:
 
 
 class Mean:
-    """A mean, fed one value at a time; exact, so that it does not depend on their order.
+    """A running mean; exact, so that it does not depend on the order of values.
 
     >>> mean = Mean()
     >>> for value in (0.1, 1e17, -1e17): mean.add(value)
@@ -99,10 +99,10 @@ class Mean:
 
     def __init__(self) -> None:
         self.count = 0
-        self._parts: list[float] = []  # their sum is the values', without any rounding (Shewchuk 1997)
+        self._parts: list[float] = []  # their sum is exactly the sum of the values (Shewchuk 1997)
 
     def add(self, value: float) -> None:
-        """Take one value in."""
+        """Add one value."""
         self.count += 1
         parts = []
         for part in self._parts:
@@ -114,19 +114,19 @@ class Mean:
 
     @property
     def mean(self) -> float:
-        """The mean; NaN where there is no value."""
+        """The mean; NaN if there are no values."""
         return math.fsum(self._parts) / self.count if self.count else math.nan
 
 
 class ClusteredMean:
-    """A mean and its standard error, fed one value at a time.
+    """A running mean and its standard error.
 
     Values of one cluster (five captions of one photograph) are not independent. With cluster sums
     ``S_g`` over ``n_g`` values, mean ``m``, ``n`` values and ``G`` clusters the standard error is
     ``sqrt(G / (G − 1) · Σ_g (S_g − n_g m)²) / n`` (Liang & Zeger 1986; Miller, arXiv 2411.00640, eq. 4,
-    with the small-sample factor). With one value a cluster it is the ordinary ``s / √n``.
+    with the small-sample factor). With one value per cluster it is the ordinary ``s / √n``.
 
-    Memory grows by 20 bytes a cluster.
+    Memory grows by 20 bytes per cluster.
 
     >>> mean = ClusteredMean()
     >>> for value, image in [(1, "a"), (1, "a"), (0, "b"), (1, "c")]: mean.add(value, image)
@@ -139,7 +139,7 @@ class ClusteredMean:
         self._totals = KeyedTotals()
 
     def add(self, value: float, cluster: str) -> None:
-        """Take one value in."""
+        """Add one value."""
         self.count += 1
         self._totals.add(cluster, value)
 
@@ -150,7 +150,7 @@ class ClusteredMean:
 
     @property
     def mean(self) -> float:
-        """The mean; NaN where there is no value."""
+        """The mean; NaN if there are no values."""
         if not self.count:
             return math.nan
         return math.fsum(chain.from_iterable(sums.tolist() for sums, _ in self._totals.parts())) / self.count

@@ -1,4 +1,4 @@
-"""One digest of everything that identifies something: a run, a model, a training, a cache."""
+"""The digest of an identity: of a run, a model, a training or a cache."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 
 
 def digest(identity: object) -> str:
-    """Hash anything that JSON can hold; other objects (paths, dtypes) count by their text.
+    """Hash an object that JSON can represent; other objects (paths, dtypes) are converted to text.
 
     Returns:
-        64 hex digits (SHA-256). The order of keys does not matter, the order of lists does; a tuple is a list.
+        64 hex digits (SHA-256). The order of keys does not matter, the order of lists does; tuples equal lists.
 
     >>> digest({"task": "coco_color", "limit": None}) == digest({"limit": None, "task": "coco_color"})
     True

@@ -1,4 +1,4 @@
-"""The processes of one run: each computes its share, and what fails in one fails in all."""
+"""The processes of a distributed run: each computes its share, and an error in one fails all."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LONGEST_WAIT = timedelta(hours=12)  # for the main process, while it alone scores, downloads or decodes
+_LONGEST_WAIT = timedelta(hours=12)  # for the main process, while only it scores, downloads or decodes
 
 
 class ProcessesError(ClipbenchError):
-    """Another process of the run is lost, has failed, or reads other data."""
+    """Another process of the run was lost, has failed, or reads other data."""
 
 
 class _Failure(NamedTuple):
@@ -28,7 +28,7 @@ class _Failure(NamedTuple):
 
 
 class Processes:
-    """The processes of a run; by default this one alone.
+    """The processes of a run; by default only this one.
 
     Attributes:
         rank: The number of this process, from 0.
@@ -49,7 +49,7 @@ class Processes:
         """Send an object to all processes and receive theirs.
 
         Args:
-            step: A name of the exchange, equal in all processes.
+            step: A name for the exchange, the same in all processes.
             mine: Any object that can be pickled.
 
         Returns:
@@ -66,7 +66,7 @@ class Processes:
 
     @contextmanager
     def in_step(self, name: str) -> Iterator[None]:
-        """A block that all processes leave together: an exception in one fails the others.
+        """A block that all processes leave together; an exception in one fails the others.
 
         Raises:
             ProcessesError: As in :meth:`exchange`.
@@ -83,7 +83,7 @@ class LaunchedProcesses(Processes):
 
         # Without `cpu`, accelerate sees a single process on a machine without a GPU, whatever torchrun started.
         cpu = device == "cpu" or not torch.cuda.is_available()
-        # Objects go through gloo, which notices at once that a process is gone; nccl would wait for its timeout.
+        # Objects go through gloo, which detects a lost process at once; nccl would wait for its timeout.
         backend = "gloo" if cpu or not torch.distributed.is_nccl_available() else "cpu:gloo,cuda:nccl"
         state = PartialState(cpu=cpu, backend=backend, timeout=_LONGEST_WAIT)
         self.rank, self.count = state.process_index, state.num_processes
@@ -125,19 +125,19 @@ class LaunchedProcesses(Processes):
         except ProcessesError:
             raise
         except BaseException as error:
-            with suppress(ProcessesError):  # the others know now, or have failed themselves
+            with suppress(ProcessesError):  # the others have been notified, or have failed themselves
                 self.exchange(name, _Failure(f"{type(error).__name__}: {error}"))
             raise
 
 
 @contextmanager
 def started_processes(device: str | None = None) -> Iterator[Processes]:
-    """The processes that a launcher started, all of which have to come here; without a launcher, this one alone.
+    """The processes that a launcher started, all of which must call this; without a launcher, only this one.
 
-    The connection outlives the block, because accelerate keeps its state as long as the process lives.
+    The connection outlives the block, because accelerate keeps its state until the process ends.
 
     Args:
-        device: ``cpu`` where the GPUs of the machine are not to be used.
+        device: ``cpu`` to leave the GPUs of the machine unused.
 
     Raises:
         ConfigError: The launcher's environment is invalid.
@@ -159,13 +159,13 @@ def started_processes(device: str | None = None) -> Iterator[Processes]:
     if processes.count != expected:
         raise ConfigError(
             f"WORLD_SIZE is {expected}, processes seen by accelerate: {processes.count}; start with"
-            " torchrun or accelerate launch, and create no accelerate state before"
+            " torchrun or accelerate launch, and do not create an accelerate state before"
         )
     yield processes
 
 
 def _launched() -> int:
-    """How many processes the launcher's environment names."""
+    """The number of processes according to the launcher's environment."""
     text = os.environ.get("WORLD_SIZE", "1")
     if not text.isdecimal() or text == "0":
         raise ConfigError(f"WORLD_SIZE is {text!r}, not a number of processes: unset it, or start with torchrun")

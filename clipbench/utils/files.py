@@ -1,4 +1,4 @@
-"""Files and directories that appear whole or not at all, and locks between processes."""
+"""Atomic writes of files and directories, and locks between processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from clipbench.errors import ResultError
 
 
 def atomic_write(path: Path, data: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part; text is written as UTF-8.
+    """Write a file atomically: readers see the old content or the new; text is written as UTF-8.
 
     Raises:
-        ResultError: It cannot be written; the old file is as it was.
+        ResultError: It cannot be written; the old file is unchanged.
     """
     with atomic_writer(path) as write:
         write(data)
@@ -24,13 +24,13 @@ def atomic_write(path: Path, data: str | bytes) -> None:
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[Callable[[str | bytes], None]]:
-    """Write a file piece by piece; it takes its place when the block ends, and is dropped when the block fails.
+    """Write a file in pieces; it replaces ``path`` when the block ends, and is discarded if the block fails.
 
     Yields:
         A function that appends text or bytes.
 
     Raises:
-        ResultError: It cannot be written; the old file is as it was.
+        ResultError: It cannot be written; the old file is unchanged.
     """
     part = _part_of(path)
     with _write_errors(path):
@@ -56,12 +56,12 @@ def atomic_writer(path: Path) -> Iterator[Callable[[str | bytes], None]]:
 
 @contextmanager
 def atomic_directory(path: Path, put_in_place: Callable[[Path, Path], None] | None = None) -> Iterator[Path]:
-    """Fill a directory that takes its place when the block ends, and is dropped when the block fails.
+    """Fill a directory that replaces ``path`` when the block ends, and is discarded if the block fails.
 
     Args:
-        path: The directory; one that exists is replaced, missing parents are made.
+        path: The directory; an existing one is replaced, missing parents are created.
         put_in_place: Moves the filled directory (first argument) to ``path`` (second) in another way,
-            such as file by file into one that exists.
+            such as file by file into an existing directory.
 
     Yields:
         An empty directory to fill.
@@ -83,11 +83,11 @@ def atomic_directory(path: Path, put_in_place: Callable[[Path, Path], None] | No
 
 
 def remove_parts(folder: Path, pattern: str = "*") -> None:
-    """Remove what killed processes left half-written; call it only where no other process is writing.
+    """Remove the partial files of killed processes; call it only if no other process is writing.
 
     Args:
         folder: The directory that holds the files.
-        pattern: A glob of the names of the files or directories that were being written.
+        pattern: A glob for the names of the final files or directories.
     """
     for part in folder.glob(f".{pattern}.part"):
         if part.is_dir():
@@ -99,11 +99,11 @@ def remove_parts(folder: Path, pattern: str = "*") -> None:
 
 @contextmanager
 def lock(path: Path, on_busy: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold a lock file against other processes; it is released when the block or the process ends.
+    """Lock a file against other processes; the lock is released when the block or the process ends.
 
     Args:
-        path: The lock file, made where missing.
-        on_busy: Called once where another process holds the lock, before waiting for it; raises to give up instead.
+        path: The lock file, created if missing.
+        on_busy: Called once before waiting, if another process holds the lock; it may raise to give up.
 
     Raises:
         ResultError: The file cannot be locked.

@@ -1,4 +1,4 @@
-"""What an exception says of the Hugging Face hub, whichever library or HTTP client raised it."""
+"""Interprets errors of the Hugging Face hub, from any library or HTTP client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CUT_OFF = {
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and, one after the other, what it was raised from or while handling."""
+    """Yield an exception and the chain of exceptions that caused it."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -54,7 +54,7 @@ def class_names(error: BaseException) -> set[str]:
 
 
 def error_status(error: BaseException) -> int | None:
-    """The HTTP status, 400 or above, of the answer that is behind an exception, if there is one."""
+    """The HTTP status, 400 or above, of the response that caused an exception, if any."""
     for link in causes(error):
         status = getattr(getattr(link, "response", None), "status_code", None)
         if isinstance(status, int) and status >= 400:
@@ -63,12 +63,12 @@ def error_status(error: BaseException) -> int | None:
 
 
 def not_reached(error: BaseException) -> bool:
-    """Whether the hub could not be asked: it is down, there is no connection, or offline mode is on."""
+    """Whether the hub is unreachable: it is down, there is no connection, or offline mode is on."""
     return bool(class_names(error) & _NOT_REACHED)
 
 
 def cut_off(error: BaseException) -> bool:
-    """Whether the connection broke in mid-download, or a file came shorter than it was announced."""
+    """Whether a download was interrupted, or a file is shorter than announced."""
     announced = any("Consistency check failed" in str(link) for link in causes(error))
     return announced or bool(class_names(error) & _CUT_OFF)
 
@@ -77,8 +77,7 @@ def offline(library_switch: str) -> bool:
     """Whether offline mode is on.
 
     Args:
-        library_switch: A library's own environment variable for it, which does not keep the hub client from
-            asking and so is looked at here.
+        library_switch: A library's own environment variable for offline mode, which the hub client ignores.
     """
     from huggingface_hub import constants
 

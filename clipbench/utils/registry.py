@@ -1,4 +1,4 @@
-"""Things by name: duplicates are errors, and an unknown name is answered with its neighbours."""
+"""Registries of named objects: duplicates are errors, and unknown names get close matches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def close_matches(name: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean a, b?)`` for the names nearest to ``name``, or an empty string.
+    """Return `` (did you mean a, b?)`` for the names closest to ``name``, or an empty string.
 
     >>> close_matches("coco_colour", ["coco_color", "coco_size", "sbu_object"])
     ' (did you mean coco_color?)'
@@ -22,11 +22,11 @@ def close_matches(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """A mapping from names to things of one kind.
+    """A mapping from names to objects of one kind.
 
     Args:
-        kind: What one entry is called in messages, e.g. ``task``.
-        hint: Where to look all names up, e.g. ``clipbench ls tasks``.
+        kind: The noun for an entry in messages, e.g. ``task``.
+        hint: The command that lists all names, e.g. ``clipbench ls tasks``.
     """
 
     def __init__(self, kind: str, hint: str) -> None:
@@ -38,17 +38,17 @@ class Registry(Generic[T]):
         """Add an entry.
 
         Raises:
-            ConfigError: The name is taken by something else.
+            ConfigError: Another object has this name.
         """
         if name in self._entries and self._entries[name] is not value:
-            raise ConfigError(f"two {self._kind}s are called {name!r}: rename one of them")
+            raise ConfigError(f"two {self._kind}s are named {name!r}: rename one of them")
         self._entries[name] = value
 
     def get(self, name: str) -> T:
         """Return an entry.
 
         Raises:
-            UnknownName: There is none; the message names close matches.
+            UnknownName: It does not exist; the message lists close matches.
         """
         try:
             return self._entries[name]
@@ -62,7 +62,7 @@ class Registry(Generic[T]):
         return sorted(self._entries)
 
     def values(self) -> Iterator[T]:
-        """All entries, in the order of their names."""
+        """All entries, sorted by name."""
         return (self._entries[name] for name in self.names())
 
     def __contains__(self, name: object) -> bool:

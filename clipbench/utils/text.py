@@ -1,4 +1,4 @@
-"""The wording of messages: errors as one line, whoever raised them, and numbers with their nouns."""
+"""Text of messages: errors as one line, and numbers with nouns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clipbench.errors import ClipbenchError
 
 
 def format_error(error: Exception) -> str:
-    """What went wrong, in one line: a message made for users as it stands, anything else with its place.
+    """An error as one line: our own messages unchanged, any other error with its class, file and line.
 
     >>> format_error(ClipbenchError("no such file"))
     'no such file'
@@ -31,7 +31,7 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def line_in(file: Path, error: BaseException) -> int:
-    """The last line of a file that an error passed through; 1 where it passed through none."""
+    """The last line of a file in an error's traceback; 1 if the file is not in it."""
     if isinstance(error, SyntaxError) and error.lineno:
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__)

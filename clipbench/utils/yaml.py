@@ -1,4 +1,4 @@
-"""YAML files from users, checked against a pydantic model; every complaint names file and line."""
+"""YAML files, validated against a pydantic model; every error names file and line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse_yaml(path: Path, model: type[M]) -> M:
     """Read a YAML file into a pydantic model.
 
     Raises:
-        ConfigError: It cannot be read, is not YAML, or does not fit the model: names file, line and field.
+        ConfigError: It cannot be read, is not YAML, or is invalid; the message names file, line and field.
     """
     from pydantic import ValidationError
 
@@ -59,7 +59,7 @@ def _compose(path: Path) -> tuple[Any, Any]:
 
 
 def _line(node: Any, location: tuple[str | int, ...]) -> int:
-    """The line, from 1, of the deepest part of ``location`` that is in the file."""
+    """The line, from 1, of the deepest part of ``location`` that the file contains."""
     line: int = node.start_mark.line + 1
     for part in location:
         if isinstance(node.value, str):

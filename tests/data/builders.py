@@ -102,7 +102,7 @@ def write_table(path: Path, features: Features, rows: Sequence[Row], *, row_grou
 
 
 def write_readme(folder: Path, splits: Mapping[str, str], features: str = "") -> Path:
-    """A README whose metadata says which files are which split, and maybe what columns there are."""
+    """A README whose metadata says which files are which split, and maybe what the columns are."""
     lines = ["---", "configs:", "- config_name: default", "  data_files:"]
     for split, pattern in splits.items():
         lines += [f"  - split: {split}", f"    path: {pattern}"]

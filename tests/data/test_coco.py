@@ -86,7 +86,7 @@ def test_equal_captions_have_equal_fingerprints(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "not JSON, or cut off"),
+        ("{", "not JSON, or truncated"),
         ("[]", "not COCO captions"),
         ('{"images": [{"id": 1}], "annotations": []}', "KeyError: 'file_name' at {'id': 1}"),
         ('{"images": [], "annotations": [{"image_id": 4, "caption": "a"}]}', "annotations of image 4"),
@@ -108,7 +108,7 @@ def test_broken_caption_files_are_named(tmp_path: Path, content: str, reason: st
 
 def test_fields_are_refused_with_what_there_is(tmp_path: Path) -> None:
     source = open_source(COCO, str(write_coco(tmp_path, PHOTOS)))
-    with pytest.raises(DataError, match="cannot be chosen by concept: this data has no fields"):
+    with pytest.raises(DataError, match="cannot be filtered by concept: this data has no fields"):
         source.rows(where={"concept": "color"})
 
 

@@ -154,7 +154,7 @@ def test_a_cut_off_download_is_said_and_the_second_try_is_clean(hub: Hub, client
     hub.add_dataset(REPO, repository)
     hub.cut_after(3000, "*.parquet", times=None)
     error = client.open()["error"]
-    assert error.startswith(f"{REPO}: the download was cut off: run the command again")
+    assert error.startswith(f"{REPO}: the download was interrupted: run it again")
     hub.mend()
     assert client.open()["rows"] == EXPECTED
 
@@ -169,7 +169,7 @@ def test_without_hub_and_cache_it_says_what_to_put_where(
     cause = "offline mode is on (HF_HUB_OFFLINE)" if offline else "the hub cannot be reached"
     assert error.startswith(f"{REPO}: {cause}")
     assert error.endswith(
-        "bring the data yourself: put test-*.parquet into data/; a local copy is used with --data inpaintcoco=PATH"
+        "get a local copy: put test-*.parquet into data/; to use a local copy, give inpaintcoco=PATH in data"
     )
     assert "\n" not in error
 
@@ -178,11 +178,11 @@ def test_what_the_hub_refuses(hub: Hub, client: Client, repository: Path) -> Non
     hub.add_dataset(REPO, repository)
     assert "no such dataset on the hub, or it is private" in client.open("hub:nobody/nothing")["error"]
     assert "no such revision" in client.open(f"hub:{REPO}@nope")["error"]
-    assert "no split 'train'; splits there are: test" in client.open(f"hub:{REPO}:train")["error"]
+    assert "no split 'train'; the splits are: test" in client.open(f"hub:{REPO}:train")["error"]
     columns = {"captions": ("coco_caption", "inpaint_captoin")}
     assert "no column 'inpaint_captoin' (did you mean inpaint_caption" in client.open(columns=columns)["error"]
     hub.status("*/revision/*", 500)
-    assert "the hub answered with status 500" in client.open(f"hub:{REPO}@other")["error"]
+    assert "the hub responded with status 500" in client.open(f"hub:{REPO}@other")["error"]
 
 
 def test_a_gated_dataset_needs_a_token(hub: Hub, client: Client, repository: Path) -> None:

@@ -60,25 +60,25 @@ def test_configurations() -> None:
     two = [{"config_name": n, "data_files": [{"split": "test", "path": f"{n}/*"}]} for n in "ab"]
     assert files(*names, card=card(*two), config="b") == ["b/0.parquet"]
     assert files(*names, card=card(two[0], {**two[1], "default": True})) == ["b/0.parquet"]
-    with pytest.raises(DataError, match="several configurations: name one; configurations there are: a, b"):
+    with pytest.raises(DataError, match="several configurations: name one; the configurations are: a, b"):
         files(*names, card=card(*two))
-    with pytest.raises(DataError, match="no configuration 'c'; configurations there are: a, b"):
+    with pytest.raises(DataError, match="no configuration 'c'; the configurations are: a, b"):
         files(*names, card=card(*two), config="c")
 
 
 def test_a_missing_split_lists_what_there_is() -> None:
     names = ["data/train-00000-of-00001.parquet", "data/validation-00000-of-00001.parquet"]
-    with pytest.raises(DataError, match="a/b: no split 'test'; splits there are: train, validation"):
+    with pytest.raises(DataError, match="a/b: no split 'test'; the splits are: train, validation"):
         files(*names)
     readme = card({"data_files": [{"split": "train", "path": "data/train-*"}]})
-    with pytest.raises(DataError, match="a/b: no split 'test'; splits there are: train"):
+    with pytest.raises(DataError, match="a/b: no split 'test'; the splits are: train"):
         files(*names, card=readme)
-    with pytest.raises(DataError, match=r"the README says that split 'test' is \['q-\*'\], but no file is"):
+    with pytest.raises(DataError, match=r"the README says that split 'test' is \['q-\*'\], but no file matches"):
         files(*names, card=card({"data_files": [{"split": "test", "path": "q-*"}]}))
 
 
 def test_a_missing_shard_is_noticed() -> None:
-    with pytest.raises(DataError, match=r"it lacks 2 of 4 files, the first is data/test-00001-of-00004\.parquet"):
+    with pytest.raises(DataError, match=r"2 of 4 files missing, the first is data/test-00001-of-00004\.parquet"):
         files("data/test-00000-of-00004.parquet", "data/test-00003-of-00004.parquet")
 
 
@@ -91,5 +91,5 @@ def test_the_only_split_does_where_that_is_allowed() -> None:
     assert lenient("t.parquet", readme=readme) == ["t.parquet"]
     two = ["train.parquet", "test.parquet"]
     assert lenient(*two) == ["test.parquet"]
-    with pytest.raises(DataError, match="several splits: name one; splits there are: test, train"):
+    with pytest.raises(DataError, match="several splits: name one; the splits are: test, train"):
         lenient(*two, split="")

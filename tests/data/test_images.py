@@ -140,8 +140,8 @@ def test_animations_give_their_first_frame(format: str) -> None:
     [
         (b"", "row 7: the image is empty (0 bytes)"),
         (b"<html>404 Not Found</html>", "row 7: not an image that Pillow can read (26 bytes"),
-        (encoded(photograph((200, 200)), "JPEG")[:-5000], "row 7: the image is broken or cut off"),
-        (encoded(photograph((200, 200)), "PNG")[:-5000], "row 7: the image is broken or cut off"),
+        (encoded(photograph((200, 200)), "JPEG")[:-5000], "row 7: the image is corrupt or truncated"),
+        (encoded(photograph((200, 200)), "PNG")[:-5000], "row 7: the image is corrupt or truncated"),
         (encoded(photograph(), "PNG")[:40], "row 7: "),
         (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "row 7: 32-bit samples (mode F)"),
     ],

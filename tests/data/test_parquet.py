@@ -107,7 +107,7 @@ def test_inpaintcoco(tmp_path: Path, streaming: bool) -> None:
     ]
     assert [image.open().getpixel((0, 0)) for image in rows[2].images] == [(6, 0, 0), (0, 6, 0)]
     assert rows[1].images[1].key == "row 5, inpaint_image"
-    with pytest.raises(DataError, match="cannot be chosen by colour: its fields are concept"):
+    with pytest.raises(DataError, match="cannot be filtered by colour: its fields are concept"):
         source.rows(where={"colour": "red"})
     assert list(source.rows(where={"concept": "location"})) == []
     assert list(source.rows(where={"concept": 3})) == []
@@ -139,7 +139,7 @@ def test_images_of_rows_that_are_filtered_out_are_never_touched(
     assert set(touched) == {3}
     assert row.images[0].open().getpixel((0, 0)) == (255, 0, 0)
     others = [row for row in source.rows() if row.id != "3"]  # broken, but nobody opens them
-    with pytest.raises(DataError, match=r"^row 0: the image is broken or cut off"):
+    with pytest.raises(DataError, match=r"^row 0: the image is corrupt or truncated"):
         others[0].images[0].open()
 
 
@@ -245,7 +245,7 @@ def test_a_missing_column_lists_what_there_is(tmp_path: Path, streaming: bool) -
     folder = str(builders.write_oldbooks_hub(tmp_path, [(RED, "a")]))
     with pytest.raises(DataError, match=r"no column 'image_captoin' \(did you mean image_caption") as caught:
         builders.open_columns(folder, streaming=streaming, images=("1600px",), captions=("image_captoin",))
-    assert "columns there are: rawscan, 1600px, info_url, info_alt" in str(caught.value)
+    assert "the columns are: rawscan, 1600px, info_url, info_alt" in str(caught.value)
 
 
 def test_broken_parquet_files(tmp_path: Path) -> None:
@@ -253,7 +253,9 @@ def test_broken_parquet_files(tmp_path: Path) -> None:
     (file,) = folder.glob("data/*.parquet")
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
-    with pytest.raises(DataError, match=r"parquet: not a parquet file, or cut off \([\d,]+ bytes\): fetch it again$"):
+    with pytest.raises(
+        DataError, match=r"parquet: not a parquet file, or truncated \([\d,]+ bytes\): download it again$"
+    ):
         open_source(MINE, str(folder))
     file.write_bytes(whole[:4] + b"\xff" * 200 + whole[204:])
     with pytest.raises(DataError, match=r"a data file is broken|cannot be read") as caught:
@@ -282,7 +284,7 @@ def test_a_folder_from_save_to_disk(tmp_path: Path, splits: bool) -> None:
     assert rows[0].images[0].open().getpixel((0, 0)) == (255, 0, 0)
     assert source.provenance.layout == "arrow"
     if splits:
-        with pytest.raises(DataError, match="no split 'val'; splits there are: test"):
+        with pytest.raises(DataError, match="no split 'val'; the splits are: test"):
             open_source(hub_dataset("coco", "val", "image", "caption"), str(tmp_path / "saved"))
 
 

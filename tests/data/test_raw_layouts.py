@@ -132,13 +132,13 @@ def test_sbu_parallel_text_files_keep_step_over_empty_captions(tmp_path: Path) -
     source = open_source(SBU, str(tmp_path))
     assert [row.captions[0] for row in source.rows()] == CAPTIONS
     captions.write_text("a red car\n")
-    with pytest.raises(DataError, match="do not run in parallel: 3 URLs, 1 caption$"):
+    with pytest.raises(DataError, match="differ in length: 3 URLs, 1 caption$"):
         open_source(SBU, str(tmp_path))
 
 
 def test_sbu_broken_files(tmp_path: Path) -> None:
     write_sbu_json(tmp_path, captions=CAPTIONS[:2])
-    with pytest.raises(DataError, match="do not run in parallel: 3 URLs, 2 captions"):
+    with pytest.raises(DataError, match="differ in length: 3 URLs, 2 captions"):
         open_source(SBU, str(tmp_path))
     write_sbu_json(tmp_path, captions=["a", None, "c"])
     with pytest.raises(DataError, match="row 1: expected two texts"):
@@ -147,7 +147,7 @@ def test_sbu_broken_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'captions' is missing"):
         open_source(SBU, str(tmp_path))
     write(tmp_path / "sbu-captions-all.json", '{"image_urls"')
-    with pytest.raises(DataError, match="not JSON, or cut off"):
+    with pytest.raises(DataError, match="not JSON, or truncated"):
         open_source(SBU, str(tmp_path))
 
 
@@ -155,8 +155,8 @@ def test_sbu_has_no_home_and_says_what_to_bring() -> None:
     with pytest.raises(DataError) as caught:
         open_source(SBU)
     assert str(caught.value) == (
-        "dataset sbu is not hosted on the Hugging Face Hub; or bring the data yourself: put"
-        " sbu-captions-all.json beside images/; a local copy is used with --data sbu=PATH"
+        "dataset sbu is not hosted on the Hugging Face Hub; or get a local copy: put"
+        " sbu-captions-all.json beside images/; to use a local copy, give sbu=PATH in data"
     )
 
 

@@ -148,14 +148,14 @@ def test_captions_survive_jsonl(texts: list[str]) -> None:
     [
         ("t.csv", "", "t.csv: the table is empty"),
         ("t.jsonl", "\n", "t.jsonl: the table is empty"),
-        ("t.csv", "image,caption\na,b\nc\n", "t.csv, line 3: 1 cell, but the head has 2 columns"),
-        ("t.csv", 'image,caption\n"a\nb",c\nd,"e\nf\n', "t.csv, line 4: broken row: unexpected end of data"),
-        ("t.csv", b"image,caption\na,caf\xe9\n", "broken row: 'utf-8' codec can't decode byte 0xe9"),
-        ("t.csv", "image,image,caption\na,b,c\n", "t.csv, line 1: column 'image' is there twice"),
-        ("t.csv", "image,captoin\na,b\n", "no column is known to hold the caption"),
-        ("t.csv", "image,captoin\na,b\n", "`captions:` in a task file or by --data 'NAME=PLACE?captions=COLUMN'"),
+        ("t.csv", "image,caption\na,b\nc\n", "t.csv, line 3: 1 cell, but the header has 2 columns"),
+        ("t.csv", 'image,caption\n"a\nb",c\nd,"e\nf\n', "t.csv, line 4: invalid row: unexpected end of data"),
+        ("t.csv", b"image,caption\na,caf\xe9\n", "invalid row: 'utf-8' codec can't decode byte 0xe9"),
+        ("t.csv", "image,image,caption\na,b,c\n", "t.csv, line 1: column 'image' appears twice"),
+        ("t.csv", "image,captoin\na,b\n", "found no caption column"),
+        ("t.csv", "image,captoin\na,b\n", "`captions:` in a task file or with NAME=PATH?captions=COLUMN in data"),
         ("t.csv", "image,img,caption\na,b,c\n", "several columns could hold the image (image, img)"),
-        ("t.csv", "image,img,caption\na,b,c\n", "`images:` in a task file or by --data 'NAME=PLACE?images=COLUMN'"),
+        ("t.csv", "image,img,caption\na,b,c\n", "`images:` in a task file or with NAME=PATH?images=COLUMN in data"),
         ("t.jsonl", '{"image": "a", "caption": "b"}\n{"image": "a"\n', "t.jsonl, line 2: not JSON"),
         ("t.jsonl", '{"image": "a", "caption": "b"}\n["a"]\n', "t.jsonl, line 2: expected an object"),
         (
@@ -168,7 +168,7 @@ def test_captions_survive_jsonl(texts: list[str]) -> None:
         ("t.csv", "image,caption\nhttp://x/a.jpg,b\n", "http://x/a.jpg is a URL: download the images first"),
         ("u.json", '{"a": 1}', "u.json: expected a list of objects, found dict"),
         ("u.json", "[1]", "u.json, row 0: expected an object, found '1'"),
-        ("u.json", "[", "u.json: not JSON, or cut off"),
+        ("u.json", "[", "u.json: not JSON, or truncated"),
     ],
 )
 def test_broken_tables_are_named_by_file_and_line(tmp_path: Path, name: str, content: str | bytes, reason: str) -> None:
@@ -187,7 +187,7 @@ def test_rows_before_a_broken_line_are_given_first(tmp_path: Path) -> None:
 
 def test_a_named_column_that_is_missing_is_never_replaced_by_a_guess(tmp_path: Path) -> None:
     content = "image,caption,alt_text\na,b,c\n"
-    with pytest.raises(DataError, match=r"no column 'alt_txt' \(did you mean alt_text\?\); columns there are: image"):
+    with pytest.raises(DataError, match=r"no column 'alt_txt' \(did you mean alt_text\?\); the columns are: image"):
         open_text(tmp_path / "t.csv", content, captions=("alt_txt",))
     dataset, place = parse_location(MINE, f"{tmp_path / 't.csv'}?captions=alt_txt")
     with pytest.raises(DataError, match="no column 'alt_txt'"):

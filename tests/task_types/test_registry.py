@@ -130,7 +130,7 @@ def test_a_plugin_file_adds_tasks_and_groups(tmp_path):
             "class T(RankingTask):\n    name = 'x'\n    concept = 'color'\n",
             "task 'x' declares no dataset",
         ),
-        (PLUGIN.replace('"my_color"', '"coco_color"'), "two tasks are called 'coco_color'"),
+        (PLUGIN.replace('"my_color"', '"coco_color"'), "two tasks are named 'coco_color'"),
         (PLUGIN.replace('"mine_all"', '"coco_size"'), "'coco_size' names two of"),
     ],
 )

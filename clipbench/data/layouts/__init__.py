@@ -1,1 +1,1 @@
-"""Raw layouts of published data sets, one per file."""
+"""Raw layouts of published datasets, one per file."""

@@ -1,4 +1,4 @@
-"""COCO captions as published: ``annotations/captions_val2017.json`` beside ``val2017/000000000139.jpg``.
+"""COCO captions as published: ``annotations/captions_val2017.json`` and ``val2017/000000000139.jpg``.
 
 Format: https://cocodataset.org/#format-data ("Image Captioning").
 """
@@ -28,9 +28,9 @@ class _Photo:
 
 
 def recognize(path: Path) -> Path | None:
-    """The caption file that a path means: the file itself, or one in the folder or its ``annotations``.
+    """The caption file for a path: the file itself, or one in the folder or its ``annotations``.
 
-    Where a folder has several, val2017 is meant: it is what the benchmarks are defined on.
+    If a folder has several, val2017 is used, because the benchmarks are defined on it.
 
     Raises:
         DataError: Several caption files and none of them val2017.
@@ -101,9 +101,9 @@ def _text(value: object) -> str:
 
 
 def _image_folder(captions_file: Path, photos: list[_Photo]) -> Path:
-    """``val2017`` beside ``annotations``, or in it, or ``images/val2017``: the first that is there.
+    """``val2017`` next to ``annotations``, or in it, or ``images/val2017``: the first that exists.
 
-    Where none is, the official place: its images are then all missing, and say where they should be.
+    If none exists, the official folder: all images are then missing, and messages name the expected paths.
     """
     match = _CAPTION_FILE.fullmatch(captions_file.name)
     split = match["split"] if match else "val2017"
@@ -112,8 +112,8 @@ def _image_folder(captions_file: Path, photos: list[_Photo]) -> Path:
     for folder in candidates:
         if folder.is_dir():
             return folder
-    beside = captions_file.parent
-    if photos and (beside / photos[0].file_name).exists():
-        return beside
+    same = captions_file.parent
+    if photos and (same / photos[0].file_name).exists():
+        return same
     official = captions_file.parent.name == "annotations"
-    return candidates[0] if official else beside / split
+    return candidates[0] if official else same / split

@@ -1,7 +1,7 @@
 """Fashion200K as published: ``labels/dress_train_detect_all.txt`` … and the images they name.
 
-Source: Han et al. 2017, https://github.com/xthan/fashion-200k. A line is an image's path, its detection score
-and the product's description, with tabs between. A product has several images and one description.
+Source: Han et al. 2017, https://github.com/xthan/fashion-200k. A line holds an image path, a detection
+score and the product's description, separated by tabs. A product has several images and one description.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PATTERN = "*_detect_all.txt"
 
 
 def recognize(path: Path) -> tuple[Path, ...] | None:
-    """The label files that a path means: the root, its ``labels`` folder, or one of the files."""
+    """The label files for a path: the root, its ``labels`` folder, or one of the files."""
     if path.is_file():
         return (path,) if path.match(_PATTERN) else None
     for folder in (path / "labels", path):
@@ -36,7 +36,7 @@ def open_layout(files: tuple[Path, ...], location: str) -> RecordSource:
     """
     folder = files[0].parent
     root = folder.parent if folder.name == "labels" else folder
-    # women.zip is unpacked beside labels/ or into a folder of its own.
+    # women.zip is unpacked next to labels/ or into a folder of its own.
     candidates = [base for base in (root, root / "images", root / "fashion200k") if (base / "women").is_dir()]
     images = ImageFiles(candidates[0] if candidates else root)
     details = {"images": str(images.root), "labels": ", ".join(file.name for file in files)}

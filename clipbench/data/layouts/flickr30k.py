@@ -2,7 +2,7 @@
 
 Source: Young et al. 2014, https://shannon.cs.illinois.edu/DenotationGraph/. The token file names 31,783
 images. Benchmarks, and the paper's Table 2, use the 31,014 of Karpathy's split (Karpathy and Li 2015), which
-``dataset_flickr30k.json`` lists; that file also holds the captions and does alone.
+``dataset_flickr30k.json`` lists; that file also holds the captions and suffices alone.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _TOKEN_LINE = re.compile(r"(?P<name>[^#\t]+)#(?P<index>\d+)\t(?P<caption>.*)", r
 
 @dataclass(frozen=True, slots=True)
 class CaptionFiles:
-    """The files of a copy; at least one of them is there."""
+    """The caption files of a copy; at least one of them exists."""
 
     token: Path | None
     split: Path | None
 
     @property
     def folder(self) -> Path:
-        """Where the copy lies."""
+        """The folder of the copy."""
         return (self.token or self.split or Path()).parent
 
 
 def recognize(path: Path) -> CaptionFiles | None:
-    """The caption files that a path means: the folder that holds them, or one of them."""
+    """The caption files for a path: a folder that holds them, or one of them."""
     folder = path
     if path.is_file():
         if path.name == _SPLIT_NAME:
@@ -62,7 +62,7 @@ def open_layout(files: CaptionFiles, location: str) -> RecordSource:
     """Open Flickr30k; rows are images in file order.
 
     Raises:
-        DataError: A file is not what its name says.
+        DataError: A file has an unexpected format.
     """
     karpathy = _read_split(files.split) if files.split else None
     if files.token is None:
@@ -75,7 +75,7 @@ def open_layout(files: CaptionFiles, location: str) -> RecordSource:
     details = {"images": str(images.root), "n_images": str(len(captions))}
     if karpathy is None:
         details["problem"] = (
-            f"{_SPLIT_NAME} is not beside {_CAPTIONS_NAME}: every image is used ({len(captions)} in all), not the"
+            f"{_SPLIT_NAME} is not next to {_CAPTIONS_NAME}: every image is used ({len(captions)} in all), not the"
             " 31014 of Karpathy's split, so results cannot be compared with published ones"
         )
     provenance = Provenance("flickr30k", location, None, sha256_of(files.token, files.split), details)

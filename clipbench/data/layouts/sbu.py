@@ -1,8 +1,8 @@
-"""SBU Captioned Photos: a million URLs with captions, and whatever images a downloader still got.
+"""SBU Captioned Photos: a million URLs with captions, and the images that could still be downloaded.
 
 Source: Ordonez et al. 2011, https://www.cs.rice.edu/~vo9/sbucaptions/. Captions come as
-``sbu-captions-all.json`` or as two parallel text files. Downloaders name images differently; the naming that
-finds most of a sample of the images is taken for all. Dead links leave missing images, which are counted.
+``sbu-captions-all.json`` or as two parallel text files. Downloaders name images differently; the scheme that
+finds most images of a sample is used for all. Dead links leave missing images, which are counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clipbench.utils.text import pluralize
 
 EXPECTS = (
     "sbu-captions-all.json, or SBU_captioned_photo_dataset_urls.txt and …_captions.txt,"
-    " + the downloaded images beside them or in images/"
+    " + the downloaded images next to them or in images/"
 )
 _JSON_NAME = "sbu-captions-all.json"
 _URLS_NAME = "SBU_captioned_photo_dataset_urls.txt"
@@ -55,7 +55,7 @@ NAMINGS: dict[str, Callable[[int, str], str]] = {
 
 
 def recognize(path: Path) -> tuple[Path, ...] | None:
-    """The caption file, or the two parallel ones, that a path means."""
+    """The caption file, or the two parallel files, for a path."""
     if path.is_file():
         if path.name == _JSON_NAME:
             return (path,)
@@ -69,10 +69,10 @@ def recognize(path: Path) -> tuple[Path, ...] | None:
 
 
 def open_layout(files: tuple[Path, ...], location: str) -> RecordSource:
-    """Open SBU; rows are captions in file order, named by their number.
+    """Open SBU; rows are captions in file order; their ids are row numbers.
 
     Raises:
-        DataError: A file is not what its name says, or the two do not run in parallel.
+        DataError: A file has an unexpected format, or the two files differ in length.
     """
     urls, captions = _read_json(files[0]) if len(files) == 1 else _read_lines(*files)
     images, naming = _find_images(files[0].parent, urls)
@@ -93,7 +93,7 @@ def _records(
 
 
 def _find_images(folder: Path, urls: Sequence[str]) -> tuple[ImageFiles, str]:
-    """Which folder and naming finds most images of a sample; the first of all where none finds any."""
+    """The folder and naming scheme that find most images of a sample; the first if none finds any."""
     rows = range(0, len(urls), max(1, len(urls) // _SAMPLE_SIZE))
     best = (ImageFiles(folder / "images", empty_is_missing=True), next(iter(NAMINGS)))
     most = 0
@@ -130,7 +130,7 @@ def _parallel(urls: object, captions: object, what: str) -> tuple[list[str], lis
         raise DataError(f"{what}: expected two lists")
     if len(urls) != len(captions):
         raise DataError(
-            f"{what} do not run in parallel: {pluralize(len(urls), 'URL')}, {pluralize(len(captions), 'caption')}"
+            f"{what} differ in length: {pluralize(len(urls), 'URL')}, {pluralize(len(captions), 'caption')}"
         )
     for row, pair in enumerate(zip(urls, captions, strict=True)):
         if not all(isinstance(text, str) for text in pair):
