@@ -133,7 +133,7 @@ def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: s
 
 def _how(what: str) -> str:
     """How users name a column."""
-    return f"with `{what}s:` in a task file or with NAME=PATH?{what}s=COLUMN in data"
+    return f"with `{what}s:` in a task file or with NAME=PATH?{what}s=COLUMN in `data`"
 
 
 def _guess_captions(available: Sequence[str], where: str) -> tuple[str, ...]:

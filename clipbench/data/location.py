@@ -34,7 +34,7 @@ def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str
     place, _, query = location.rpartition("?")
     named = dict(parse_qsl(query, keep_blank_values=True))
     if not named or not set(named) <= set(_COLUMNS):
-        raise ConfigError(f"data {dataset.name}={location}: only images=, captions= and fields= may follow '?'")
+        raise ConfigError(f"`data` {dataset.name}={location}: only images=, captions= and fields= may follow '?'")
     columns = {key: tuple(part for part in value.split(",") if part) for key, value in named.items()}
     table = dataset.hub or HubTable("", "main", "train", (), ())
     table = dataclasses.replace(
