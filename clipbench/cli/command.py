@@ -21,8 +21,10 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse repeated options, then parse as click does."""
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        for parameter, times in Counter(order).items():
-            if times > 1 and isinstance(parameter, click.Option) and not parameter.multiple:
+        options = [part for part in order if isinstance(part, click.Option) and not part.multiple]
+        counts = Counter(option.name for option in options)  # by name: `--wrong --right` set the same one
+        for parameter in options:
+            if (times := counts[parameter.name]) > 1:
                 hint = ", with several values separated by commas" if _takes_list(parameter) else ""
                 raise ConfigError(f"{_flag(parameter)} is given {times} times: give it once{hint}")
         return super().parse_args(ctx, args)
