@@ -185,7 +185,7 @@ def _follow(tuning: FineTuning) -> None:
                 note(f"step {event.step:,} of {tuning.steps:,}, {epoch}, loss {last.loss:.3f}, {speed}: {event.path}")
             if event.results:
                 scores = headline(event.results)
-                headers = ["Step", *scores]
+                headers = ["step", *scores]
                 rows.append([f"{event.step:,}", *scores.values()])
     if rows:
         print_rows(headers, rows, "table")

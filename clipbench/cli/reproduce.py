@@ -156,7 +156,7 @@ def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, option
         ]
         for planned in plan
     ]
-    print_rows(["Run", "Captions", "Steps", "Scores", "Done", "Left"], rows, "table")
+    print_rows(["run", "captions", "steps", "scores", "done", "left"], rows, "table")
     note(_total(study, plan, jobs))
 
 
