@@ -4,8 +4,8 @@
 >>> [task.name for task in clipbench.load_tasks("inpaintcoco")]
 ['inpaintcoco_color', 'inpaintcoco_object', 'inpaintcoco_size']
 
-:func:`evaluate` scores a model on tasks, :func:`finetune` trains one on hard negatives, :func:`compare` tests whether
-one run is better than another, :func:`build_leaderboard` merges results into a board. The classes are those that users
+``evaluate`` scores a model on tasks, ``finetune`` trains one on hard negatives, ``compare`` tests whether
+one run is better than another, ``build_leaderboard`` merges results into a board. The classes are those that users
 subclass or declare.
 """
 

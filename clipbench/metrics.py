@@ -38,10 +38,11 @@ def paired_scores(similarities: Floats) -> tuple[bool, bool, bool]:
         each image prefers its own caption (within rows). ``group``: both. A tie is not a preference. Guessing gives
         1/4, 1/4 and 1/6.
 
-    >>> paired_scores(np.array([[0.9, 0.3], [0.6, 0.4]]))  # the second image prefers the first caption
-    (True, False, False)
-    >>> paired_scores(np.array([[0.9, 0.4], [0.6, 0.4]]))  # the second caption prefers neither image
-    (False, False, False)
+    Examples:
+        >>> paired_scores(np.array([[0.9, 0.3], [0.6, 0.4]]))  # the second image prefers the first caption
+        (True, False, False)
+        >>> paired_scores(np.array([[0.9, 0.4], [0.6, 0.4]]))  # the second caption prefers neither image
+        (False, False, False)
     """
     (s00, s01), (s10, s11) = similarities.tolist()
     image, text = s00 > s10 and s11 > s01, s00 > s01 and s11 > s10
@@ -60,10 +61,11 @@ def top1(scores: Sequence[float]) -> tuple[bool, bool]:
     Returns:
         ``(won, tied)``: whether ``scores[0]`` exceeds all others, and whether it equals the greatest of them.
 
-    >>> top1([0.3, 0.1, 0.2])
-    (True, False)
-    >>> top1([0.3, 0.3, 0.2])
-    (False, True)
+    Examples:
+        >>> top1([0.3, 0.1, 0.2])
+        (True, False)
+        >>> top1([0.3, 0.3, 0.2])
+        (False, True)
     """
     own, *others = scores
     best_other = max(others)
@@ -82,8 +84,9 @@ def best_rank(scores: Floats, own: NDArray[np.intp]) -> tuple[int, bool]:
     Returns:
         ``(rank, tied)``: rank from 1, and whether another's item has the very same score.
 
-    >>> best_rank(np.float32([0.1, 0.9, 0.5, 0.5]), np.array([2]))
-    (3, True)
+    Examples:
+        >>> best_rank(np.float32([0.1, 0.9, 0.5, 0.5]), np.array([2]))
+        (3, True)
     """
     best = scores[own].max()
     ahead = int((scores >= best).sum()) - int((scores[own] >= best).sum())
@@ -108,11 +111,12 @@ def recall_at_k(
 
     Two images with one and two captions, and both directions:
 
-    >>> images_to_texts = np.float32([[0.9, 0.1, 0.2], [0.8, 0.3, 0.4]])
-    >>> recall_at_k(images_to_texts, [[0], [1, 2]], cutoffs=(1, 2))
-    {1: 0.5, 2: 1.0}
-    >>> recall_at_k(images_to_texts.T, [[0], [1], [1]], cutoffs=(1,))
-    {1: 1.0}
+    Examples:
+        >>> images_to_texts = np.float32([[0.9, 0.1, 0.2], [0.8, 0.3, 0.4]])
+        >>> recall_at_k(images_to_texts, [[0], [1, 2]], cutoffs=(1, 2))
+        {1: 0.5, 2: 1.0}
+        >>> recall_at_k(images_to_texts.T, [[0], [1], [1]], cutoffs=(1,))
+        {1: 1.0}
     """
     ranks = [best_rank(scores, np.asarray(items))[0] for scores, items in zip(similarities, own, strict=True)]
     return {k: sum(rank <= k for rank in ranks) / len(ranks) for k in cutoffs}
@@ -121,8 +125,9 @@ def recall_at_k(
 def chance_corrected(value: float, chance: float) -> float:
     """Rescale so that chance is 0 and perfection 1: ``(value − chance) / (1 − chance)``.
 
-    >>> chance_corrected(0.625, 0.25)
-    0.5
+    Examples:
+        >>> chance_corrected(0.625, 0.25)
+        0.5
     """
     return (value - chance) / (1 - chance)
 
@@ -130,7 +135,8 @@ def chance_corrected(value: float, chance: float) -> float:
 def mean_stderr(stderrs: list[float]) -> float:
     """The standard error of a plain mean over tasks, taken as independent: ``sqrt(Σ se²) / n``.
 
-    >>> mean_stderr([0.03, 0.04])
-    0.025
+    Examples:
+        >>> mean_stderr([0.03, 0.04])
+        0.025
     """
     return math.sqrt(math.fsum(se * se for se in stderrs)) / len(stderrs)

@@ -1,6 +1,6 @@
 """What flows through an evaluation: rows of a source, samples of a task, results of samples, logged samples.
 
-Images travel as :class:`ImageRef`, a name and a way to open it. Nothing here decodes one.
+Images travel as ``ImageRef``, a name and a way to open it. Nothing here decodes one.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Sample:
     Attributes:
         id: Unique within the task.
         images: ``images[i]`` matches ``texts[i]``; what is left over on either side distracts.
-        texts: A sequence, maybe a lazy one: see :class:`clipbench.concepts.Variants`.
+        texts: A sequence, maybe a lazy one: see ``clipbench.concepts.Variants``.
         group: The part of the task it belongs to, for breakdowns (the keyword, for ranking).
         cluster: Samples of one cluster are not independent (captions of one image): standard errors
             are computed over clusters.
@@ -85,8 +85,8 @@ class SampleResult:
         correct: Whether a reader would call the sample correct: the primary metric, where the sample has it.
         chance: What guessing gives on the primary metric.
         tied: An equal score withheld a win on the primary metric.
-        group: As in :class:`Sample`.
-        cluster: As in :class:`Sample`.
+        group: As in ``Sample``.
+        cluster: As in ``Sample``.
         record: What the sample log holds in addition. ``images`` (keys), ``texts`` and ``scores`` (one per text, or one
             row of them per image) are what contact sheets and comparisons need; the rest is the task type's own.
     """
@@ -122,10 +122,10 @@ class LoggedSample:
 
     Attributes:
         id: The sample's id.
-        correct: As in :class:`SampleResult`.
-        tied: As in :class:`SampleResult`.
-        group: As in :class:`Sample`.
-        cluster: As in :class:`Sample`.
+        correct: As in ``SampleResult``.
+        tied: As in ``SampleResult``.
+        group: As in ``Sample``.
+        cluster: As in ``Sample``.
         images: Keys of its images.
         texts: Its texts.
         scores: Similarities, one row per image and one column per text.

@@ -29,7 +29,7 @@ class Comparison:
         value_a: The metric over these samples.
         value_b: The same of B.
         interval: A less B, with a 95 % bootstrap interval clustered by image.
-        p_value: Of the exact sign-flip test by image (:func:`sign_flip_test`).
+        p_value: Of the exact sign-flip test by image (``sign_flip_test``).
         p_mcnemar: Of the exact McNemar test, which takes samples as independent.
         p_holm: ``p_value``, corrected over the tasks compared (Holm).
         only_a: Ids of samples that only A has right.

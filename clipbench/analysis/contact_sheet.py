@@ -62,7 +62,7 @@ def show_samples(
         wanted: Which samples to show.
         most: How many at most.
         data: Dataset name to place, where it is no longer what the run was given.
-        include_path: As in :func:`clipbench.task_types.registry.known_tasks`.
+        include_path: As in ``clipbench.task_types.registry.known_tasks``.
 
     Raises:
         ResultError: There are no such results or samples.

@@ -26,8 +26,9 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     Returns:
         The p-value; 1 where the models never disagree.
 
-    >>> mcnemar_exact(1, 5)
-    0.21875
+    Examples:
+        >>> mcnemar_exact(1, 5)
+        0.21875
     """
     discordant, term, tail = only_a + only_b, 1, 0
     for k in range(min(only_a, only_b) + 1):
@@ -41,7 +42,7 @@ def sign_flip_test(differences: Sequence[int] | NDArray[np.int64]) -> float:
 
     Were the models alike, A and B could change names within any cluster: each cluster's difference is as likely
     with the other sign. The distribution of their sum over all ``2^G`` choices is computed by convolution. Where
-    no cluster has more than one discordant sample, this is :func:`mcnemar_exact`.
+    no cluster has more than one discordant sample, this is ``mcnemar_exact``.
 
     Args:
         differences: For each cluster, A's wins less B's, ``(G,)``.
@@ -49,10 +50,11 @@ def sign_flip_test(differences: Sequence[int] | NDArray[np.int64]) -> float:
     Returns:
         ``P(|sum| ≥ |observed sum|)``.
 
-    >>> round(sign_flip_test([1, -1, -1, -1, -1, -1]), 6)
-    0.21875
-    >>> sign_flip_test([-4, 0])
-    1.0
+    Examples:
+        >>> round(sign_flip_test([1, -1, -1, -1, -1, -1]), 6)
+        0.21875
+        >>> sign_flip_test([-4, 0])
+        1.0
     """
     observed = abs(int(np.sum(differences)))
     sizes = np.abs(np.asarray(differences, dtype=np.int64))
@@ -129,8 +131,9 @@ def clustered_bootstrap(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment: compare each with the level, and all of them are so at once (Holm 1979).
 
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
+    Examples:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
     """
     adjusted, highest = [0.0] * len(p_values), 0.0
     for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

@@ -48,7 +48,7 @@ class Point(BaseModel):
     """A checkpoint.
 
     Attributes:
-        curve: The run it belongs to; :data:`ORIGINAL` for the model that training started from.
+        curve: The run it belongs to; ``ORIGINAL`` for the model that training started from.
         label: What it is called beside the curve.
         retrieval: Text-to-image Recall@5, the x axis.
         concepts: The other tasks' primary metrics, a panel each.
@@ -157,8 +157,9 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:
     Returns:
         For each point whether it is on the front.
 
-    >>> pareto_front([(0.5, 0.9), (0.6, 0.8), (0.5, 0.8), (0.6, 0.8)])
-    [True, True, False, True]
+    Examples:
+        >>> pareto_front([(0.5, 0.9), (0.6, 0.8), (0.5, 0.8), (0.6, 0.8)])
+        [True, True, False, True]
     """
     return [not any(x <= a and y <= b and (x, y) != (a, b) for a, b in points) for x, y in points]
 

@@ -9,7 +9,7 @@ from clipbench.errors import ResultError
 
 
 def overlay(runs: Mapping[str, Tradeoff], title: str) -> Tradeoff:
-    """Put several runs into one figure; their common :data:`ORIGINAL` comes once.
+    """Put several runs into one figure; their common ``ORIGINAL`` comes once.
 
     Args:
         runs: Name to run. The name is put before a curve's where two runs call a curve the same.

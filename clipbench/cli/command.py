@@ -49,9 +49,10 @@ def name_flags(message: str, command: click.Command | None) -> str:
     The library writes a field by its name, such as ``output_path`` or ``allow_missing``; in backticks if the name is an
     ordinary word, such as ``data`` in `` `data` ``.
 
-    >>> command = click.Command("eval", params=[click.Option(["--use_cache"]), click.Option(["--data"])])
-    >>> name_flags("use_cache /tmp/use_cache: full; say in `data` where the data is", command)
-    '--use_cache /tmp/use_cache: full; say in --data where the data is'
+    Examples:
+        >>> command = click.Command("eval", params=[click.Option(["--use_cache"]), click.Option(["--data"])])
+        >>> name_flags("use_cache /tmp/use_cache: full; say in `data` where the data is", command)
+        '--use_cache /tmp/use_cache: full; say in --data where the data is'
     """
     flags = {
         name: _flag(param)

@@ -40,8 +40,9 @@ def _message(text: str) -> str:
 def printable(text: str) -> str:
     r"""Replace what would steer a terminal: control characters and escape sequences in names and captions.
 
-    >>> printable("a\x1b[31mred\x07.png")
-    'a?[31mred?.png'
+    Examples:
+        >>> printable("a\x1b[31mred\x07.png")
+        'a?[31mred?.png'
     """
     return "".join(_REPLACED.get(unicodedata.category(sign), sign) if sign not in "\n\t" else sign for sign in text)
 
@@ -52,7 +53,7 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: 
     Args:
         headers: Column titles.
         rows: One sequence of cells per row; numbers are right-aligned.
-        style: One of :data:`FORMATS`. A table is drawn on a terminal and plain if piped.
+        style: One of ``FORMATS``. A table is drawn on a terminal and plain if piped.
     """
     if style == "json":
         click.echo(json.dumps([dict(zip(headers, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))

@@ -38,8 +38,9 @@ def parse_pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
 def parse_model_args(text: str) -> dict[str, object]:
     """Read ``--model_args``: ``key=value,…`` or a JSON object.
 
-    >>> parse_model_args("pretrained=openai/clip-vit-base-patch32,trust_remote_code=true")
-    {'pretrained': 'openai/clip-vit-base-patch32', 'trust_remote_code': True}
+    Examples:
+        >>> parse_model_args("pretrained=openai/clip-vit-base-patch32,trust_remote_code=true")
+        {'pretrained': 'openai/clip-vit-base-patch32', 'trust_remote_code': True}
 
     Raises:
         ConfigError: It is neither.
@@ -70,8 +71,9 @@ def parse_batch_size(text: str) -> int | str:
 def parse_cache_folder(value: str | None) -> str | None:
     """Read ``--use_cache [DIR]``: without a folder it is the default one; in YAML also ``true``.
 
-    >>> parse_cache_folder("here"), parse_cache_folder(None)
-    ('here', None)
+    Examples:
+        >>> parse_cache_folder("here"), parse_cache_folder(None)
+        ('here', None)
     """
     if value is None or value.lower() == "false":
         return None

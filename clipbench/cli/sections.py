@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def flag(*names: str, **attributes: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Names and attributes of a flag, as :func:`click.option` takes them; without a default."""
+    """Names and attributes of a flag, as ``click.option`` takes them; without a default."""
     return names, attributes
 
 
@@ -25,7 +25,7 @@ class Section(Generic[T]):
 
     Args:
         options_class: The frozen dataclass.
-        **flags: Field to its :func:`flag`; fields without one keep their defaults. A field without a default is
+        **flags: Field to its ``flag``; fields without one keep their defaults. A field without a default is
             required.
     """
 

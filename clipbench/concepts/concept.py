@@ -91,9 +91,10 @@ class Concept:
 
         Matching is case-sensitive; plurals are other words; articles are not corrected ("a orange cat").
 
-        >>> from clipbench.concepts import load_concept
-        >>> load_concept("location").variants("A cat on the left.")[1]
-        'A cat on the right.'
+        Examples:
+            >>> from clipbench.concepts import load_concept
+            >>> load_concept("location").variants("A cat on the left.")[1]
+            'A cat on the right.'
 
         Returns:
             The caption with its variants, or None if it contains no keyword.
@@ -129,8 +130,9 @@ def replacement_table(
         replacements: Keyword to the list of its replacements.
         replacement_only: Keywords that are never looked for, only put in.
 
-    >>> replacement_table(["a", "b"], {"c": ["a"]}, ["b"])
-    {'a': ('b',), 'c': ('a',)}
+    Examples:
+        >>> replacement_table(["a", "b"], {"c": ["a"]}, ["b"])
+        {'a': ('b',), 'c': ('a',)}
     """
     table = {word: tuple(other for other in mutual if other != word) for word in mutual}
     for word, others in (replacements or {}).items():

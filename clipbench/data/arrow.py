@@ -65,7 +65,7 @@ def scan(table: Any, columns: Columns, states: ImageStates, *, folder: Path, nam
     Args:
         table: The table.
         columns: Its columns.
-        states: From :func:`unknown_states`; the caller keeps it between passes, and it is updated here.
+        states: From ``unknown_states``; the caller keeps it between passes, and it is updated here.
         folder: Base of relative image paths.
         name: The table's name, for messages.
 

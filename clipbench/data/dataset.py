@@ -17,7 +17,7 @@ class HubTable:
         repo: ``owner/name``; empty for a local copy of which only split and columns are known.
         revision: The commit to read, 40 hex digits, or a branch if no commit is known.
         split: Split name.
-        images: Image columns, in the order of :attr:`Row.images`.
+        images: Image columns, in the order of ``Row.images``.
         captions: Text columns: one (a string or a list of strings), or one for each image.
         fields: Further columns that tasks filter on.
         config: Configuration name, if the repository has several.
@@ -58,7 +58,7 @@ class Dataset:
         hub: The repository on the hub; None if users must supply a local copy.
         path: A local path that is read unless ``data`` names another.
         generator: A function ``module:name`` without arguments that generates the rows of a synthetic dataset.
-        layouts: Raw layouts, by module name in :mod:`clipbench.data.layouts`; they are tried on a local path
+        layouts: Raw layouts, by module name in ``clipbench.data.layouts``; they are tried on a local path
             before the generic tables (folder, CSV, JSONL, parquet).
         license: One line on what the license allows.
         citation: How to cite it.

@@ -13,7 +13,7 @@ from clipbench.utils.hub import causes, class_names, cut_off, error_status, not_
 
 @contextmanager
 def explained(dataset: Dataset, what: str) -> Iterator[None]:
-    """Turn any error of the hub client, datasets or Arrow into a :class:`DataError`.
+    """Turn any error of the hub client, datasets or Arrow into a ``DataError``.
 
     Args:
         dataset: The dataset; its instructions end the message.

@@ -14,10 +14,11 @@ _COLUMNS = ("images", "captions", "fields")
 def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str | None]:
     """Split column names off a location.
 
-    >>> books = Dataset("books", HubTable("me/books", "main", "train", ("image",), ("title",)))
-    >>> changed, where = parse_location(books, "scans/table.csv?captions=alt_text")
-    >>> where, changed.hub.captions
-    ('scans/table.csv', ('alt_text',))
+    Examples:
+        >>> books = Dataset("books", HubTable("me/books", "main", "train", ("image",), ("title",)))
+        >>> changed, where = parse_location(books, "scans/table.csv?captions=alt_text")
+        >>> where, changed.hub.captions
+        ('scans/table.csv', ('alt_text',))
 
     Args:
         dataset: The dataset as declared.

@@ -58,7 +58,7 @@ class RecordSource:
         where: Mapping[str, object] | None = None,
         keep: Callable[[tuple[str, ...]], bool] | None = None,
     ) -> Iterator[Row]:
-        """See :meth:`clipbench.data.dataset.Source.rows`."""
+        """See ``clipbench.data.dataset.Source.rows``."""
         wanted = dict(where or {})
         unknown = [name for name in wanted if name not in self._fields]
         if unknown:
@@ -81,8 +81,9 @@ def holds(cell: object, wanted: object) -> bool:
     CSV only stores text, so ``3`` also equals the text ``3``, and true equals ``true``, ``True`` and ``TRUE``. An
     empty cell equals no text, and ``1`` is not true.
 
-    >>> holds("3", 3), holds("TRUE", True), holds(1, True), holds(None, "None")
-    (True, True, False, False)
+    Examples:
+        >>> holds("3", 3), holds("TRUE", True), holds(1, True), holds(None, "None")
+        (True, True, False, False)
     """
     if isinstance(cell, bool) or isinstance(wanted, bool):
         return str(cell).lower() == str(wanted).lower()

@@ -1,4 +1,4 @@
-"""The evaluation as a function of Python: :func:`clipbench.evaluate`."""
+"""The evaluation as a function of Python: ``clipbench.evaluate``."""
 
 from __future__ import annotations
 
@@ -44,15 +44,16 @@ def evaluate(
 ) -> Results:
     """Score a model on tasks; under ``torchrun`` the processes share the work, and each gets all results.
 
-    >>> import clipbench
-    >>> results = clipbench.evaluate("demo", "scenes_color", limit=20)
-    >>> results.failed
-    []
+    Examples:
+        >>> import clipbench
+        >>> results = clipbench.evaluate("demo", "scenes_color", limit=20)
+        >>> results.failed
+        []
 
     Args:
-        model: What :func:`clipbench.load_model` takes: a name or path, or a model in memory.
+        model: What ``clipbench.load_model`` takes: a name or path, or a model in memory.
         tasks: Names, groups, tags, globs or YAML files, as a list or joined by commas; or tasks themselves.
-        model_args: Passed to :func:`clipbench.load_model`: ``device``, ``dtype``, ``revision``, …
+        model_args: Passed to ``clipbench.load_model``: ``device``, ``dtype``, ``revision``, …
         name: What the results call the model; by default its id.
         output_path: Folder for results, as ``clipbench eval`` writes them. A call that was ended before it was
             finished is resumed by the same call.
@@ -63,7 +64,7 @@ def evaluate(
         on_progress: Called with a task's name, samples done, and samples in all if known.
         on_note: Called with one line that a user may want to know: resumed, not cacheable, … By default it is logged.
         on_sample: Called with a task's name and each of its sample results.
-        **options: The fields of :class:`EvaluationOptions`: ``data``, ``batch_size``, ``limit``, ``use_cache``, …
+        **options: The fields of ``EvaluationOptions``: ``data``, ``batch_size``, ``limit``, ``use_cache``, …
 
     Returns:
         The results. A task that failed has ``results.tasks[name].error`` set; the others have their numbers.

@@ -30,7 +30,7 @@ def task_identity(prepared: PreparedTask, limit: int | None) -> dict[str, object
 def run_identity(
     model: Model, name: str, tasks: Sequence[PreparedTask], options: EvaluationOptions
 ) -> dict[str, object]:
-    """What a run's results depend on; see :func:`clipbench.utils.digest.digest`.
+    """What a run's results depend on; see ``clipbench.utils.digest.digest``.
 
     Threads, processes and the embedding cache are left out: they change no number.
 

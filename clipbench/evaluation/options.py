@@ -13,7 +13,7 @@ Progress = Callable[[str, int, int | None], None]
 
 
 def ignore_progress(name: str, done: int, total: int | None) -> None:
-    """The :data:`Progress` of a run that is not displayed."""
+    """The ``Progress`` of a run that is not displayed."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The one evaluation loop: prepared tasks and a model in, results out, resumable and spread over processes.
 
-The command line, :func:`clipbench.evaluate`, training, interpolation and studies all score through it.
+The command line, ``clipbench.evaluate``, training, interpolation and studies all score through it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class EvaluationRun:
-    """Scores one model on prepared tasks: iterate for each task's numbers, or call :meth:`run`.
+    """Scores one model on prepared tasks: iterate for each task's numbers, or call ``run``.
 
     Args:
         model: The model, in evaluation mode.

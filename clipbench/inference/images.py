@@ -126,7 +126,7 @@ class ImageEncoder:
         """Encode what is pending.
 
         Args:
-            pending: From :meth:`decode_ahead`; it is emptied.
+            pending: From ``decode_ahead``; it is emptied.
             namespace: As there.
             keys: The images to return: pending ones, and others that were encoded recently.
 

@@ -130,8 +130,8 @@ class Scorer:
         """Encode each sample's single image and all its texts.
 
         Args:
-            samples: As in :meth:`similarities`.
-            namespace: As in :meth:`similarities`.
+            samples: As in ``similarities``.
+            namespace: As in ``similarities``.
 
         Raises:
             ModelError: A feature is not finite; names the image or the text.

@@ -1,6 +1,6 @@
 """Models: one contract, and adapters that load CLIP-like checkpoints of every common kind.
 
-Importing this package imports neither torch nor a model library; :func:`load_model` does.
+Importing this package imports neither torch nor a model library; ``load_model`` does.
 """
 
 from clipbench.models.base import Model, ModelInfo, Tokens

@@ -63,7 +63,7 @@ class PackedRow:
 
 
 class PackedText(Protocol):
-    """A text tower that encodes common beginnings of texts once; :mod:`clipbench.models.packing` has the idea."""
+    """A text tower that encodes common beginnings of texts once; ``clipbench.models.packing`` has the idea."""
 
     def pack(self, tokens: Tokens) -> list[PackedRow]:
         """Arrange tokenized texts in rows that share common beginnings: the more texts, the more they share.
@@ -77,7 +77,7 @@ class PackedText(Protocol):
 
         Returns:
             Features of the rows' texts, row after row, ``(sum of len(row.texts), D)``, un-normalized, differentiable:
-            those of :meth:`Model.text_features` up to rounding.
+            those of ``Model.text_features`` up to rounding.
         """
 
 
@@ -190,4 +190,4 @@ class Model(ABC):
 
     @abstractmethod
     def save(self, directory: Path) -> None:
-        """Write a checkpoint that :func:`clipbench.load_model` reads back with equal features."""
+        """Write a checkpoint that ``clipbench.load_model`` reads back with equal features."""

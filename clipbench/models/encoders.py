@@ -146,7 +146,7 @@ def _path(encoders: Any) -> str:
 
 
 def _picture(pixels: torch.Tensor) -> Image.Image:
-    """An image of :meth:`EncoderModel.preprocess`, or one of a batch with the padding cut off."""
+    """An image of ``EncoderModel.preprocess``, or one of a batch with the padding cut off."""
     if len(pixels) == 4:
         height, width = int(pixels[3, :, 0].sum()), int(pixels[3, 0].sum())
         pixels = pixels[:3, :height, :width]

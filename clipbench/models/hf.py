@@ -81,7 +81,7 @@ class TransformersModel(NetworkModel):
         return [tower for tower in towers if tower is not None] if None not in towers else ()
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
-        """As in :class:`Model`; for NaFlex ``(patches + 1, values)``, the last row holding the grid's shape."""
+        """As in ``Model``; for NaFlex ``(patches + 1, values)``, the last row holding the grid's shape."""
         inputs = self.image_processor(images=image, return_tensors="pt")
         pixels: torch.Tensor = inputs["pixel_values"][0].to(torch.float32)
         if not self._packs_patches:
@@ -182,7 +182,7 @@ def _may_pack(module: Any) -> bool:
 
 
 def _unpack(packed: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Undo :meth:`TransformersModel.preprocess` for NaFlex: ``(B, P + 1, V)`` to the image tower's inputs."""
+    """Undo ``TransformersModel.preprocess`` for NaFlex: ``(B, P + 1, V)`` to the image tower's inputs."""
     shapes = packed[:, -1, :2].round().long()  # (B, 2)
     patches = packed[:, :-1]
     index = torch.arange(patches.shape[1], device=packed.device)

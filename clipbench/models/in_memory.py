@@ -22,10 +22,10 @@ KINDS = (
 
 
 def wrap_model(model: object, *, device: str | None = None, dtype: str | None = None) -> Model:
-    """Make a :class:`Model` of what is in memory. The network is not copied; it is put into evaluation mode.
+    """Make a ``Model`` of what is in memory. The network is not copied; it is put into evaluation mode.
 
     Args:
-        model: A pair, triple or object as :func:`clipbench.load_model` takes them, or a :class:`Model`.
+        model: A pair, triple or object as ``clipbench.load_model`` takes them, or a ``Model``.
         device: Where to move a network of a pair or triple; by default it stays where it is, as all others do.
         dtype: The precision that it must have.
 

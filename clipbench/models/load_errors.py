@@ -13,7 +13,7 @@ _FILES = "config.json, model.safetensors, preprocessor_config.json and the token
 
 
 def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelError:
-    """Translate any library's error about ``source`` into a :class:`ModelError`.
+    """Translate any library's error about ``source`` into a ``ModelError``.
 
     Args:
         error: What was raised.

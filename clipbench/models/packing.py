@@ -102,7 +102,7 @@ def collate(rows: Sequence[PackedRow], device: torch.device, dtype: torch.dtype)
     """Put rows into one batch, padded to the longest.
 
     Args:
-        rows: Rows of :func:`pack`.
+        rows: Rows of ``pack``.
         device: Where the text tower is.
         dtype: What it computes in: the precision of the mask.
     """

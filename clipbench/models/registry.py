@@ -26,7 +26,7 @@ class Adapter:
         name: The prefix in ``NAME:…``.
         example: How a model is written, by example.
         description: What it loads, in one line.
-        loader: A function from :class:`ModelSpec` to :class:`Model`, or where one is, as ``module:function``.
+        loader: A function from ``ModelSpec`` to ``Model``, or where one is, as ``module:function``.
     """
 
     name: str
@@ -80,7 +80,7 @@ _plugins_loaded = False
 def adapters() -> list[Adapter]:
     """All adapters by name: the built-in ones, and those of installed plugins (entry points ``clipbench.models``).
 
-    An entry point names an :class:`Adapter`.
+    An entry point names an ``Adapter``.
 
     Raises:
         ConfigError: A plugin is broken.
@@ -104,10 +104,11 @@ def model_name(model: object, model_args: Mapping[str, object]) -> str:
 
     A model in memory is named by its class.
 
-    >>> model_name("hf", {"pretrained": "openai/clip-vit-base-patch32"})
-    'openai/clip-vit-base-patch32'
-    >>> model_name("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
-    'open_clip:ViT-B-32/laion2b_s34b_b79k'
+    Examples:
+        >>> model_name("hf", {"pretrained": "openai/clip-vit-base-patch32"})
+        'openai/clip-vit-base-patch32'
+        >>> model_name("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
+        'open_clip:ViT-B-32/laion2b_s34b_b79k'
     """
     if isinstance(model, Model):
         return model.id
@@ -137,8 +138,8 @@ def load_model(
 
     Args:
         model: ``openai/clip-vit-base-patch32``, ``open_clip:ViT-B-32/laion2b_s34b_b79k``, a directory, a file, or an
-            adapter's name with ``model_args`` for the rest (``pretrained=…``): see :func:`adapters`. In memory, used
-            without a copy: a :class:`Model`, a ``(transformers model, processor)`` pair, an ``(open_clip model,
+            adapter's name with ``model_args`` for the rest (``pretrained=…``): see ``adapters``. In memory, used
+            without a copy: a ``Model``, a ``(transformers model, processor)`` pair, an ``(open_clip model,
             preprocess, tokenizer)`` triple, or an object with ``encode_image(list of PIL images)`` and
             ``encode_text(list of str)``, which return one vector per item as an array or tensor.
         model_args: The adapter's arguments. ``device``, ``dtype``, ``revision`` and ``trust_remote_code`` may be
@@ -148,7 +149,7 @@ def load_model(
         dtype: ``float32`` (the default everywhere), ``bfloat16`` or ``float16``. A model in memory must have it.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Let code that comes with a checkpoint run.
-        torch_compile: Compile the towers; see :func:`clipbench.models.compiling.compile_towers`.
+        torch_compile: Compile the towers; see ``clipbench.models.compiling.compile_towers``.
 
     Raises:
         UnknownName: No adapter, architecture or tag of that name; the message has close matches.

@@ -65,8 +65,9 @@ def as_bool(value: object, name: str) -> bool:
     Raises:
         ConfigError: It is neither.
 
-    >>> as_bool("True", "trust_remote_code"), as_bool(0, "trust_remote_code")
-    (True, False)
+    Examples:
+        >>> as_bool("True", "trust_remote_code"), as_bool(0, "trust_remote_code")
+        (True, False)
     """
     lowered = str(value).strip().lower()
     if lowered in _TRUE:
@@ -82,10 +83,11 @@ def split_prefix(spec: str, adapters: list[str]) -> tuple[str | None, str]:
     Raises:
         UnknownName: There is a prefix, and it names no adapter.
 
-    >>> split_prefix("open_clip:hf-hub:org/name", ["hf", "open_clip"])
-    ('open_clip', 'hf-hub:org/name')
-    >>> split_prefix("openai/clip-vit-base-patch32", ["hf", "open_clip"])
-    (None, 'openai/clip-vit-base-patch32')
+    Examples:
+        >>> split_prefix("open_clip:hf-hub:org/name", ["hf", "open_clip"])
+        ('open_clip', 'hf-hub:org/name')
+        >>> split_prefix("openai/clip-vit-base-patch32", ["hf", "open_clip"])
+        (None, 'openai/clip-vit-base-patch32')
     """
     if spec in adapters and not Path(spec).exists():
         return spec, ""

@@ -130,8 +130,9 @@ def _minus(first: tuple[Value, ...], second: tuple[Value, ...]) -> Estimate | No
 def _points(gain: Estimate) -> str:
     """Percentage points with the interval.
 
-    >>> _points(Estimate(0.1051, 0.021, 3))
-    '+10.5 ± 2.1'
+    Examples:
+        >>> _points(Estimate(0.1051, 0.021, 3))
+        '+10.5 ± 2.1'
     """
     return f"{100 * gain.value:+.1f} ± {100 * gain.margin:.1f}"
 

@@ -93,7 +93,7 @@ class StudyFolder:
         """Make the folder this study's.
 
         Raises:
-            ConfigError: It holds another study, see :meth:`check`.
+            ConfigError: It holds another study, see ``check``.
             ResultError: It cannot be written to.
         """
         self.check(study)

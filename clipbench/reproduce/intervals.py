@@ -45,9 +45,10 @@ def over_seeds(values: Sequence[float], stderrs: Sequence[float]) -> Estimate:
         values: One per seed.
         stderrs: The standard error of each over test samples; NaN if there is none.
 
-    >>> estimate = over_seeds([0.8, 0.9], [0.01, 0.01])
-    >>> f"{estimate.value:.2f} ± {estimate.margin:.3f}"
-    '0.85 ± 0.636'
+    Examples:
+        >>> estimate = over_seeds([0.8, 0.9], [0.01, 0.01])
+        >>> f"{estimate.value:.2f} ± {estimate.margin:.3f}"
+        '0.85 ± 0.636'
     """
     from scipy.special import stdtrit
 

@@ -53,7 +53,7 @@ def plan_study(
         study: The study.
         runs: The runs that are wanted.
         folder: What may be finished already; None if there is no folder yet.
-        counts: Concept to captions, see :func:`count_captions`.
+        counts: Concept to captions, see ``count_captions``.
         tables: Ids of the tables that are wanted; None for all.
     """
     return [_plan(study, run, folder, counts, tables) for run in runs]

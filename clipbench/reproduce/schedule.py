@@ -78,8 +78,9 @@ _CLOSE = 0.02  # of an epoch: checkpoints lie on whole steps
 def is_whole(epoch: float) -> bool:
     """Whether a checkpoint was made after a whole epoch.
 
-    >>> is_whole(2.9998), is_whole(0.1)
-    (True, False)
+    Examples:
+        >>> is_whole(2.9998), is_whole(0.1)
+        (True, False)
     """
     return abs(epoch - round(epoch)) < _CLOSE
 

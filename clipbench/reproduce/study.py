@@ -34,7 +34,7 @@ class Training(Part):
         seeds: A run for each.
         limit: Train on this many captions of a concept at most.
         captions: Concept to the number of its captions in the complete data, for the plan.
-        recipe: Fields of :class:`clipbench.training.recipe.Recipe`: ``epochs``, ``learning_rate``,
+        recipe: Fields of ``clipbench.training.recipe.Recipe``: ``epochs``, ``learning_rate``,
             ``negatives_in``, …
     """
 
@@ -115,7 +115,7 @@ class Study(Part):
         training: What they are trained on, and how.
         tables: Tables of the report.
         figure: The trade-off of accuracy and retrieval.
-        published_by: Authors of the published figures (:mod:`clipbench.analysis.published`) that the report quotes;
+        published_by: Authors of the published figures (``clipbench.analysis.published``) that the report quotes;
             empty to quote none.
         comparable: The figures are of the same base model, data and tasks, so that differences are meaningful.
         published_training: Published time and memory of the training.
@@ -200,8 +200,9 @@ class Study(Part):
 def concept_label(concept: str) -> str:
     """The name of a concept, also if it was given as a file.
 
-    >>> concept_label("color"), concept_label("my/shape.yaml")
-    ('color', 'shape')
+    Examples:
+        >>> concept_label("color"), concept_label("my/shape.yaml")
+        ('color', 'shape')
     """
     return Path(concept).stem if concept.endswith((".yaml", ".yml")) else concept
 
@@ -209,8 +210,9 @@ def concept_label(concept: str) -> str:
 def model_label(negatives: int) -> str:
     """The paper's name of a kind of model.
 
-    >>> model_label(0), model_label(2)
-    ('Clas.', 'HN2')
+    Examples:
+        >>> model_label(0), model_label(2)
+        ('Clas.', 'HN2')
     """
     return f"HN{negatives}" if negatives else "Clas."
 

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class TrainingJob(BaseModel):
-    """What a worker does; the arguments of :class:`clipbench.training.trainer.FineTuning`.
+    """What a worker does; the arguments of ``clipbench.training.trainer.FineTuning``.
 
     Attributes:
         model: The base model.

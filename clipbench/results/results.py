@@ -33,9 +33,10 @@ class Results(RunRecord):
     def metric(self, task: str, name: str) -> float:
         """A task's metric, NaN where it does not exist.
 
-        >>> color = TaskResult(task_type="ranking", primary_metric="acc", metrics={"acc": Measure(0.5)})
-        >>> Results(tasks={"coco_color": color}).metric("coco_color", "acc")
-        0.5
+        Examples:
+            >>> color = TaskResult(task_type="ranking", primary_metric="acc", metrics={"acc": Measure(0.5)})
+            >>> Results(tasks={"coco_color": color}).metric("coco_color", "acc")
+            0.5
         """
         measure = self.tasks[task].metrics.get(name)
         return math.nan if measure is None else measure.value
@@ -117,8 +118,9 @@ def read_results(path: Path) -> Results:
 def sanitize(model_name: str) -> str:
     """A model's name as the name of a directory, as lm-evaluation-harness makes it.
 
-    >>> sanitize("openai/clip-vit-base-patch32")
-    'openai__clip-vit-base-patch32'
+    Examples:
+        >>> sanitize("openai/clip-vit-base-patch32")
+        'openai__clip-vit-base-patch32'
     """
     return re.sub(r'[\s"<>:/|\\?*\[\]]+', "__", model_name)
 

@@ -166,7 +166,7 @@ class ResultsFile(RunRecord):
         versions: Task to its version.
         n_samples: Task to its number of samples, in the file ``n-samples``.
         higher_is_better: Task to metric to true.
-        tasks: Task to :class:`TaskReport`.
+        tasks: Task to ``TaskReport``.
         model_name_sanitized: ``model_name`` as the name of a directory.
     """
 

@@ -21,8 +21,8 @@ TASK_TYPES: dict[str, type[Task]] = {}
 class Task(ABC):
     """One benchmark: what it is, which rows it takes, and how its samples are scored.
 
-    To declare a benchmark, subclass a task type (:class:`RankingTask`, :class:`PairsTask`, :class:`RetrievalTask`) and
-    set the class attributes. To make a new task type, subclass :class:`SampleTask` where each sample is scored by
+    To declare a benchmark, subclass a task type (``RankingTask``, ``PairsTask``, ``RetrievalTask``) and
+    set the class attributes. To make a new task type, subclass ``SampleTask`` where each sample is scored by
     itself, or this class where a score needs the whole set, and set ``task_type``, ``metrics`` and ``primary_metric``.
     Everything that is done with logged samples (drawing, comparing, rescoring, confusions, boards, hub cards) goes
     through the task type, so that a plug-in's works like the bundled ones.
@@ -33,7 +33,7 @@ class Task(ABC):
         dataset: Where its rows come from.
         expected_n: Samples in the complete data; None if unknown.
         groups: Groups it belongs to; their mean is reported, so their tasks share a metric.
-        tags: Further names that select it, without a mean; :attr:`all_tags` adds its type and its concept.
+        tags: Further names that select it, without a mean; ``all_tags`` adds its type and its concept.
         where: Only rows whose fields equal these values.
         allow_invalid: The published data is known to hold invalid rows: they are counted and left out of the mean, and
             do not fail the run.
@@ -79,7 +79,7 @@ class Task(ABC):
 
     @property
     def chance(self) -> float | None:
-        """What guessing gives on :attr:`primary_metric` over the complete data; None if that depends on the data.
+        """What guessing gives on ``primary_metric`` over the complete data; None if that depends on the data.
 
         Results hold what it is over the samples scored.
         """
@@ -128,7 +128,7 @@ class Task(ABC):
     def own_texts(cls, sample: LoggedSample) -> Sequence[bool]:
         """For each text, whether it belongs to one of the images; the others distract.
 
-        By default as in :class:`Sample`: ``texts[i]`` belongs to ``images[i]``.
+        By default as in ``Sample``: ``texts[i]`` belongs to ``images[i]``.
         """
         return [place < len(sample.images) for place in range(len(sample.texts))]
 

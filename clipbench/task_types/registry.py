@@ -44,11 +44,11 @@ def select_tasks(
     Args:
         selection: Names, groups, tags, globs, YAML files or folders of them (a string joins several with
             commas), or tasks themselves.
-        include_path: As in :func:`known_tasks`.
+        include_path: As in ``known_tasks``.
 
     Raises:
         UnknownName: Nothing answers to a name; close matches are told.
-        ConfigError: As in :func:`known_tasks`, or nothing was asked for.
+        ConfigError: As in ``known_tasks``, or nothing was asked for.
     """
     words = [word.strip() for word in selection.split(",")] if isinstance(selection, str) else selection
     chosen: dict[str, Task] = {}
@@ -71,10 +71,10 @@ def find_task_type(name: str, include_path: Iterable[str | Path] = ()) -> type[T
 
     Args:
         name: As ``task_type`` of a task or of its results.
-        include_path: As in :func:`known_tasks`.
+        include_path: As in ``known_tasks``.
 
     Returns:
-        The class; a plain :class:`SampleTask` where the plug-in that brought the type is not at hand.
+        The class; a plain ``SampleTask`` where the plug-in that brought the type is not at hand.
     """
     known_tasks(include_path)  # imports plug-ins, whose types register themselves
     return TASK_TYPES.get(name, SampleTask)

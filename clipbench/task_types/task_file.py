@@ -37,7 +37,7 @@ class DatasetFile(BaseModel):
 
 
 class TaskFile(BaseModel):
-    """A task as written in YAML; the keys are :class:`Task`'s attributes."""
+    """A task as written in YAML; the keys are ``Task``'s attributes."""
 
     model_config = ConfigDict(extra="forbid")
 

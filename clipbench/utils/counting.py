@@ -40,7 +40,7 @@ class Distinct:
 
 
 class KeyedTotals:
-    """The sum and number of values by key, in 20 bytes per key, stored as in :class:`Distinct`."""
+    """The sum and number of values by key, in 20 bytes per key, stored as in ``Distinct``."""
 
     def __init__(self) -> None:
         self._recent: dict[int, list[float]] = {}
@@ -91,10 +91,11 @@ class KeyedTotals:
 class Mean:
     """A running mean; exact, so that it does not depend on the order of values.
 
-    >>> mean = Mean()
-    >>> for value in (0.1, 1e17, -1e17): mean.add(value)
-    >>> mean.count, round(mean.mean, 4)
-    (3, 0.0333)
+    Examples:
+        >>> mean = Mean()
+        >>> for value in (0.1, 1e17, -1e17): mean.add(value)
+        >>> mean.count, round(mean.mean, 4)
+        (3, 0.0333)
     """
 
     def __init__(self) -> None:
@@ -128,10 +129,11 @@ class ClusteredMean:
 
     Memory grows by 20 bytes per cluster.
 
-    >>> mean = ClusteredMean()
-    >>> for value, image in [(1, "a"), (1, "a"), (0, "b"), (1, "c")]: mean.add(value, image)
-    >>> mean.mean, round(mean.stderr, 6)
-    (0.75, 0.286411)
+    Examples:
+        >>> mean = ClusteredMean()
+        >>> for value, image in [(1, "a"), (1, "a"), (0, "b"), (1, "c")]: mean.add(value, image)
+        >>> mean.mean, round(mean.stderr, 6)
+        (0.75, 0.286411)
     """
 
     def __init__(self) -> None:

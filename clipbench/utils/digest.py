@@ -12,7 +12,8 @@ def digest(identity: object) -> str:
     Returns:
         64 hex digits (SHA-256). The order of keys does not matter, the order of lists does; tuples equal lists.
 
-    >>> digest({"task": "coco_color", "limit": None}) == digest({"limit": None, "task": "coco_color"})
-    True
+    Examples:
+        >>> digest({"task": "coco_color", "limit": None}) == digest({"limit": None, "task": "coco_color"})
+        True
     """
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()

@@ -69,7 +69,7 @@ class Processes:
         """A block that all processes leave together; an exception in one fails the others.
 
         Raises:
-            ProcessesError: As in :meth:`exchange`.
+            ProcessesError: As in ``exchange``.
         """
         yield
 

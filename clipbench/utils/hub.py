@@ -47,8 +47,9 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def class_names(error: BaseException) -> set[str]:
     """Names of the classes, and of their bases, of an exception and its causes.
 
-    >>> sorted(class_names(ConnectionResetError()) & {"ConnectionError", "OSError", "ValueError"})
-    ['ConnectionError', 'OSError']
+    Examples:
+        >>> sorted(class_names(ConnectionResetError()) & {"ConnectionError", "OSError", "ValueError"})
+        ['ConnectionError', 'OSError']
     """
     return {kind.__name__ for link in causes(error) for kind in type(link).__mro__}
 

@@ -14,8 +14,9 @@ T = TypeVar("T")
 def close_matches(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean a, b?)`` for the names closest to ``name``, or an empty string.
 
-    >>> close_matches("coco_colour", ["coco_color", "coco_size", "sbu_object"])
-    ' (did you mean coco_color?)'
+    Examples:
+        >>> close_matches("coco_colour", ["coco_color", "coco_size", "sbu_object"])
+        ' (did you mean coco_color?)'
     """
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.7)
     return f" (did you mean {', '.join(near)}?)" if near else ""

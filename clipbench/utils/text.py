@@ -11,8 +11,9 @@ from clipbench.errors import ClipbenchError
 def format_error(error: Exception) -> str:
     """An error as one line: our own messages unchanged, any other error with its class, file and line.
 
-    >>> format_error(ClipbenchError("no such file"))
-    'no such file'
+    Examples:
+        >>> format_error(ClipbenchError("no such file"))
+        'no such file'
     """
     if isinstance(error, ClipbenchError):
         return str(error)
@@ -24,8 +25,9 @@ def format_error(error: Exception) -> str:
 def pluralize(number: int, noun: str) -> str:
     """A number with its noun.
 
-    >>> pluralize(1, "column"), pluralize(12_907, "sample")
-    ('1 column', '12,907 samples')
+    Examples:
+        >>> pluralize(1, "column"), pluralize(12_907, "sample")
+        ('1 column', '12,907 samples')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

@@ -26,8 +26,8 @@ class Score(_Strict):
     """What one model reached on one task in one run.
 
     Attributes:
-        model: Key of :attr:`Board.models`.
-        task: Key of :attr:`Board.tasks`.
+        model: Key of ``Board.models``.
+        task: Key of ``Board.tasks``.
         version: The task's version in that run.
         metric: The task's primary metric, whose value this is.
         value: A share in [0, 1]; higher is better.
@@ -129,12 +129,12 @@ class GroupMean(_Strict):
     """The plain mean of a model's scores over all tasks of a group.
 
     Attributes:
-        model: Key of :attr:`Board.models`.
+        model: Key of ``Board.models``.
         group: The group.
         value: The mean.
         stderr: Its standard error, tasks taken as independent.
         tasks: How many tasks there are.
-        rank: As in :class:`Score`.
+        rank: As in ``Score``.
     """
 
     model: str

@@ -21,7 +21,7 @@ def confusion(samples: Iterable[LoggedSample], task_type: type[Task]) -> Confusi
 
     Args:
         samples: Logged samples of one task.
-        task_type: Its type, whose :meth:`Task.confusion` says what was answered.
+        task_type: Its type, whose ``Task.confusion`` says what was answered.
 
     Returns:
         The right answer to the given one to how often; empty if the task type has no such answers.
@@ -39,12 +39,12 @@ def confusion(samples: Iterable[LoggedSample], task_type: type[Task]) -> Confusi
 def add_confusions(
     scores: Sequence[Score], tasks: Mapping[str, TaskFacts], include_path: Sequence[str | Path] = ()
 ) -> list[str]:
-    """Fill in :attr:`Score.confusion` where samples were logged.
+    """Fill in ``Score.confusion`` where samples were logged.
 
     Args:
         scores: Scores of a board.
         tasks: The board's tasks.
-        include_path: As in :func:`clipbench.task_types.registry.known_tasks`.
+        include_path: As in ``clipbench.task_types.registry.known_tasks``.
 
     Returns:
         What could not be read, one line each.

@@ -32,7 +32,7 @@ class Disagreements:
     """What the gallery shows.
 
     Attributes:
-        samples: Task to samples: ``id``, ``images`` (keys of :attr:`images`), ``texts``, ``own`` (whether each text
+        samples: Task to samples: ``id``, ``images`` (keys of ``images``), ``texts``, ``own`` (whether each text
             belongs to the image), and by model ``answers``: whether it was right, and its scores.
         images: Key to a JPEG as a data URI.
     """
@@ -50,7 +50,7 @@ def find_disagreements(
         board: The board.
         most: Samples for each task and pair of models, half of them for either one being right.
         data: Dataset name to place, where it is no longer what the runs were given.
-        include_path: As in :func:`clipbench.task_types.registry.known_tasks`.
+        include_path: As in ``clipbench.task_types.registry.known_tasks``.
 
     Returns:
         The samples, and what could not be read, one line each.

@@ -35,7 +35,7 @@ def build_leaderboard(
         paths: Result files of ``clipbench eval``, folders of them, or boards.
         board: A board to merge into; it is only read, and need not be there yet.
         reference: Add the published rows of the board's tasks; all of them where there are no other scores.
-        include_path: As in :func:`clipbench.task_types.registry.known_tasks`: where further task types are.
+        include_path: As in ``clipbench.task_types.registry.known_tasks``: where further task types are.
 
     Returns:
         The board. Files that are no results, and tasks that have no numbers, are in ``refused``, by name; scores

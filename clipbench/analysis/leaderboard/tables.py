@@ -38,8 +38,9 @@ def ordered_models(board: Board) -> list[str]:
 def cell(score: Score | None) -> str:
     """A score in a few characters, its flags as letters after ``*``.
 
-    >>> cell(Score(model="m", task="t", version=1, metric="acc", value=0.5, stderr=0.0123, flags=["limited"]))
-    '0.500 ± 0.012 *L'
+    Examples:
+        >>> cell(Score(model="m", task="t", version=1, metric="acc", value=0.5, stderr=0.0123, flags=["limited"]))
+        '0.500 ± 0.012 *L'
     """
     if score is None:
         return ""

@@ -134,7 +134,7 @@ class EmbeddingCache:
         all it held.
 
         Args:
-            keys: From :func:`image_key` and :func:`text_key`.
+            keys: From ``image_key`` and ``text_key``.
 
         Returns:
             What is there, by key.

@@ -34,7 +34,7 @@ class OpenClipModel(NetworkModel):
         architecture: The architecture's name, or the class's where it has none.
         dtype: The precision it computes in; some parameters may be kept in float32.
         revision: The commit on the hub, where it came from there.
-        center_crop: Whose center crop, see :func:`clipbench.models.open_clip.center_crop.image_transform`.
+        center_crop: Whose center crop, see ``clipbench.models.open_clip.center_crop.image_transform``.
         transform: A transform of images to use in place of that; a checkpoint cannot hold one.
 
     Raises:
