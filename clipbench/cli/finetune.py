@@ -72,10 +72,10 @@ RUN = Section(
         multiple=True,
         metavar="NAME=PLACE",
         callback=places,
-        help="Where a named data set lies, for --train_data and --eval_tasks: a local path, or"
+        help="Location of a named data set, for --train_data and --eval_tasks: a local path, or"
         " hub:OWNER/NAME[@REVISION][:SPLIT]. Repeatable.",
     ),
-    device=flag("--device", help="cpu, cuda, cuda:1. Default: a GPU if there is one."),
+    device=flag("--device", help="cpu, cuda, cuda:1. Default: a GPU if available."),
     micro_batch_size=flag(
         "--micro_batch_size",
         type=click.IntRange(min=1),
@@ -87,7 +87,7 @@ RUN = Section(
         type=click.Path(path_type=Path),
         help="Folder of decoded images. Default: $CLIPBENCH_CACHE or ~/.cache/clipbench.",
     ),
-    allow_missing=flag("--allow_missing", is_flag=True, help="Leave out captions whose image is missing or broken."),
+    allow_missing=flag("--allow_missing", is_flag=True, help="Leave out captions with a missing or broken image."),
     limit=flag("--limit", "-L", type=click.IntRange(min=1), help="Train on the first N captions only."),
     keep=flag("--keep", type=click.IntRange(min=1), help="Keep only the newest N checkpoints."),
     eval_tasks=flag("--eval_tasks", metavar="NAMES", help="Score every checkpoint on these tasks."),

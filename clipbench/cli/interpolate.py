@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 @click.option("--alpha", "alphas", default="0,0.1,…,1", show_default=True, help="Shares of FINETUNED; … or ... fills.")
 @task_options
 @click.option("--batch_size", "-b", default="auto", show_default=True, help="N or auto; halves when memory runs out.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU where there is one.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if available.")
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all results.")
 @click.option("--save", metavar="A,…", help="Also write the models of these alphas: OUT/alpha-0.50/model.")
-@click.option("--allow_missing", is_flag=True, help="Score what is there where images or rows are missing.")
+@click.option("--allow_missing", is_flag=True, help="Score the remaining samples if images or rows are missing.")
 @click.option("--trust_remote_code", is_flag=True, help="Run code that comes with a checkpoint.")
 def command(
     base: str,
@@ -97,7 +97,7 @@ def command(
                 advance("alphas", len(scored), len(folders))
     except KeyboardInterrupt:
         interrupted = True
-        complain(f"interrupted: {len(scored)} of {len(folders)} alphas are done and kept; the same command goes on")
+        complain(f"interrupted: {len(scored)} of {len(folders)} alphas are saved; run the same command to resume")
     failed = _finish(scored, _short(base), _short(finetuned), output_path, style)
     return 130 if interrupted else 1 if errors or failed else 0
 
@@ -129,7 +129,7 @@ def _finish(scored: Mapping[float, Results], base: str, finetuned: str, output_p
 
 
 def _print_table(scored: Mapping[float, Results], points: list[Point], style: str) -> None:
-    """Print a row an α; a star stands where the point is on a task's Pareto front."""
+    """Print a row for each α; a star marks points on a task's Pareto front."""
     from clipbench.training.interpolation import alpha_name
     from clipbench.training.interpolation_scores import alphas_on_front
 

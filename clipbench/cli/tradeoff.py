@@ -25,7 +25,7 @@ def command(runs: tuple[Path, ...], output_path: Path, title: str) -> None:
 
     folders = [(run.parent if run.is_file() else run).resolve() for run in runs]
     if output_path.resolve() in folders:
-        raise ConfigError(f"--output_path {output_path}: holds a run's own trade-off; give another folder")
+        raise ConfigError(f"--output_path {output_path}: holds the trade-off of a run; choose another folder")
     names = [folder.name for folder in folders]
     unique = [name if names.count(name) == 1 else str(run) for name, run in zip(names, runs, strict=True)]
     found = {name: read_tradeoff(run) for name, run in zip(unique, runs, strict=True)}

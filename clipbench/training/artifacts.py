@@ -1,15 +1,15 @@
-"""What a run makes beside its checkpoints: scores of each, the trade-off figure, the model and its card."""
+"""The files of a finished run: the model, its card and the trade-off figure."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.analysis.tradeoff import ORIGINAL, draw_tradeoff, point_from_results
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import draw_tradeoff, point_from_results
 from clipbench.concepts import Concept
-from clipbench.errors import ModelError, ResultError
+from clipbench.errors import ModelError
 from clipbench.models import Model
 from clipbench.models.convert import to_other_format
 from clipbench.models.saving import put_in_place
@@ -17,16 +17,17 @@ from clipbench.results import Results
 from clipbench.task_types.registry import find_task_type
 from clipbench.training.lora import merged
 from clipbench.training.model_card import CardFacts, write_model_card
+from clipbench.utils.files import atomic_directory
 
 if TYPE_CHECKING:
     from clipbench.training.setup import TrainingSetup
 
 
 def draw_run(scores: Mapping[int, Results], directory: Path, curve: str) -> list[Path]:
-    """Draw Figure 4 for one run: a point a checkpoint, and the base model.
+    """Draw Figure 4 for one run: a point for each checkpoint and one for the base model.
 
     Returns:
-        The files; none where there is not one retrieval task and another one beside it, or no scored checkpoint.
+        The files; empty without a scored checkpoint, exactly one retrieval task and at least one other task.
     """
     tasks = next(iter(scores.values())).tasks.values() if scores else ()
     whole_sets = [find_task_type(task.task_type).whole_set for task in tasks]
@@ -42,34 +43,27 @@ def draw_run(scores: Mapping[int, Results], directory: Path, curve: str) -> list
 
 
 def write_model(model: Model, directory: Path) -> Path:
-    """Put the model's files into the run's folder, so that the folder is the model; and its other format beside them.
+    """Write the model to the run's folder, and the other library's format to a folder inside.
 
     Returns:
         The folder of the other library's format.
 
     Raises:
-        ModelError: The other library has no such model; the folder is complete without.
-        ResultError: They cannot be written.
+        ModelError: The other library does not support the model; its own format is complete.
+        ResultError: A file cannot be written.
     """
-    beside = directory / ".model.part"
-    try:
-        shutil.rmtree(beside, ignore_errors=True)
-        with merged(model):
-            model.save(beside)
-        put_in_place(beside, directory)
-        with merged(model):
-            return to_other_format(model, directory)
-    except OSError as error:
-        raise ResultError(f"cannot write the model to {directory}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with merged(model):
+        # Inside the run's folder, which may be a disk of its own.
+        with atomic_directory(directory / "model", lambda new, _: put_in_place(new, directory)) as part:
+            model.save(part)
+        return to_other_format(model, directory)
 
 
 def write_artifacts(setup: TrainingSetup, on_note: Callable[[str], None]) -> None:
-    """Write what a finished run leaves: the model in both libraries' formats, the trade-off figure, the model card.
+    """Write the model in both libraries' formats, the trade-off figure and the model card.
 
     Raises:
-        ResultError: They cannot be written.
+        ResultError: A file cannot be written.
     """
     directory = setup.folder.path
     setup.model.module.eval()
@@ -77,7 +71,7 @@ def write_artifacts(setup: TrainingSetup, on_note: Callable[[str], None]) -> Non
     try:
         other_format = write_model(setup.model, directory).name
     except ModelError as error:
-        on_note(f"the model is there in its own library's format only: {error}")
+        on_note(f"the model is saved only in its own library's format: {error}")
     scores = setup.scores.all()
     draw_run(scores, directory, directory.name)
     provenance = setup.pairs.provenance
@@ -97,11 +91,11 @@ def write_card(
 
     Args:
         directory: The run's folder.
-        facts: What ``finetune.json`` holds: recipe, model, data, training.
+        facts: The content of ``finetune.json``: recipe, model, data, training.
         concepts: The concepts.
         datasets: Hub ids of the training data.
-        scores: Step to scores; the base model's are step 0's.
-        other_format: The other library, where the model lies in its format too.
+        scores: Step to scores; step 0 is the base model.
+        other_format: The other library, if the model is saved in its format too.
 
     Raises:
         ResultError: It cannot be written.

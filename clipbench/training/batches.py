@@ -23,7 +23,7 @@ _AHEAD = 2  # batches that are made while one is trained on
 
 
 class Images(Protocol):
-    """What the images are read from: pixels, or features of a frozen tower."""
+    """The source of image batches: pixels, or features of a frozen tower."""
 
     def batch(self, indices: Ints) -> Tensor:
         """Return a row for each image, in order."""
@@ -35,7 +35,7 @@ class ProcessShard:
 
     Attributes:
         process: This process's number.
-        processes: How many there are.
+        processes: The number of processes.
         micro_batch_size: Pairs that go through the towers at once; None: all of the share.
     """
 
@@ -55,7 +55,7 @@ class Batches:
         share: This process's part.
 
     Raises:
-        DataError: There are fewer pairs than a batch has.
+        DataError: There are fewer pairs than ``batch_size``.
     """
 
     def __init__(self, model: Model, pairs: TrainingPairs, images: Images, recipe: Recipe, share: ProcessShard) -> None:

@@ -25,7 +25,7 @@ class CheckpointScores:
         directory: The run's folder.
         tasks: The tasks with their data; none scores nothing.
         options: How they are scored.
-        on_progress: Told a task's name, samples done, and samples in all.
+        on_progress: Called with a task's name, samples done, and samples in all.
 
     Raises:
         ConfigError: A task's data cannot be used.
@@ -44,7 +44,7 @@ class CheckpointScores:
                 raise ConfigError(f"eval_tasks: {prepared.error}")
 
     def score(self, model: Model, step: int, name: str) -> Results | None:
-        """Score a model, unless its scores are there already.
+        """Score a model, unless its scores exist already.
 
         Args:
             model: The model, in any mode; it is left in evaluation mode.

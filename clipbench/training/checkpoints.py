@@ -1,14 +1,13 @@
-"""Checkpoints of a run: whole or not there, few or all kept, and enough in them to go on as if nothing had happened.
+"""Checkpoints of a run: written atomically, pruned on request, with all that an exact resume needs.
 
 checkpoint-000120/            a model folder, which `clipbench eval --model` takes as it is
-training.json             step, epoch, loss, and a digest of the state
-training_state.safetensors  trained weights, buffers, AdamW's moments; of the newest checkpoints only
+  training.json             step, epoch, loss, and a digest of the state
+  training_state.safetensors  trained weights, buffers, AdamW's moments; only in the newest checkpoints
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Collection, Mapping
@@ -25,6 +24,7 @@ from clipbench.data.records import sha256_of
 from clipbench.errors import ResultError
 from clipbench.models import Model
 from clipbench.training.lora import merged
+from clipbench.utils.files import atomic_directory, remove_parts
 
 _NAME = re.compile(r"checkpoint-(?P<step>\d+)")
 _STATE, _FACTS = "training_state.safetensors", "training.json"
@@ -33,13 +33,13 @@ _STATES_KEPT = 2  # the newest, and one to fall back on
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: Optimizer steps done.
         epoch: Epochs done, a fraction.
-        loss: Mean loss since the checkpoint before; None where no step was done.
-        seconds: Time spent on training so far, over all its sessions.
+        loss: Mean loss since the checkpoint before; None if there were no steps.
+        seconds: Training time so far, over all sessions.
         scaler: State of the fp16 loss scaler; empty in other precisions.
     """
 
@@ -68,7 +68,7 @@ def epoch_of(checkpoint: Path) -> float:
     """The epochs a finished checkpoint was made after, a fraction.
 
     Raises:
-        ResultError: It does not say.
+        ResultError: The checkpoint cannot be read.
     """
     try:
         return float(json.loads((checkpoint / _FACTS).read_text())["epoch"])
@@ -77,45 +77,38 @@ def epoch_of(checkpoint: Path) -> float:
 
 
 def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optimizer, state: TrainingState) -> Path:
-    """Write a checkpoint beside its place and rename it, so that half of one is never found.
+    """Write a checkpoint atomically.
 
     Raises:
-        ResultError: It cannot be written (the disk is full, …); earlier checkpoints are as they were.
+        ResultError: It cannot be written (the disk is full, …); earlier checkpoints are kept.
     """
-    place = directory / f"checkpoint-{state.step:06d}"
-    beside = directory / f".{place.name}.part"
+    path = directory / f"checkpoint-{state.step:06d}"
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        with merged(model):
-            model.save(beside)
-        save_file(_state(model.module, optimizer), beside / _STATE)
-        facts = {**asdict(state), "state_sha256": sha256_of(beside / _STATE)}
-        (beside / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
-        for file in beside.iterdir():
-            _sync(file)
-        if place.exists():  # of a sitting whose state was lost since
-            shutil.rmtree(place)
-        os.replace(beside, place)
-        _sync(directory)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or error
+        with atomic_directory(path) as part:
+            with merged(model):
+                model.save(part)
+            save_file(_state(model.module, optimizer), part / _STATE)
+            facts = {**asdict(state), "state_sha256": sha256_of(part / _STATE)}
+            (part / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+    except (ResultError, SafetensorError, RuntimeError) as error:
+        # The reason without the path of the temporary directory, which is gone.
+        reason = getattr(error.__cause__, "strerror", None) or error
         raise ResultError(
-            f"cannot write {place}: {reason}; earlier checkpoints are kept: make room and start the same command again"
+            f"{path}: cannot be written: {reason}; earlier checkpoints are kept: free disk space and resume the run"
         ) from error
-    return place
+    return path
 
 
 def read_checkpoint(checkpoint: Path, model: Model, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Put weights and the optimizer's moments back as they were.
+    """Restore the weights and the optimizer's moments.
 
     Raises:
-        ResultError: The state is not there or not what was written.
+        ResultError: The state is missing or damaged.
     """
     try:
         facts = json.loads((checkpoint / _FACTS).read_text())
         if sha256_of(checkpoint / _STATE) != facts.pop("state_sha256"):
-            raise ResultError(f"{checkpoint / _STATE}: not as it was written")
+            raise ResultError(f"{checkpoint / _STATE}: damaged: the checksum differs")
         tensors = load_file(checkpoint / _STATE)
         state = TrainingState(**facts)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -125,25 +118,34 @@ def read_checkpoint(checkpoint: Path, model: Model, optimizer: torch.optim.Optim
 
 
 def prune(directory: Path, keep: int | None) -> None:
-    """Delete old training states, and whole checkpoints beyond the newest ``keep``."""
+    """Delete old training states, and whole checkpoints beyond the newest ``keep``.
+
+    Raises:
+        ResultError: A checkpoint cannot be deleted.
+    """
     found = checkpoints_in(directory)
-    for checkpoint in found[:-_STATES_KEPT]:
-        (checkpoint / _STATE).unlink(missing_ok=True)
-    for checkpoint in found[:-keep] if keep else []:
-        shutil.rmtree(checkpoint)
+    stale = found[:-keep] if keep else []
+    for checkpoint in found:
+        try:
+            if checkpoint in stale:
+                shutil.rmtree(checkpoint)
+            elif checkpoint not in found[-_STATES_KEPT:]:
+                (checkpoint / _STATE).unlink(missing_ok=True)
+        except OSError as error:
+            raise ResultError(f"{checkpoint}: cannot be deleted: {error.strerror or error}") from error
 
 
 def drop_checkpoints(directory: Path, steps: Collection[int]) -> None:
-    """Delete the checkpoints of some steps, where they are there."""
+    """Delete the checkpoints of these steps, if they exist."""
     for checkpoint in checkpoints_in(directory):
         if step_of(checkpoint) in steps:
             shutil.rmtree(checkpoint)
 
 
 def sweep(directory: Path) -> None:
-    """Delete what a killed sitting left half-written."""
-    for part in directory.glob(".checkpoint-*"):
-        shutil.rmtree(part, ignore_errors=True)
+    """Delete the partial checkpoints and models of killed sessions."""
+    remove_parts(directory, "checkpoint-*")
+    remove_parts(directory, "model*")
 
 
 def _state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -168,17 +170,9 @@ def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping
 
 
 def _step_counter(optimizer: torch.optim.Optimizer, step: Tensor, weight: Tensor) -> Tensor:
-    # The fused AdamW keeps its counter beside the weights, the plain one on the CPU.
+    # The fused AdamW keeps its step counter on the weights' device, the plain one on the CPU.
     return step.to(weight.device) if optimizer.defaults.get("fused") else step
 
 
 def _trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return [(name, weight) for name, weight in module.named_parameters() if weight.requires_grad]
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -64,7 +64,7 @@ def freeze(model: Model, towers: Collection[str] = ()) -> tuple[str, ...]:
         The names of the parameters that features do not depend on, in the network's order.
 
     Raises:
-        ConfigError: There is no such tower.
+        ConfigError: The tower is unknown.
     """
     _check_names(towers)
     found = find_towers(model)
@@ -92,7 +92,7 @@ def training_mode(model: Model, frozen: Collection[str] = ()) -> None:
         frozen: The frozen towers: ``image``, ``text``, both or none.
 
     Raises:
-        ConfigError: There is no such tower.
+        ConfigError: The tower is unknown.
     """
     _check_names(frozen)
     modules = dict(model.module.named_modules())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Features = list[Tensor]
-"""Unit features of images ``(b, D)``, captions ``(b, D)`` and, where there are any, hard negatives ``(b, k, D)``."""
+"""Unit features of images ``(b, D)``, captions ``(b, D)`` and, if any, hard negatives ``(b, k, D)``."""
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -73,7 +73,7 @@ class GradientCache:
     Args:
         model: The model; its trained parameters get their gradients added up.
         recipe: Loss, direction, negatives, precision.
-        accelerator: Says which processes there are.
+        accelerator: The processes.
         scaler: Scales the loss for fp16; a disabled one otherwise.
         image_features: Pixels come as unit features of a frozen image tower.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _ELLIPSES = ("…", "...")
 _MOST_ALPHAS = 1_000
-# What equal weights still compute differently with; shapes do not show it.
+# Settings that change the features but no shape.
 _FACTS = ("activation", "context_length", "precision")
 
 
@@ -92,7 +92,7 @@ def interpolate(base: Model, finetuned: Model, alphas: Sequence[float]) -> Gener
         α, and ``base`` with those weights and :func:`interpolated_id` as its id. It changes at the next step.
 
     Raises:
-        ModelError: The two are not versions of one model; names the first difference.
+        ModelError: The two are not versions of one model; the message names the first difference.
         ConfigError: An α is outside [0, 1].
     """
     for alpha in alphas:
@@ -143,7 +143,7 @@ def _between(base: torch.Tensor, finetuned: torch.Tensor, alpha: float) -> torch
 
 
 def check_compatible(base: Model, finetuned: Model) -> None:
-    """Refuse two models that are not versions of one.
+    """Check that two models are versions of one.
 
     Raises:
         ModelError: Names the first difference, in library, architecture, weights' names and shapes, tokenizer,
@@ -153,7 +153,7 @@ def check_compatible(base: Model, finetuned: Model) -> None:
     library, other_library = base.info.library, finetuned.info.library
     if library != other_library:
         raise ModelError(
-            f"{pair}: the one is of {library}, the other of {other_library}; convert one first with "
+            f"{pair}: one is a model of {library}, the other of {other_library}; convert one first with "
             f"clipbench.models.convert.to_{'open_clip' if library == 'open_clip' else 'transformers'}"
         )
     for fact in _FACTS:
@@ -172,8 +172,8 @@ def _check_states(pair: str, base: Mapping[str, torch.Tensor], finetuned: Mappin
         one, other = base[key], finetuned[key]
         if one.shape != other.shape or one.dtype != other.dtype:
             raise ModelError(
-                f"{pair}: {key} is {tuple(one.shape)} {one.dtype} in the one, {tuple(other.shape)} {other.dtype} "
-                "in the other"
+                f"{pair}: {key} is {tuple(one.shape)} {one.dtype} in the first, {tuple(other.shape)} {other.dtype} "
+                "in the second"
             )
 
 
@@ -208,6 +208,6 @@ def _check_computation(pair: str, base: Model, finetuned: Model) -> None:
             )
             if not torch.allclose(one.cpu(), two.cpu(), rtol=1e-4, atol=1e-5):
                 raise ModelError(
-                    f"{pair}: equal weights give other {side} features: their configurations differ in what shapes "
-                    "do not show, such as the number of heads"
+                    f"{pair}: equal weights give other {side} features: their configurations differ in a setting "
+                    "that shapes do not show, such as the number of heads"
                 )

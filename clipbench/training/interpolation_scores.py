@@ -9,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipbench.analysis.tradeoff import ORIGINAL, Point, pareto_front, point_from_results
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import Point, pareto_front, point_from_results
 from clipbench.errors import ConfigError, ResultError
 from clipbench.evaluation.identity import task_identity
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
@@ -53,7 +54,7 @@ def score_interpolations(
         plans: The tasks and their data, gone through once for all.
         options: The run's options.
         save: α whose model is written as a checkpoint, ``alpha-0.50/model``.
-        on_progress: Told how far a task is.
+        on_progress: Called with the progress of a task.
 
     Yields:
         α and its results.
@@ -65,7 +66,7 @@ def score_interpolations(
     """
     for alpha in save:
         if alpha not in folders:
-            raise ConfigError(f"alpha {alpha_name(alpha)} is to be saved and not among those scored")
+            raise ConfigError(f"alpha {alpha_name(alpha)}: only a scored alpha can be saved; add it to alphas")
     identities = {alpha: _identity(base, finetuned, alpha, plans, options) for alpha in folders}
     kept = {alpha: _finished(folder, identities[alpha], plans) for alpha, folder in folders.items()}
     needed = [alpha for alpha in folders if kept[alpha] is None or alpha in save]

@@ -18,7 +18,7 @@ _PACKED = "in_proj_weight"  # of torch.nn.MultiheadAttention: query, key and val
 _PROJECTIONS = ("visual_projection", "text_projection")
 
 
-def add_lora(model: Model, rank: int, alpha: float, dropout: float = 0.0, seed: int = 0) -> dict[str, int]:
+def add_lora(model: Model, rank: int, alpha: float, seed: int = 0) -> dict[str, int]:
     """Freeze a model's weights and train low-rank updates of its linear layers instead, in place.
 
     Adapted are the linear layers that the features depend on, and the packed query, key and value weights of
@@ -31,28 +31,23 @@ def add_lora(model: Model, rank: int, alpha: float, dropout: float = 0.0, seed: 
         model: The model, its weights in float32, and its frozen towers frozen.
         rank: The updates' rank.
         alpha: Updates are scaled with ``alpha / rank``.
-        dropout: The share of a layer's inputs that its update does not see; 0 for models with packed attention.
-        seed: One seed gives one initialisation.
+        seed: Of the updates' initial values.
 
     Returns:
         How many layers were adapted, by tower.
 
     Raises:
-        ConfigError: peft is not installed; rank or dropout make no sense for this model; or a trained tower has no
-            layer to adapt (convolutional ones).
+        ConfigError: peft is not installed, the rank is below 1, or a trained tower has no linear layer to adapt.
     """
-    if rank < 1 or not 0 <= dropout < 1:
-        raise ConfigError(f"LoRA needs a rank of 1 or more and a dropout in [0, 1): not rank {rank}, dropout {dropout}")
+    if rank < 1:
+        raise ConfigError(f"lora_rank {rank}: give 1 or more")
     kept = _trained_whole(model)
     targets = _targets(model)
     weights = list(dict.fromkeys(name for names in targets.values() for name in names))
-    packed = [name for name in weights if name.endswith(_PACKED)]
-    if packed and dropout:
-        raise ConfigError(f"{model.id}: LoRA's dropout must be 0: {packed[0]} holds three layers in one, unlike peft's")
     # Not manual_seed: that would seed every accelerator as well. Updates are drawn on the CPU.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        _inject(model.module, weights, {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout})
+        _inject(model.module, weights, {"r": rank, "lora_alpha": alpha})
     for name, parameter in model.module.named_parameters():
         parameter.requires_grad_(".lora_" in name or name in kept)
     return {side: len(names) for side, names in targets.items()}
@@ -60,10 +55,10 @@ def add_lora(model: Model, rank: int, alpha: float, dropout: float = 0.0, seed: 
 
 @contextlib.contextmanager
 def merged(model: Model) -> Iterator[None]:
-    """Within, a model adapted by :func:`add_lora` has plain layers, the updates added to their weights.
+    """Temporarily add the updates of :func:`add_lora` to the weights and remove the adapters.
 
-    Names are those from before, so that ``model.save`` writes an ordinary checkpoint. Afterwards all is as it was, bit
-    for bit: weights are put back, not subtracted from. Without LoRA nothing happens.
+    Parameters have their original names, so ``model.save`` writes an ordinary checkpoint. Afterwards the weights are
+    restored bit for bit, from a copy. Without LoRA nothing happens.
     """
     adapted = [(path, part) for path, part in model.module.named_modules() if hasattr(part, "get_delta_weight")]
     originals: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -72,7 +67,7 @@ def merged(model: Model) -> Iterator[None]:
             for path, layer in adapted:
                 weight = getattr(layer.get_base_layer(), _weight_name(layer))
                 originals.append((weight, weight.clone()))
-                # In place: fingerprints go by the count of a tensor's changes.
+                # In place: fingerprints depend on the tensor's version counter.
                 weight.add_(layer.get_delta_weight(_ADAPTER))
                 _replace(model.module, path, layer.get_base_layer())
         yield
@@ -91,12 +86,12 @@ def _targets(model: Model) -> dict[str, list[str]]:
     targets = {}
     for side, tower in find_towers(model).items():
         live = [name for name in trained if name in tower.parameters]
-        # A layer that does not run itself is read past, and an adapter around it would do nothing.
+        # An adapter has no effect on a layer that is never called, only its weight read.
         running = [name for name in live if name.rpartition(".")[0] in tower.modules]
         targets[side] = [name for name in running if _is_adaptable(modules, name)]
         if live and not targets[side]:
             raise ConfigError(
-                f"{model.id}: no linear layer of the {side} tower can have LoRA: freeze it, or do without"
+                f"{model.id}: no linear layer of the {side} tower can have LoRA: freeze it or set lora_rank to 0"
             )
     return targets
 
@@ -129,7 +124,7 @@ def _inject(module: Any, weights: Sequence[str], options: Mapping[str, Any]) -> 
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise ConfigError("LoRA needs peft: pip install 'clipbench[lora]'") from None
+        raise ConfigError("lora_rank: LoRA needs peft; run pip install 'clipbench[lora]'") from None
 
     layers = []
     for name in weights:
@@ -137,7 +132,7 @@ def _inject(module: Any, weights: Sequence[str], options: Mapping[str, Any]) -> 
         if weight != _PACKED:
             layers.append(re.escape(path))
             continue
-        # Each from the block that holds it: peft matches parameters by the end of their names, and in open_clip's
+        # Injected from the parent block: peft matches parameters by the end of their names, and in open_clip's
         # CLIP the names of the text tower's are the ends of the image tower's.
         block, _, attention = path.rpartition(".")
         config = LoraConfig(target_modules=[], target_parameters=[f"{attention}.{_PACKED}"], **options)

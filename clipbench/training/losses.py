@@ -43,7 +43,7 @@ class LossFunction(Protocol):
         Args:
             images: (N, D) unit features.
             texts: (N, D) unit features, row i the caption of image i.
-            negatives: (N, k, D) unit features of each caption's hard negatives, or None: there are none.
+            negatives: (N, k, D) unit features of each caption's hard negatives, or None.
             negative_positions: (N, k) int64, for `inbatch_replacement` only: the columns of row i that its hard
                 negatives take.
             valid: (N, k) bool: False where a caption has no such hard negative, whatever ``negatives`` holds there;
@@ -218,7 +218,7 @@ def find_loss(name: str) -> LossFunction:
     """Look a loss up, by its name or a former one.
 
     Raises:
-        ConfigError: There is no such loss.
+        ConfigError: The loss is unknown.
     """
     name = LOSS_ALIASES.get(name, name)
     if name not in LOSSES:

@@ -1,4 +1,4 @@
-"""The model card beside a fine-tuned checkpoint: README.md with the hub's metadata."""
+"""The model card of a fine-tuned checkpoint: README.md with metadata for the hub."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
 
 _TAGS = ("clip", "hard-negatives", "clipbench")
-_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says. Text may hold anything: it is escaped.
+    """The content of a card. Any text is allowed: it is escaped.
 
     Attributes:
-        name: What the model is called.
+        name: The model's name.
         library: ``transformers`` or ``open_clip``: the format of the checkpoint.
-        base_model: The model that training started from, as it was named.
+        base_model: The model that training started from, as the user named it.
         concepts: Concept to its keywords.
         recipe: Every setting of the training; mappings may nest.
         data: Where the pairs came from: source, revision or fingerprint, number of pairs, …
@@ -36,9 +35,8 @@ class CardFacts:
         model: The checkpoint's facts, as :class:`clipbench.models.ModelInfo` gives them.
         results: The checkpoint's evaluation.
         base_results: The base model's, of the same tasks.
-        license: The hub's name of the licence, where it is known.
-        other_format: The other library, where the model lies in its format too, in a folder of that name.
-        overlaps: Warnings of tasks whose images were trained on.
+        other_format: The other library, if a folder of that name holds the model in its format.
+        overlaps: Warnings about tasks that share images with the training data.
     """
 
     name: str
@@ -52,15 +50,14 @@ class CardFacts:
     model: Mapping[str, object] = field(default_factory=dict)
     results: Results | None = None
     base_results: Results | None = None
-    license: str | None = None
     other_format: str | None = None
     overlaps: Sequence[str] = ()
 
 
 def write_model_card(directory: Path, card: CardFacts) -> Path:
-    """Write ``README.md`` into a checkpoint's folder, over the one that is there.
+    """Write ``README.md`` into a checkpoint's folder, replacing any existing one.
 
-    Local paths are cut to their last part: a card is for other people.
+    Local paths are cut to their last part, because cards are published.
 
     Returns:
         The file.
@@ -71,14 +68,14 @@ def write_model_card(directory: Path, card: CardFacts) -> Path:
     from huggingface_hub import ModelCard
 
     path = directory / "README.md"
-    # Through the hub's own class, which reads it back: metadata that it cannot parse is never written.
+    # The hub's own class parses the metadata, so invalid metadata is never written.
     content = ModelCard(f"---\n{card_metadata(card).to_yaml()}\n---\n{_body(card)}")
     atomic_write(path, str(content))
     return path
 
 
 def card_metadata(card: CardFacts) -> ModelCardData:
-    """The card's YAML header. Scores of complete data only go into its ``model-index``."""
+    """The card's YAML header. Only scores on complete data go into its ``model-index``."""
     from huggingface_hub import ModelCardData
 
     base = re.sub(r"^(open_clip:)?(hf-hub:|hf:)", "", card.base_model)
@@ -87,7 +84,6 @@ def card_metadata(card: CardFacts) -> ModelCardData:
         model_name=public_text(card.name) if scores else None,
         language="en",
         library_name=card.library,
-        license=card.license if card.license and _LICENSE.fullmatch(card.license) else None,
         datasets=[name for name in card.datasets if _is_hub_id(name)] or None,
         tags=list(_TAGS),
         pipeline_tag="zero-shot-image-classification",
@@ -160,7 +156,7 @@ def _score_rows(results: Results, base: Results | None) -> Iterator[dict[str, st
 
 
 def _base_score(result: TaskResult, base: TaskResult | None, metric: str) -> str:
-    """The base model's score, if it is of the same version of the task and of as many samples."""
+    """The base model's score, if it has the same task version and number of samples."""
     if base is None or base.error or (base.version, base.counts) != (result.version, result.counts):
         return "–"
     return str(base.metrics.get(metric, "–"))

@@ -15,15 +15,15 @@ class FinetuneOptions:
     """How a run is carried out.
 
     Attributes:
-        data: Where named data sets lie, for training and for the evaluation tasks: name to a local path or
+        data: Locations of named data sets, for training and evaluation: name to a local path or
             ``hub:owner/name[@revision][:split]``.
         model_args: Passed to :func:`clipbench.load_model`.
-        device: Where it runs; by default a GPU if there is one.
+        device: The device; by default a GPU if available.
         micro_batch_size: Pairs encoded at once on each process, to save memory; None: the whole batch.
         workers: Threads that decode images.
         image_cache: Folder of decoded images, shared by runs; None is ``$CLIPBENCH_CACHE`` or ``~/.cache/clipbench``.
-        allow_missing: Leave out captions whose image is missing or broken, instead of failing.
-        limit: Train on the first so many captions only.
+        allow_missing: Leave out captions with a missing or broken image instead of failing.
+        limit: Number of captions to train on, from the first; None: all.
         keep: Number of newest checkpoints to keep; None keeps all.
         eval_tasks: Tasks on which every checkpoint is scored; empty for none.
         eval_limit: Samples per task.

@@ -55,7 +55,7 @@ class Overlap:
 
 
 def photograph_id(key: str) -> str | None:
-    """What an image's name says of its identity, across releases of its data set; None where it says nothing.
+    """The identity of an image across releases of its data set, from its name; None if the name has none.
 
     >>> photograph_id("train2014/COCO_val2014_000000000139.jpg"), photograph_id("val2017/000000000139.jpg")
     ('000000000139', '000000000139')
@@ -78,13 +78,13 @@ def find_overlaps(
 ) -> list[Overlap]:
     """Find the tasks with images that were trained on, by their names and by the bytes of their files.
 
-    A photograph that was encoded anew, under another short name, is not found.
+    A photograph that was re-encoded under another short name is not found.
 
     Args:
         training: The images that are trained on.
         plans: Tasks and their data; those that cannot be had are passed over.
         workers: Threads that read files.
-        on_progress: Told what is being compared, and how far it is.
+        on_progress: Called with what is compared, images done, and images in all.
 
     Returns:
         An entry for each task that has any, in order.
@@ -92,20 +92,20 @@ def find_overlaps(
     tasks = {plan.task.name: _images_of(plan.task, plan.source) for plan in plans if plan.source is not None}
     seen: set[str | bytes] = set()
 
-    def tell(name: str, done: int, total: int | None) -> None:
+    def report(name: str, done: int, total: int | None) -> None:
         if on_progress:
             on_progress(name, done, total)
 
     for done, marks in enumerate(_marks(training, workers), 1):
         seen |= marks
         if done % _AT_ONCE == 0:
-            tell("training images compared", done, len(training))
+            report("training images compared", done, len(training))
     known: dict[tuple[int, str], frozenset[str | bytes]] = {}  # tasks of one source share their images
     found = []
     for name, refs in tasks.items():
         fresh = {place: ref for place, ref in refs.items() if place not in known}
         known.update(zip(fresh, _marks(fresh.values(), workers), strict=True))
-        tell(f"{name}: images compared", len(refs), len(refs))
+        report(f"{name}: images compared", len(refs), len(refs))
         shared = [ref.key for place, ref in refs.items() if not seen.isdisjoint(known[place])]
         if shared:
             found.append(Overlap(name, len(shared), len(refs), tuple(shared[:_SHOWN])))
@@ -113,9 +113,9 @@ def find_overlaps(
 
 
 def _images_of(task: Task, source: Source) -> dict[tuple[int, str], ImageRef]:
-    """A task's images that are there, by source and key."""
+    """A task's available images, by source and key."""
     found: dict[tuple[int, str], ImageRef] = {}
-    with suppress(Exception):  # a plugin's task may raise anything; scoring says it
+    with suppress(Exception):  # a plugin's task may raise anything; scoring reports it
         for sample in task.samples(source):
             found.update({(id(source), ref.key): ref for ref in sample.images if not ref.missing})
     return found
@@ -133,6 +133,6 @@ def _marks_of(ref: ImageRef) -> frozenset[str | bytes]:
     name = photograph_id(ref.key)
     marks: set[str | bytes] = {name} if name else set()
     if ref.content is not None:
-        with suppress(DataError):  # what cannot be read is told where it is trained on or scored
+        with suppress(DataError):  # training and scoring report unreadable images
             marks.add(ref.content())
     return frozenset(marks)

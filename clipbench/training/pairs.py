@@ -1,4 +1,4 @@
-"""Training pairs: captions that hold a keyword, one pair a caption, and the images they belong to (§3 of the paper)."""
+"""Training pairs: each caption with a keyword, and its image (§3 of the paper)."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def gather_pairs(
     limit: int | None = None,
     on_progress: Callable[[int, int | None], None] | None = None,
 ) -> TrainingPairs:
-    """Read the captions that hold a keyword of one of the concepts.
+    """Read the captions with a keyword of one of the concepts.
 
     Args:
         source: Rows, each with one image and its captions.
         concepts: The concepts.
-        allow_missing: Leave captions out whose image is not there, and count them.
+        allow_missing: Leave out captions with a missing image, and count them.
         limit: Take no more than so many captions, the first ones.
-        on_progress: Told how many captions were found; how many there will be is not known.
+        on_progress: Called with the captions found and None, because the total is unknown.
 
     Raises:
         DataError: No caption holds a keyword, an image is missing, or rows cannot be read.
@@ -137,7 +137,7 @@ def gather_pairs(
             on_progress(len(ids), None)
     location = source.provenance.location
     if not captions and not missing:
-        raise DataError(f"{location}: no caption holds a keyword of {'; '.join(map(_listed, concepts))}")
+        raise DataError(f"{location}: no caption contains a keyword of {'; '.join(map(_listed, concepts))}")
     if missing and (not allow_missing or not captions):
         hint = "; set allow_missing to train on the others" if captions else ""
         distinct_missing = dict.fromkeys(missing)

@@ -1,4 +1,4 @@
-"""What a fine-tuning is: everything that the trained weights depend on beside the base model and the data."""
+"""The recipe of a fine-tuning: all that the trained weights depend on besides the base model and the data."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class Recipe:
     """A fine-tuning, with the paper's values as defaults (§3 of arXiv 2403.02875).
 
     Attributes:
-        concepts: Names of concepts, or paths of YAML files with one. Only captions that hold a keyword are trained on.
-        negatives: Hard negatives a caption; 0 is the classical control.
+        concepts: Names of concepts, or paths of YAML files with one. Only captions with a keyword are used.
+        negatives: Hard negatives per caption; 0 is the classical control.
         loss: A name in :data:`clipbench.training.losses.LOSSES`.
         negatives_in: Which halves of the paper's loss see the hard negatives: ``both``, or only ``image_to_text``.
-        batch_size: Pairs a step, over all processes together.
-        epochs: Passes over the pairs; what is left over a whole number of batches is dropped.
-        max_steps: Stop after so many optimiser steps, whatever the epochs.
+        batch_size: Pairs per step, over all processes.
+        epochs: Passes over the pairs; an incomplete last batch is dropped.
+        max_steps: Maximum number of optimizer steps, regardless of ``epochs``.
         learning_rate: AdamW's; the peak of the schedule.
         lr_schedule: ``constant``, or ``cosine``: down to zero at the last step.
         warmup_steps: Steps over which the rate rises to its peak.
-        cooldown_steps: Last steps, over which the rate falls to zero in a straight line.
+        cooldown_steps: Last steps, over which the rate falls linearly to zero.
         weight_decay: Decoupled, on matrices only.
         max_grad_norm: Gradients are scaled down to this norm; None leaves them.
         checkpoint_every: Epochs between checkpoints, mostly a fraction.
@@ -55,11 +55,11 @@ class Recipe:
             precision on a CUDA GPU and fp32 elsewhere.
         freeze: Towers that keep their weights.
         lora_rank: Rank of low-rank adapters trained in place of the towers' weights; 0 trains the weights themselves.
-        lora_alpha: Their scale; None is twice the rank.
-        seed: Of batches, substitutions, replaced cells, dropout, and adapters' beginnings.
+        lora_alpha: Scale of the adapters; None is twice the rank.
+        seed: Of batches, substitutions, replaced cells, dropout, and initial adapter weights.
 
     Raises:
-        ConfigError: A value makes no sense.
+        ConfigError: A value is invalid.
     """
 
     concepts: tuple[str, ...]
@@ -93,7 +93,9 @@ class Recipe:
         if self.max_steps is not None and self.max_steps < 1:
             raise ConfigError(f"max_steps {self.max_steps}: give 1 or more")
         if not self.concepts or len(set(self.concepts)) != len(self.concepts):
-            raise ConfigError(f"concepts {', '.join(self.concepts) or '(none)'}: name at least one, and none twice")
+            raise ConfigError(
+                f"concepts {', '.join(self.concepts) or '(none)'}: give at least one concept, without duplicates"
+            )
         for name in ("learning_rate", "weight_decay", "max_grad_norm", "lora_alpha"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
@@ -110,7 +112,7 @@ class Recipe:
             raise ConfigError(f"seed {self.seed}: give a number from 0 to 2^63 - 1")
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON knows them."""
+        """The fields as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -125,7 +127,7 @@ class Recipe:
         return rate * (1 + math.cos(math.pi * done)) / 2
 
     def checkpoint_steps(self, steps: int, steps_per_epoch: int) -> set[int]:
-        """After which steps a checkpoint is made: every so many epochs, and after the last step.
+        """Steps after which a checkpoint is written: every ``checkpoint_every`` epochs and the last step.
 
         >>> sorted(Recipe(("color",), checkpoint_every=0.5).checkpoint_steps(steps=12, steps_per_epoch=5))
         [2, 5, 8, 10, 12]

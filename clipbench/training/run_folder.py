@@ -1,4 +1,4 @@
-"""A run's folder beside its checkpoints: what the run is, so that two never mix, and the course of its loss."""
+"""A run's folder: its identity, so that two runs never mix, and its training log."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class RunFolder:
     """The folder of one fine-tuning.
 
     Args:
-        path: The folder; made where it is not there.
+        path: The folder; created if missing.
 
     Raises:
-        ConfigError: It cannot be written to, or holds something else.
+        ConfigError: It cannot be written to, or holds other files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,14 +31,16 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             writable = os.access(path, os.W_OK)
         except OSError as error:
-            raise ConfigError(f"output_path {path}: cannot be made: {error.strerror}") from None
+            raise ConfigError(f"output_path {path}: cannot be created: {error.strerror}") from None
         if not writable:
             raise ConfigError(f"output_path {path}: cannot be written to")
         if any(path.iterdir()) and not (path / _RUN).is_file():
-            raise ConfigError(f"output_path {path}: holds other files and no fine-tuning: pass a new or empty folder")
+            raise ConfigError(
+                f"output_path {path}: holds other files but no fine-tuning run; choose a new or empty folder"
+            )
 
     def facts(self) -> dict[str, Any]:
-        """What the folder says of its run; empty where none has begun.
+        """The content of ``finetune.json``; empty for a new run.
 
         Raises:
             ConfigError: It cannot be read.
@@ -48,29 +50,30 @@ class RunFolder:
         try:
             return dict(json.loads((self.path / _RUN).read_text()))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.path / _RUN}: cannot be read ({error}): pass a new folder") from None
+            raise ConfigError(f"{self.path / _RUN}: cannot be read ({error}); choose a new folder") from None
 
     def check(self, identity: Mapping[str, Mapping[str, Any]]) -> None:
-        """Refuse to go on with a run of another recipe, model or data.
+        """Refuse to continue a run that has another recipe, model or data.
 
         Args:
-            identity: Parts of what the run is, as they become known: ``recipe``, ``model``, ``data``.
+            identity: The known parts of the run's identity: ``recipe``, ``model``, ``data``.
 
         Raises:
-            ConfigError: Names the first thing that differs.
+            ConfigError: A value differs; the message names the first.
         """
         found = self.facts()
         for part, values in identity.items():
             for name, value in values.items():
-                there = found.get(part, {}).get(name, value)
-                if there != value:
+                saved = found.get(part, {}).get(name, value)
+                if saved != value:
+                    other = "other data" if part == "data" else f"another {part}"
                     raise ConfigError(
-                        f"output_path {self.path}: holds a run of another {part}: {name} {_short(there)} there,"
-                        f" {_short(value)} asked for; pass another folder"
+                        f"output_path {self.path}: holds a run with {other}: {name} is {_short(saved)},"
+                        f" not {_short(value)}; choose another folder"
                     )
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        """Write what the run is.
+        """Write ``finetune.json``.
 
         Raises:
             ResultError: It cannot be written.
@@ -82,8 +85,8 @@ class RunFolder:
         """Keep the log's entries up to a step and add further ones.
 
         Args:
-            entries: What to add, each with its ``step``.
-            before: Entries of later steps, written by a sitting whose checkpoint was lost, are dropped.
+            entries: New entries, each with its ``step``.
+            before: Later steps of the old log are dropped; they belong to a session that lost its checkpoint.
 
         Raises:
             ResultError: It cannot be written.
@@ -93,7 +96,7 @@ class RunFolder:
         atomic_write(self.path / _LOG, "".join(lines))
 
     def read_log(self) -> list[dict[str, Any]]:
-        """The log: a dict with ``step``, ``epoch``, ``loss``, ``learning_rate`` a step."""
+        """The log: a dict with ``step``, ``epoch``, ``loss``, ``learning_rate`` for each step."""
         try:
             text = (self.path / _LOG).read_text()
             return [json.loads(line) for line in text.splitlines()]

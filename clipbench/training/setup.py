@@ -1,4 +1,4 @@
-"""Everything that a run needs before its first step: pairs, the model, decoded images."""
+"""The preparation of a run: pairs, the model, decoded images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from clipbench.concepts import Concept
 from clipbench.errors import ConfigError, DataError, ModelError, UnknownName
@@ -23,9 +21,9 @@ from clipbench.training.batches import Batches, Images, ProcessShard
 from clipbench.training.checkpoint_scores import CheckpointScores
 from clipbench.training.datasets import dataset_name, open_training_data, training_concepts, training_splits
 from clipbench.training.freezing import freeze
-from clipbench.training.gradient_cache import AUTOCAST
 from clipbench.training.image_cache.build import build_image_cache
 from clipbench.training.image_cache.cache import ImageCache
+from clipbench.training.image_inputs import CachedPixels, frozen_features
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
 from clipbench.training.options import FinetuneOptions
@@ -33,7 +31,6 @@ from clipbench.training.overlap import find_overlaps
 from clipbench.training.pairs import TrainingPairs, check_negatives, gather_pairs
 from clipbench.training.recipe import Recipe
 from clipbench.training.run_folder import RunFolder
-from clipbench.training.sampling import Ints
 from clipbench.utils.registry import close_matches
 from clipbench.utils.text import pluralize
 
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
 
 Note = Callable[[str], None]
 
-_FEATURE_BATCH = 256
 _BROKEN_SHOWN = 3
 
 
@@ -51,17 +47,17 @@ class TrainingSetup:
     """Everything that a run needs.
 
     Attributes:
-        recipe: What is trained; its precision is resolved.
-        options: How it is carried out.
+        recipe: The recipe, its precision resolved.
+        options: How the run is carried out.
         accelerator: The processes.
         folder: The run's folder.
         model: The model, frozen and adapted as the recipe says.
-        pairs: What is trained on.
+        pairs: The training pairs.
         batches: The batches of the run.
         image_features: Batches hold features of the frozen image tower instead of pixels.
         concepts: The concepts.
         scores: Scores the checkpoints.
-        facts: What ``finetune.json`` says of the run.
+        facts: The content of ``finetune.json``.
     """
 
     recipe: Recipe
@@ -86,7 +82,7 @@ def prepare(
     on_note: Note,
     on_progress: Progress,
 ) -> TrainingSetup:
-    """Load and check everything, first what is cheap and likely to be wrong.
+    """Load and check everything, starting with what is cheap and likely to be wrong.
 
     Raises:
         UnknownName, ConfigError: An option is invalid, or the folder holds another run.
@@ -100,29 +96,20 @@ def prepare(
     scores = CheckpointScores(output_path, tasks, evaluation, on_progress)
     concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)
     folder.check({"recipe": recipe.as_dict()})
-    pairs = gather_pairs(
-        open_training_data(train_data, options.data),
-        concepts,
-        allow_missing=options.allow_missing,
-        limit=options.limit,
-        on_progress=lambda done, total: on_progress("captions", done, total),
-    )
+    pairs = _read_pairs(train_data, concepts, options, on_progress)
     loaded, fingerprint = _load(model, recipe, options, device, on_note)
     cache, pairs = _decode(loaded, pairs, options, on_note, on_progress)
     frozen = "image" in recipe.freeze
-    images: Images = _features(loaded, cache, recipe, on_progress) if frozen else _Pixels(cache, loaded.device)
+    images: Images = (
+        frozen_features(loaded, cache, recipe, on_progress) if frozen else CachedPixels(cache, loaded.device)
+    )
     shard = ProcessShard(accelerator.process_index, accelerator.num_processes, options.micro_batch_size)
     batches = Batches(loaded, pairs, images, recipe, shard)
-    overlaps = find_overlaps(pairs.images, tasks, workers=options.workers, on_progress=on_progress) if tasks else []
-    for overlap in overlaps:
-        on_note(f"warning: {overlap}")
-    identity = {
-        "recipe": recipe.as_dict(),
-        "model": {"fingerprint": fingerprint},
-        "data": {"pairs": len(pairs), "fingerprint": pairs.fingerprint},
-    }
+    overlaps = _overlaps(pairs, tasks, options, on_note, on_progress)
+    data = {"pairs": len(pairs), "fingerprint": pairs.fingerprint}
+    identity = {"recipe": recipe.as_dict(), "model": {"fingerprint": fingerprint}, "data": data}
     folder.check(identity)
-    facts = _facts(identity, loaded, train_data, pairs, [str(overlap) for overlap in overlaps])
+    facts = _facts(identity, loaded, train_data, pairs, overlaps)
     if accelerator.is_main_process and not folder.facts():
         folder.write({"status": "running", **facts})
     accelerator.wait_for_everyone()
@@ -132,13 +119,13 @@ def prepare(
 def _evaluation_tasks(
     train_data: str, options: FinetuneOptions, is_main: bool, on_progress: Progress
 ) -> tuple[list[PreparedTask], EvaluationOptions]:
-    """Prepare the tasks on the main process; a name in ``data`` that the run does not read is refused."""
+    """Prepare the tasks on the main process; an unused name in ``data`` is an error."""
     read = {task.dataset.name for task in select_tasks(options.eval_tasks)} if options.eval_tasks else set()
     known = read | ({dataset_name(train_data)} & training_splits().keys())
     for name in options.data:
         if name not in known:
             listed = ", ".join(sorted(known)) or "no named data set"
-            raise UnknownName(f"data {name}: not read by this run{close_matches(name, known)}; it reads {listed}")
+            raise UnknownName(f"data {name}: not used by this run{close_matches(name, known)}; it uses {listed}")
     places = {name: place for name, place in options.data.items() if name in read}
     evaluation = EvaluationOptions(data=places, limit=options.eval_limit, workers=options.workers)
     wanted = options.eval_tasks and is_main
@@ -150,12 +137,36 @@ def _checked_concepts(train_data: str, recipe: Recipe, processes: int) -> tuple[
     concepts = training_concepts(train_data, recipe.concepts)
     check_negatives(concepts, recipe.negatives)
     if recipe.batch_size % processes:
-        raise ConfigError(f"batch_size {recipe.batch_size} cannot be shared by {processes} processes")
+        raise ConfigError(f"batch_size {recipe.batch_size}: must be a multiple of the {processes} processes")
     return concepts
 
 
+def _read_pairs(
+    train_data: str, concepts: tuple[Concept, ...], options: FinetuneOptions, on_progress: Progress
+) -> TrainingPairs:
+    return gather_pairs(
+        open_training_data(train_data, options.data),
+        concepts,
+        allow_missing=options.allow_missing,
+        limit=options.limit,
+        on_progress=lambda done, total: on_progress("captions", done, total),
+    )
+
+
+def _overlaps(
+    pairs: TrainingPairs, tasks: Sequence[PreparedTask], options: FinetuneOptions, on_note: Note, on_progress: Progress
+) -> list[str]:
+    """Warn about tasks that share images with the training data."""
+    if not tasks:
+        return []
+    found = find_overlaps(pairs.images, tasks, workers=options.workers, on_progress=on_progress)
+    for overlap in found:
+        on_note(f"warning: {overlap}")
+    return [str(overlap) for overlap in found]
+
+
 def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, on_note: Note) -> tuple[Model, str]:
-    """The model, frozen and adapted, and its fingerprint before."""
+    """The model, frozen and adapted, and its original fingerprint."""
     loaded = load_model(model, model_args=options.model_args, device=device, dtype="float32")
     if loaded.untrainable:
         raise ModelError(f"{loaded.id} cannot be fine-tuned: {loaded.untrainable}")
@@ -163,9 +174,7 @@ def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, 
         raise ConfigError(f"precision fp16 needs a GPU; on {loaded.device.type} use fp32 or bf16")
     fingerprint = loaded.fingerprint
     if unused := freeze(loaded, recipe.freeze):
-        on_note(
-            f"{pluralize(len(unused), 'parameter')} that no feature depends on: not trained ({', '.join(unused[:3])})"
-        )
+        on_note(f"{pluralize(len(unused), 'parameter')} without effect on the features ({', '.join(unused[:3])})")
     if recipe.lora_rank:
         alpha = recipe.lora_alpha if recipe.lora_alpha is not None else 2.0 * recipe.lora_rank
         add_lora(loaded, recipe.lora_rank, alpha, seed=recipe.seed)
@@ -175,7 +184,7 @@ def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, 
 def _decode(
     model: Model, pairs: TrainingPairs, options: FinetuneOptions, on_note: Note, on_progress: Progress
 ) -> tuple[ImageCache, TrainingPairs]:
-    """The images, and the pairs whose image can be read."""
+    """The images, and the pairs with a readable image."""
     cache = build_image_cache(
         model,
         pairs.images,
@@ -214,7 +223,7 @@ def _facts(
 
 
 def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    """Replace the precision ``auto``: half precision on a CUDA GPU, fp32 elsewhere, where it is faster."""
+    """Replace the precision ``auto``: half precision on a CUDA GPU, fp32 elsewhere."""
     if recipe.precision != "auto":
         return recipe
     if device.type != "cuda":
@@ -234,39 +243,3 @@ def _usable(pairs: TrainingPairs, cache: ImageCache, allow_missing: bool) -> Tra
             f" ({', '.join(reasons[:_BROKEN_SHOWN])}{more}); set allow_missing to train on the others"
         )
     return pairs.without_images(cache.broken)
-
-
-class _Pixels:
-    def __init__(self, cache: ImageCache, device: torch.device) -> None:
-        self._cache, self._device = cache, device
-
-    def batch(self, indices: Ints) -> Tensor:
-        return self._cache.batch(indices, self._device)
-
-
-class _Features:
-    def __init__(self, rows: Tensor) -> None:
-        self._rows = rows
-
-    def batch(self, indices: Ints) -> Tensor:
-        return self._rows[torch.from_numpy(indices).to(self._rows.device)]
-
-
-@torch.no_grad()
-def _features(model: Model, cache: ImageCache, recipe: Recipe, on_progress: Progress) -> Images:
-    """Encode all images once: a frozen tower gives the same features in every epoch."""
-    model.module.eval()
-    precision = AUTOCAST.get(recipe.precision)
-    usable = np.array([index for index in range(len(cache)) if index not in cache.broken], dtype=np.int64)
-    rows: Tensor | None = None
-    for start in range(0, len(usable), _FEATURE_BATCH):
-        part = usable[start : start + _FEATURE_BATCH]
-        with torch.autocast(model.device.type, precision, enabled=precision is not None):
-            features = model.image_features(cache.batch(part, model.device)).float()
-        if rows is None:
-            rows = features.new_zeros(len(cache), features.shape[1])
-        rows[torch.from_numpy(part).to(rows.device)] = features
-        on_progress("image features", start + len(part), len(usable))
-    if rows is None:
-        raise DataError("no image can be read")
-    return _Features(rows)

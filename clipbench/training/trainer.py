@@ -33,18 +33,18 @@ from clipbench.training.setup import Note, TrainingSetup, prepare
 
 
 class FineTuning:
-    """One run, carried out by iterating over :meth:`run`.
+    """One fine-tuning run; iterate over :meth:`run` to train.
 
-    Started again with the same arguments and folder it resumes from the newest whole checkpoint, and ends with the
-    weights that an uninterrupted run ends with (to the bit on a CPU).
+    With the same arguments and folder, it resumes from the newest complete checkpoint, and ends with the weights of an
+    uninterrupted run (bit-equal on a CPU).
 
     Args:
         setup: Everything that the run needs; :meth:`prepare` makes it.
-        on_note: Called with what a user should know, a line each.
+        on_note: Called with messages for the user.
 
     Attributes:
         setup: Model, data and recipe of the run.
-        is_main: Whether this process writes and reports; others only compute.
+        is_main: Whether this process writes and reports; the others only compute.
     """
 
     def __init__(self, setup: TrainingSetup, on_note: Note = lambda text: None) -> None:
@@ -72,9 +72,9 @@ class FineTuning:
             train_data: What is trained on, see :func:`clipbench.training.datasets.open_training_data`.
             recipe: What is trained.
             options: How it is carried out.
-            output_path: The run's folder, which in the end is the model's.
-            on_note: Called with what a user should know, a line each.
-            on_progress: Called with what is being prepared, how much is done, and how much there is if that is known.
+            output_path: The run's folder, which the final model is written to.
+            on_note: Called with messages for the user.
+            on_progress: Called with the stage, the items done, and the items in all or None.
 
         Raises:
             UnknownName, ConfigError: An argument is invalid, or the folder holds another run.
@@ -89,7 +89,7 @@ class FineTuning:
         return self.setup.batches.steps
 
     def run(self) -> Iterator[StepLog | Checkpoint]:
-        """Train, score and write; yields what was done.
+        """Train, score and write; yields each step and checkpoint.
 
         Raises:
             ModelError: A loss is not finite; the last checkpoint is kept.
@@ -113,7 +113,7 @@ class FineTuning:
         accelerator.wait_for_everyone()
 
     def _resume(self) -> TrainingState:
-        """Restore the newest checkpoint that is whole."""
+        """Restore the newest complete checkpoint."""
         folder = self.setup.folder.path
         if self.is_main:
             sweep(folder)
@@ -122,7 +122,7 @@ class FineTuning:
             try:
                 state = read_checkpoint(checkpoint, self.setup.model, self._optimizer.adamw)
             except ResultError as error:
-                self._on_note(f"{error}; going back to the one before")
+                self._on_note(f"{error}; trying the previous checkpoint")
                 continue
             self._optimizer.scaler.load_state_dict(dict(state.scaler))
             self._on_note(f"resuming from step {state.step} of {self.steps}")
@@ -169,7 +169,7 @@ class FineTuning:
         return StepLog(step + 1, self.steps, epoch, value, self._clock.samples_per_second(step + 1))
 
     def _save(self, step: int) -> Iterator[Checkpoint]:
-        """Write a checkpoint and score it. One that cannot be written is noted and training continues, but the last."""
+        """Write a checkpoint and score it. Training continues if one cannot be written, unless it is the last."""
         if self.is_main:
             path: Path | None = None
             try:
@@ -190,8 +190,11 @@ class FineTuning:
         setup.folder.log(log, step - len(log))
         state = TrainingState(step, epoch, loss, self._clock.seconds, scaler)
         path = write_checkpoint(setup.folder.path, setup.model, self._optimizer.adamw, state)
-        log.clear()  # not before: what could not be written goes into the next one
-        prune(setup.folder.path, setup.options.keep)
+        log.clear()  # only now: a failed write leaves the entries to the next checkpoint
+        try:
+            prune(setup.folder.path, setup.options.keep)
+        except ResultError as error:  # the new checkpoint is complete
+            self._on_note(f"warning: {error}")
         return path
 
     def _score(self, step: int) -> Results | None:
@@ -220,14 +223,14 @@ def finetune(
     options: FinetuneOptions | None = None,
     **recipe: Any,
 ) -> Path:
-    """Train a model on captions of concepts, with hard negatives, and write it.
+    """Fine-tune a model on captions of concepts, with hard negatives, and write it.
 
     Args:
         model: What :func:`clipbench.load_model` takes.
         train_data: The name of a data set (``coco``, ``scenes``, …), or a file or folder.
         concepts: Names or YAML files.
-        output_path: The run's folder, which in the end is the model's.
-        data: Where named data sets lie, for training and for ``eval_tasks``; instead of the options' own.
+        output_path: The run's folder, which the final model is written to.
+        data: Locations of named data sets, for training and ``eval_tasks``; replaces that of ``options``.
         options: How it is carried out.
         **recipe: Fields of :class:`Recipe`: ``negatives``, ``learning_rate``, ``epochs``, …
 

@@ -115,9 +115,9 @@ def test_one_place_serves_training_and_evaluation(run, flags, tmp_path):
     [
         (["--concept", "location", "--negatives", 3], 2, "location has 1 replacement only"),
         (["--concept", "colour"], 2, "did you mean color"),
-        (["--data", "coco=nowhere"], 2, "not read by this run"),
+        (["--data", "coco=nowhere"], 2, "not used by this run"),
         (["--train_data", "scenes"], 2, "--train_data is given 2 times"),
-        (["--data", "scenes=1"], 2, "not read by this run"),
+        (["--data", "scenes=1"], 2, "not used by this run"),
         (["--loss", "triplet"], 2, "give one of inbatch_replacement"),
         (["--loss", "svlc", "--negatives", 0], 2, "needs negatives"),
         (["--batch_size", 32], 1, "24 captions with a keyword, fewer than a batch of 32"),
@@ -151,5 +151,5 @@ def test_another_recipe_does_not_touch_a_finished_run(run, flags, tmp_path):
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     code, _, err = run(*flags, "--negatives", 2)
     assert code == 2
-    assert "negatives 1 there, 2 asked for" in err
+    assert "negatives is 1, not 2" in err
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before

@@ -111,7 +111,7 @@ def test_an_interrupted_run_keeps_what_is_done_and_goes_on_from_there(run, ends,
     arguments = ("interpolate", *ends, "-t", "interrupted", "--include_path", plugin, "--alpha", "0,0.5,1")
     code, out, err = run(*arguments, "-o", tmp_path / "out")
     assert code == 130
-    assert "1 of 3 alphas are done and kept" in err
+    assert "1 of 3 alphas are saved" in err
     assert "0.00" in out
     stop.unlink()
     log.write_text("")

@@ -226,7 +226,7 @@ def test_what_shapes_do_not_show_is_refused_too(ends, paths, tmp_path, file, cha
 def test_models_of_other_shapes_names_or_precision_are_refused(ends, paths, tmp_path):
     base = ends[0]
     small = load_model(str(build_clip(tmp_path / "small", "small")))
-    with pytest.raises(ModelError, match=r"is \(49408, 64\) torch.float32 in the one, \(49408, 128\)"):
+    with pytest.raises(ModelError, match=r"is \(49408, 64\) torch.float32 in the first, \(49408, 128\)"):
         next(interpolate(base, small, [0.5]))
     siglip = load_model(str(FAMILIES["siglip"](tmp_path / "siglip")))
     with pytest.raises(ModelError, match="context_length|has weights|activation"):

@@ -138,7 +138,7 @@ def test_saving_needs_no_scoring_again(ends, tasks, tmp_path, scored_alphas):
 
 
 def test_only_a_scored_alpha_can_be_saved(ends, tasks, tmp_path):
-    with pytest.raises(ConfigError, match="alpha 0.30 is to be saved and not among those scored"):
+    with pytest.raises(ConfigError, match="alpha 0.30: only a scored alpha can be saved"):
         next(score(ends, tasks, tmp_path, alphas=[0.5], save=[0.3]))
 
 

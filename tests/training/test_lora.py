@@ -8,7 +8,7 @@ import torch
 
 from clipbench.errors import ConfigError
 from clipbench.models import load_model
-from clipbench.training.freezing import freeze, training_mode, weight_decay_groups
+from clipbench.training.freezing import freeze, weight_decay_groups
 from clipbench.training.lora import add_lora, merged
 from tests.models.conftest import assert_same_directions
 from tests.training.architectures import (
@@ -188,25 +188,10 @@ def test_a_seed_gives_one_initialisation_and_leaves_the_global_one_alone(root):
     assert not same_state(states[0], states[2])
 
 
-def test_dropout_is_active_in_training_only(clip):
-    add_lora(clip, rank=2, alpha=2, dropout=0.5)
-    step(clip, optimizer_of(clip))
-    for train in (False, True):
-        training_mode(clip, [] if train else ["image", "text"])
-        first, again = features(clip), features(clip)
-        assert torch.equal(first[0], again[0]) == torch.equal(first[1], again[1]) == (not train)
-
-
-@pytest.mark.parametrize(("rank", "dropout"), [(0, 0.0), (-1, 0.0), (2, 1.0), (2, -0.1)])
-def test_options_out_of_range(clip, rank, dropout):
-    with pytest.raises(ConfigError, match=f"not rank {rank}, dropout {dropout}"):
-        add_lora(clip, rank=rank, alpha=2, dropout=dropout)
-
-
-def test_packed_attention_has_no_dropout(open_clip):
-    with pytest.raises(ConfigError, match=r"dropout must be 0: visual\..*\.attn\.in_proj_weight holds"):
-        add_lora(open_clip, rank=2, alpha=2, dropout=0.1)
-    assert "visual.proj" in trained_names(open_clip)  # nothing was done
+@pytest.mark.parametrize("rank", [0, -1])
+def test_a_rank_below_one_is_an_error(clip, rank):
+    with pytest.raises(ConfigError, match=f"lora_rank {rank}: give 1 or more"):
+        add_lora(clip, rank=rank, alpha=2)
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)

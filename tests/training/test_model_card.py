@@ -60,9 +60,9 @@ def cells(text, first):
 
 
 def test_the_metadata_come_back_through_the_hubs_own_reader(tmp_path):
-    _, card = write(tmp_path, license="mit", datasets=["me/pairs", "/home/me/coco", "no id at all"])
+    _, card = write(tmp_path, datasets=["me/pairs", "/home/me/coco", "no id at all"])
     data = card.data
-    assert (data.library_name, data.license, data.datasets) == ("transformers", "mit", ["me/pairs"])
+    assert (data.library_name, data.license, data.datasets) == ("transformers", None, ["me/pairs"])
     assert (data.base_model, data.base_model_relation) == ("openai/clip-vit-base-patch32", "finetune")
     assert {"clip", "hard-negatives", "clipbench"} <= set(data.tags)
     assert data.pipeline_tag == "zero-shot-image-classification"
@@ -96,7 +96,7 @@ def test_every_task_keeps_its_name_though_the_hub_groups_by_data_set(tmp_path):
 def test_names_of_any_kind_break_neither_yaml_nor_markdown(tmp_path):
     text, card = write(
         tmp_path, name=ODD, base_model=ODD, concepts={ODD: [ODD]}, recipe={ODD: ODD}, data={ODD: [ODD]},
-        training={ODD: ODD}, license=ODD, datasets=[ODD],
+        training={ODD: ODD}, datasets=[ODD],
     )  # fmt: skip
     _, header, body = re.split(r"^---$", text, maxsplit=2, flags=re.MULTILINE)
     read = yaml.safe_load(header)

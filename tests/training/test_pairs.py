@@ -62,7 +62,7 @@ def test_more_negatives_than_replacements_are_refused():
 
 
 def test_no_keyword_is_said_with_the_concepts_list(tmp_path):
-    with pytest.raises(DataError, match=r"no caption holds a keyword of color \(.*blue.*orange.*\); location \("):
+    with pytest.raises(DataError, match=r"no caption contains a keyword of color \(.*blue.*orange.*\); location \("):
         pairs_of(tmp_path, "color", "location", captions=["a cat", "a dog"])
 
 

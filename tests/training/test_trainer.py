@@ -137,7 +137,7 @@ def test_a_checkpoint_that_was_damaged_is_passed_over(start, tmp_path):
     (newest / "training_state.safetensors").write_bytes(content)
     run = start(tmp_path / "damaged", **fields)
     assert steps_of(run)[0].step == 4
-    assert any("not as it was written; going back" in note for note in run.notes)
+    assert any("damaged: the checksum differs; trying the previous checkpoint" in note for note in run.notes)
     assert_equal_weights(tmp_path / "whole", tmp_path / "damaged")
 
 
@@ -154,6 +154,24 @@ def test_a_half_written_checkpoint_is_never_taken(start, tmp_path):
     run = start(tmp_path)
     assert steps_of(run) == []
     assert not half.exists()
+
+
+def test_a_checkpoint_that_cannot_be_deleted_is_named_and_the_run_ends(start, tmp_path, monkeypatch):
+    real = checkpoints.shutil.rmtree
+
+    def refuse(path, **options):
+        if path.name == "checkpoint-000001":
+            raise PermissionError(13, "Permission denied", "inner")
+        real(path, **options)
+
+    monkeypatch.setattr(checkpoints.shutil, "rmtree", refuse)
+    run = start(tmp_path / "run", checkpoint_every=1 / 3, keep=1)
+    steps_of(run)
+    assert any(
+        f"warning: {tmp_path / 'run' / 'checkpoint-000001'}: cannot be deleted: Permission denied" in note
+        for note in run.notes
+    )
+    assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
 def test_old_checkpoints_and_their_states_go(start, tmp_path):
@@ -175,9 +193,12 @@ def test_a_full_disk_stops_nothing_but_the_last_checkpoint(start, tmp_path, monk
 
     monkeypatch.setattr(checkpoints, "save_file", failing)
     run = start(tmp_path / "full", checkpoint_every=1 / 3)
-    with pytest.raises(ResultError, match=r"checkpoint-000003: No space left on device; earlier checkpoints are kept"):
+    with pytest.raises(
+        ResultError,
+        match=r"checkpoint-000003: cannot be written: No space left on device; earlier checkpoints are kept",
+    ):
         steps_of(run)
-    assert any("checkpoint-000002: No space left" in note for note in run.notes)
+    assert any("checkpoint-000002: cannot be written: No space left" in note for note in run.notes)
     assert [path.name for path in checkpoints_in(tmp_path / "full")] == ["checkpoint-000001"]
     assert not list((tmp_path / "full").glob(".*"))
     full["steps"] = set()
@@ -202,15 +223,15 @@ def test_a_log_that_could_not_be_written_is_written_later(start, tmp_path, monke
 
 def test_another_runs_folder_is_refused(start, tmp_path, tiny_open_clip):
     steps_of(start(tmp_path / "run"))
-    with pytest.raises(ConfigError, match=r"holds a run of another recipe: negatives 1 there, 0 asked for"):
+    with pytest.raises(ConfigError, match=r"holds a run with another recipe: negatives is 1, not 0"):
         start(tmp_path / "run", negatives=0)
-    with pytest.raises(ConfigError, match=r"holds a run of another model: fingerprint"):
+    with pytest.raises(ConfigError, match=r"holds a run with another model: fingerprint"):
         start(tmp_path / "run", model=tiny_open_clip)
-    with pytest.raises(ConfigError, match=r"holds a run of another data: pairs 24 there, 16 asked for"):
+    with pytest.raises(ConfigError, match=r"holds a run with other data: pairs is 24, not 16"):
         start(tmp_path / "run", limit=16)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("")
-    with pytest.raises(ConfigError, match=r"holds other files and no fine-tuning"):
+    with pytest.raises(ConfigError, match=r"holds other files but no fine-tuning run"):
         start(tmp_path / "other")
 
 

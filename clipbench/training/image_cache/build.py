@@ -44,7 +44,7 @@ def build_image_cache(
     *,
     workers: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-    on_note: Callable[[str], None] = lambda note: None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> ImageCache:
     """Open the cache of these images for this model's preprocessing; build what is missing of it.
 
@@ -54,11 +54,11 @@ def build_image_cache(
     Args:
         model: Its ``preprocess`` is what counts; models that preprocess alike share a cache.
         images: Distinct images; ``images[i]`` becomes row i.
-        dataset_fingerprint: Changes when the content of an image that lies in no file of its own may have changed.
+        dataset_fingerprint: Changes with the content of images without a file of their own.
         folder: The folder of all caches.
         workers: Threads that decode.
         on_progress: Called with the images done and the images in all.
-        on_note: Called with a line that the user may want to know: repairs, waiting, a fallback.
+        on_note: Called with messages for the user: repairs, waiting, a fallback.
 
     Raises:
         DataError: There are no images, the disk is full, or the folder cannot be written.
@@ -113,8 +113,8 @@ class _Build:
         chunks = self._existing(parts)
         before = sum(len(chunk.broken) for chunk in chunks.values())
         chunks = {part: self._try_again(part, chunk) if chunk.broken else chunk for part, chunk in chunks.items()}
-        if mended := before - sum(len(chunk.broken) for chunk in chunks.values()):
-            self.on_note(f"{self.folder}: {pluralize(mended, 'image')} that could not be read can be read now")
+        if repaired := before - sum(len(chunk.broken) for chunk in chunks.values()):
+            self.on_note(f"{self.folder}: {pluralize(repaired, 'image')} unreadable before: now read")
         missing = [part for part in parts if part not in chunks]
         needed = sum(len(part) for part in missing) * codec.row_bytes
         if needed > (free := shutil.disk_usage(self.folder).free):
@@ -186,8 +186,8 @@ class _Build:
             return str(error)
         except (MemoryError, ModelError):
             raise
-        except Exception as error:  # of an image so odd (a line of one pixel) that resizing trips over it
-            return f"{ref.key}: the model's preprocessing fails on it ({type(error).__name__}: {error})"
+        except Exception as error:  # for example, resizing fails on an image one pixel high
+            return f"{ref.key}: the model's preprocessing fails ({type(error).__name__}: {error})"
         codec.encode(pixels, row)
         return None
 
@@ -210,4 +210,4 @@ def _threads(workers: int) -> Iterator[Executor]:
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)  # after an error the rest is not wanted
+        pool.shutdown(cancel_futures=True)  # after an error the rest is not needed

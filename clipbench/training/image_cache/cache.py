@@ -59,7 +59,7 @@ class ImageCache:
         return decode(codes, self._lookups[device])
 
     def codes(self, indices: npt.NDArray[np.integer[Any]], *, pinned: bool = False) -> torch.Tensor:
-        """Images as stored: ``(B, *shape)`` uint8, or float32 where there is no :attr:`lookup`, on the CPU.
+        """Images as stored: ``(B, *shape)`` uint8, or float32 without :attr:`lookup`, on the CPU.
 
         Args:
             indices: Which images, ``(B,)``.

@@ -1,7 +1,7 @@
 """Preprocessed images as one byte a value, found out from what a model's preprocessing does.
 
 Preprocessing of a CLIP resizes and crops 8-bit pixels, and only then computes ``(v / 255 − mean) / std``: behind each
-channel's float32 values stand at most 256 levels. A byte and a table of 3 × 256 floats hold an image exactly, in a
+channel's float32 values take at most 256 levels. A byte and a table of 3 × 256 floats hold an image exactly, in a
 quarter of the space. The table comes from the outputs alone, whatever the adapter, and every pixel is checked against
 it; where it does not hold, values are kept as they are.
 """
@@ -110,14 +110,14 @@ def find_codec(model: Model) -> PixelCodec:
 
 
 def decode(codes: torch.Tensor, table: torch.Tensor | None) -> torch.Tensor:
-    """Turn codes back into the values they stand for, on the device where both are.
+    """Turn codes back into their values, on their own device.
 
     Args:
-        codes: ``(B, 3, H, W)`` uint8; float32 of any shape where there is no table.
+        codes: ``(B, 3, H, W)`` uint8; float32 of any shape without a table.
         table: ``(3, 256)`` float32.
 
     Returns:
-        float32 of the codes' shape; the codes themselves where there is no table.
+        float32 of the codes' shape; the codes themselves without a table.
     """
     if table is None:
         return codes

@@ -19,11 +19,11 @@ Stamp = list[int]  # size and time of change of a file
 def identify(images: Sequence[ImageRef], dataset_fingerprint: str, folder: Path, pool: Executor) -> list[str]:
     """Identify images: those in files by the files' content, others by the data set's fingerprint and their key.
 
-    A file whose size and time of change are as they were is not read again.
+    Files with unchanged size and modification time are not read again.
 
     Args:
         images: The images.
-        dataset_fingerprint: Changes with the content of images that lie in no files of their own.
+        dataset_fingerprint: Changes with the content of images without a file of their own.
         folder: Where earlier sizes, times and contents are kept.
         pool: Threads that read.
 
