@@ -41,8 +41,10 @@ def paired_scores(similarities: Floats) -> tuple[bool, bool, bool]:
     Examples:
         >>> paired_scores(np.array([[0.9, 0.3], [0.6, 0.4]]))  # the second image prefers the first caption
         (True, False, False)
-        >>> paired_scores(np.array([[0.9, 0.4], [0.6, 0.4]]))  # the second caption prefers neither image
-        (False, False, False)
+
+    Examples:
+            >>> paired_scores(np.array([[0.9, 0.4], [0.6, 0.4]]))  # the second caption prefers neither image
+            (False, False, False)
     """
     (s00, s01), (s10, s11) = similarities.tolist()
     image, text = s00 > s10 and s11 > s01, s00 > s01 and s11 > s10
@@ -64,8 +66,10 @@ def top1(scores: Sequence[float]) -> tuple[bool, bool]:
     Examples:
         >>> top1([0.3, 0.1, 0.2])
         (True, False)
-        >>> top1([0.3, 0.3, 0.2])
-        (False, True)
+
+    Examples:
+            >>> top1([0.3, 0.3, 0.2])
+            (False, True)
     """
     own, *others = scores
     best_other = max(others)
@@ -115,8 +119,10 @@ def recall_at_k(
         >>> images_to_texts = np.float32([[0.9, 0.1, 0.2], [0.8, 0.3, 0.4]])
         >>> recall_at_k(images_to_texts, [[0], [1, 2]], cutoffs=(1, 2))
         {1: 0.5, 2: 1.0}
-        >>> recall_at_k(images_to_texts.T, [[0], [1], [1]], cutoffs=(1,))
-        {1: 1.0}
+
+    Examples:
+            >>> recall_at_k(images_to_texts.T, [[0], [1], [1]], cutoffs=(1,))
+            {1: 1.0}
     """
     ranks = [best_rank(scores, np.asarray(items))[0] for scores, items in zip(similarities, own, strict=True)]
     return {k: sum(rank <= k for rank in ranks) / len(ranks) for k in cutoffs}

@@ -67,7 +67,7 @@ def test_every_ranking_decision_is_the_references(runs, tiny_clips, coco_folder,
     found = [outcome for task, outcome in outcomes if task == f"coco_{name}"]
     assert len(found) == len(reference) > 100
     for outcome in found:
-        expected = reference[outcome.record["image"], outcome.record["texts"][0]]
+        expected = reference[outcome.record["images"][0], outcome.record["texts"][0]]
         np.testing.assert_allclose(outcome.record["scores"], expected, atol=1e-5)
         assert outcome.values["acc"] == (expected[0] > max(expected[1:]))
 
@@ -80,7 +80,7 @@ def test_every_rank_is_the_references(runs, tiny_clips, coco_folder):
     for task, outcome in outcomes:
         if task == "coco_retrieval":
             place = outcome.sample_id.partition("#")[1:]
-            found[outcome.group, outcome.record["image"] + "".join(place)] = outcome.record["rank"]
+            found[outcome.group, outcome.record["images"][0] + "".join(place)] = outcome.record["rank"]
     assert found == expected
     for name, value in retrieval(clip, coco_folder).items():
         assert results.metric("coco_retrieval", name) == pytest.approx(value, abs=1e-12)

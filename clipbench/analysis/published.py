@@ -141,8 +141,10 @@ def published_figure(task: str, concept: str | None, kind: str, epoch: int | Non
     Examples:
         >>> published_figure("coco_color", "color", "HN1", 3).value
         0.82
-        >>> published_figure("flickr30k_size", "size", "HN1", 3).source
-        'arXiv 2403.02875, Table 2'
+
+    Examples:
+            >>> published_figure("flickr30k_size", "size", "HN1", 3).source
+            'arXiv 2403.02875, Table 2'
     """
     if kind == ORIGINAL:
         return _by_key().get((task, None, kind, None))

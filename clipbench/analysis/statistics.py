@@ -53,8 +53,10 @@ def sign_flip_test(differences: Sequence[int] | NDArray[np.int64]) -> float:
     Examples:
         >>> round(sign_flip_test([1, -1, -1, -1, -1, -1]), 6)
         0.21875
-        >>> sign_flip_test([-4, 0])
-        1.0
+
+    Examples:
+            >>> sign_flip_test([-4, 0])
+            1.0
     """
     observed = abs(int(np.sum(differences)))
     sizes = np.abs(np.asarray(differences, dtype=np.int64))

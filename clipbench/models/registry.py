@@ -107,8 +107,10 @@ def model_name(model: object, model_args: Mapping[str, object]) -> str:
     Examples:
         >>> model_name("hf", {"pretrained": "openai/clip-vit-base-patch32"})
         'openai/clip-vit-base-patch32'
-        >>> model_name("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
-        'open_clip:ViT-B-32/laion2b_s34b_b79k'
+
+    Examples:
+            >>> model_name("open_clip", {"model_name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"})
+            'open_clip:ViT-B-32/laion2b_s34b_b79k'
     """
     if isinstance(model, Model):
         return model.id

@@ -86,8 +86,10 @@ def split_prefix(spec: str, adapters: list[str]) -> tuple[str | None, str]:
     Examples:
         >>> split_prefix("open_clip:hf-hub:org/name", ["hf", "open_clip"])
         ('open_clip', 'hf-hub:org/name')
-        >>> split_prefix("openai/clip-vit-base-patch32", ["hf", "open_clip"])
-        (None, 'openai/clip-vit-base-patch32')
+
+    Examples:
+            >>> split_prefix("openai/clip-vit-base-patch32", ["hf", "open_clip"])
+            (None, 'openai/clip-vit-base-patch32')
     """
     if spec in adapters and not Path(spec).exists():
         return spec, ""

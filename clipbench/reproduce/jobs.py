@@ -63,8 +63,10 @@ def job_environment(number: int, jobs: int, environment: Mapping[str, str]) -> d
     Examples:
         >>> job_environment(1, 2, {"CUDA_VISIBLE_DEVICES": "4,5,6,7", "OMP_NUM_THREADS": "3"})
         {'CUDA_VISIBLE_DEVICES': '5,7'}
-        >>> job_environment(2, 3, {"CUDA_VISIBLE_DEVICES": "0,1", "OMP_NUM_THREADS": "3"})
-        {'CUDA_VISIBLE_DEVICES': '0'}
+
+    Examples:
+            >>> job_environment(2, 3, {"CUDA_VISIBLE_DEVICES": "0,1", "OMP_NUM_THREADS": "3"})
+            {'CUDA_VISIBLE_DEVICES': '0'}
 
     Args:
         number: The job's, from 0.

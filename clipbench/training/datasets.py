@@ -73,9 +73,10 @@ def _open_file(train_data: str, known: Iterable[str]) -> Source:
 def training_concepts(train_data: str, names: Sequence[str]) -> tuple[Concept, ...]:
     """Load concepts, without the keywords that are not looked for in this training data.
 
-    >>> (size,) = training_concepts("coco", ["size"])
-    >>> size.matches("a tiny dog"), size.matches("a huge dog")
-    (False, True)
+    Examples:
+        >>> (size,) = training_concepts("coco", ["size"])
+        >>> size.matches("a tiny dog"), size.matches("a huge dog")
+        (False, True)
 
     Raises:
         UnknownName, ConfigError: There is no such concept, or its file is invalid.
@@ -88,8 +89,9 @@ def training_concepts(train_data: str, names: Sequence[str]) -> tuple[Concept, .
 def dataset_name(train_data: str) -> str:
     """The name by which ``data`` says where the training data lies; empty for pictures that are drawn.
 
-    >>> dataset_name("coco"), dataset_name("scenes=40000")
-    ('coco', '')
+    Examples:
+        >>> dataset_name("coco"), dataset_name("scenes=40000")
+        ('coco', '')
     """
     return "" if "=" in train_data else train_data
 
@@ -97,8 +99,9 @@ def dataset_name(train_data: str) -> str:
 def is_on_hub(train_data: str, data: Mapping[str, str] = NO_PLACES) -> bool:
     """Whether opening the training data may download it.
 
-    >>> is_on_hub("coco"), is_on_hub("coco", {"coco": "FOLDER"}), is_on_hub("scenes"), is_on_hub("hub:me/mine:train")
-    (True, False, False, True)
+    Examples:
+        >>> is_on_hub("coco"), is_on_hub("coco", {"coco": "FOLDER"}), is_on_hub("scenes"), is_on_hub("hub:me/mine:x")
+        (True, False, False, True)
     """
     place = data.get(dataset_name(train_data))
     if (place or train_data).startswith("hub:"):

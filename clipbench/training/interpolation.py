@@ -23,8 +23,9 @@ _FACTS = ("activation", "context_length", "precision")
 def parse_alphas(text: str) -> tuple[float, ...]:
     """Read a list of shares, with ``…`` or ``...`` for a range.
 
-    >>> parse_alphas("0,0.25,…,1")
-    (0.0, 0.25, 0.5, 0.75, 1.0)
+    Examples:
+        >>> parse_alphas("0,0.25,…,1")
+        (0.0, 0.25, 0.5, 0.75, 1.0)
 
     Returns:
         The shares, ascending, each once.
@@ -63,8 +64,9 @@ def _share(part: str, text: str) -> Decimal:
 def alpha_name(alpha: float) -> str:
     """A share as folders and tables name it: two decimals, or as many as it has.
 
-    >>> alpha_name(0.3), alpha_name(0.125)
-    ('0.30', '0.125')
+    Examples:
+        >>> alpha_name(0.3), alpha_name(0.125)
+        ('0.30', '0.125')
     """
     short = f"{alpha:.2f}"
     return short if float(short) == alpha else repr(alpha)
@@ -89,7 +91,7 @@ def interpolate(base: Model, finetuned: Model, alphas: Sequence[float]) -> Gener
         alphas: Shares of the fine-tuned weights, each in [0, 1].
 
     Yields:
-        α, and ``base`` with those weights and :func:`interpolated_id` as its id. It changes at the next step.
+        α, and ``base`` with those weights and ``interpolated_id`` as its id. It changes at the next step.
 
     Raises:
         ModelError: The two are not versions of one model; the message names the first difference.

@@ -48,9 +48,9 @@ def score_interpolations(
     """Score each α's model; what an earlier run finished with the same weights, tasks and data is read again.
 
     Args:
-        base: The original model; changed meanwhile, see :func:`interpolate`.
+        base: The original model; changed meanwhile, see ``interpolate``.
         finetuned: Its fine-tuned version.
-        folders: α to where its results go, in the order of scoring; see :func:`alpha_folders`.
+        folders: α to where its results go, in the order of scoring; see ``alpha_folders``.
         plans: The tasks and their data, gone through once for all.
         options: The run's options.
         save: α whose model is written as a checkpoint, ``alpha-0.50/model``.

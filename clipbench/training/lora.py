@@ -55,7 +55,7 @@ def add_lora(model: Model, rank: int, alpha: float, seed: int = 0) -> dict[str, 
 
 @contextlib.contextmanager
 def merged(model: Model) -> Iterator[None]:
-    """Temporarily add the updates of :func:`add_lora` to the weights and remove the adapters.
+    """Temporarily add the updates of ``add_lora`` to the weights and remove the adapters.
 
     Parameters have their original names, so ``model.save`` writes an ordinary checkpoint. Afterwards the weights are
     restored bit for bit, from a copy. Without LoRA nothing happens.

@@ -28,8 +28,9 @@ def _flat(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
 def markdown_text(value: object) -> str:
     r"""Any value as one line of plain Markdown text, which neither a table nor HTML can be broken out of.
 
-    >>> print(markdown_text("a|b <i>*c*</i>"))
-    a\|b &lt;i&gt;\*c\*&lt;/i&gt;
+    Examples:
+        >>> print(markdown_text("a|b <i>*c*</i>"))
+        a\|b &lt;i&gt;\*c\*&lt;/i&gt;
     """
     if value is None or value == "":
         return "" if value == "" else "–"

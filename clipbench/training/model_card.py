@@ -32,7 +32,7 @@ class CardFacts:
         data: Where the pairs came from: source, revision or fingerprint, number of pairs, …
         datasets: Hub ids of the data, for the metadata.
         training: What the run took: steps, seconds, device, …
-        model: The checkpoint's facts, as :class:`clipbench.models.ModelInfo` gives them.
+        model: The checkpoint's facts, as ``clipbench.models.ModelInfo`` gives them.
         results: The checkpoint's evaluation.
         base_results: The base model's, of the same tasks.
         other_format: The other library, if a folder of that name holds the model in its format.

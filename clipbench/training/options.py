@@ -17,7 +17,7 @@ class FinetuneOptions:
     Attributes:
         data: Locations of named data sets, for training and evaluation: name to a local path or
             ``hub:owner/name[@revision][:split]``.
-        model_args: Passed to :func:`clipbench.load_model`.
+        model_args: Passed to ``clipbench.load_model``.
         device: The device; by default a GPU if available.
         micro_batch_size: Pairs encoded at once on each process, to save memory; None: the whole batch.
         workers: Threads that decode images.

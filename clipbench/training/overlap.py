@@ -57,10 +57,11 @@ class Overlap:
 def photograph_id(key: str) -> str | None:
     """The identity of an image across releases of its data set, from its name; None if the name has none.
 
-    >>> photograph_id("train2014/COCO_val2014_000000000139.jpg"), photograph_id("val2017/000000000139.jpg")
-    ('000000000139', '000000000139')
-    >>> photograph_id("12.jpg"), photograph_id("row 12000000, coco_image"), photograph_id("1000092795.jpg")
-    (None, None, '1000092795')
+    Examples:
+        >>> photograph_id("train2014/COCO_val2014_000000000139.jpg"), photograph_id("val2017/000000000139.jpg")
+        ('000000000139', '000000000139')
+        >>> photograph_id("12.jpg"), photograph_id("row 12000000, coco_image"), photograph_id("1000092795.jpg")
+        (None, None, '1000092795')
     """
     stem = PurePosixPath(key).stem
     coco = _COCO.fullmatch(stem)

@@ -71,7 +71,7 @@ class TrainingPairs:
 
         Args:
             rows: ``(B,)`` captions.
-            uniforms: ``(B, 1 + k)`` in [0, 1), see :func:`clipbench.training.sampling.substitution_uniforms`.
+            uniforms: ``(B, 1 + k)`` in [0, 1), see ``clipbench.training.sampling.substitution_uniforms``.
 
         Returns:
             ``B·k`` texts; by construction each differs from its caption, and those of a caption from each other.

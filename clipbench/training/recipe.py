@@ -39,7 +39,7 @@ class Recipe:
     Attributes:
         concepts: Names of concepts, or paths of YAML files with one. Only captions with a keyword are used.
         negatives: Hard negatives per caption; 0 is the classical control.
-        loss: A name in :data:`clipbench.training.losses.LOSSES`.
+        loss: A name in ``clipbench.training.losses.LOSSES``.
         negatives_in: Which halves of the paper's loss see the hard negatives: ``both``, or only ``image_to_text``.
         batch_size: Pairs per step, over all processes.
         epochs: Passes over the pairs; an incomplete last batch is dropped.
@@ -129,8 +129,9 @@ class Recipe:
     def checkpoint_steps(self, steps: int, steps_per_epoch: int) -> set[int]:
         """Steps after which a checkpoint is written: every ``checkpoint_every`` epochs and the last step.
 
-        >>> sorted(Recipe(("color",), checkpoint_every=0.5).checkpoint_steps(steps=12, steps_per_epoch=5))
-        [2, 5, 8, 10, 12]
+        Examples:
+            >>> sorted(Recipe(("color",), checkpoint_every=0.5).checkpoint_steps(steps=12, steps_per_epoch=5))
+            [2, 5, 8, 10, 12]
         """
         between = steps_per_epoch * self.checkpoint_every
         marks = {round(between * number) for number in range(1, math.floor(steps / between) + 1)}

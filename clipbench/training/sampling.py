@@ -51,10 +51,11 @@ def _uniforms(seed: int, epoch: int, purpose: int, samples: int, width: int) -> 
 def distinct(uniforms: Uniforms, options: Ints, taken: Ints | None = None) -> Ints:
     """Draw without replacement, row by row.
 
-    >>> distinct(np.array([[0.0, 0.0, 0.0]]), np.array([3])).tolist()
-    [[0, 1, 2]]
-    >>> distinct(np.array([[0.0, 0.99]]), np.array([4]), taken=np.array([0])).tolist()
-    [[1, 3]]
+    Examples:
+        >>> distinct(np.array([[0.0, 0.0, 0.0]]), np.array([3])).tolist()
+        [[0, 1, 2]]
+        >>> distinct(np.array([[0.0, 0.99]]), np.array([4]), taken=np.array([0])).tolist()
+        [[1, 3]]
 
     Args:
         uniforms: ``(B, k)`` in [0, 1).

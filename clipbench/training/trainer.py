@@ -33,13 +33,13 @@ from clipbench.training.setup import Note, TrainingSetup, prepare
 
 
 class FineTuning:
-    """One fine-tuning run; iterate over :meth:`run` to train.
+    """One fine-tuning run; iterate over ``run`` to train.
 
     With the same arguments and folder, it resumes from the newest complete checkpoint, and ends with the weights of an
     uninterrupted run (bit-equal on a CPU).
 
     Args:
-        setup: Everything that the run needs; :meth:`prepare` makes it.
+        setup: Everything that the run needs; ``prepare`` makes it.
         on_note: Called with messages for the user.
 
     Attributes:
@@ -68,8 +68,8 @@ class FineTuning:
         """Load the model, read the data and decode the images: this may take long the first time.
 
         Args:
-            model: What :func:`clipbench.load_model` takes.
-            train_data: What is trained on, see :func:`clipbench.training.datasets.open_training_data`.
+            model: What ``clipbench.load_model`` takes.
+            train_data: What is trained on, see ``clipbench.training.datasets.open_training_data``.
             recipe: What is trained.
             options: How it is carried out.
             output_path: The run's folder, which the final model is written to.
@@ -226,20 +226,20 @@ def finetune(
     """Fine-tune a model on captions of concepts, with hard negatives, and write it.
 
     Args:
-        model: What :func:`clipbench.load_model` takes.
+        model: What ``clipbench.load_model`` takes.
         train_data: The name of a data set (``coco``, ``scenes``, …), or a file or folder.
         concepts: Names or YAML files.
         output_path: The run's folder, which the final model is written to.
         data: Locations of named data sets, for training and ``eval_tasks``; replaces that of ``options``.
         options: How it is carried out.
-        **recipe: Fields of :class:`Recipe`: ``negatives``, ``learning_rate``, ``epochs``, …
+        **recipe: Fields of ``Recipe``: ``negatives``, ``learning_rate``, ``epochs``, …
 
     Returns:
-        The folder; :func:`clipbench.load_model` takes it.
+        The folder; ``clipbench.load_model`` takes it.
 
     Raises:
-        UnknownName, ConfigError, DataError, ModelError, ResultError: As :meth:`FineTuning.prepare`
-            and :meth:`FineTuning.run`.
+        UnknownName, ConfigError, DataError, ModelError, ResultError: As ``FineTuning.prepare``
+            and ``FineTuning.run``.
     """
     names = (concepts,) if isinstance(concepts, str) else tuple(concepts)
     chosen = options or FinetuneOptions()

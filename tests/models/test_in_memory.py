@@ -186,7 +186,7 @@ def test_weights_vouch_for_an_object(pair):
     assert model.fingerprint != again.fingerprint
     nothing = load_model(Encoders(pair[0]))
     assert nothing.fingerprint == ""
-    with pytest.raises(ModelError, match="features cannot be cached"):
+    with pytest.raises(ModelError, match="no fingerprint that identifies"):
         feature_key_of(nothing)
 
 

@@ -48,7 +48,7 @@ def build_image_cache(
 ) -> ImageCache:
     """Open the cache of these images for this model's preprocessing; build what is missing of it.
 
-    Images that cannot be read do not stop it: they are listed in :attr:`ImageCache.broken`, and tried again whenever
+    Images that cannot be read do not stop it: they are listed in ``ImageCache.broken``, and tried again whenever
     the cache is opened. Two runs that start at once build it once.
 
     Args:

@@ -15,7 +15,7 @@ from clipbench.training.image_cache.codes import PixelCodec, decode
 
 
 class ImageCache:
-    """Preprocessed images, opened for reading: :func:`clipbench.training.image_cache.build.build_image_cache` makes it.
+    """Preprocessed images, opened for reading: ``clipbench.training.image_cache.build.build_image_cache`` makes it.
 
     Attributes:
         shape: Shape of one image as the model takes it, ``(3, H, W)``.
@@ -59,7 +59,7 @@ class ImageCache:
         return decode(codes, self._lookups[device])
 
     def codes(self, indices: npt.NDArray[np.integer[Any]], *, pinned: bool = False) -> torch.Tensor:
-        """Images as stored: ``(B, *shape)`` uint8, or float32 without :attr:`lookup`, on the CPU.
+        """Images as stored: ``(B, *shape)`` uint8, or float32 without ``lookup``, on the CPU.
 
         Args:
             indices: Which images, ``(B,)``.

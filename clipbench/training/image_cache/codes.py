@@ -57,7 +57,7 @@ class PixelCodec:
         return replace(self, table=None)
 
     def encode(self, pixels: torch.Tensor, row: npt.NDArray[Any]) -> None:
-        """Write one preprocessed image into ``row``, an array of :attr:`shape` and :attr:`dtype`.
+        """Write one preprocessed image into ``row``, an array of ``shape`` and ``dtype``.
 
         Raises:
             OffTable: The table does not give these very bits back.
@@ -132,7 +132,7 @@ def decode(codes: torch.Tensor, table: torch.Tensor | None) -> torch.Tensor:
 
 
 def gather(codes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """:func:`decode` in torch's operations, for accelerators."""
+    """``decode`` in torch's operations, for accelerators."""
     first = torch.arange(0, table.numel(), LEVELS, dtype=torch.int32, device=codes.device)  # of each channel
     index = codes.to(torch.int32) + first[:, None, None]
     return table.flatten().index_select(0, index.flatten()).view(codes.shape)
