@@ -217,7 +217,7 @@ def run(asked: Answer) -> Answer:
         results = evaluate(
             model,
             asked["tasks"],
-            on_sample=lambda name, outcome: seen.add(outcome.record["image"]),
+            on_sample=lambda name, outcome: seen.add(outcome.record["images"][0]),
             **vars(options_of(asked)),
         )
     if results.failed:

@@ -1,7 +1,7 @@
 """What can go wrong, by cause.
 
 Every message names what is wrong, where, and what to do about it, in one line:
-the command line prints it as it stands, without a traceback.
+the command line prints it without a traceback, with fields as flags.
 """
 
 
@@ -22,7 +22,7 @@ class ModelError(ClipbenchError):
 
 
 class ConfigError(ClipbenchError):
-    """An option, a configuration file or a plugin that makes no sense."""
+    """An option, a configuration file or a plug-in that is invalid."""
 
 
 class ResultError(ClipbenchError):

@@ -1,4 +1,4 @@
-"""Logged samples with their images again: a contact sheet of what a model got wrong."""
+"""Contact sheets: logged samples with their images, texts and scores."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ def show_samples(
     data: Mapping[str, str] | None = None,
     include_path: Sequence[str | Path] = (),
 ) -> list[SamplePicture]:
-    """Look up logged samples' images where the run found them.
+    """Find logged samples' images where the run read them.
 
     Args:
-        results_path: A results file with samples beside it.
+        results_path: A result file with logged samples.
         task: The task.
         wanted: Which samples to show.
         most: How many at most.
-        data: Dataset name to place, where it is no longer what the run was given.
+        data: Data set name to place, if it has moved since the run.
         include_path: As in ``clipbench.task_types.registry.known_tasks``.
 
     Raises:
         ResultError: There are no such results or samples.
-        DataError: The data is not there any more.
+        DataError: The data is no longer there.
     """
     results = read_results(results_path)
     if task not in results.tasks:
@@ -87,8 +87,8 @@ def open_images(
     """Open images of a task by key, where the run found them.
 
     Raises:
-        ResultError: An image is not in the data any more.
-        DataError: The data is not there any more.
+        ResultError: An image is no longer in the data.
+        DataError: The data is no longer there.
     """
     (task,) = select_tasks([name], include_path)
     places = {**results.config.data, **(data or {})}

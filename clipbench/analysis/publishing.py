@@ -108,7 +108,7 @@ def dataset_upload(paths: Sequence[Path], repo_id: str, samples: bool = True) ->
 
 def _score_lines(results: Results, path: Path) -> str:
     gathered = Gathered()
-    gathered.add_results(results, Path(path.name))  # the name alone: where it lay is nobody's business
+    gathered.add_results(results, Path(path.name))  # the name alone: paths are private
     lines = [score.model_dump(exclude={"breakdown", "confusion", "rank", "published"}) for score in gathered.scores]
     return "".join(json.dumps({**line, "model": results.model_name}, ensure_ascii=False) + "\n" for line in lines)
 

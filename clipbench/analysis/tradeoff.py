@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from clipbench.errors import ResultError
 from clipbench.results import Results
 from clipbench.task_types.registry import find_task_type
-from clipbench.utils.files import atomic_write
 
 SCHEMA_VERSION = 1
 FILE_NAME = "tradeoff.json"
-ORIGINAL = "Orig."
 RETRIEVAL_METRIC = "t2i_recall@5"
 
 
@@ -49,7 +45,7 @@ class Point(BaseModel):
 
     Attributes:
         curve: The run it belongs to; ``ORIGINAL`` for the model that training started from.
-        label: What it is called beside the curve.
+        label: Its label next to the curve.
         retrieval: Text-to-image Recall@5, the x axis.
         concepts: The other tasks' primary metrics, a panel each.
         step: Optimizer steps done, of a checkpoint of training.
@@ -119,7 +115,7 @@ def point_from_results(
     others = [task for task in done if task not in retrieval]
     if len(retrieval) != 1 or not others:
         found = ", ".join(done) or "no task that was scored"
-        raise ResultError(f"a trade-off needs one retrieval task and another one beside it, and there is: {found}")
+        raise ResultError(f"a trade-off needs one retrieval task and at least one other task; there is: {found}")
     return Point(
         curve=curve,
         label=label,
@@ -168,7 +164,7 @@ def read_tradeoff(path: Path) -> Tradeoff:
     """Read ``tradeoff.json``, or the one in a folder.
 
     Raises:
-        ResultError: It is not there, not JSON, or not one of clipbench's.
+        ResultError: It is not there, not JSON, or not written by clipbench.
     """
     file = path / FILE_NAME if path.is_dir() else path
     try:
@@ -183,41 +179,3 @@ def read_tradeoff(path: Path) -> Tradeoff:
     except ValidationError as error:
         first = error.errors()[0]
         raise ResultError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-def draw_tradeoff(points: Sequence[Point], directory: Path, title: str) -> list[Path]:
-    """Write ``tradeoff.json``, ``tradeoff.svg`` and ``tradeoff.png``.
-
-    Args:
-        points: At least one; curve after curve, each in the order of its steps.
-        directory: Made where it is not there.
-        title: Written above.
-
-    Returns:
-        The files.
-
-    Raises:
-        ResultError: There is no point, or the files cannot be written.
-    """
-    from clipbench.analysis.tradeoff_figure import render
-
-    if not points:
-        raise ResultError("a trade-off without points cannot be drawn")
-    tradeoff = Tradeoff(title=title, points=tuple(points))
-    svg, png = render(tradeoff)
-    paths = [directory / FILE_NAME, directory / "tradeoff.svg", directory / "tradeoff.png"]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        atomic_write(paths[0], tradeoff.model_dump_json(indent=2) + "\n")
-        atomic_write(paths[1], svg)
-        _write_bytes(paths[2], png)
-    except OSError as error:
-        raise ResultError(f"{directory}: cannot be written: {error.strerror or error}") from None
-    return paths
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tradeoff") as beside:
-        part = Path(beside) / path.name
-        part.write_bytes(content)
-        os.replace(part, path)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipbench.analysis.tradeoff import ORIGINAL, Point, Tradeoff, pareto_front
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import FILE_NAME, Point, Tradeoff, pareto_front
+from clipbench.errors import ResultError
+from clipbench.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by most color-blind people; black is the original's. Where colors run out
+# Okabe and Ito's palette, distinguishable for most color-blind people; black is the original's. Where colors run out
 # markers go on.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -87,7 +92,7 @@ def _draw_curve(axes: Axes, task: str, points: list[Point], style: tuple[str, st
     color, marker = style
     places = [point.at(task) for point in points]
     axes.plot(*zip(*places, strict=True), "-", color=color, linewidth=1.6, alpha=0.75, zorder=3)
-    if len(originals) == 1:  # of several nobody can say which one a curve started from
+    if len(originals) == 1:  # with several, a curve's start is unknown
         start = originals[0].at(task)
         axes.plot(*zip(start, places[0], strict=True), ":", color=color, linewidth=1.2, zorder=2)
     for index, (point, place) in enumerate(zip(points, places, strict=True)):
@@ -116,7 +121,7 @@ def _draw_front(axes: Axes, places: list[tuple[float, float]]) -> None:
 
 
 def _add_legend(figure: Figure, tradeoff: Tradeoff, styles: dict[str, tuple[str, str]]) -> None:
-    """Below all panels: labels beside the points would lie on top of one another where curves end together."""
+    """Below all panels: labels next to the points would overlap where curves end together."""
     from matplotlib.lines import Line2D
 
     entries: dict[str, Line2D] = {}
@@ -142,3 +147,32 @@ def _add_legend(figure: Figure, tradeoff: Tradeoff, styles: dict[str, tuple[str,
 
 def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 2 + 1 :]}"
+
+
+def draw_tradeoff(points: Sequence[Point], directory: Path, title: str) -> list[Path]:
+    """Write ``tradeoff.json``, ``tradeoff.svg`` and ``tradeoff.png``.
+
+    Args:
+        points: At least one; curve after curve, each in the order of its steps.
+        directory: Made where it is not there.
+        title: Written above.
+
+    Returns:
+        The files.
+
+    Raises:
+        ResultError: There is no point, or the files cannot be written.
+    """
+    if not points:
+        raise ResultError("a trade-off without points cannot be drawn")
+    tradeoff = Tradeoff(title=title, points=tuple(points))
+    svg, png = render(tradeoff)
+    paths = [directory / FILE_NAME, directory / "tradeoff.svg", directory / "tradeoff.png"]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        atomic_write(paths[0], tradeoff.model_dump_json(indent=2) + "\n")
+        atomic_write(paths[1], svg)
+        atomic_write(paths[2], png)
+    except OSError as error:
+        raise ResultError(f"{directory}: cannot be written: {error.strerror or error}") from None
+    return paths

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clipbench.analysis.tradeoff import ORIGINAL, Point, Score, Tradeoff
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import Point, Score, Tradeoff
 from clipbench.errors import ResultError
 
 
@@ -44,5 +45,5 @@ def _check_comparable(runs: Mapping[str, Tradeoff]) -> None:
                     raise ResultError(
                         f"{name}: {score.task} version {score.version}, {score.metric} of {score.n:,} samples, does "
                         f"not compare with {first_name}'s version {first.version}, {first.metric} of {first.n:,}: "
-                        "score both anew on the same data"
+                        "re-run both on the same data"
                     )

@@ -109,7 +109,7 @@ def _short(model: str) -> str:
 
 def _finish(scored: Mapping[float, Results], base: str, finetuned: str, output_path: Path, style: str) -> bool:
     """Print the table and draw the figure. Returns whether a task failed."""
-    from clipbench.analysis.tradeoff import draw_tradeoff
+    from clipbench.analysis.tradeoff_figure import draw_tradeoff
     from clipbench.training.interpolation_scores import interpolation_points
 
     try:

@@ -126,7 +126,7 @@ def command(
 
 
 def _reported(study: Study, folder: StudyFolder, work: Callable[[], int]) -> int:
-    """Do the work, and report what is there, also where it was interrupted."""
+    """Do the work, and report what there is, even if interrupted."""
     from clipbench.reproduce.report import write_report
 
     interrupted, code = False, 0

@@ -20,7 +20,8 @@ def command(runs: tuple[Path, ...], output_path: Path, title: str) -> None:
     \b
     clipbench tradeoff out/clas out/hn1 out/hn2 --output_path out/figure4
     """
-    from clipbench.analysis.tradeoff import draw_tradeoff, read_tradeoff
+    from clipbench.analysis.tradeoff import read_tradeoff
+    from clipbench.analysis.tradeoff_figure import draw_tradeoff
     from clipbench.analysis.tradeoff_overlay import overlay
 
     folders = [(run.parent if run.is_file() else run).resolve() for run in runs]

@@ -51,7 +51,7 @@ class Profile:
 
     @contextmanager
     def thread_stage(self, name: str) -> Iterator[None]:
-        """Count the block's time to a stage. For other threads, beside the main one."""
+        """Count the block's time toward a stage, in threads other than the main one."""
         started = time.perf_counter()
         try:
             yield

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
-from clipbench.analysis.tradeoff import ORIGINAL, RETRIEVAL_METRIC, Point, Score, draw_tradeoff
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import RETRIEVAL_METRIC, Point, Score
+from clipbench.analysis.tradeoff_figure import draw_tradeoff
 from clipbench.reproduce.lookup import Cells
 from clipbench.reproduce.schedule import Run
 from clipbench.reproduce.study import concept_label, model_label

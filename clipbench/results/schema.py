@@ -190,7 +190,7 @@ def upgrade_v1(data: dict[str, Any]) -> dict[str, Any]:
     Version 1 kept the model's facts, the profile, and what identifies interpolations and study steps in ``config``,
     and had other words: ``family`` for ``task_type``, ``unjudgeable`` for ``invalid``, ``text_path`` for
     ``text_batching``. Its ``acc_centred`` follows
-    from the accuracy and chance, and is computed anew.
+    from the accuracy and chance, and is recomputed.
     """
     new = {**data, "schema_version": SCHEMA_VERSION}
     config = dict(data.get("config", {}))

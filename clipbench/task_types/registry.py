@@ -1,4 +1,4 @@
-"""Where tasks come from: those that ship, entry points, plugin files, and YAML files without code."""
+"""Where tasks come from: bundled ones, entry points, plug-in files, and YAML files without code."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def select_tasks(
         include_path: As in ``known_tasks``.
 
     Raises:
-        UnknownName: Nothing answers to a name; close matches are told.
+        UnknownName: There is no such name; close matches are suggested.
         ConfigError: As in ``known_tasks``, or nothing was asked for.
     """
     words = [word.strip() for word in selection.split(",")] if isinstance(selection, str) else selection
@@ -62,7 +62,7 @@ def select_tasks(
             if chosen.setdefault(task.name, task) is not task:
                 raise ConfigError(f"two different tasks are called {task.name!r}: rename one of them")
     if not chosen:
-        raise ConfigError("no task was asked for: `clipbench ls tasks` lists what there is")
+        raise ConfigError("no task was named: `clipbench ls tasks` lists them all")
     return list(chosen.values())
 
 
@@ -170,13 +170,13 @@ def _task_package() -> ModuleType:
     """The top-level folder tasks/, which is installed as ``clipbench.tasks``."""
     name = "clipbench.tasks"
     if importlib.util.find_spec(name) is None:
-        # Python was started in a checkout: its clipbench/ hides the installed one, and tasks/ lies beside it.
+        # Python was started in a checkout: its clipbench/ hides the installed one, and tasks/ is next to it.
         folder = Path(__file__).parents[2] / "tasks"
         spec = importlib.util.spec_from_file_location(
             name, folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
         if spec is None:
-            raise ConfigError(f"clipbench is installed without its tasks, and {folder} is not there: install it anew")
+            raise ConfigError(f"clipbench is installed without its tasks, and {folder} is missing: reinstall it")
         sys.modules[name] = importlib.util.module_from_spec(spec)
     return importlib.import_module(name)
 

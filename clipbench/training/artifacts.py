@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipbench.analysis.published import ORIGINAL
-from clipbench.analysis.tradeoff import draw_tradeoff, point_from_results
+from clipbench.analysis.tradeoff import point_from_results
+from clipbench.analysis.tradeoff_figure import draw_tradeoff
 from clipbench.concepts import Concept
 from clipbench.errors import ModelError
 from clipbench.models import Model

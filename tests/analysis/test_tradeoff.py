@@ -7,17 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipbench.analysis.tradeoff import (
-    ORIGINAL,
-    Point,
-    Score,
-    Tradeoff,
-    draw_tradeoff,
-    pareto_front,
-    point_from_results,
-    read_tradeoff,
-)
-from clipbench.analysis.tradeoff_figure import _figure, render
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import Point, Score, Tradeoff, pareto_front, point_from_results, read_tradeoff
+from clipbench.analysis.tradeoff_figure import _figure, draw_tradeoff, render
 from clipbench.analysis.tradeoff_overlay import overlay
 from clipbench.errors import ResultError
 from clipbench.results import Measure, Results, SampleCounts, TaskResult

@@ -3,7 +3,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from clipbench.analysis.tradeoff import ORIGINAL, read_tradeoff
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import read_tradeoff
 from clipbench.models import load_model
 from clipbench.results import read_results
 from tests.seeded import build_clip

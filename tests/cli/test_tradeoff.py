@@ -1,4 +1,6 @@
-from clipbench.analysis.tradeoff import ORIGINAL, Point, Score, draw_tradeoff, read_tradeoff
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import Point, Score, read_tradeoff
+from clipbench.analysis.tradeoff_figure import draw_tradeoff
 
 
 def write(folder, curve, *places, n=10):
@@ -34,7 +36,7 @@ def test_a_runs_own_figure_is_not_written_over(run, tmp_path):
     for named in (first, first / "tradeoff.json"):
         code, _, err = run("tradeoff", named, "-o", first)
         assert code == 2
-        assert "give another folder" in err
+        assert "choose another folder" in err
     assert (first / "tradeoff.json").read_bytes() == before
 
 

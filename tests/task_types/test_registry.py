@@ -66,7 +66,7 @@ def test_what_nothing_answers_to(asked, hint):
 
 
 def test_no_task_at_all():
-    with pytest.raises(ConfigError, match="no task was asked for"):
+    with pytest.raises(ConfigError, match="no task was named"):
         select_tasks(" , ")
 
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from clipbench.analysis.tradeoff import ORIGINAL, Point, Score
+from clipbench.analysis.published import ORIGINAL
+from clipbench.analysis.tradeoff import Point, Score
 from clipbench.errors import ConfigError
 from clipbench.evaluation.api import evaluate
 from clipbench.evaluation.options import EvaluationOptions

@@ -49,7 +49,7 @@ def find_disagreements(
     Args:
         board: The board.
         most: Samples for each task and pair of models, half of them for either one being right.
-        data: Dataset name to place, where it is no longer what the runs were given.
+        data: Data set name to place, if it has moved since the runs.
         include_path: As in ``clipbench.task_types.registry.known_tasks``.
 
     Returns:
@@ -79,7 +79,7 @@ def find_disagreements(
 
 
 def _runs(board: Board, task: str) -> dict[str, Path]:
-    """Models to results files with logged samples beside them."""
+    """Models to result files with logged samples."""
     scores = [score for score in board.scores if score.task == task and score.comparable]
     return {score.model: Path(score.file) for score in scores if samples_path(Path(score.file), task).is_file()}
 

@@ -1,4 +1,4 @@
-"""Many runs into one board: which score stands, what it ranks, what contradicts it."""
+"""Many runs into one board: which score counts, how it ranks, what contradicts it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _add_reference(gathered: Gathered) -> None:
 def merge(gathered: Gathered, include_path: Sequence[str | Path] = ()) -> Board:
     """Choose among runs, flag, rank and average.
 
-    For each model and task the newest run that compares with others' stands; where none does, the newest. All
+    For each model and task the most recent comparable run counts; if none is, the most recent. All
     runs of a model and task are in the history where there are several.
     """
     versions = _newest_versions(gathered.scores)
@@ -114,7 +114,7 @@ def _newest_versions(scores: Iterable[Score]) -> dict[str, int]:
 
 
 def _distinct(scores: Iterable[Score], versions: Mapping[str, int]) -> Iterable[Score]:
-    """Each run once, flagged anew, without its rank."""
+    """Each run once, with fresh flags, without its rank."""
     found: dict[tuple[object, ...], Score] = {}
     for score in scores:
         flags = [flag for flag in score.flags if flag not in ("old_version", "contradicted")]
@@ -143,7 +143,7 @@ def _date(score: Score) -> str:
 
 
 def _contradictions(runs: list[Score]) -> list[str]:
-    """Flag the run that stands where another of the same weights, task version and data differs from it.
+    """Flag the run that counts if another of the same weights, task version and data differs from it.
 
     Devices round differently, which may turn a sample or two; more than two is a contradiction.
     """

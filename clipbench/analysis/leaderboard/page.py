@@ -21,7 +21,7 @@ _Z = 1.959964  # 95 % of a normal distribution lie within so many standard error
 def html_page(board: Board, gallery: Disagreements | None = None) -> str:
     """Render the page.
 
-    The table stands in the page itself; sorting, the plot, breakdowns and the gallery are drawn by its script from
+    The table is part of the page itself; sorting, the plot, breakdowns and the gallery are drawn by its script from
     the data that the page holds. Names and texts are escaped, and the page's policy forbids any request.
 
     Args:
@@ -46,7 +46,7 @@ def html_page(board: Board, gallery: Disagreements | None = None) -> str:
 
 
 def _embedded(data: object) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot end its script element."""
     text = json.dumps(data, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

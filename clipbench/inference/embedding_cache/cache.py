@@ -137,7 +137,7 @@ class EmbeddingCache:
             keys: From ``image_key`` and ``text_key``.
 
         Returns:
-            What is there, by key.
+            The features found, by key.
         """
         with self._lock:
             places = self._table.find(_array(keys))
