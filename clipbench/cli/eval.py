@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +12,18 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_profile, print_results, progress_bar
-from clipbench.cli.options import parse_batch_size, parse_cache_folder, parse_model_args, parse_pairs, task_options
+from clipbench.cli.options import evaluation_options, parse_cache_folder, parse_model_args
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from clipbench.evaluation.options import EvaluationOptions
     from clipbench.evaluation.runner import EvaluationRun
 
 
 @click.command("eval", cls=Command)
 @click.option("--model", "-M", required=True, help="A hub id, a folder, open_clip:ARCH/TAG, or hf with --model_args.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
-@task_options
-@click.option("--batch_size", "-b", default="auto", show_default=True, help="N or auto; halved when memory runs out.")
+@evaluation_options
 @click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
 @click.option("--dtype", help="float32, float16 or bfloat16, for the encoders; scores are always float32.")
 @click.option(
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--no_resume", is_flag=True, help="Start over instead of resuming an unfinished run in --output_path.")
 @click.option("--profile", is_flag=True, help="Report a timing breakdown.")
-@click.option("--allow_missing", is_flag=True, help="Evaluate even if images or rows are missing.")
 @click.option("--trust_remote_code", is_flag=True, help="Run code that comes with a checkpoint.")
 @click.option(
     "--seed",
@@ -50,14 +50,9 @@ if TYPE_CHECKING:
 def command(
     model: str,
     model_args: str,
+    options: EvaluationOptions,
     tasks: str,
-    data: tuple[str, ...],
-    include_path: tuple[Path, ...],
-    limit: int | None,
-    streaming: bool,
-    num_workers: int,
     style: str,
-    batch_size: str,
     device: str | None,
     dtype: str | None,
     torch_compile: bool,
@@ -66,7 +61,6 @@ def command(
     use_cache: str | None,
     no_resume: bool,
     profile: bool,
-    allow_missing: bool,
     trust_remote_code: bool,
     seed: int,
 ) -> int:
@@ -77,7 +71,7 @@ def command(
     clipbench eval --model open_clip:ViT-B-32/laion2b_s34b_b79k --tasks coco --data coco=COCO_FOLDER
     torchrun --nproc_per_node 4 -m clipbench eval --model … --tasks coco --output_path OUT
     """
-    from clipbench.evaluation.options import EvaluationOptions, ignore_progress
+    from clipbench.evaluation.options import ignore_progress
     from clipbench.evaluation.preparation import prepare_tasks
     from clipbench.models import load_model, model_name
     from clipbench.results import ResultsDirectory
@@ -86,20 +80,10 @@ def command(
 
     if log_samples and output_path is None:
         raise ConfigError("log_samples needs output_path")
-    options = EvaluationOptions(
-        data=parse_pairs(data, "--data"),
-        batch_size=parse_batch_size(batch_size),
-        limit=limit,
-        allow_missing=allow_missing,
-        streaming=streaming,
-        workers=num_workers,
-        seed=seed,
-        include_path=include_path,
-        use_cache=parse_cache_folder(use_cache),
-    )
+    options = replace(options, seed=seed, use_cache=parse_cache_folder(use_cache))
     arguments = parse_model_args(model_args)
     # What is likely to fail is tried before the model is loaded, the cheapest first.
-    selected = select_tasks(tasks, include_path)
+    selected = select_tasks(tasks, options.include_path)
     with started_processes() as processes, ExitStack() as stack:
         directory = None
         if output_path and processes.is_main:

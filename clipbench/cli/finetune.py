@@ -9,8 +9,8 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import headline, note, print_rows, progress_bar, training_bar
+from clipbench.cli.option_flags import Section, comma_separated, flag, places, single
 from clipbench.cli.options import config_option, parse_model_args
-from clipbench.cli.sections import Section, comma_separated, flag, places, single
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import NegativesIn, Precision, Recipe, Schedule

@@ -11,11 +11,12 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows, progress_bar
-from clipbench.cli.options import parse_batch_size, parse_pairs, task_options
+from clipbench.cli.options import evaluation_options
 from clipbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
     from clipbench.analysis.tradeoff import Point
+    from clipbench.evaluation.options import EvaluationOptions
     from clipbench.results import Results
 
 
@@ -23,29 +24,21 @@ if TYPE_CHECKING:
 @click.argument("base")
 @click.argument("finetuned")
 @click.option("--alpha", "alphas", default="0,0.1,…,1", show_default=True, help="Shares of FINETUNED; … or ... fills.")
-@task_options
-@click.option("--batch_size", "-b", default="auto", show_default=True, help="N or auto; halves when memory runs out.")
+@evaluation_options
 @click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if available.")
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all results.")
 @click.option("--save", metavar="A,…", help="Also write the models of these alphas: OUT/alpha-0.50/model.")
-@click.option("--allow_missing", is_flag=True, help="Score the remaining samples if images or rows are missing.")
 @click.option("--trust_remote_code", is_flag=True, help="Run code that comes with a checkpoint.")
 def command(
     base: str,
     finetuned: str,
     alphas: str,
+    options: EvaluationOptions,
     tasks: str,
-    data: tuple[str, ...],
-    include_path: tuple[Path, ...],
-    limit: int | None,
-    streaming: bool,
-    num_workers: int,
     style: str,
-    batch_size: str,
     device: str | None,
     output_path: Path,
     save: str | None,
-    allow_missing: bool,
     trust_remote_code: bool,
 ) -> int:
     """Score (1 − α) · BASE + α · FINETUNED for several α (WiSE-FT, arXiv 2109.01903).
@@ -55,7 +48,6 @@ def command(
     \b
     clipbench interpolate openai/clip-vit-base-patch32 out/checkpoint --tasks coco_color,coco_retrieval -o wise
     """
-    from clipbench.evaluation.options import EvaluationOptions
     from clipbench.evaluation.preparation import prepare_tasks
     from clipbench.models import load_model
     from clipbench.task_types.registry import select_tasks
@@ -65,16 +57,7 @@ def command(
     shares, saved = parse_alphas(alphas), parse_alphas(save) if save else ()
     if not set(saved) <= set(shares):
         raise ConfigError(f"--save {save}: not among --alpha {alphas}")
-    options = EvaluationOptions(
-        data=parse_pairs(data, "--data"),
-        batch_size=parse_batch_size(batch_size),
-        limit=limit,
-        allow_missing=allow_missing,
-        streaming=streaming,
-        workers=num_workers,
-        include_path=include_path,
-    )
-    chosen, folders = select_tasks(tasks, include_path), alpha_folders(output_path, shares)
+    chosen, folders = select_tasks(tasks, options.include_path), alpha_folders(output_path, shares)
     with progress_bar() as advance:
         plans = prepare_tasks(chosen, options, advance)
     errors = [plan.error for plan in plans if plan.error]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -162,3 +163,43 @@ def task_options(command: F) -> F:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def evaluation_options(command: F) -> F:
+    """``task_options``, ``--batch_size`` and ``--allow_missing``, handed over as ``options``: EvaluationOptions."""
+
+    @wraps(command)
+    def with_options(
+        *,
+        data: tuple[str, ...],
+        include_path: tuple[Path, ...],
+        limit: int | None,
+        streaming: bool,
+        num_workers: int,
+        batch_size: str,
+        allow_missing: bool,
+        **others: Any,
+    ) -> Any:
+        from clipbench.evaluation.options import EvaluationOptions
+
+        options = EvaluationOptions(
+            data=parse_pairs(data, "--data"),
+            batch_size=parse_batch_size(batch_size),
+            limit=limit,
+            allow_missing=allow_missing,
+            streaming=streaming,
+            workers=num_workers,
+            include_path=include_path,
+        )
+        return command(options=options, **others)
+
+    decorated: Any = with_options
+    for option in (
+        click.option("--allow_missing", is_flag=True, help="Evaluate even if images or rows are missing."),
+        click.option(
+            "--batch_size", "-b", default="auto", show_default=True, help="N or auto; halved when memory runs out."
+        ),
+        task_options,
+    ):
+        decorated = option(decorated)
+    return cast(F, decorated)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clipbench.reproduce.folder import StudyFolder
     from clipbench.reproduce.options import StudyOptions
     from clipbench.reproduce.plan import RunPlan
-    from clipbench.reproduce.schedule import Run
+    from clipbench.reproduce.steps import Run
     from clipbench.reproduce.study import Study
 
 
@@ -90,7 +90,7 @@ def command(
     from clipbench.reproduce.folder import StudyFolder
     from clipbench.reproduce.jobs import interrupt_on_sigterm, run_jobs
     from clipbench.reproduce.options import StudyOptions
-    from clipbench.reproduce.schedule import chosen
+    from clipbench.reproduce.steps import chosen
     from clipbench.reproduce.study import load_study
 
     loaded = load_study(study)

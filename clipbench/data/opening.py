@@ -9,10 +9,10 @@ from pathlib import Path
 from clipbench.data import tables
 from clipbench.data.dataset import Dataset, Source
 from clipbench.data.hub_errors import advice
+from clipbench.data.layouts import LAYOUTS
 from clipbench.errors import DataError
 from clipbench.utils.text import pluralize
 
-LAYOUTS = ("coco", "flickr30k", "sbu", "fashion200k")
 _NAMES_SHOWN = 12
 
 

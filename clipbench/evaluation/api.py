@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clipbench.errors import ConfigError
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.evaluation.preparation import prepare_tasks
-from clipbench.evaluation.progress import progress_bars
+from clipbench.evaluation.progress_bars import progress_bars
 from clipbench.evaluation.runner import EvaluationRun
 from clipbench.models import load_model, model_name
 from clipbench.results import Results, ResultsDirectory

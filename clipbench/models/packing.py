@@ -6,6 +6,9 @@ order, every token seeing its ancestors and itself, at the position it has in it
 its end token. Exact up to rounding. It serves the variants of a caption best (their common part goes up to the
 keyword), but any texts: captions of a data set share beginnings too, and rows are full, so that next to nothing is
 padding.
+
+This is the algorithm. ``Model.packed_text`` is its contract (``base.py``), each adapter runs packed rows through its
+encoder, ``network.py`` decides which way of batching is exact for a model, and ``inference/texts.py`` uses it.
 """
 
 from __future__ import annotations

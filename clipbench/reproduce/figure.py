@@ -10,7 +10,7 @@ from clipbench.analysis.published import ORIGINAL
 from clipbench.analysis.tradeoff import RETRIEVAL_METRIC, Point, Score
 from clipbench.analysis.tradeoff_figure import draw_tradeoff
 from clipbench.reproduce.lookup import Cells
-from clipbench.reproduce.schedule import Run
+from clipbench.reproduce.steps import Run
 from clipbench.reproduce.study import concept_label, model_label
 from clipbench.reproduce.table_schema import Figure
 from clipbench.results import sanitize

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clipbench.errors import ConfigError, ResultError
-from clipbench.reproduce.schedule import Run
+from clipbench.reproduce.steps import Run
 from clipbench.reproduce.study import Study
 from clipbench.results import Results, read_results
 from clipbench.utils.files import atomic_write, lock

@@ -9,7 +9,7 @@ from functools import cache
 from clipbench.analysis.published import published_figure
 from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.intervals import Estimate, over_seeds
-from clipbench.reproduce.schedule import Run, is_whole, runs_of
+from clipbench.reproduce.steps import Run, is_whole, runs_of
 from clipbench.reproduce.study import ORIGINAL, Study, model_label
 from clipbench.results import Results
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from clipbench.reproduce.folder import StudyFolder
-from clipbench.reproduce.schedule import Run, tasks_at
+from clipbench.reproduce.steps import Run, tasks_at
 from clipbench.reproduce.study import Study, concept_label
 from clipbench.training.datasets import NO_PLACES, is_on_hub, open_training_data, training_concepts
 

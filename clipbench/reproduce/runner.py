@@ -12,8 +12,8 @@ from clipbench.errors import ClipbenchError, DataError, ModelError, ResultError
 from clipbench.evaluation.options import Progress
 from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.options import StudyOptions
-from clipbench.reproduce.schedule import Run, is_whole, tasks_at, training_inputs
 from clipbench.reproduce.scoring import StudyScorer, plan_scores
+from clipbench.reproduce.steps import Run, is_whole, tasks_at, training_inputs
 from clipbench.reproduce.study import Study
 from clipbench.reproduce.training import train
 from clipbench.training.checkpoints import drop_checkpoints

@@ -15,7 +15,7 @@ from clipbench.evaluation.options import EvaluationOptions, Progress
 from clipbench.evaluation.preparation import PreparedTask, prepare_tasks
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.options import StudyOptions
-from clipbench.reproduce.schedule import Run, tasks_at
+from clipbench.reproduce.steps import Run, tasks_at
 from clipbench.reproduce.study import Study
 from clipbench.results import StudyStep
 from clipbench.task_types.registry import select_tasks

@@ -13,7 +13,7 @@ from typing import Any
 
 from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.options import StudyOptions
-from clipbench.reproduce.schedule import Run
+from clipbench.reproduce.steps import Run
 from clipbench.reproduce.study import Study
 from clipbench.reproduce.worker import TrainingJob
 from clipbench.training.checkpoints import checkpoints_in, epoch_of, step_of

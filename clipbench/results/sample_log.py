@@ -13,7 +13,7 @@ from clipbench.types import LoggedSample, SampleResult
 
 
 def sample_line(task: str, result: SampleResult) -> Mapping[str, object]:
-    """What the log holds of one sample."""
+    """What the log holds of one sample; the task type's own part, ``record``, is made by its ``score_sample``."""
     return {
         "doc_id": result.sample_id,
         "task": task,

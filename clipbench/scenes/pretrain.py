@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clipbench.scenes.layout import LayoutHeads, Layouts, layout_loss, layouts_of
+from clipbench.scenes.layout_pretraining import LayoutHeads, Layouts, layout_loss, layouts_of
 from clipbench.scenes.model import (
     IMAGE_SIZE,
     PATCH_SIZE,

@@ -116,16 +116,6 @@ class Recipe:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    def rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of step ``step``, counted from 0, of ``steps``."""
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        rate = self.learning_rate * min(1.0, (steps - step) / max(1, self.cooldown_steps))
-        if self.lr_schedule == "constant":
-            return rate
-        done = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)
-        return rate * (1 + math.cos(math.pi * done)) / 2
-
     def checkpoint_steps(self, steps: int, steps_per_epoch: int) -> set[int]:
         """Steps after which a checkpoint is written: every ``checkpoint_every`` epochs and the last step.
 

@@ -26,6 +26,7 @@ from clipbench.training.checkpoints import (
 from clipbench.training.events import Checkpoint, Clock, StepLog, peak_memory
 from clipbench.training.freezing import training_mode
 from clipbench.training.gradient_cache import Batch, GradientCache
+from clipbench.training.learning_rate import learning_rate
 from clipbench.training.optimizer import Optimizer
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
@@ -142,7 +143,7 @@ class FineTuning:
             loss = gradients.backward(batch)
             if pending is not None:  # the loss of the step before: reading this one's would stall a GPU
                 yield self._logged(*pending)
-            optimizer.step(recipe.rate_at(step, self.steps))
+            optimizer.step(learning_rate(recipe, step, self.steps))
             pending = (step, loss, batch)
             if step + 1 in stops:
                 yield self._logged(*pending)
@@ -161,7 +162,7 @@ class FineTuning:
                 f"the loss of step {step + 1} is {value} (batch {', '.join(batch.ids[:8])}, …): the last checkpoint is"
                 " kept; a lower learning_rate or precision bf16 may help"
             )
-        rate = self.setup.recipe.rate_at(step, self.steps)
+        rate = learning_rate(self.setup.recipe, step, self.steps)
         self._log.append({"step": step + 1, "epoch": round(epoch, 6), "loss": value, "learning_rate": rate})
         if self.setup.options.report_to:
             values = {"loss": value, "learning_rate": rate, "epoch": epoch}

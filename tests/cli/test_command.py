@@ -12,8 +12,10 @@ from clipbench.cli import cli
 from clipbench.cli.command import Command, name_flags
 from clipbench.cli.console import printable
 from clipbench.errors import ConfigError
+from clipbench.evaluation.options import EvaluationOptions
 
 PACKAGE = Path(clipbench.__file__).parent
+PARENT = cli.make_context("clipbench", ["ls"])  # a command remembers the help flags of its first context
 
 
 def commands():
@@ -33,12 +35,12 @@ def test_a_repeated_option_is_collected_or_refused(command):
         flag = max(option.opts, key=len)
         arguments = [flag, flag] if option.is_flag else [flag, "1", flag, "2"]
         with pytest.raises(ConfigError, match=f"^{flag} is given 2 times: give it once"):
-            command.make_context(command.name, arguments, resilient_parsing=False)
+            command.make_context(command.name, arguments, parent=PARENT)
 
 
 def test_lists_that_are_given_twice_are_joined():
     command = cli.get_command(None, "eval")
-    context = command.make_context("eval", ["-M", "x", "-t", "a,b", "--tasks", "c"])
+    context = command.make_context("eval", ["-M", "x", "-t", "a,b", "--tasks", "c"], parent=PARENT)
     assert context.params["tasks"] == "a,b,c"
 
 
@@ -89,3 +91,16 @@ def test_the_help_lists_every_command_once():
     text = cli.get_help(cli.make_context("clipbench", ["ls"]))
     for name in cli.list_commands(None):
         assert len(re.findall(rf"^  {name} ", text, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("name", ["eval", "interpolate"])
+def test_the_command_line_has_the_defaults_of_the_option_class(name, monkeypatch):
+    """Python and the command line agree."""
+    command = cli.get_command(None, name)
+    given = {"eval": ["-M", "x"], "interpolate": ["a", "b", "-o", "out"]}[name]
+    monkeypatch.setattr("clipbench.task_types.registry.select_tasks", lambda tasks, include_path: 1 / 0)
+    built = []
+    monkeypatch.setattr(EvaluationOptions, "__post_init__", lambda self: built.append(self))
+    with pytest.raises(ZeroDivisionError):
+        command.invoke(command.make_context(name, [*given, "-t", "t"], parent=PARENT))
+    assert built[-1] == EvaluationOptions()

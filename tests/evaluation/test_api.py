@@ -12,7 +12,7 @@ import clipbench
 from clipbench.errors import ConfigError, ResultError
 from clipbench.evaluation.options import EvaluationOptions
 from clipbench.evaluation.preparation import prepare_tasks
-from clipbench.evaluation.progress import progress_bars
+from clipbench.evaluation.progress_bars import progress_bars
 from clipbench.evaluation.runner import EvaluationRun
 from clipbench.inference import chunks
 from clipbench.inference.images import ImageEncoder

@@ -10,7 +10,7 @@ from clipbench.reproduce.claims import findings_of
 from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.lookup import Cells
 from clipbench.reproduce.report import write_report
-from clipbench.reproduce.schedule import runs_of
+from clipbench.reproduce.steps import runs_of
 from clipbench.reproduce.study import load_study
 from clipbench.reproduce.tables import grids_of
 from clipbench.results import Measure, Results, SampleCounts, TaskResult

@@ -14,7 +14,7 @@ from clipbench.analysis.published import PublishedFigure
 from clipbench.cli import main
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.report import write_report
-from clipbench.reproduce.schedule import runs_of
+from clipbench.reproduce.steps import runs_of
 from clipbench.reproduce.study import load_study
 from clipbench.reproduce.training import run_worker
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipbench.scenes.layout import LayoutHeads, layout_loss, layouts_of
+from clipbench.scenes.layout_pretraining import LayoutHeads, layout_loss, layouts_of
 from clipbench.scenes.model import build_model, build_processor, build_words, encode_texts, shrink
 from clipbench.scenes.pretrain import Recipe, as_pixels, contrastive_loss, embed_pictures, pretrain, text_embeddings
 from clipbench.scenes.scene import COLORS, NAMES, Scene, SceneObject

@@ -1,12 +1,13 @@
 import pytest
 
 from clipbench.errors import ConfigError
+from clipbench.training.learning_rate import learning_rate
 from clipbench.training.recipe import Recipe
 
 
 def rates(steps, **fields):
     recipe = Recipe(("color",), learning_rate=1.0, **fields)
-    return [round(recipe.rate_at(step, steps), 6) for step in range(steps)]
+    return [round(learning_rate(recipe, step, steps), 6) for step in range(steps)]
 
 
 def test_the_papers_rate_is_constant():
@@ -28,8 +29,8 @@ def test_a_cosine_falls_to_zero():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"concepts": ()}, "name at least one"),
-        ({"concepts": ("color", "color")}, "none twice"),
+        ({"concepts": ()}, "give at least one concept"),
+        ({"concepts": ("color", "color")}, "without duplicates"),
         ({"batch_size": 1}, "batch_size 1: give 2 or more"),
         ({"negatives": -1}, "negatives -1"),
         ({"precision": "fp8"}, "precision 'fp8': give auto or fp32 or fp16 or bf16"),

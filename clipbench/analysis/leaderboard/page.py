@@ -1,4 +1,7 @@
-"""A board as one HTML page that needs nothing else: no network, no library, no second file."""
+"""A board as one HTML page that needs nothing else: no network, no library, no second file.
+
+A column is a ``<th>`` in ``templates/leaderboard.html`` and a cell in ``_row``.
+"""
 
 from __future__ import annotations
 

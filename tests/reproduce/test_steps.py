@@ -2,7 +2,7 @@ import pytest
 
 from clipbench.errors import ConfigError
 from clipbench.reproduce.plan import count_captions, plan_study
-from clipbench.reproduce.schedule import Run, chosen, runs_of, tasks_at, training_inputs
+from clipbench.reproduce.steps import Run, chosen, runs_of, tasks_at, training_inputs
 from clipbench.reproduce.study import load_study
 from clipbench.utils.digest import digest
 
