@@ -326,5 +326,5 @@ def test_the_model_is_there_in_both_libraries_with_equal_logits(start, tmp_path,
 def test_a_vocabulary_of_its_own_leaves_one_format(start, tmp_path):
     run = start(tmp_path)
     steps_of(run)
-    assert any("its own library's format only" in note and "vocabulary of its own" in note for note in run.notes)
+    assert any("only in its own library's format" in note and "vocabulary of its own" in note for note in run.notes)
     assert not (tmp_path / "open_clip").exists()
