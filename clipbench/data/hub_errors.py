@@ -33,7 +33,7 @@ def explained(dataset: Dataset, what: str) -> Iterator[None]:
 def advice(dataset: Dataset) -> str:
     """How to continue without the hub."""
     copy = f"; or get a local copy: {_line(dataset.instructions).rstrip('.')}" if dataset.instructions else ""
-    return f"{copy}; to use a local copy, give {dataset.name}=PATH in `data`"
+    return f"{copy}; to use a local copy, give `data` {dataset.name}=PATH"
 
 
 def unreachable(error: BaseException) -> bool:

@@ -54,7 +54,7 @@ def test_validate_counts_the_official_captions(run, coco_folder):
     }  # fmt: skip
     for row in rows.values():
         assert row["n"] == row["expected_n"]
-        assert row["unjudgeable"] == 0
+        assert row["invalid"] == 0
         assert len(row["problems"]) == 1
         assert f"{row['missing_images']:,} of" in row["problems"][0]
 

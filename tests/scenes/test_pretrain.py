@@ -134,7 +134,7 @@ def test_a_run_can_be_resumed(tmp_path, monkeypatch, whole, where):
             raise Interrupted
 
     with monkeypatch.context() as patched:
-        patched.setattr("clipbench.scenes.pretrain._tell", interrupt)
+        patched.setattr("clipbench.scenes.pretrain._log", interrupt)
         with pytest.raises(Interrupted):
             pretrain(tmp_path, TINY, save_every=1)
     assert (tmp_path / f"{where[0]}.pt").exists()
