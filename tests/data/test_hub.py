@@ -169,7 +169,7 @@ def test_without_hub_and_cache_it_says_what_to_put_where(
     cause = "offline mode is on (HF_HUB_OFFLINE)" if offline else "the hub cannot be reached"
     assert error.startswith(f"{REPO}: {cause}")
     assert error.endswith(
-        "get a local copy: put test-*.parquet into data/; to use a local copy, give inpaintcoco=PATH in `data`"
+        "get a local copy: put test-*.parquet into data/; to use a local copy, give `data` inpaintcoco=PATH"
     )
     assert "\n" not in error
 

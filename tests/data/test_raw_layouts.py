@@ -156,7 +156,7 @@ def test_sbu_has_no_home_and_says_what_to_bring() -> None:
         open_source(SBU)
     assert str(caught.value) == (
         "dataset sbu is not hosted on the Hugging Face Hub; or get a local copy: put"
-        " sbu-captions-all.json beside images/; to use a local copy, give sbu=PATH in `data`"
+        " sbu-captions-all.json beside images/; to use a local copy, give `data` sbu=PATH"
     )
 
 
