@@ -28,7 +28,7 @@ def cosine_similarity(images: Floats, texts: Floats) -> Floats:
 
 
 def paired_scores(similarities: Floats) -> tuple[bool, bool, bool]:
-    """Whether two images and their captions are told apart: Eq. (1) of arXiv 2403.02875, and Winoground's three scores.
+    """Whether a model distinguishes two images and their captions: Eq. (1) of arXiv 2403.02875, Winoground's scores.
 
     Args:
         similarities: ``(2, 2)``; rows are images, columns captions, and caption ``i`` belongs to image ``i``.

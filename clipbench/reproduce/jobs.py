@@ -48,7 +48,7 @@ def _job(environment: Mapping[str, str], work: Callable[..., int], arguments: tu
 
 
 def interrupt_on_sigterm() -> None:
-    """Treat SIGTERM as Ctrl-C, so that a study that is told to end does not leave its training behind."""
+    """Treat SIGTERM as Ctrl-C, so that ending a study also ends its training."""
     import signal
 
     def interrupt(number: int, frame: FrameType | None) -> None:
