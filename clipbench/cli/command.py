@@ -18,6 +18,10 @@ class Command(click.Command):
     refused when repeated.
     """
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """The same whatever context comes first: click remembers the first one's."""
+        return ["-h", "--help"]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse repeated options, then parse as click does."""
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))

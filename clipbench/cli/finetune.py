@@ -9,7 +9,7 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import headline, note, print_rows, progress_bar, training_bar
-from clipbench.cli.option_flags import Section, comma_separated, flag, places, single
+from clipbench.cli.option_flags import Section, comma_separated, flag, places
 from clipbench.cli.options import config_option, parse_model_args
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
@@ -109,8 +109,6 @@ RUN = Section(
 @click.option(
     "--train_data",
     required=True,
-    multiple=True,
-    callback=single,
     metavar="NAME|FILE",
     help="coco, flickr30k, sbu, fashion200k, scenes[=PICTURES], or a table or folder of captioned images.",
 )

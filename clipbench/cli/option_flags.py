@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 import click
 
 from clipbench.cli.options import parse_pairs
-from clipbench.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -63,10 +62,3 @@ def comma_separated(ctx: click.Context, param: click.Parameter, value: str) -> t
 def places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
     """Callback: read repeated ``NAME=PLACE``."""
     return parse_pairs(value, param.opts[0])
-
-
-def single(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> str | None:
-    """Callback of a repeatable flag that may come once only: click itself would silently take the last."""
-    if len(value) > 1:
-        raise ConfigError(f"{param.opts[0]} is given {len(value)} times: give it once")
-    return value[0] if value else None
