@@ -245,7 +245,7 @@ def test_equal_photographs_elsewhere_share_a_cache_and_unchanged_files_are_not_r
     build(tmp_path / "cache", refs=[watched(ref) for ref in refs])
     assert opened == []
     build(tmp_path / "cache", refs=[watched(ref) for ref in elsewhere])
-    assert opened == ["0", "1", "2"]
+    assert sorted(opened) == ["0", "1", "2"]  # each once; threads read them in any order
     assert len(list((tmp_path / "cache").glob("*.pixels"))) == 1
 
 
