@@ -44,6 +44,7 @@ def _lines(captions: TextIO) -> Iterator[tuple[int, str]]:
     try:
         for line in captions:
             number += 1
-            yield number, line.rstrip("\r\n")
+            # A byte order mark; files that were joined also have them in the middle.
+            yield number, line.removeprefix("\ufeff").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{captions.name}: not UTF-8 after line {number}: {error.reason}") from None

@@ -15,6 +15,7 @@ from clipbench.data.records import (
     RecordSource,
     absent_ref,
     numbered_lines,
+    read_bytes,
 )
 from clipbench.types import ImageRef
 
@@ -41,7 +42,7 @@ def open_folder(folder: Path, pairs: Mapping[str, str | None], location: str) ->
     """
     digest = hashlib.sha256()
     for text in pairs:
-        content = (folder / text).read_bytes()
+        content = read_bytes(folder / text)
         digest.update(f"{text}\0{len(content)}\0".encode() + content)
     provenance = Provenance("folder", location, None, f"texts:sha256={digest.hexdigest()}", {"n": str(len(pairs))})
     return RecordSource(provenance, partial(_records, folder, pairs, ImageFiles(folder, empty_is_missing=True)))

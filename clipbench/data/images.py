@@ -14,10 +14,10 @@ from __future__ import annotations
 import io
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipbench.errors import DataError
+from clipbench.utils.files import read_regular
 from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 # Older versions of Pillow open 16-bit PNG as 32-bit integers, and all versions do so for PPM; the range is the same.
 _SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
+
+# A camera's largest photographs stay below; a decoded image of this size takes 300 MB, and threads decode several.
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 1 << 28
 
 
 def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
@@ -39,7 +43,8 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
         An upright RGB image in memory that holds no open file.
 
     Raises:
-        DataError: The file is missing, empty, not an image, truncated, or implausibly large.
+        DataError: The file is missing, no regular file, empty, not an image, truncated, or larger than ``MAX_BYTES`` or
+            ``MAX_PIXELS``.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -48,6 +53,7 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
         raise DataError(f"{key}: the image is empty (0 bytes); download it again")
     try:
         with Image.open(io.BytesIO(content)) as image:
+            _require_plausible_size(*image.size)
             image.load()
             _rotate_upright(image)
             return _to_rgb(image)
@@ -70,11 +76,20 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
 def _read(path: str | os.PathLike[str], key: str) -> bytes:
     """Read the whole file, because Pillow would keep the file of an animation open."""
     try:
-        return Path(path).read_bytes()
+        return read_regular(path, MAX_BYTES)
     except FileNotFoundError as error:
         raise DataError(f"{key}: no such image file: {os.fspath(path)}") from error
     except OSError as error:
         raise DataError(f"{key}: cannot read {os.fspath(path)}: {error.strerror}") from error
+
+
+def _require_plausible_size(width: int, height: int) -> None:
+    """Known from the header, before pixels take memory: a PNG of half a megabyte can hold 170 million of them."""
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"the image is too large to be a photograph: {width:,} x {height:,} pixels, and the limit is"
+            f" {MAX_PIXELS // 1_000_000} million; make it smaller"
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

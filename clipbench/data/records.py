@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from clipbench.data.dataset import Provenance
 from clipbench.errors import DataError
 from clipbench.types import ImageRef, Row
+from clipbench.utils.files import open_regular, open_regular_text, read_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -157,7 +158,7 @@ def content_digest(content: bytes | memoryview) -> bytes:
 
 def _file_content(path: Path, key: str) -> bytes:
     try:
-        return content_digest(path.read_bytes())
+        return content_digest(read_regular(path))
     except OSError as error:
         raise DataError(f"{key}: cannot read {path}: {error.strerror}") from error
 
@@ -189,7 +190,7 @@ def file_digest(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:
@@ -207,9 +208,9 @@ def numbered_lines(path: Path, *, keep_empty: bool = False) -> Iterator[tuple[in
     """
     number = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
+        with open_regular_text(path, newline="\n") as file:
             for number, line in enumerate(file, 1):
-                text = line.rstrip("\r\n")
+                text = line.removeprefix("\ufeff").rstrip("\r\n")  # files with a byte order mark that were joined
                 if text or keep_empty:
                     yield number, text
     except OSError as error:
@@ -218,16 +219,27 @@ def numbered_lines(path: Path, *, keep_empty: bool = False) -> Iterator[tuple[in
         raise DataError(f"{path}, after line {number}: not UTF-8 text: {error.reason}") from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return read_regular(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
         DataError: The file cannot be read, or is not JSON.
     """
+    content = read_bytes(path)
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+        return json.loads(content)
     except ValueError as error:
         raise DataError(f"{path}: not JSON, or truncated: {error}") from error
 

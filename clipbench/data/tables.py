@@ -11,6 +11,7 @@ from clipbench.data.columns import choose_columns
 from clipbench.data.dataset import Dataset, Provenance
 from clipbench.data.records import RecordSource
 from clipbench.errors import DataError
+from clipbench.utils.files import open_regular, read_regular
 from clipbench.utils.text import pluralize
 
 EXPECTS = (
@@ -106,7 +107,7 @@ def _footer(path: Path) -> bytes:
     Together with the size it identifies a table without reading gigabytes of images.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - _FOOTER_END_BYTES))
             end = file.read()
@@ -136,6 +137,6 @@ def _open_saved(folder: Path, dataset: Dataset, location: str) -> RecordSource:
             split = known_split(wanted, list(map(str, table)), location, or_only=not (dataset.hub and dataset.hub.repo))
             folder, table = folder / split, table[split]
         columns = choose_columns(table.column_names, declared=dataset.hub, where=location)
-        state = (folder / "state.json").read_bytes()
+        state = read_regular(folder / "state.json")
     provenance = Provenance("arrow", location, None, f"state.json:sha256={hashlib.sha256(state).hexdigest()}")
     return open_table(table, columns, Files((), folder.resolve(), location), dataset, provenance)

@@ -1,15 +1,104 @@
-"""Atomic writes of files and directories, and locks between processes."""
+"""Reading of regular files, atomic writes of files and directories, and locks between processes."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
 
 from clipbench.errors import ResultError
+
+# The first opens nothing that blocks (a FIFO without a writer), the second is Windows' own.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    Names come from data: a FIFO would block forever, and a device such as ``/dev/zero`` never ends.
+
+    Raises:
+        OSError: It cannot be opened, or is a directory, a FIFO, a device or a socket; ``strerror`` says so.
+    """
+    require_regular(path)  # before opening, which alone can do things to a device
+    handle = os.open(path, _OPEN_FLAGS)
+    try:
+        _require_regular(os.fstat(handle), path)
+    except OSError:
+        os.close(handle)
+        raise
+    return os.fdopen(handle, "rb")
+
+
+def open_regular_text(
+    path: str | os.PathLike[str], encoding: str = "utf-8-sig", newline: str | None = None
+) -> io.TextIOWrapper:
+    """Open a regular file for reading text, by default UTF-8 with or without a byte order mark.
+
+    Raises:
+        OSError: As for ``open_regular``.
+    """
+    return io.TextIOWrapper(open_regular(path), encoding=encoding, newline=newline)
+
+
+def read_regular(path: str | os.PathLike[str], max_bytes: int | None = None) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: As for ``open_regular``, or it holds more than ``max_bytes``.
+    """
+    with open_regular(path) as file:
+        content = file.read() if max_bytes is None else file.read(max_bytes + 1)
+    if max_bytes is not None and len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"more than {max_bytes:,} bytes", os.fspath(path))
+    return content
+
+
+def require_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse what is not a regular file before a library opens it by its name.
+
+    Raises:
+        OSError: As for ``open_regular``.
+    """
+    try:
+        status = Path(path).stat()
+    except ValueError:  # a NUL byte or a lone surrogate in the name
+        raise OSError(errno.EINVAL, "no valid file name", os.fspath(path)) from None
+    _require_regular(status, path)
+
+
+def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+
+
+def local_path(location: str) -> Path:
+    """A path as people write it: also ``~/images`` and ``file:///images``.
+
+    Examples:
+        >>> local_path("file:///my%20images/a.jpg").as_posix()
+        '/my images/a.jpg'
+    """
+    if location.lower().startswith("file://"):
+        address = urlsplit(location)
+        host = "" if address.netloc.lower() in ("", "localhost") else f"//{address.netloc}"
+        location = host + unquote(address.path)
+        if os.name == "nt" and not host:
+            location = location.lstrip("/")  # file:///C:/images
+    try:
+        return Path(location).expanduser()
+    except RuntimeError:  # ~ of a user that does not exist
+        return Path(location)
 
 
 def atomic_write(path: Path, data: str | bytes) -> None:

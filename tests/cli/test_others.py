@@ -35,6 +35,20 @@ def test_negatives_with_a_concept_of_ones_own(run, tmp_path):
     assert (code, err.count("\n")) == (2, 1)
 
 
+def test_negatives_of_a_file_with_byte_order_marks(run, tmp_path, monkeypatch):
+    """As Windows writes them; the second stems from a second file that was joined."""
+    content = "\ufeffwhite cat\n\ufeffred dog\n".encode()
+    (tmp_path / "captions.txt").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+    for place in (tmp_path / "captions.txt", "-"):
+        _, out, _ = run("negatives", "--concept", "color", place)
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert [(line["line"], line["caption"], line["start"]) for line in lines] == [
+            (1, "white cat", 0),
+            (2, "red dog", 0),
+        ]
+
+
 def test_captions_that_are_no_text(run, tmp_path):
     (tmp_path / "captions.txt").write_bytes(b"a white cat\na wh\xffite cat\n")
     code, _, err = run("negatives", "--concept", "color", tmp_path / "captions.txt")

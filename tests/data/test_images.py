@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +161,33 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DataError, match="row 7: the image is too large to be a photograph"):
         decode(encoded(photograph(), "PNG"), "row 7")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_pixels_are_counted_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header of a PNG says 13,000 x 13,000; its pixels, 169 million, are never unpacked."""
+    header = struct.pack(">IIBBBBB", 13_000, 13_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    with pytest.raises(DataError, match=r"^row 7: the image is too large .*: 13,000 x 13,000 pixels, .* 100 million"):
+        decode(data, "row 7")
+
+
+def test_a_file_larger_than_any_photograph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(photograph(), "PNG"))
+    monkeypatch.setattr("clipbench.data.images.MAX_BYTES", 100)
+    with pytest.raises(DataError, match=r"^a: cannot read .*a\.png: more than 100 bytes$"):
+        decode(tmp_path / "a.png", "a")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_photograph_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.jpg")
+    for path in (tmp_path / "fifo.jpg", "/dev/zero"):
+        with pytest.raises(DataError, match=r"^a: cannot read .*: not a regular file$"):
+            decode(path, "a")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -6,7 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clipbench.errors import ResultError
-from clipbench.utils.files import atomic_directory, atomic_write, atomic_writer, lock, remove_parts
+from clipbench.utils.files import (
+    atomic_directory,
+    atomic_write,
+    atomic_writer,
+    local_path,
+    lock,
+    open_regular,
+    open_regular_text,
+    read_regular,
+    remove_parts,
+    require_regular,
+)
 
 HOLD = """
 import sys
@@ -181,3 +192,39 @@ def test_a_lock_in_a_place_that_is_a_file(tmp_path):
         lock(tmp_path / "file" / "lock"),
     ):
         pass
+
+
+needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+
+
+@needs_fifo
+@pytest.mark.parametrize("read", [open_regular, open_regular_text, read_regular, require_regular])
+def test_only_regular_files_are_opened(tmp_path, read):
+    os.mkfifo(tmp_path / "fifo")  # opening it the plain way waits for a writer
+    for path, reason in [
+        (tmp_path / "fifo", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "gone", "No such file"),
+        ("a\0b", "no valid file name"),
+        ("a\ud800b", "no valid file name"),
+    ]:
+        with pytest.raises(OSError, match=reason):
+            read(path)
+
+
+def test_a_regular_file_is_read_up_to_a_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfabc")
+    assert read_regular(tmp_path / "a", 6) == b"\xef\xbb\xbfabc"
+    with pytest.raises(OSError, match="more than 5 bytes"):
+        read_regular(tmp_path / "a", 5)
+    with open_regular_text(tmp_path / "a") as file:
+        assert file.read() == "abc"
+
+
+def test_paths_as_people_write_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert local_path("~/a.csv") == tmp_path / "a.csv"
+    assert local_path((tmp_path / "ä b.csv").as_uri()) == tmp_path / "ä b.csv"
+    assert str(local_path("~nobody-of-this-name/a")) == "~nobody-of-this-name/a"

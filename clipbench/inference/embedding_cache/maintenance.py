@@ -12,6 +12,7 @@ from pathlib import Path
 from clipbench.errors import ResultError, UnknownName
 from clipbench.inference.embedding_cache.cache import MODEL_FILE, drop_shard, embeddings_folder
 from clipbench.inference.embedding_cache.shards import PART_SUFFIX, SUFFIX, DamagedShard, Shard, read_shard
+from clipbench.utils.files import read_regular
 from clipbench.utils.registry import close_matches
 
 _STALE_SECONDS = 3600  # no live process takes that long to write one shard
@@ -141,7 +142,7 @@ def _describe(folder: Path) -> CachedSpace:
     name = folder / MODEL_FILE
     space = CachedSpace(folder.name, "", "", "", 0, 0, 0, folder.stat().st_mtime, folder)
     with suppress(OSError, ValueError, LookupError, TypeError):
-        said = json.loads(name.read_bytes())
+        said = json.loads(read_regular(name))
         space = replace(space, model=str(said["model"]), precision=said["precision"], device=said["device"])
         space = replace(space, last_used=name.stat().st_mtime)
     counts, size = {"images": 0, "texts": 0}, 0

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from clipbench.metrics import Floats
-from clipbench.utils.files import atomic_write
+from clipbench.utils.files import atomic_write, open_regular, require_regular
 
 KEY_BYTES = 16  # 128 bits: among a billion keys, two that are equal by chance are not to be expected
 SUFFIX = ".safetensors"
@@ -80,7 +80,7 @@ class Shard:
             DamagedShard: They cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 header_bytes = int.from_bytes(file.read(8), "little")
             # The widest type comes first in the format, right after the header. A row read through the library takes
             # five times as long as one of a map.
@@ -94,6 +94,7 @@ class Shard:
 
     def _read(self, name: str) -> Bytes:
         try:
+            require_regular(self.path)
             with safe_open(self.path, "numpy") as file:
                 array: Bytes = file.get_tensor(name)
         except (OSError, SafetensorError) as error:
@@ -141,6 +142,7 @@ def read_shard(path: Path, space: str) -> Shard:
         FileNotFoundError: There is no such file (another process may have removed it).
     """
     try:
+        require_regular(path)
         with safe_open(path, "numpy") as file:
             metadata = file.metadata()
             if metadata["format"] != _FORMAT or metadata["space"] != space:

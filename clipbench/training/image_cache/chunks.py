@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clipbench.utils.files import atomic_writer
+from clipbench.utils.files import atomic_writer, require_regular
 
 Rows = npt.NDArray[Any]
 
@@ -53,6 +53,7 @@ def read_chunk(path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype[A
         DamagedChunk: It does not agree with its checksum.
     """
     try:
+        require_regular(path)
         rows = np.memmap(path, dtype, "r", shape=(count, *shape))
         with path.open("rb") as file:
             file.seek(rows.nbytes)
@@ -61,7 +62,7 @@ def read_chunk(path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype[A
         sound = footer["sha256"] == _sha256(rows, broken)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError):  # cut off, or no JSON, or another JSON
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a FIFO, cut off, or not this JSON
         raise DamagedChunk from None
     if not sound:
         raise DamagedChunk

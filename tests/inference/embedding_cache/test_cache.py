@@ -106,6 +106,7 @@ def position_of(path, name):
         lambda path: path.write_bytes(b"garbage" * 100),
         lambda path: path.write_bytes((90_000).to_bytes(8, "little") + b"[" * 90_000),
         lambda path: path.write_bytes((2).to_bytes(8, "little") + b"{}"),
+        lambda path: (path.unlink(), os.mkfifo(path)),  # opening it would wait for a writer
         lambda path: path.write_bytes((2**62).to_bytes(8, "little")),
     ],
 )
