@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 
 from clipbench.metrics import Floats
-from clipbench.types import Sample, SampleError
+from clipbench.types import ImageRef, Sample, SampleError
 
 _CHUNK_TEXTS = 4096  # enough to sort by length and to find repeats, little enough to report progress
 _CHUNK_IMAGES = 256  # decoded pixels of two chunks are in memory at once: 600 kB each at 224 pixels
@@ -25,10 +25,14 @@ class ChunkScores:
     Attributes:
         items: One for each sample.
         truncated_texts: Distinct texts of the chunk that were cut to the model's context.
+        content: Digest of the contents of the images that could be read; None where nothing identifies them.
+        broken: Keys of the images that could not be read, and why.
     """
 
     items: list[Item]
     truncated_texts: int
+    content: bytes | None = None
+    broken: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class ChunkGroup:
     Attributes:
         number: From 0.
         chunks: The samples.
-        keys: A digest of each chunk.
+        keys: A digest of each chunk, by the images' names; their content is compared when it is read.
     """
 
     number: int
@@ -61,6 +65,18 @@ def chunk_groups(samples: Iterable[Sample], processes: int, label: str, keyed: b
         keys = [_key(f"{label} {first + index}", chunk) if keyed else b"" for index, chunk in enumerate(some)]
         yield ChunkGroup(number, some, keys)
         number += 1
+
+
+def images_of(chunk: Iterable[Sample]) -> dict[str, ImageRef]:
+    """The distinct images of some samples, by key."""
+    return {ref.key: ref for sample in chunk for ref in sample.images}
+
+
+def content_digest(keys: Iterable[bytes | None]) -> bytes | None:
+    """One digest of the keys of images' contents, all of one length; None where one is unknown."""
+    found = list(keys)
+    known = [key for key in found if key is not None]
+    return hashlib.blake2b(b"".join(known), digest_size=16).digest() if len(known) == len(found) else None
 
 
 def _key(label: str, chunk: list[Sample]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
@@ -26,18 +26,25 @@ _IMAGES_PER_JOB = 4  # a hand-over to a thread costs as much as comparing an ima
 
 
 class DecodedImage(NamedTuple):
-    """An image's pixels as the model takes them. ``key`` is the embedding cache's, if its content is identified."""
+    """An image's pixels as the model takes them, and the key of its content, if that is asked for and known."""
 
-    key: bytes | None
     pixels: torch.Tensor
+    key: bytes | None
 
 
-ImageInput = DecodedImage | Floats | DataError
-"""What a thread makes of an image: pixels, its unit feature from the cache, or what is wrong with it."""
+class EncodedImage(NamedTuple):
+    """An image's unit feature ``(D,)``, and the key of its content, if that is asked for and known."""
+
+    feature: Floats
+    key: bytes | None
+
+
+ImageInput = DecodedImage | EncodedImage | DataError
+"""What a thread makes of an image: pixels, its feature from the cache, or what is wrong with it."""
 
 PendingImages = dict[str, Future[dict[str, ImageInput]]]
 
-ImageFeatures = OrderedDict[tuple[str, str], Floats | DataError]
+ImageFeatures = OrderedDict[tuple[str, str], EncodedImage | DataError]
 """Unit features by namespace and key, the least recently used first."""
 
 
@@ -51,6 +58,7 @@ class ImageEncoder:
         profile: Where the time goes.
         cache: Features of earlier runs.
         features: Features of a model with the same image encoder, which are used and added to.
+        identify: Also find the keys of the images' contents, as a cache needs them: files are read once more.
 
     Attributes:
         capacity: How many images' features are kept.
@@ -64,8 +72,11 @@ class ImageEncoder:
         profile: Profile,
         cache: EmbeddingCache | None = None,
         features: ImageFeatures | None = None,
+        *,
+        identify: bool = False,
     ) -> None:
         self.capacity = SHARED_IMAGES
+        self._identify = identify or cache is not None
         self._model, self._profile, self._cache = model, profile, cache
         # On a CPU larger batches gain images nothing.
         self._batch = BatchSize(batch_size, automatic=64 if model.device.type == "cpu" else 1024)
@@ -112,17 +123,25 @@ class ImageEncoder:
                     raise RuntimeError(f"image {ref.key}: the thread that decodes it died: {error!r}") from None
         return done
 
-    def _decode(self, ref: ImageRef) -> DecodedImage | Floats:
-        key = None
-        if self._cache is not None and ref.content is not None:
-            with suppress(DataError):  # opening it says what is wrong, as it does without a cache
-                key = image_key(ref.content())
-            found = self._cache.find([key]) if key else {}
+    def _decode(self, ref: ImageRef) -> DecodedImage | EncodedImage:
+        key = _content_key(ref) if self._identify else None
+        if self._cache is not None and key is not None:
+            found = self._cache.find([key])
             if key in found:
-                return found[key].feature
-        return DecodedImage(key, self._model.preprocess(ref.open()))
+                return EncodedImage(found[key].feature, key)
+        return DecodedImage(self._model.preprocess(ref.open()), key)
 
-    def features(self, pending: PendingImages, namespace: str, keys: Sequence[str]) -> dict[str, Floats | DataError]:
+    def content_keys(self, refs: Iterable[ImageRef]) -> list[bytes | None]:
+        """The key of each image's content; None where nothing identifies it, or it cannot be read."""
+        return list(self._pool.map(_content_key, refs))
+
+    def reasons(self, refs: Iterable[ImageRef]) -> list[str | None]:
+        """What is wrong with each image when it is opened now; None where it can be read."""
+        return list(self._pool.map(_reason, refs))
+
+    def features(
+        self, pending: PendingImages, namespace: str, keys: Sequence[str]
+    ) -> dict[str, EncodedImage | DataError]:
         """Encode what is pending.
 
         Args:
@@ -131,7 +150,7 @@ class ImageEncoder:
             keys: The images to return: pending ones, and others that were encoded recently.
 
         Returns:
-            By key the unit feature ``(D,)``, or what is wrong with the image.
+            By key the encoded image, or what is wrong with it.
 
         Raises:
             ModelError: A feature is not finite; names the image.
@@ -172,9 +191,23 @@ class ImageEncoder:
                 part = decoded[done : done + len(features)]
                 units = l2_normalize(features, [key for key, _ in part], "image {}", self._model.id)
                 for (key, ready), unit in zip(part, units, strict=True):
-                    self._features[namespace, key] = unit
+                    self._features[namespace, key] = EncodedImage(unit, ready.key)
                     if ready.key is not None:
                         fresh[ready.key] = unit
                 done += len(features)
         self._profile.images += len(decoded)
         return fresh
+
+
+def _content_key(ref: ImageRef) -> bytes | None:
+    with suppress(DataError):  # opening it says what is wrong
+        return image_key(ref.content()) if ref.content is not None else None
+    return None
+
+
+def _reason(ref: ImageRef) -> str | None:
+    try:
+        ref.open()
+    except DataError as error:
+        return str(error)
+    return None

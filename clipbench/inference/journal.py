@@ -3,6 +3,9 @@
 One file, appended to after each chunk and removed when the run is finished. Its first record is the time the run was
 started; each further record holds a chunk's key and scores, after its length and digest. A record that was torn when
 the run was killed, or damaged otherwise, ends the journal: it is cut off there, and what follows is scored again.
+
+A chunk's key covers its samples and their texts. Its images may have been exchanged or mended meanwhile: the record
+says which content they had and which could not be read, and the scores hold only while both are still so.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -30,6 +33,13 @@ _LENGTH = struct.Struct("<I")
 _KEY_BYTES = 16
 
 
+class KnownChunk(NamedTuple):
+    """What the scores of a chunk that is done were computed from, as in ``ChunkScores``."""
+
+    content: bytes
+    broken: Mapping[str, str]
+
+
 class Journal:
     """A run's journal, open and locked.
 
@@ -41,7 +51,7 @@ class Journal:
 
     Attributes:
         started: When the run was first started.
-        known: Keys of the chunks that are done.
+        known: Chunks that are done, by key.
 
     Raises:
         ConfigError: It cannot be created, or another process is already running this evaluation.
@@ -54,6 +64,8 @@ class Journal:
         self._lock_path = self._path.with_suffix(".lock")
         self._on_note, self._writable = on_note, True
         self._places: dict[bytes, tuple[int, int]] = {}
+        self._changed = False
+        self.known: dict[bytes, KnownChunk] = {}
         self.started = datetime.now()
 
         def refuse() -> None:
@@ -70,11 +82,6 @@ class Journal:
                 raise ConfigError(f"{self._path}: cannot be written to: {error.strerror or error}") from None
             self._resources = stack.pop_all()
 
-    @property
-    def known(self) -> frozenset[bytes]:
-        """Keys of the chunks that are done."""
-        return frozenset(self._places)
-
     def _scan(self, resume: bool) -> None:
         """Find the whole records, and cut off what follows them."""
         end = 0
@@ -82,12 +89,18 @@ class Journal:
             if end == 0:
                 self.started = datetime.fromisoformat(payload.decode())
             else:
-                self._places[payload[:_KEY_BYTES]] = end + _HEAD.size, len(payload)
+                self._find(payload, end + _HEAD.size)
             end = self._file.tell()
         self._file.truncate(end)
         self._file.seek(end)
         if end == 0:
             self._append(self.started.isoformat().encode())
+
+    def _find(self, payload: bytes, place: int) -> None:
+        key, scores = payload[:_KEY_BYTES], _decode(payload[_KEY_BYTES:])
+        if scores.content is not None:
+            self._places[key] = place, len(payload)
+            self.known[key] = KnownChunk(scores.content, scores.broken)
 
     def read(self, key: bytes) -> ChunkScores:
         """The scores of a chunk that is done.
@@ -102,8 +115,11 @@ class Journal:
         return _decode(payload[_KEY_BYTES:])
 
     def write(self, key: bytes, scores: ChunkScores) -> None:
-        """Add a chunk. A failure is reported once, and the run goes on."""
-        if not self._writable:
+        """Add a chunk, unless nothing identifies its images. A failure is reported once, and the run goes on."""
+        if key in self.known and not self._changed:
+            self._changed = True
+            self._on_note("images have changed since the run was started: what they belong to is scored again")
+        if not self._writable or scores.content is None:
             return
         try:
             self._append(key + _encode(scores))
@@ -155,7 +171,8 @@ def _encode(scores: ChunkScores) -> bytes:
         else:
             items.append({"shape": item.shape})
             arrays.append(item.astype("<f4").tobytes())
-    head = json.dumps({"truncated_texts": scores.truncated_texts, "items": items}).encode()
+    facts = {"truncated_texts": scores.truncated_texts, "broken": dict(scores.broken), "items": items}
+    head = json.dumps({**facts, "content": scores.content.hex() if scores.content else None}).encode()
     return b"".join([_LENGTH.pack(len(head)), head, *arrays])
 
 
@@ -172,4 +189,7 @@ def _decode(payload: bytes) -> ChunkScores:
             values = np.frombuffer(payload, "<f4", rows * columns, offset)
             items.append(values.reshape(rows, columns).astype(np.float32))
             offset += values.nbytes
-    return ChunkScores(items, head["truncated_texts"])
+    content = head.get("content")  # earlier versions knew none
+    return ChunkScores(
+        items, head["truncated_texts"], bytes.fromhex(content) if content else None, head.get("broken", {})
+    )

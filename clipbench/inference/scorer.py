@@ -11,15 +11,15 @@ from typing import Literal
 import numpy as np
 
 from clipbench.errors import DataError
-from clipbench.inference.chunks import ChunkGroup, ChunkScores, Item, chunk_groups
+from clipbench.inference.chunks import ChunkGroup, ChunkScores, Item, chunk_groups, content_digest, images_of
 from clipbench.inference.embedding_cache import EmbeddingCache
 from clipbench.inference.images import RECENT_IMAGES, SHARED_IMAGES, ImageEncoder, ImageFeatures, PendingImages
-from clipbench.inference.journal import Journal
+from clipbench.inference.journal import Journal, KnownChunk
 from clipbench.inference.profile import Profile
 from clipbench.inference.texts import TextEncoder
 from clipbench.metrics import Floats, cosine_similarity
 from clipbench.models.base import Model
-from clipbench.types import Sample, SampleError
+from clipbench.types import ImageRef, Sample, SampleError
 from clipbench.utils.distributed import Processes
 
 Output = Literal["similarities", "features"]
@@ -86,12 +86,13 @@ class Scorer:
         self.model = model
         self.profile = Profile()
         self.truncated_texts = 0
-        self._images = ImageEncoder(model, batch_size, workers, self.profile, cache, image_features)
         self._texts = TextEncoder(model, batch_size, self.profile, cache)
         self._processes = processes or Processes()
         self._journal = journal
-        # All must agree on who does what, and the main process alone has the journal.
-        self._known = self._processes.exchange("journal", journal.known if journal else frozenset())[0]
+        # The main process alone has the journal; each process finds out which of its own chunks still hold.
+        known = self._processes.exchange("journal", journal.known if journal else None)[0]
+        self._known, identify = known or {}, known is not None
+        self._images = ImageEncoder(model, batch_size, workers, self.profile, cache, image_features, identify=identify)
         self._task = ""
 
     def __enter__(self) -> Scorer:
@@ -143,42 +144,52 @@ class Scorer:
     def _items(self, samples: Iterable[Sample], namespace: str, what: Output) -> Iterator[tuple[Sample, Item]]:
         label = f"{self._task} {what}"
         with self._processes.in_step(label):
-            for group, pending in self._read_ahead(samples, namespace, label):
-                mine = {}
-                if (own := self._own(group)) is not None:
-                    mine[own] = self._score(group.chunks[own], pending, namespace, what)
+            for group, own, pending in self._read_ahead(samples, namespace, label):
+                mine = {} if own is None else {own: self._score(group.chunks[own], pending, namespace, what)}
                 for chunk, scores in zip(group.chunks, self._exchange(group, label, mine), strict=True):
                     self.truncated_texts += scores.truncated_texts
                     yield from zip(chunk, scores.items, strict=True)
 
     def _read_ahead(
         self, samples: Iterable[Sample], namespace: str, label: str
-    ) -> Iterator[tuple[ChunkGroup, PendingImages]]:
-        """Yield groups while the images of the next one's chunk are being decoded."""
+    ) -> Iterator[tuple[ChunkGroup, int | None, PendingImages]]:
+        """Yield groups, and which chunk of each is to be scored, while the images of the next one are being decoded."""
         keyed = self._journal is not None or bool(self._known) or self._processes.count > 1
         ahead = chunk_groups(samples, self._processes.count, label, keyed)
-        ready: tuple[ChunkGroup, PendingImages] | None = None
+        ready: tuple[ChunkGroup, int | None, PendingImages] | None = None
         while True:
             with self.profile.stage("read"):
                 group = next(ahead, None)
             if group is not None:
                 own = self._own(group)
-                chunk = [] if own is None else group.chunks[own]
-                refs = {ref.key: ref for sample in chunk for ref in sample.images}
-                pending = self._images.decode_ahead(refs, namespace, ready[1] if ready else {})
+                refs = {} if own is None else images_of(group.chunks[own])
+                pending = self._images.decode_ahead(refs, namespace, ready[2] if ready else {})
             if ready:
                 yield ready
             if group is None:
                 return
-            ready = group, pending
+            ready = group, own, pending
 
     def _own(self, group: ChunkGroup) -> int | None:
-        """Which of a group's chunks this process scores; None where there is none, or it has been done."""
+        """Which of a group's chunks this process scores; None where there is none, or its scores still hold."""
         rank = self._processes.rank
-        return rank if rank < len(group.keys) and group.keys[rank] not in self._known else None
+        if rank >= len(group.chunks):
+            return None
+        known = self._known.get(group.keys[rank])
+        return None if known and self._holds(known, images_of(group.chunks[rank])) else rank
+
+    def _holds(self, known: KnownChunk, images: dict[str, ImageRef]) -> bool:
+        """Whether a chunk's images still have the content, and the faults, that they had when it was scored."""
+        with self.profile.stage("read"):
+            whole = [ref for key, ref in images.items() if key not in known.broken]
+            if content_digest(self._images.content_keys(whole)) != known.content:
+                return False
+            return self._images.reasons(map(images.__getitem__, known.broken)) == list(known.broken.values())
 
     def _score(self, chunk: list[Sample], pending: PendingImages, namespace: str, what: Output) -> ChunkScores:
-        images = self._images.features(pending, namespace, [ref.key for sample in chunk for ref in sample.images])
+        images = self._images.features(pending, namespace, list(images_of(chunk)))
+        broken = {key: str(image) for key, image in images.items() if isinstance(image, DataError)}
+        whole = {key: image for key, image in images.items() if not isinstance(image, DataError)}
         before = self._texts.truncated
         sample_texts = [list(sample.texts) for sample in chunk]
         texts = self._texts.features(list(dict.fromkeys(chain.from_iterable(sample_texts))))
@@ -187,27 +198,29 @@ class Scorer:
         # Captions of one image mostly stand together, and are compared with it at once.
         for refs, together in groupby(zip(chunk, sample_texts, strict=True), key=lambda pair: pair[0].images):
             some = list(together)
-            broken = next((ref for ref in refs if isinstance(images[ref.key], DataError)), None)
-            if broken is not None:
-                reason = str(images[broken.key])
-                items.extend(SampleError(sample.id, broken.key, reason) for sample, _ in some)
+            unread = next((ref.key for ref in refs if ref.key in broken), None)
+            if unread is not None:
+                items.extend(SampleError(sample.id, unread, broken[unread]) for sample, _ in some)
             else:
-                rows = np.array([images[ref.key] for ref in refs])
+                rows = np.array([whole[ref.key].feature for ref in refs])
                 text_rows = np.array([texts[text] for _, own in some for text in own])
                 items.extend(_OUTPUTS[what](rows, text_rows, [len(own) for _, own in some]))
-        return ChunkScores(items, self._texts.truncated - before)
+        content = content_digest(image.key for image in whole.values())
+        return ChunkScores(items, self._texts.truncated - before, content, broken)
 
     def _exchange(self, group: ChunkGroup, label: str, mine: dict[int, ChunkScores]) -> list[ChunkScores]:
-        """The scores of a group's chunks: of this process, of the others, and from the journal."""
-        done = {index: key for index, key in enumerate(group.keys) if key in self._known}
+        """The scores of a group's chunks: of this process and the others, and what still holds from the journal."""
+        kept: dict[int, ChunkScores] = {}
         if self._journal is not None:
-            mine |= {index: self._journal.read(key) for index, key in done.items()}
+            # Of all that it has: whether another process has scored its chunk anew is not known yet.
+            kept = {index: self._journal.read(key) for index, key in enumerate(group.keys) if key in self._known}
         step = f"{label} {group.number} {b''.join(group.keys).hex()}"
-        found = {index: scores for part in self._processes.exchange(step, mine) for index, scores in part.items()}
+        parts = self._processes.exchange(step, (kept, mine))
+        scored = {index: scores for _, part in parts for index, scores in part.items()}
         if self._journal is not None:
-            for index, key in enumerate(group.keys):
-                if index not in done:
-                    self._journal.write(key, found[index])
+            for index, scores in sorted(scored.items()):
+                self._journal.write(group.keys[index], scores)
+        found = {**parts[0][0], **scored}
         return [found[index] for index in range(len(group.chunks))]
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -35,16 +36,19 @@ def arguments(tiny_clip, toy, out):
     return [str(word) for word in words]
 
 
+def kill(chunks_scored, words):
+    """Run in chunks of two images in a process of its own, which is killed after some of them."""
+    command = [sys.executable, "-m", "tests.inference.killed", str(chunks_scored)]
+    ended = subprocess.run([*command, *words], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
 @pytest.fixture(scope="module")
 def killed(tiny_clip, toy, tmp_path_factory):
     """What a run left that was killed in its third chunk of two images."""
-    out = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.inference.killed", "2"]
-    ended = subprocess.run(
-        [*command, *arguments(tiny_clip, toy, out / "out")], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
-    return out / "out"
+    out = tmp_path_factory.mktemp("killed") / "out"
+    kill(2, arguments(tiny_clip, toy, out))
+    return out
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def run(tiny_clip, toy, tmp_path, monkeypatch, capsys):
     """Run in chunks of two images; returns the folder, the images decoded, and stderr."""
     monkeypatch.setattr(chunks, "_CHUNK_IMAGES", 2)
 
-    def call(*further, left=None):
+    def call(*further, left=None, toy=toy):
         out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
         if left:
             shutil.copytree(left, out)
@@ -105,6 +109,33 @@ def test_a_run_begins_anew_where_it_should_or_is_another(run, killed, flags):
     assert decoded == [f"{number}.png" for number in range(10)]
 
 
+def test_images_that_were_exchanged_or_mended_meanwhile_are_scored_as_they_are_now(run, tiny_clip, tmp_path):
+    folder = tmp_path / "data"
+    toy = write_toy(folder, [f"a {color} thing, number {number}" for number, color in enumerate(COLORS)])
+    whole = (folder / "1.png").read_bytes()
+    for broken in ("1.png", "7.png"):
+        (folder / broken).write_bytes(whole[:50])
+    out = tmp_path / "left"
+    kill(4, [*arguments(tiny_clip, toy, out), "--allow_missing"])
+    (folder / "1.png").write_bytes(whole)
+    times = (folder / "2.png").stat().st_mtime_ns, (folder / "4.png").stat().st_mtime_ns
+    second, fourth = (folder / "2.png").read_bytes(), (folder / "4.png").read_bytes()
+    (folder / "2.png").write_bytes(fourth)
+    (folder / "4.png").write_bytes(second)
+    for name, time in zip(("2.png", "4.png"), times, strict=True):  # neither sizes nor times tell
+        os.utime(folder / name, ns=(time, time))
+    found, decoded, err = run("--allow_missing", left=out, toy=toy)
+    # Of the four chunks that were done, the fourth alone has the images it had, 7.png as broken as it was.
+    assert decoded == [f"{number}.png" for number in (0, 1, 2, 3, 4, 5, 8, 9)]
+    assert err.count("images have changed") == 1
+    results, lines, scores = read(found)
+    expected = read(run("--allow_missing", toy=toy)[0])
+    assert (results, lines) == expected[:2]
+    assert (results["tasks"]["toy_color"]["broken_images"], len(lines)) == (1, 9)
+    for one, right in zip(scores, expected[2], strict=True):
+        np.testing.assert_allclose(one, right, atol=1e-6)
+
+
 def test_an_interrupted_run_can_be_gone_on_with(run, monkeypatch, tiny_clip, toy, tmp_path, capsys):
     out = tmp_path / "left"
     score_sample, judged = RankingTask.score_sample, []
@@ -125,7 +156,12 @@ def test_an_interrupted_run_can_be_gone_on_with(run, monkeypatch, tiny_clip, toy
     assert decoded[0] == "6.png"
 
 
-SCORES = ChunkScores([np.float32([[0.1, -0.5]]), SampleError("s", "i.png", "bröken"), np.ones((3, 1), np.float32)], 2)
+SCORES = ChunkScores(
+    [np.float32([[0.1, -0.5]]), SampleError("s", "i.png", "bröken"), np.ones((3, 1), np.float32)],
+    2,
+    b"content",
+    {"i.png": "bröken"},
+)
 KEY, OTHER = b"k" * 16, b"o" * 16
 
 
@@ -136,10 +172,11 @@ def journal(folder, identity=None, resume=True, notes=None):
 def test_what_is_written_is_read(tmp_path):
     first = journal(tmp_path)
     first.write(KEY, SCORES)
-    first.write(OTHER, ChunkScores([], 0))
+    first.write(OTHER, ChunkScores([], 0, b"other"))
+    first.write(b"n" * 16, ChunkScores([], 0))
     first.close()
     second = journal(tmp_path)
-    assert second.known == {KEY, OTHER}
+    assert second.known == {KEY: (b"content", {"i.png": "bröken"}), OTHER: (b"other", {})}, "of known images alone"
     assert second.started == first.started
     found = second.read(KEY)
     assert found.truncated_texts == 2
@@ -147,7 +184,7 @@ def test_what_is_written_is_read(tmp_path):
     for index in (0, 2):
         assert found.items[index].dtype == np.float32
         np.testing.assert_array_equal(found.items[index], SCORES.items[index])
-    assert second.read(OTHER) == ChunkScores([], 0)
+    assert second.read(OTHER) == ChunkScores([], 0, b"other")
     second.finish()
     assert list(tmp_path.iterdir()) == []
 
@@ -169,13 +206,13 @@ def test_a_journal_that_is_torn_or_damaged_anywhere_is_never_believed(tmp_path):
     for content in damaged(path.read_bytes(), 30):
         path.write_bytes(content)
         second = journal(tmp_path)
-        assert second.known in ({KEY, OTHER}, {KEY}, set())
+        assert set(second.known) in ({KEY, OTHER}, {KEY}, set())
         for key in second.known:
             np.testing.assert_array_equal(second.read(key).items[0], SCORES.items[0])
         second.write(b"n" * 16, SCORES)
         second.close()
         third = journal(tmp_path)
-        assert third.known == second.known | {b"n" * 16}
+        assert set(third.known) == {*second.known, b"n" * 16}
         third.close()
 
 
