@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from clipbench.analysis.published import ORIGINAL as ORIGINAL
 from clipbench.concepts import load_concept
@@ -16,6 +16,7 @@ from clipbench.errors import ConfigError, UnknownName
 from clipbench.reproduce.table_schema import Figure, Part, Table, of_concepts
 from clipbench.training.recipe import Recipe
 from clipbench.utils.registry import close_matches
+from clipbench.utils.validation import explain
 from clipbench.utils.yaml import parse_yaml
 
 FIGURE = "figure"  # what `--only` calls it, among the ids of tables
@@ -191,10 +192,11 @@ class Study(Part):
             "tables": [left for table in self.tables if (left := of_concepts(table, concepts))],
             "figure": (of_concepts(self.figure, concepts) or None) if self.figure else None,
         }
+        given = {**whole, **changes, "training": training}
         try:
-            return Study.model_validate({**whole, **changes, "training": training})
-        except ValueError as error:
-            raise ConfigError(f"study {self.name}: quick: {' '.join(str(error).split())}") from None
+            return Study.model_validate(given)
+        except ValidationError as error:
+            raise ConfigError(f"study {self.name}: quick: {explain(error, Study, given)[1]}") from None
 
 
 def concept_label(concept: str) -> str:

@@ -94,7 +94,7 @@ def test_a_study_that_is_not_there_is_answered_with_those_that_are():
         ("{color: scenes_color}", "{shape: scenes_color}", r"shape is not among training's concepts \(color\)"),
         ("layout: retrieval", "layout: pie", r"layout"),
         ("negatives: [0, 1]", "negatives: []", r"small.yaml:8: training.negatives"),
-        ("base_models: [demo]", "base_model: demo", r"base_models: Field required"),
+        ("base_models: [demo]", "base_model: demo", r"base_models: this key is missing"),
         ("base_models: [demo]", "base_models: [demo, demo]", r"base_models: given twice"),
         ("negatives: [0, 1]", "negatives: [0, 1]\n  seeds: [0, 0]", r"seeds: given twice \(0, 0\)"),
         ("[color]", "[color, mine/color.yaml]", r"concepts: given twice \(color, color\)"),

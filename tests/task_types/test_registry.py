@@ -99,7 +99,7 @@ def test_the_same_file_twice_is_one_task(tmp_path, monkeypatch):
         ({"concept": None}, "a ranking task needs a concept"),
         ({"dataset": {"path": "a", "hub": "b"}}, "give either path or hub"),
         ({"expected": 3}, r"toy_color.yaml:\d+: expected"),
-        ({"name": "a b"}, "name: String should match"),
+        ({"name": "a b"}, "name: must be of the form"),
     ],
 )
 def test_a_broken_task_file_names_file_and_line(tmp_path, change, message):
