@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from clipbench.data import Dataset, Source, open_source
 from clipbench.data.location import parse_location
-from clipbench.errors import UnknownName
+from clipbench.errors import ConfigError, UnknownName
 from clipbench.evaluation.data_report import DataReport, validate_task
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.task_types.base import Task
@@ -21,11 +21,16 @@ class DataSources:
 
     Raises:
         UnknownName: ``data`` names a dataset that no task of the run uses.
-        ConfigError: A location is invalid.
+        ConfigError: A location is invalid, or two data sets have one name.
     """
 
     def __init__(self, tasks: Iterable[Task], options: EvaluationOptions) -> None:
-        datasets = {task.dataset.name: task.dataset for task in tasks}
+        datasets: dict[str, Dataset] = {}
+        for task in tasks:
+            if datasets.setdefault(task.dataset.name, task.dataset) != task.dataset:
+                raise ConfigError(
+                    f"task {task.name!r}: another task declares another data set named {task.dataset.name!r}: rename one"
+                )
         for name in options.data:
             if name not in datasets:
                 known = ", ".join(sorted(datasets))

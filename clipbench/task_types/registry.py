@@ -5,21 +5,20 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import importlib.util
-import inspect
 import pkgutil
 import sys
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from clipbench.errors import ClipbenchError, ConfigError, UnknownName
+from clipbench.errors import ConfigError, UnknownName
 from clipbench.task_types import Task
 from clipbench.task_types.base import TASK_TYPES, SampleTask
+from clipbench.task_types.declarations import make_task
+from clipbench.task_types.plugins import load_file, tasks_in
 from clipbench.utils.registry import Registry, close_matches
-from clipbench.utils.text import line_in
 
 _YAML = (".yaml", ".yml")
 
@@ -59,6 +58,7 @@ def select_tasks(
         else:
             found = [word() if isinstance(word, type) else word]
         for task in found:
+            _refuse_taken_name(task, registry, word)
             if chosen.setdefault(task.name, task) is not task:
                 raise ConfigError(f"two different tasks are called {task.name!r}: rename one of them")
     if not chosen:
@@ -143,13 +143,27 @@ def _named(word: str, registry: Registry[Task]) -> list[Task]:
 @cache
 def _registry(include_path: tuple[str, ...]) -> Registry[Task]:
     registry: Registry[Task] = Registry("task", "clipbench ls tasks")
-    found = [*_builtin(), *_from_entry_points()]
-    for path in include_path:
-        found.extend(_included(Path(path).expanduser()))
-    for task in found:
+    for task in (*_builtin(), *_from_entry_points()):
         registry.register(task.name, task)
+    for path in include_path:
+        for task in _included(Path(path).expanduser()):
+            if task.name in registry and registry.get(task.name) is not task:
+                raise ConfigError(f"include_path {path}: two tasks are named {task.name!r}: rename one of them")
+            registry.register(task.name, task)
     _refuse_clashes(registry)
     return registry
+
+
+def _refuse_taken_name(task: Task, registry: Registry[Task], where: object) -> None:
+    """Results of a task that is called like a registered one, or like a group, would pass for that one's."""
+    if task.name in registry:
+        known = registry.get(task.name)
+        taken = task is not known and type(task) is not type(known)
+    else:
+        tasks = list(registry.values())
+        taken = task.name in group_members(tasks) or task.name in tag_members(tasks)
+    if taken:
+        raise ConfigError(f"{where}: a known task, group or tag is named {task.name!r} already: rename this task")
 
 
 def _refuse_clashes(registry: Registry[Task]) -> None:
@@ -163,7 +177,7 @@ def _refuse_clashes(registry: Registry[Task]) -> None:
 def _builtin() -> Iterator[Task]:
     package = _task_package()
     for module in pkgutil.iter_modules(package.__path__):
-        yield from _tasks_in(importlib.import_module(f"{package.__name__}.{module.name}"))
+        yield from tasks_in(importlib.import_module(f"{package.__name__}.{module.name}"))
 
 
 def _task_package() -> ModuleType:
@@ -188,16 +202,16 @@ def _from_entry_points() -> Iterator[Task]:
         except Exception as error:
             raise ConfigError(f"entry point clipbench.tasks:{point.name} ({point.value}): {error!r}") from None
         if isinstance(loaded, ModuleType):
-            yield from _tasks_in(loaded)
+            yield from tasks_in(loaded)
         elif isinstance(loaded, type) and issubclass(loaded, Task):
-            yield loaded()
+            yield make_task(loaded, f"entry point clipbench.tasks:{point.name}")
         else:
             raise ConfigError(f"entry point clipbench.tasks:{point.name} ({point.value}): neither a module nor a Task")
 
 
 def _included(path: Path) -> Iterator[Task]:
     if path.is_dir():
-        found = [file for file in path.iterdir() if file.suffix in (".py", *_YAML)]
+        found = [file for file in path.iterdir() if file.suffix in (".py", *_YAML) and file.is_file()]
         files = sorted(found, key=lambda file: (file.suffix != ".py", file))  # code first: it may bring a task type
     elif path.is_file():
         files = [path]
@@ -208,37 +222,6 @@ def _included(path: Path) -> Iterator[Task]:
             if file == path or not _holds_concept(file):
                 yield _yaml_task(file.resolve())
         elif file.suffix == ".py":
-            yield from _tasks_in(_load_file(file))
+            yield from tasks_in(load_file(file))
         else:
             raise ConfigError(f"include_path {file}: neither a .py nor a .yaml file")
-
-
-def _load_file(file: Path) -> ModuleType:
-    # The path makes the name, so that two plugins of one stem do not take each other's place.
-    name = f"clipbench_plugin_{file.stem}_{zlib.crc32(str(file.resolve()).encode()):08x}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"include_path {file}: cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except ClipbenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ConfigError(f"{file}:{line_in(file, error)}: {type(error).__name__}: {error}") from None
-    return module
-
-
-def _tasks_in(module: ModuleType) -> Iterator[Task]:
-    """The tasks a module defines itself: imported base classes and helpers do not count."""
-    for value in vars(module).values():
-        if not (isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__):
-            continue
-        if inspect.isabstract(value) or not hasattr(value, "name"):
-            continue
-        for attribute in ("dataset", *(["concept"] if value.needs_concept else [])):
-            if not hasattr(value, attribute):
-                raise ConfigError(f"{module.__file__}: task {value.name!r} declares no {attribute}")
-        yield value()

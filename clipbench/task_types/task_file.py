@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from clipbench.concepts import concept_names, load_concept
 from clipbench.data.dataset import Dataset, HubTable
 from clipbench.task_types.base import TASK_TYPES, Task
+from clipbench.task_types.declarations import NAME
 from clipbench.utils.registry import close_matches
 from clipbench.utils.yaml import parse_yaml, read_yaml
 
@@ -41,12 +42,12 @@ class TaskFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=NAME)
     task_type: str = "ranking"
-    version: int = 1
+    version: int = Field(1, ge=1)
     dataset: DatasetFile
     concept: str | None = None
-    expected_n: int | None = None
+    expected_n: int | None = Field(None, ge=1)
     groups: list[str] = []
     tags: list[str] = []
     where: dict[str, str | int | bool] = {}

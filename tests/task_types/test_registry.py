@@ -140,6 +140,73 @@ def test_a_broken_plugin_names_file_and_line(tmp_path, text, message):
         select_tasks("coco", [tmp_path])
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("dataset", "None", "dataset is None: give a Dataset"),
+        ("dataset", "'coco.csv'", "dataset is 'coco.csv': give a Dataset"),
+        ("dataset", "Dataset('mine', 'hub')", "give a Dataset"),
+        ("name", "''", "task '': name is '': give up to 100 letters"),
+        ("name", "None", "task None: name is None: give"),
+        ("name", "'../x'", "name is '../x': give up to 100 letters"),
+        ("name", "'x' * 300", "name is 'xxx.*: give up to 100 letters"),
+        ("concept", "None", "concept is None: give the name"),
+        ("version", "'1'", "version is '1': give a whole number"),
+        ("version", "True", "version is True: give a whole number"),
+        ("expected_n", "-5", "expected_n is -5: give None, or a whole number"),
+        ("groups", "'mine'", "groups is 'mine': give a tuple of names"),
+        ("tags", "(1,)", "tags is .1,.: give a tuple of names"),
+        ("where", "[1]", r"where is \[1\]: give a mapping"),
+        ("metrics", "()", "metrics is .*: give a tuple of names"),
+        ("primary_metric", "'f1'", "primary_metric is 'f1': give one of its metrics"),
+        ("chance", "7", "chance is 7: give None, or a share"),
+        ("hub_task", "'x'", "hub_task is 'x': give a pair of texts"),
+        ("skip_keywords", "None", "skip_keywords is None: give a tuple of words"),
+        ("note", "3", "note is 3: give text"),
+        ("__init__", "lambda self: 1 / 0", "task 'my_color' cannot be made: ZeroDivisionError: division by zero"),
+        ("task_type", "[]", r"bad.py:8: TypeError"),
+    ],
+)
+def test_a_misdeclared_attribute_of_a_plugin_is_named(tmp_path, attribute, value, message):
+    plugin = PLUGIN if attribute != "name" else PLUGIN.replace('    name = "my_color"\n', "")
+    (tmp_path / "bad.py").write_text(f"{plugin}    {attribute} = {value}\n")
+    with pytest.raises(ConfigError, match=message) as caught:
+        select_tasks("coco", [tmp_path])
+    assert str(caught.value).startswith(str(tmp_path / "bad.py"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plugin_that_lacks_a_method_is_not_skipped(tmp_path):
+    text = "from clipbench.task_types.base import SampleTask\nclass T(SampleTask):\n    name = 'x'\n"
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(ConfigError, match="bad.py: task 'x' has no method invalid_reason, samples, score_sample"):
+        select_tasks("coco", [tmp_path])
+
+
+@pytest.mark.parametrize("name", ["scenes_location", "coco", "paper", "color"])
+def test_a_task_file_may_not_take_a_known_name(tmp_path, name):
+    """Its one sample would rank above the real task's thousand."""
+    file = write_toy(tmp_path, name=name)
+    for asked in (str(file), str(tmp_path), f"scenes_location,{file}"):
+        with pytest.raises(ConfigError, match=f"named '{name}' already: rename this task"):
+            select_tasks(asked)
+    with pytest.raises(ConfigError, match=f"'{name}'.*rename"):
+        select_tasks("coco_color", [file])
+
+
+def test_a_class_may_not_take_a_known_name(tmp_path):
+    (known,) = select_tasks("scenes_location")
+    assert names([type(known)]) == names([known]) == ["scenes_location"]
+    with pytest.raises(ConfigError, match="named 'scenes_location' already"):
+        select_tasks([type("Mine", (type(known),), {"expected_n": 1})])
+
+
+@pytest.mark.parametrize("count", [-5, 0, "true", 1.5])
+def test_an_impossible_number_of_samples_is_refused(tmp_path, count):
+    with pytest.raises(ConfigError, match="expected_n: must be"):
+        select_tasks(str(write_toy(tmp_path, expected_n=count)))
+
+
 def test_a_plugin_named_by_a_relative_path_is_named_with_its_line(tmp_path, monkeypatch):
     (tmp_path / "bad.py").write_text("x = 1\ny = 2\nx / 0\n")
     monkeypatch.chdir(tmp_path)
@@ -192,3 +259,13 @@ def test_a_checkout_finds_its_tasks_without_being_installed():
         capture_output=True, text=True, check=False, cwd=root, env={"PYTHONPATH": libraries},
     )  # fmt: skip
     assert done.stdout.split() == [str(root / "clipbench/__init__.py"), "22"], done.stderr
+
+
+def test_two_data_sets_of_one_name_do_not_take_each_others_place(tmp_path):
+    """One task would be scored on the other's rows."""
+    from clipbench.evaluation.options import EvaluationOptions
+    from clipbench.evaluation.preparation import DataSources
+
+    (tmp_path / "mine.py").write_text(PLUGIN.replace('Dataset("mine"', 'Dataset("coco"'))
+    with pytest.raises(ConfigError, match="another data set named 'coco'"):
+        DataSources(select_tasks("coco_color,my_color", [tmp_path]), EvaluationOptions())
