@@ -29,7 +29,8 @@ class DataSources:
         for task in tasks:
             if datasets.setdefault(task.dataset.name, task.dataset) != task.dataset:
                 raise ConfigError(
-                    f"task {task.name!r}: another task declares another data set named {task.dataset.name!r}: rename one"
+                    f"task {task.name!r}: another task declares another data set named {task.dataset.name!r}:"
+                    " rename one of them"
                 )
         for name in options.data:
             if name not in datasets:

@@ -156,14 +156,12 @@ def _registry(include_path: tuple[str, ...]) -> Registry[Task]:
 
 def _refuse_taken_name(task: Task, registry: Registry[Task], where: object) -> None:
     """Results of a task that is called like a registered one, or like a group, would pass for that one's."""
-    if task.name in registry:
-        known = registry.get(task.name)
-        taken = task is not known and type(task) is not type(known)
-    else:
-        tasks = list(registry.values())
-        taken = task.name in group_members(tasks) or task.name in tag_members(tasks)
+    known = registry.get(task.name) if task.name in registry else None
+    taken = type(task) is not type(known) if known else task.name in group_members(registry.values())
     if taken:
-        raise ConfigError(f"{where}: a known task, group or tag is named {task.name!r} already: rename this task")
+        raise ConfigError(
+            f"{where}: a known {'task' if known else 'group'} is named {task.name!r} already: rename this task"
+        )
 
 
 def _refuse_clashes(registry: Registry[Task]) -> None:
