@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from clipbench.errors import ConfigError, ModelError, UnknownName
 from clipbench.utils.registry import close_matches
@@ -14,6 +15,7 @@ WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 TRANSFORMERS_CONFIG = "config.json"
 
+N = TypeVar("N", int, float)
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no", "none", ""}
 
@@ -75,6 +77,27 @@ def as_bool(value: object, name: str) -> bool:
     if lowered in _FALSE:
         return False
     raise ConfigError(f"{name}={value!r} is neither true nor false")
+
+
+def as_positive(value: object, name: str, kind: type[N]) -> N | None:
+    """Read a number of ``model_args``, zero or above; None stays None.
+
+    Raises:
+        ConfigError: It is none, or below zero.
+
+    Examples:
+        >>> as_positive("320", "image_size", int), as_positive(None, "image_size", int)
+        (320, None)
+    """
+    if value is None:
+        return None
+    try:
+        number = kind(str(value))
+        if not 0 <= number < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise ConfigError(f"{name}={value!r} is no number that can be used") from None
+    return number
 
 
 def split_prefix(spec: str, adapters: list[str]) -> tuple[str | None, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,23 @@ from clipbench.errors import ClipbenchError, ConfigError, ModelError
 from clipbench.models import checks
 from clipbench.models.load_errors import explain
 from clipbench.models.open_clip.adapter import OpenClipModel
+from clipbench.models.open_clip.building import create, load_weights
 from clipbench.models.open_clip.center_crop import CENTER_CROPS
+from clipbench.models.open_clip.fitting import fit_to_weights
 from clipbench.models.open_clip.names import LOCAL_PREFIX, Plan, make_plan
-from clipbench.models.open_clip.weight_files import build_from_state, guess_architecture, is_openai, read_weights
-from clipbench.models.spec import OPEN_CLIP_CONFIG, ModelSpec, as_bool
+from clipbench.models.open_clip.weight_files import (
+    build_from_state,
+    config_from_state,
+    differences,
+    guess_architecture,
+    is_openai,
+    join_positions,
+    read_weights,
+)
+from clipbench.models.spec import OPEN_CLIP_CONFIG, ModelSpec, as_bool, as_positive
 
 _FILES = f"{OPEN_CLIP_CONFIG} and open_clip_model.safetensors"
+_OPTIONS = ("quick_gelu", "force_quick_gelu", "image_size", "context_length", "lora_alpha", "weights_key")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
 
 
@@ -32,22 +42,23 @@ def load(request: ModelSpec) -> OpenClipModel:
         ModelError: The checkpoint cannot be found, read or used.
         ConfigError: An argument is invalid.
     """
-    request.only("pretrained", "model_name", "force_quick_gelu", "center_crop")
+    request.only("pretrained", "model_name", "center_crop", *_OPTIONS)
     center_crop = request.text("center_crop") or "open_clip"
     if center_crop not in CENTER_CROPS:
         raise ConfigError(f"center_crop={center_crop!r}: open_clip (the default) or transformers")
+    options = _read_options(request)
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     plan = make_plan(request)
     with checks.quiet():
         try:
-            loaded = _open(plan, request, dtype)
+            loaded = _open(plan, options, request.revision, dtype)
             checks.check_finite(request.id, loaded.module.state_dict())
             return OpenClipModel(
                 loaded.module.to(device),
                 _tokenizer(loaded.config, loaded.directory),
                 loaded.config,
                 id=request.id,
-                architecture=plan.architecture or type(loaded.module).__name__,
+                architecture=_architecture_name(plan.architecture, loaded),
                 dtype=dtype,
                 revision=loaded.revision,
                 center_crop=center_crop,
@@ -55,7 +66,7 @@ def load(request: ModelSpec) -> OpenClipModel:
         except ClipbenchError:
             raise
         except Exception as error:  # open_clip, the hub client, torch and pickle all raise what they like
-            raise _explain(error, plan) from error
+            raise explain(error, plan.source, files=_FILES) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +77,61 @@ class _Loaded:
     revision: str | None = None
 
 
-def _open(plan: Plan, request: ModelSpec, dtype: torch.dtype) -> _Loaded:
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the user says of a checkpoint that its files may not say."""
+
+    quick_gelu: bool | None = None
+    image_size: int | None = None
+    context_length: int | None = None
+    lora_alpha: float | None = None
+    weights_key: str | None = None
+
+    def overrule(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The configuration as the user wants it."""
+        config = copy.deepcopy(config)
+        if self.quick_gelu is not None:
+            config["quick_gelu"] = self.quick_gelu
+        if self.image_size is not None:
+            config["vision_cfg"]["image_size"] = self.image_size
+        if self.context_length is not None:
+            config["text_cfg"]["context_length"] = self.context_length
+        return config
+
+
+def _read_options(request: ModelSpec) -> _Options:
+    given = {name: request.args[name] for name in _OPTIONS if request.args.get(name) is not None}
+    forced = given.get("quick_gelu", given.get("force_quick_gelu"))
+    return _Options(
+        quick_gelu=None if forced is None else as_bool(forced, "quick_gelu"),
+        image_size=as_positive(given.get("image_size"), "image_size", int),
+        context_length=as_positive(given.get("context_length"), "context_length", int),
+        lora_alpha=as_positive(given.get("lora_alpha"), "lora_alpha", float),
+        weights_key=request.text("weights_key"),
+    )
+
+
+def _open(plan: Plan, options: _Options, revision: str | None, dtype: torch.dtype) -> _Loaded:
     import open_clip
 
-    quick_gelu = request.args.get("force_quick_gelu")
-    forced = None if quick_gelu is None else as_bool(quick_gelu, "force_quick_gelu")
     if plan.repository:
-        loaded = _from_repository(plan.repository, request.revision, dtype, forced)
-    elif plan.directory:
-        loaded = _from_directory(plan.directory, dtype, forced)
-    elif plan.file:
-        loaded = _from_file(plan.file, plan.architecture, dtype, forced)
-    else:
-        config = open_clip.get_model_config(plan.architecture)
-        # open_clip only warns where a tag was trained with QuickGELU and the architecture has GELU: obey the tag.
-        tagged = open_clip.get_pretrained_cfg(plan.architecture, plan.tag).get("quick_gelu", False)
-        config["quick_gelu"] = bool(tagged or config.get("quick_gelu")) if forced is None else forced
-        loaded = _Loaded(_create(str(plan.architecture), config, dtype, pretrained=plan.tag), config)
-    return loaded
+        return _from_repository(plan.repository, revision, dtype, options)
+    if plan.directory:
+        return _from_directory(plan.directory, dtype, options)
+    if plan.file:
+        return _from_file(plan.file, plan.architecture, dtype, options)
+    if unused := [
+        name for name in ("image_size", "context_length", "lora_alpha", "weights_key") if getattr(options, name)
+    ]:
+        raise ConfigError(f"{unused[0]} is for files of weights: {plan.source} is published with its own")
+    config = open_clip.get_model_config(plan.architecture)
+    # open_clip only warns where a tag was trained with QuickGELU and the architecture has GELU: obey the tag.
+    tagged = open_clip.get_pretrained_cfg(plan.architecture, plan.tag).get("quick_gelu", False)
+    config = options.overrule({**config, "quick_gelu": bool(tagged or config.get("quick_gelu"))})
+    return _Loaded(create(str(plan.architecture), config, dtype, pretrained=plan.tag), config)
 
 
-def _from_repository(repository: str, revision: str | None, dtype: torch.dtype, forced: bool | None) -> _Loaded:
+def _from_repository(repository: str, revision: str | None, dtype: torch.dtype, options: _Options) -> _Loaded:
     from open_clip.pretrained import download_pretrained_from_hf
 
     config_file = Path(download_pretrained_from_hf(repository, filename=OPEN_CLIP_CONFIG, revision=revision))
@@ -94,58 +139,93 @@ def _from_repository(repository: str, revision: str | None, dtype: torch.dtype, 
     if weights.parent != config_file.parent:
         raise ModelError(f"{repository} changed while it was downloaded: try again")
     # Both lie in the cache's folder of that commit, which open_clip reads as a local checkpoint.
-    loaded = _from_directory(config_file.parent, dtype, forced)
+    loaded = _from_directory(config_file.parent, dtype, options)
     return replace(loaded, directory=None, revision=config_file.parent.name)
 
 
-def _from_directory(directory: Path, dtype: torch.dtype, forced: bool | None) -> _Loaded:
+def _from_directory(directory: Path, dtype: torch.dtype, options: _Options) -> _Loaded:
     path = directory / OPEN_CLIP_CONFIG
     try:
         config = dict(json.loads(path.read_text(encoding="utf-8"))["model_cfg"])
+        config = options.overrule(config)
+        if not isinstance(config["text_cfg"], dict) or not isinstance(config["vision_cfg"], dict):
+            raise TypeError("text_cfg and vision_cfg must be mappings")
     except FileNotFoundError:
         raise ModelError(f"{directory} holds no {OPEN_CLIP_CONFIG}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is not a valid open_clip configuration: {error!r}") from None
-    if not any(file.suffix in (".safetensors", ".bin", ".pth") for file in directory.iterdir()):
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{path} is not a valid open_clip configuration: {error!r}"[:400]) from None
+    state = read_weights(_weights_file(directory), key=options.weights_key, lora_alpha=options.lora_alpha)
+    config = fit_to_weights(config, state, str(directory), adjust=False)
+    module = create(f"{LOCAL_PREFIX}{directory}", config, dtype)
+    load_weights(module, state, str(directory))
+    return _Loaded(module, config, directory=directory)
+
+
+def _weights_file(directory: Path) -> Path:
+    """The weights in a directory, the names that open_clip prefers first."""
+    files = sorted(file for file in directory.iterdir() if file.suffix in (".safetensors", ".bin", ".pth", ".pt"))
+    if not files:
         raise ModelError(f"{directory} holds {OPEN_CLIP_CONFIG} but no weights: add open_clip_model.safetensors")
-    if forced is not None:
-        config["quick_gelu"] = forced
-    return _Loaded(_create(f"{LOCAL_PREFIX}{directory}", config, dtype), config, directory=directory)
+    stems = ("open_clip_model", "open_clip_pytorch_model", "model", "pytorch_model")
+    usual = [
+        file
+        for stem in stems
+        for suffix in (".safetensors", ".bin", ".pth")
+        for file in files
+        if file.name == stem + suffix
+    ]
+    if not usual and len(files) > 1:
+        raise ModelError(f"{directory} holds several files of weights, {files[0].name} and {files[1].name}: leave one")
+    return (usual or files)[0]
 
 
-def _from_file(file: Path, architecture: str | None, dtype: torch.dtype, forced: bool | None) -> _Loaded:
+def _from_file(file: Path, architecture: str | None, dtype: torch.dtype, options: _Options) -> _Loaded:
     import open_clip
 
-    state = read_weights(file)
-    if is_openai(file, state):
-        return _Loaded(*build_from_state(file, state, quick_gelu=forced is not False, dtype=dtype))
-    name = architecture or guess_architecture(file, state)
-    config = open_clip.get_model_config(name)
-    if forced is not None:
-        config["quick_gelu"] = forced
-    return _Loaded(_create(name, config, dtype, pretrained=str(file)), config)
+    state = read_weights(file, key=options.weights_key, lora_alpha=options.lora_alpha)
+    openai = is_openai(file, state)
+    state = join_positions(state)
+    named = architecture and open_clip.get_model_config(architecture)
+    if openai and not (named and differences(named, config_from_state(state))):
+        module, config = build_from_state(file, state, quick_gelu=options.quick_gelu is not False, dtype=dtype)
+        _check_sizes(file, config, options)
+        return _Loaded(module, config)
+    name = architecture or guess_architecture(file, state, options.quick_gelu)
+    if options.quick_gelu is None and f"{name}-quickgelu" in open_clip.list_models():
+        raise ModelError(
+            f"{file} does not say whether it was trained with QuickGELU, which changes its scores: write "
+            f"open_clip:{name}-quickgelu/FILE if it was, as all models trained from OpenAI's weights, or "
+            f"open_clip:{name}/FILE with model_args quick_gelu=false if it was not"
+        )
+    config = options.overrule(open_clip.get_model_config(name))
+    config = fit_to_weights(config, state, str(file), adjust=True)
+    _check_sizes(file, config, options)
+    module = create(name, config, dtype)
+    load_weights(module, state, str(file))
+    return _Loaded(module, config)
 
 
-def _create(name: str, config: dict[str, Any], dtype: torch.dtype, pretrained: str | None = None) -> Any:
+def _check_sizes(file: Path, config: dict[str, Any], options: _Options) -> None:
+    for part, name in (("vision_cfg", "image_size"), ("text_cfg", "context_length")):
+        asked, shown = getattr(options, name), config[part].get(name)
+        if asked is not None and asked != shown:
+            raise ModelError(f"{file}: {name}={asked} was asked for, and the weights are for {shown}: leave it out")
+
+
+def _architecture_name(name: str | None, loaded: _Loaded) -> str:
+    """The architecture for results, with the sizes in which the weights differ from it."""
     import open_clip
 
-    return open_clip.create_model(
-        name,
-        pretrained,
-        precision=_precision(config, dtype),
-        device="cpu",
-        quick_gelu=bool(config.get("quick_gelu", False)),
-        pretrained_text=False,  # else a text tower would be downloaded, only to be overwritten
-        require_pretrained=True,
-        weights_only=True,
-    )
-
-
-def _precision(config: dict[str, Any], dtype: torch.dtype) -> str:
-    """open_clip's name of a precision. Its mixed forms, with LayerNorms in float32, work for plain CLIPs only."""
-    short = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
-    custom = config.get("custom_text") or "hf_model_name" in config.get("text_cfg", {})
-    return f"pure_{short}" if custom and short != "fp32" else short
+    if name is None:
+        return type(loaded.module).__name__
+    named = open_clip.get_model_config(name)
+    sizes = [("vision_cfg", "image_size"), ("text_cfg", "context_length")]
+    other = [
+        f"{key}={loaded.config[part].get(key)}"
+        for part, key in sizes
+        if loaded.config[part].get(key) != named[part].get(key)
+    ]
+    return ", ".join([name, *other])
 
 
 def _tokenizer(config: dict[str, Any], directory: Path | None) -> Any:
@@ -161,25 +241,3 @@ def _tokenizer(config: dict[str, Any], directory: Path | None) -> Any:
     if directory is not None and any((directory / file).is_file() for file in _TOKENIZER_FILES):
         name = str(directory)
     return HFTokenizer(name, tokenizer_mode=text.get("tokenizer_mode"), trust_remote_code=False, **options)
-
-
-def _explain(error: Exception, plan: Plan) -> ModelError:
-    text = str(error)
-    if "Error(s) in loading state_dict" in text:
-        found = {kind: _names(text, kind) for kind in ("Missing", "Unexpected")}
-        shapes = re.findall(r"size mismatch for ([^\s:]+):", text)
-        try:
-            checks.check_keys(
-                plan.source,
-                missing=found["Missing"],
-                unexpected=found["Unexpected"],
-                shapes=shapes,
-            )
-        except ModelError as clear:
-            return clear
-    return explain(error, plan.source, files=_FILES)
-
-
-def _names(text: str, kind: str) -> list[str]:
-    listed = re.search(rf"{kind} key\(s\) in state_dict: (.*)", text)
-    return re.findall(r'"([^"]+)"', listed[1]) if listed else []
