@@ -15,7 +15,7 @@ from clipbench.metrics import (
     top1,
 )
 from clipbench.utils import counting
-from clipbench.utils.counting import ClusteredMean, Distinct, Mean
+from clipbench.utils.counting import BalancedMean, ClusteredMean, Distinct, Mean
 
 
 def filled(pairs):
@@ -158,3 +158,47 @@ def test_a_mean_does_not_depend_on_the_order_of_its_values():
         means.append(mean.mean)
     assert set(means) == {math.fsum(values) / len(values)}
     assert math.isnan(Mean().mean)
+
+
+def balanced(values):
+    mean = BalancedMean()
+    for value, cluster, group in values:
+        mean.add(value, cluster, group)
+    return mean
+
+
+def test_a_balanced_mean_by_hand():
+    # cat: 1, 1, 0, mean 2/3, variance 1/3 over 3; dog: 0, 1, mean 1/2, variance 1/2 over 2. Images are independent.
+    mean = balanced([(1, "a", "cat"), (1, "b", "cat"), (0, "c", "cat"), (0, "d", "dog"), (1, "e", "dog")])
+    assert mean.mean == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert mean.stderr == pytest.approx(math.sqrt(1 / 9 + 1 / 4) / 2)
+    assert (mean.count, mean.clusters) == (5, 5)
+
+
+def test_a_balanced_mean_of_one_group_is_the_ordinary_one():
+    pairs = [(float(i % 3 == 0), f"c{i % 4}") for i in range(21)]
+    one, ordinary = balanced([(*pair, "g") for pair in pairs]), filled(pairs)
+    assert (one.mean, one.stderr) == (pytest.approx(ordinary.mean), pytest.approx(ordinary.stderr))
+
+
+def test_of_groups_of_one_image_each_the_spread_is_that_between_groups():
+    mean = balanced([(1, "a", "cat"), (0, "b", "dog"), (0, "c", "hen"), (1, "d", "cow")])
+    assert (mean.mean, mean.stderr) == (0.5, pytest.approx(math.sqrt(4 * 0.25) / 4))
+
+
+def test_groups_that_move_together_in_an_image_are_not_independent():
+    together = balanced([(value, f"i{i}", group) for i, value in enumerate([1, 0, 1, 0]) for group in ("cat", "dog")])
+    apart = balanced([(v, f"{g}{i}", g) for i, v in enumerate([1, 0, 1, 0]) for g in ("cat", "dog")])
+    assert together.stderr == pytest.approx(apart.stderr * math.sqrt(2))
+
+
+@given(st.permutations([(i % 7 / 7, f"c{i % 4}", f"g{i % 3}") for i in range(20)]))
+def test_order_changes_no_balanced_mean(values):
+    assert (balanced(values).mean, balanced(values).stderr) == (
+        balanced(sorted(values)).mean, balanced(sorted(values)).stderr
+    )  # fmt: skip
+
+
+def test_too_little_to_say_of_groups():
+    assert math.isnan(balanced([]).mean)
+    assert math.isnan(balanced([(1, "a", "g"), (0, "a", "h")]).stderr)

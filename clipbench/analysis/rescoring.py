@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipbench.errors import ResultError
+from clipbench.evaluation.task_totals import add_balanced
 from clipbench.results.files import choose_tasks, logged_runs, samples_path
 from clipbench.results.sample_log import logged_samples
 from clipbench.task_types.registry import select_tasks
-from clipbench.utils.counting import ClusteredMean
+from clipbench.utils.counting import BalancedMean, ClusteredMean
 
 
 @dataclass
@@ -27,7 +28,7 @@ class RescoredTask:
 
     task: str
     primary_metric: str
-    metrics: dict[str, ClusteredMean] = field(default_factory=dict)
+    metrics: dict[str, ClusteredMean | BalancedMean] = field(default_factory=dict)
     breakdown: dict[str, ClusteredMean] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
 
@@ -53,6 +54,8 @@ def rescore(
 def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) -> RescoredTask:
     (task,) = select_tasks([name], include_path)
     rescored = RescoredTask(name, task.primary_metric)
+    means: dict[str, ClusteredMean] = {}
+    balanced: dict[str, BalancedMean] = {}
     for sample in logged_samples(results_path, name):
         try:
             values = task.rescore(sample)
@@ -61,10 +64,12 @@ def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) 
             place = samples_path(results_path, name)
             raise ResultError(f"{place}: {sample.id} is not a sample of {name}: {error!r}") from None
         for metric, value in values.items():
-            rescored.metrics.setdefault(metric, ClusteredMean()).add(value, sample.cluster)
+            means.setdefault(metric, ClusteredMean()).add(value, sample.cluster)
+        add_balanced(balanced, task, values, sample.cluster, sample.group)
         if task.primary_metric in values:
             part = rescored.breakdown.setdefault(sample.group, ClusteredMean())
             part.add(values[task.primary_metric], sample.cluster)
         if values != logged:
             rescored.changed.append(sample.id)
+    rescored.metrics = {**means, **balanced}
     return rescored

@@ -106,17 +106,18 @@ def print_results(results: Results, style: str) -> None:
         version, counts = str(result.version), result.counts
         if not result.metrics:
             cells = ["failed", "", "", ""] if result.error else [result.primary_metric, *_cells(None), ""]
+            cells.append("")
             rows.append([name, version, *cells, f"0/{counts.original}"])
         amount = f"{counts.effective}/{result.expected_n or counts.original}"
         for place, (metric, measure) in enumerate(result.metrics.items()):
-            chance = f"{result.chance:.4f}" if metric == result.primary_metric and result.chance else ""
+            floors = (result.chance, result.best_blind) if metric == result.primary_metric else (None, None)
             start, end = ([name, version], amount) if place == 0 else (["", ""], "")
-            rows.append([*start, metric, *_cells(measure), chance, end])
+            rows.append([*start, metric, *_cells(measure), *map(_floor, floors), end])
     for name, group in results.groups.items():
         if group.metric:
             title = f"{name}, mean" if group.complete else f"{name} (incomplete), mean"
-            rows.append([title, "", group.metric, *_cells(group.mean), "", f"{len(group.tasks)} tasks"])
-    print_rows(["task", "version", "metric", "value", "stderr", "chance", "n"], rows, style)
+            rows.append([title, "", group.metric, *_cells(group.mean), "", "", f"{len(group.tasks)} tasks"])
+    print_rows(["task", "version", "metric", "value", "stderr", "chance", "blind", "n"], rows, style)
 
 
 def print_profile(profile: Mapping[str, Any]) -> None:
@@ -130,6 +131,10 @@ def print_profile(profile: Mapping[str, Any]) -> None:
     if profile.get("tokens_asked"):
         share = profile["tokens"] / profile["tokens_asked"]
         note(f"{profile['tokens']:,} tokens computed, of {profile['tokens_asked']:,} with padding ({share:.1%})")
+
+
+def _floor(share: float | None) -> str:
+    return "" if share is None else f"{share:.4f}"
 
 
 def _cells(measure: Measure | None) -> list[str]:

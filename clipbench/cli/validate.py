@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,7 +26,9 @@ def command(
     style: str,
     decode: bool,
 ) -> int:
-    """Check tasks' data without a model: count samples, missing images and invalid rows.
+    """Check tasks' data without a model: count samples, missing images and invalid rows, and score blind rules.
+
+    Blind rules see no image: what they have right, a model must exceed.
 
     Exits with status 1 if a task's data cannot be read at all; gaps are reported and are no error.
     """
@@ -36,7 +40,7 @@ def command(
 
     chosen = select_tasks(tasks, include_path)
     sources = DataSources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[Any, ...]] = []
     failed = False
     with progress_bar() as advance:
         for task in chosen:
@@ -48,12 +52,16 @@ def command(
             except Exception as error:  # a plug-in's task may raise anything; the other tasks go on
                 complain(f"{task.name}: {format_error(error)}")
                 failed = True
-                rows.append((task.name, 0, task.expected_n, 0, 0, [format_error(error)]))
+                rows.append((task.name, 0, task.expected_n, 0, 0, {}, [format_error(error)]))
                 continue
             counts = len(report.missing), len(report.invalid)
-            rows.append((task.name, report.n, task.expected_n, *counts, report.problems))
-    headers = ("task", "n", "expected_n", "missing_images", "invalid", "problems")
+            rows.append((task.name, report.n, task.expected_n, *counts, report.blind_scores, report.problems))
+    headers = ("task", "n", "expected_n", "missing_images", "invalid", "blind", "problems")
     if style != "json":
-        rows = [tuple("; ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
+        rows = [(*row, _shares(blind), "; ".join(problems)) for *row, blind, problems in rows]
     print_rows(headers, rows, style)
     return 1 if failed else 0
+
+
+def _shares(blind: Mapping[str, float]) -> str:
+    return ", ".join(f"{rule} {share:.4f}" for rule, share in blind.items())

@@ -25,7 +25,7 @@ from clipbench.results import (
     TaskResult,
 )
 from clipbench.task_types.registry import group_members, known_tasks
-from clipbench.utils.counting import Mean
+from clipbench.utils.counting import BalancedMean, ClusteredMean, Mean
 
 if TYPE_CHECKING:
     from clipbench.evaluation.options import EvaluationOptions
@@ -115,7 +115,8 @@ def _number(value: float) -> float | None:
 
 
 def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
-    task, report, means = totals.task, totals.report, totals.metrics
+    task, report = totals.task, totals.report
+    means: dict[str, ClusteredMean | BalancedMean] = {**totals.metrics, **totals.balanced}
     problems = report.problems
     if totals.truncated_texts:
         problems.append(f"{totals.truncated_texts:,} texts longer than the model's context were cut")
@@ -141,6 +142,7 @@ def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
         error=totals.error,
         data=asdict(totals.source.provenance) if totals.source else {},
         breakdown=_breakdown(totals.breakdown),
+        blind=report.blind_scores if means else {},
         declaration=declaration(task),
         seconds=totals.seconds,
     )

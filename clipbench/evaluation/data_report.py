@@ -59,6 +59,7 @@ class DataReport:
         missing: Images that do not exist.
         broken: Images that exist and cannot be read, and what is wrong.
         invalid: Samples that cannot be scored, and why.
+        blind: Rules that need no image, and so count the samples with a missing one; None where the task has none.
     """
 
     def __init__(self, task: Task, source: Source | None, limit: int | None = None) -> None:
@@ -68,6 +69,7 @@ class DataReport:
         self.scorable = 0
         self.images = Distinct()
         self.missing, self.broken, self.invalid = ExampleList(), ExampleList(), ExampleList()
+        self.blind = task.blind_rules()
         problem = source.provenance.details.get("problem") if source else None
         self._notes = [problem] if problem else []
 
@@ -91,7 +93,10 @@ class DataReport:
             reason = self.task.invalid_reason(sample)
             if reason is not None:
                 self.invalid.add(sample.id, f"{sample.id}: {reason}")
-            elif whole:
+                continue
+            if self.blind is not None:
+                self.blind.add(sample)
+            if whole:
                 self.scorable += 1
                 yield sample
 
@@ -99,6 +104,11 @@ class DataReport:
         """Take back a sample whose image turned out to be broken when a model was to see it."""
         self.broken.add(error.image, error.reason)
         self.scorable -= 1
+
+    @property
+    def blind_scores(self) -> dict[str, float]:
+        """The share of valid samples that each rule that needs no image has right."""
+        return self.blind.scores() if self.blind is not None else {}
 
     @property
     def failures(self) -> list[str]:

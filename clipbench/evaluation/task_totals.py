@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clipbench.data import Source
 from clipbench.evaluation.data_report import DataReport
 from clipbench.task_types.base import Task
 from clipbench.types import SampleResult
-from clipbench.utils.counting import ClusteredMean, Mean
+from clipbench.utils.counting import BalancedMean, ClusteredMean, Mean
 
 
 @dataclass
@@ -20,6 +21,7 @@ class TaskTotals:
         report: What its data held.
         source: Where the rows came from; None where it could not be opened.
         metrics: Metric to its mean over samples, with the standard error.
+        balanced: The same of metrics that average another one over groups first.
         breakdown: Part of the task to the mean of the primary metric.
         chance: What guessing gives on the primary metric, over the samples scored.
         tied: Samples where an equal score prevented a win.
@@ -32,6 +34,7 @@ class TaskTotals:
     report: DataReport
     source: Source | None = None
     metrics: dict[str, ClusteredMean] = field(default_factory=dict)
+    balanced: dict[str, BalancedMean] = field(default_factory=dict)
     breakdown: dict[str, Mean] = field(default_factory=dict)
     chance: Mean = field(default_factory=Mean)
     tied: int = 0
@@ -45,7 +48,19 @@ class TaskTotals:
             if name not in self.metrics:
                 self.metrics[name] = ClusteredMean()
             self.metrics[name].add(value, result.cluster)
+        add_balanced(self.balanced, self.task, result.values, result.cluster, result.group)
         if self.task.primary_metric in result.values:
             self.breakdown.setdefault(result.group, Mean()).add(result.values[self.task.primary_metric])
             self.chance.add(result.chance)
         self.tied += result.tied
+
+
+def add_balanced(
+    means: dict[str, BalancedMean], task: Task, values: Mapping[str, float], cluster: str, group: str
+) -> None:
+    """Add one sample to a task's balanced metrics."""
+    for name, averaged in task.balanced_metrics.items():
+        if averaged in values:
+            if name not in means:
+                means[name] = BalancedMean()
+            means[name].add(values[averaged], cluster, group)

@@ -46,6 +46,8 @@ class TaskReport(_Strict):
         error: Why the task failed; None where it did not.
         data: Where the rows came from.
         breakdown: The primary metric by part.
+        blind: The primary metric of rules that see no image, by rule; empty where the task has none, and in older
+            files.
         seconds: Wall time.
     """
 
@@ -64,6 +66,7 @@ class TaskReport(_Strict):
     error: str | None = None
     data: dict[str, Any] = {}
     breakdown: dict[str, BreakdownEntry] = {}
+    blind: dict[str, float] = {}
     seconds: float = 0.0
 
 

@@ -53,6 +53,11 @@ class TaskResult(TaskReport):
         return self.metrics.get(self.primary_metric)
 
     @property
+    def best_blind(self) -> float | None:
+        """The primary metric of the best rule that sees no image; None where there is none."""
+        return max(self.blind.values(), default=None)
+
+    @property
     def chance_corrected(self) -> float | None:
         """The primary metric, rescaled so that chance is 0 and perfection 1."""
         if self.primary is None or self.chance is None or self.chance >= 1:

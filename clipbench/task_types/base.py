@@ -13,6 +13,7 @@ from clipbench.types import ImageRef, LoggedSample, Sample, SampleError, SampleR
 if TYPE_CHECKING:
     from clipbench.inference.scorer import Scorer
     from clipbench.metrics import Floats
+    from clipbench.task_types.blind import BlindRules
 
 TASK_TYPES: dict[str, type[Task]] = {}
 """Every task type by name: a class that sets ``task_type`` registers itself."""
@@ -41,6 +42,7 @@ class Task(ABC):
         task_type: The task type's name.
         metrics: Metrics, each a share in [0, 1] of which more is better.
         primary_metric: The metric to quote.
+        balanced_metrics: Metrics that average another one over groups first, each group weighing the same; that one.
         needs_concept: Tasks of this type declare a concept.
         whole_set: A score depends on the whole set of samples, as in retrieval.
         hub_task: What the Hugging Face Hub calls this type, and its name on a model card.
@@ -59,6 +61,7 @@ class Task(ABC):
     task_type: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     primary_metric: ClassVar[str]
+    balanced_metrics: ClassVar[Mapping[str, str]] = {}
     needs_concept: ClassVar[bool] = False
     whole_set: ClassVar[bool] = False
     hub_task: ClassVar[tuple[str, str]] = ("image-text-matching", "Image-text matching")
@@ -123,6 +126,13 @@ class Task(ABC):
         Raises:
             LookupError, TypeError, ValueError: The line lacks something, or it is of the wrong form.
         """
+
+    def blind_rules(self) -> BlindRules | None:
+        """Rules that need no image, to which the task's samples are given; None where texts alone decide nothing.
+
+        By default None: where images compete as well (pairs, retrieval), a rule that sees texts only ties.
+        """
+        return None
 
     @classmethod
     def own_texts(cls, sample: LoggedSample) -> Sequence[bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,10 +14,14 @@ from clipbench.types import LoggedSample, Sample, SampleResult
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
+    from clipbench.task_types.blind import BlindRules
 
 
 class RankingTask(SampleTask):
     """A sample is right when its caption's similarity exceeds that of every variant.
+
+    ``acc`` is the share of such samples; ``acc_balanced`` is the mean of ``acc`` over keywords, so that to know
+    which keywords are frequent is worth nothing.
 
     Attributes:
         concept: A concept's name, or the path of a YAML file with one.
@@ -25,8 +29,9 @@ class RankingTask(SampleTask):
     """
 
     task_type = "ranking"
-    metrics = ("acc",)
+    metrics = ("acc", "acc_balanced")
     primary_metric = "acc"
+    balanced_metrics: ClassVar[Mapping[str, str]] = {"acc_balanced": "acc"}
     needs_concept = True
     hub_task = ("zero-shot-image-classification", "Concept ranking")
 
@@ -61,6 +66,12 @@ class RankingTask(SampleTask):
     def invalid_reason(self, sample: Sample) -> str | None:
         """Never: a caption with a keyword always differs from its variants."""
         return None
+
+    def blind_rules(self) -> BlindRules:
+        """How frequent keywords are, by themselves and between their neighbors."""
+        from clipbench.task_types.blind import KeywordRules  # brings numpy
+
+        return KeywordRules()
 
     def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
         """Top-1: the caption as written against all its variants, a tie being no win."""

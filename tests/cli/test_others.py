@@ -66,6 +66,9 @@ def test_validate_counts_the_official_captions(run, coco_folder):
     assert {name: row["n"] for name, row in rows.items()} == {
         "coco_object": 12_907, "coco_color": 3_907, "coco_location": 2_527, "coco_size": 2_601,
     }  # fmt: skip
+    priors = {name: row["blind"]["keyword_prior"] for name, row in rows.items()}
+    published = {"coco_object": 0.072, "coco_color": 0.256, "coco_location": 0.697, "coco_size": 0.640}
+    assert priors == pytest.approx(published, abs=0.005)
     for row in rows.values():
         assert row["n"] == row["expected_n"]
         assert row["invalid"] == 0
@@ -83,6 +86,18 @@ def test_validate_reports_what_is_wrong(run, tmp_path):
     assert (row["n"], row["expected_n"], row["missing_images"]) == (2, 5, 1)
     assert any("0.png" in problem for problem in row["problems"])
     assert any("2 samples where 5 are expected" in problem for problem in row["problems"])
+
+
+def test_validate_says_what_needs_no_image(run, tmp_path):
+    captions = ["the red car", "the red car", "the blue car", "the red bus"]
+    file = write_toy(tmp_path, captions)
+    code, out, _ = run("validate", "--tasks", f"{file},scenes_inpaint_size", "--limit", 4, "--format", "json")
+    assert code == 0
+    toy, pairs = json.loads(out)
+    # "the blue car" loses to red; red, known from two other images, wins.
+    assert (toy["blind"], pairs["blind"]) == ({"keyword_prior": 0.75, "context_prior": 0.75}, {})
+    code, out, _ = run("validate", "--tasks", file)
+    assert (code, "keyword_prior 0.7500, context_prior 0.7500" in out) == (0, True)
 
 
 def test_validate_fails_where_nothing_can_be_read(run, tmp_path):

@@ -2,15 +2,16 @@ import json
 import math
 
 import pytest
+import torch
 from PIL import Image
 
 import clipbench
 from clipbench.errors import ConfigError, UnknownName
 from clipbench.evaluation.options import EvaluationOptions
 from clipbench.evaluation.preparation import prepare_tasks
-from clipbench.results import Measure
+from clipbench.results import Measure, read_results
 from clipbench.task_types.registry import select_tasks
-from tests.oracles import numbered_image, oracle
+from tests.oracles import OracleModel, numbered_image, oracle
 from tests.toy import CAPTIONS, write_toy
 
 OWNERS = {caption: number for number, caption in enumerate(CAPTIONS)}
@@ -35,7 +36,37 @@ def test_a_yaml_task_end_to_end_prints_nothing(tmp_path, capfd):
     assert results.groups["toys"].mean.value == 1
     assert results.groups["toys"].tasks == ["toy_color"]
     assert results.tasks["toy_color"].version == 1
-    assert results.tasks["toy_color"].higher_is_better == {"acc": True}
+    assert results.tasks["toy_color"].higher_is_better == {"acc": True, "acc_balanced": True}
+
+
+BLIND = {
+    "the red car": 0, "red cars on a road": 1, "the blue car": 2, "the red bus": 3, "the red bed": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["perfect", "constant", "random"])
+def test_results_hold_what_needs_no_image_whatever_the_model(tmp_path, kind):
+    file = str(write_toy(tmp_path, list(BLIND)))
+    results = clipbench.evaluate(oracle(kind, BLIND), file, output_path=tmp_path / "out")
+    task = results.tasks["toy_color"]
+    # Red is the prior; but of other images' cars the only one is blue.
+    assert task.blind == {"keyword_prior": 0.8, "context_prior": 0.6}
+    assert task.best_blind == 0.8
+    (path,) = (tmp_path / "out").rglob("results_*.json")
+    assert read_results(path).tasks["toy_color"].blind == task.blind
+    if kind == "perfect":
+        assert task.metrics["acc_balanced"] == task.metrics["acc"]
+
+
+def test_balanced_accuracy_takes_the_keyword_prior_away(tmp_path):
+    """A model that knows only that captions say red: right on 4 of 5 captions, on one of two keywords."""
+
+    def says(text):
+        return torch.tensor([1.0, 0.0]) if "red" in text else torch.tensor([1.0, 1.0])
+
+    model = OracleModel(lambda number: torch.tensor([1.0, 0.0]), says)
+    results = clipbench.evaluate(model, str(write_toy(tmp_path, list(BLIND))))
+    assert (results.metric("toy_color", "acc"), results.metric("toy_color", "acc_balanced")) == (0.8, 0.5)
 
 
 def test_fewer_rows_than_expected_fail_unless_allowed(tmp_path):

@@ -1,0 +1,224 @@
+"""What can be had without the image: rules that see the texts of a task and nothing else.
+
+A rule picks one of a sample's texts, from what it knows of the texts of *other* images: no text is judged by itself or
+by another text of its own image. It wins where the true text stands alone at the top. A tie is no win, as for a model.
+Rules take the samples one by one, keep some bytes of each, and decide at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from clipbench.concepts import Variants
+from clipbench.types import Sample
+
+Ints = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_AT_ONCE = 1 << 18  # candidates that are compared at once: some megabytes
+_WORD = re.compile(r"\w+")
+
+
+class BlindRules(ABC):
+    """Named rules that are applied to a task's samples without a look at an image."""
+
+    @abstractmethod
+    def add(self, sample: Sample) -> None:
+        """Take in one sample."""
+
+    @abstractmethod
+    def wins(self) -> dict[str, Flags]:
+        """For each rule, by name, which of the samples taken in it has right, ``(N,)``."""
+
+    def scores(self) -> dict[str, float]:
+        """For each rule the share of samples that it has right; empty where there are none."""
+        return {rule: float(wins.mean()) for rule, wins in self.wins().items() if len(wins)}
+
+
+class KeywordRules(BlindRules):
+    """Rules for a caption against its variants, in which a keyword is replaced.
+
+    * ``keyword_prior``: the candidate that is the keyword of most captions of other images.
+    * ``context_prior``: the most probable candidate between the word before and the word after,
+      ``P(k | before) · P(k | after) / P(k)``. The conditionals are counts over captions of other images to which the
+      keyword prior is added as one further count: beside a word that was never seen the prior decides.
+    """
+
+    def __init__(self) -> None:
+        self._candidates: dict[tuple[str, ...], int] = {}
+        # Of each sample: its set of candidates, and hashes of the image, the word before and the word after.
+        self._sets, self._clusters, self._before, self._after = array("q"), array("q"), array("q"), array("q")
+
+    def add(self, sample: Sample) -> None:
+        """Take in one sample; texts that are no ``Variants`` of a caption are left out."""
+        texts = sample.texts
+        if not isinstance(texts, Variants) or not texts.replacements:
+            return
+        self._sets.append(self._candidates.setdefault((texts.keyword, *texts.replacements), len(self._candidates)))
+        self._clusters.append(hash(sample.cluster))
+        before, after = texts.caption[: texts.start].rsplit(None, 1), texts.caption[texts.end :].split(None, 1)
+        self._before.append(hash(before[-1].lower() if before else ""))
+        self._after.append(hash(after[0].lower() if after else ""))
+
+    def wins(self) -> dict[str, Flags]:
+        """Of ``keyword_prior`` and ``context_prior``."""
+        numbers: dict[str, int] = {}
+        sets = [[numbers.setdefault(word, len(numbers)) for word in words] for words in self._candidates]
+        set_of, images = np.array(self._sets, dtype=np.int64), _numbered(self._clusters)
+        keywords = np.array([words[0] for words in sets], dtype=np.int64)[set_of]
+        contexts = np.zeros_like(keywords), _numbered(self._before), _numbered(self._after)
+        counts = [OtherImages(images, context, keywords) for context in contexts]
+        found: dict[str, list[Flags]] = {"keyword_prior": [], "context_prior": []}
+        for samples, candidates, starts in _competitions(sets, set_of):
+            prior, before, after = (
+                count.of(images[samples], context[samples], candidates)
+                for count, context in zip(counts, contexts, strict=True)
+            )
+            is_true = _marked(starts, len(candidates))
+            found["keyword_prior"].append(true_wins(prior, is_true, starts))
+            share = prior + 1.0  # a keyword that was never seen would have probability 0 / 0
+            share /= np.repeat(np.add.reduceat(share, starts), np.diff(starts, append=len(share)))
+            likely = (before + share) * (after + share) / share
+            found["context_prior"].append(true_wins(likely, is_true, starts))
+        return {rule: np.concatenate([*parts, np.zeros(0, np.bool_)]) for rule, parts in found.items()}
+
+
+class TextRules(BlindRules):
+    """Rules for texts that compete whatever they are.
+
+    * ``longest_text``, ``shortest_text``: by characters.
+    * ``word_frequency``: the text whose words are the most frequent in true texts of other images, by the mean of
+      ``log(1 + count)`` over its words.
+
+    Args:
+        is_true: For each of a sample's texts, whether it is true; all of these must win.
+    """
+
+    def __init__(self, is_true: Callable[[Sample], Sequence[bool]]) -> None:
+        self._is_true = is_true
+        self._images, self._texts = array("q"), array("q")  # of each sample: hash of its image, number of texts
+        self._true, self._lengths, self._sizes = array("b"), array("q"), array("q")  # of each text; size in words
+        self._words = array("q")  # of all texts: hashes
+
+    def add(self, sample: Sample) -> None:
+        """Take in one sample."""
+        texts = list(sample.texts)
+        self._images.append(hash(sample.cluster))
+        self._texts.append(len(texts))
+        self._true.extend(map(bool, self._is_true(sample)))
+        self._lengths.extend(map(len, texts))
+        words = [_WORD.findall(text.lower()) for text in texts]
+        self._sizes.extend(map(len, words))
+        self._words.extend(map(hash, chain.from_iterable(words)))
+
+    def wins(self) -> dict[str, Flags]:
+        """Of ``longest_text``, ``shortest_text`` and ``word_frequency``."""
+        counts, is_true = np.array(self._texts, dtype=np.int64), np.array(self._true, dtype=np.bool_)
+        starts = np.cumsum(counts) - counts
+        lengths = np.array(self._lengths, dtype=np.int64)
+        frequencies = self._frequencies(np.repeat(_numbered(self._images), counts), is_true)
+        scores = {"longest_text": lengths, "shortest_text": -lengths, "word_frequency": frequencies}
+        return {rule: true_wins(values, is_true, starts) for rule, values in scores.items()}
+
+    def _frequencies(self, images: Ints, is_true: Flags) -> Numbers:
+        """The mean of ``log(1 + count)`` over the words of each text, 0 where it has none."""
+        sizes, words = np.array(self._sizes, dtype=np.int64), _numbered(self._words)
+        texts = np.repeat(np.arange(len(sizes)), sizes)
+        counted = is_true[texts]
+        nowhere = np.zeros_like(words)
+        counts = OtherImages(images[texts][counted], nowhere[counted], words[counted])
+        logs = np.log1p(counts.of(images[texts], nowhere, words))
+        order = np.lexsort((logs, texts))  # texts of the same words tie exactly, in whatever order these stand
+        return np.bincount(texts, weights=logs[order], minlength=len(sizes)) / np.maximum(sizes, 1)
+
+
+class OtherImages:
+    """How often things occur in contexts, own image left out.
+
+    Args:
+        images: The image of each occurrence, ``(N,)``; these three are numbered from 0.
+        contexts: Its context, ``(N,)``.
+        things: What occurs, ``(N,)``.
+    """
+
+    def __init__(self, images: Ints, contexts: Ints, things: Ints) -> None:
+        self._contexts, self._things = (int(values.max(initial=-1)) + 1 for values in (contexts, things))
+        codes = contexts * self._things + things
+        self._all = np.unique(codes, return_counts=True)
+        self._own = np.unique(images * (self._contexts * self._things) + codes, return_counts=True)
+
+    def of(self, images: Ints, contexts: Ints, things: Ints) -> Ints:
+        """How often each thing occurs in its context in images other than its own, ``(M,)``."""
+        codes = contexts * self._things + things
+        known = (contexts < self._contexts) & (things < self._things)
+        own = images * (self._contexts * self._things) + codes
+        counts: Ints = np.where(known, _looked_up(self._all, codes) - _looked_up(self._own, own), 0)
+        return counts
+
+
+def true_wins(scores: npt.NDArray[np.float64 | np.int64], is_true: Flags, starts: Ints) -> Flags:
+    """Which competitions the true texts win: each of them exceeds all others.
+
+    Args:
+        scores: Of the texts of all competitions, ``(M,)``.
+        is_true: Which texts are true, ``(M,)``.
+        starts: Where each competition starts, ``(N,)``; none is empty.
+
+    Examples:
+        >>> true_wins(np.array([2, 1, 1, 1, 3]), np.array([True, False, True, False, False]), np.array([0, 2]))
+        array([ True, False])
+    """
+    if not len(starts):
+        return np.zeros(0, np.bool_)
+    values = scores.astype(np.float64)
+    worst_true = np.minimum.reduceat(np.where(is_true, values, np.inf), starts)
+    best_other = np.maximum.reduceat(np.where(is_true, -np.inf, values), starts)
+    wins: Flags = worst_true > best_other
+    return wins
+
+
+def _competitions(sets: Sequence[Sequence[int]], set_of: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Yield the candidates of many samples at once.
+
+    Yields:
+        The sample of each candidate ``(M,)``, the candidates ``(M,)``, and where each sample's start.
+    """
+    flat = np.fromiter(chain.from_iterable(sets), np.int64)
+    sizes = np.array([len(words) for words in sets], dtype=np.int64)
+    firsts = np.cumsum(sizes) - sizes
+    step = max(1, _AT_ONCE // int(sizes.max(initial=1)))
+    for begin in range(0, len(set_of), step):
+        some = set_of[begin : begin + step]
+        starts = np.cumsum(sizes[some]) - sizes[some]
+        samples = np.repeat(np.arange(begin, begin + len(some)), sizes[some])
+        places = np.arange(len(samples)) - np.repeat(starts - firsts[some], sizes[some])
+        yield samples, flat[places], starts
+
+
+def _marked(places: Ints, length: int) -> Flags:
+    marks = np.zeros(length, np.bool_)
+    marks[places] = True
+    return marks
+
+
+def _numbered(hashes: array[int]) -> Ints:
+    """Numbers from 0 for 64-bit hashes: equal ones for equal hashes."""
+    numbers: Ints = np.unique(np.array(hashes, dtype=np.int64), return_inverse=True)[1].reshape(-1)
+    return numbers
+
+
+def _looked_up(table: tuple[Ints, Ints], codes: Ints) -> Ints:
+    """The counts of codes, 0 where they are not in the table."""
+    known, counts = table
+    if not len(known):
+        return np.zeros_like(codes)
+    places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    return np.where(known[places] == codes, counts[places], 0)
