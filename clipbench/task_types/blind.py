@@ -124,8 +124,9 @@ class TextRules(BlindRules):
         counts, is_true = np.array(self._texts, dtype=np.int64), np.array(self._true, dtype=np.bool_)
         starts = np.cumsum(counts) - counts
         lengths = np.array(self._lengths, dtype=np.int64)
-        frequencies = self._frequencies(np.repeat(_numbered(self._images), counts), is_true)
-        scores = {"longest_text": lengths, "shortest_text": -lengths, "word_frequency": frequencies}
+        frequent = self._frequencies(np.repeat(_numbered(self._images), counts), is_true)
+        scores: dict[str, Ints | Numbers]
+        scores = {"longest_text": lengths, "shortest_text": -lengths, "word_frequency": frequent}
         return {rule: true_wins(values, is_true, starts) for rule, values in scores.items()}
 
     def _frequencies(self, images: Ints, is_true: Flags) -> Numbers:
@@ -164,7 +165,7 @@ class OtherImages:
         return counts
 
 
-def true_wins(scores: npt.NDArray[np.float64 | np.int64], is_true: Flags, starts: Ints) -> Flags:
+def true_wins(scores: Ints | Numbers, is_true: Flags, starts: Ints) -> Flags:
     """Which competitions the true texts win: each of them exceeds all others.
 
     Args:

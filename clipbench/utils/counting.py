@@ -238,4 +238,4 @@ class BalancedMean:
 def _sums(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """Sums by group, the smallest values first: the same in any order."""
     order = np.lexsort((values, groups))
-    return np.bincount(groups[order], weights=values[order])
+    return np.bincount(groups[order], weights=values[order]).astype(np.float64)
