@@ -124,7 +124,9 @@ def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -
         "unshared_b": len(answers_b.keys() - answers_a.keys()),
         "altered": altered,
     }
-    return {**fields, "notes": [*_seen(fields), *_differing(task, results_a, results_b)]}
+    same = path_a.resolve() == path_b.resolve()
+    itself = [f"{task}: A and B are the same results, {path_a}: a model compared with itself"] if same else []
+    return {**fields, "notes": [*itself, *_seen(fields), *_differing(task, results_a, results_b)]}
 
 
 def _metric(results: Results, path: Path, task: str) -> str:
@@ -180,3 +182,5 @@ def _differing(task: str, a: Results, b: Results) -> Iterator[str]:
         yield f"{task}: the data differs: A read {data_a}, B read {data_b}"
     if find_task_type(a.tasks[task].task_type).whole_set and a.tasks[task].counts != b.tasks[task].counts:
         yield f"{task}: the runs searched sets of other sizes, and a rank depends on the whole set: they do not compare"
+    if a.model_fingerprint and a.model_fingerprint == b.model_fingerprint and a.date != b.date:
+        yield f"{task}: A ({a.model_name}) and B ({b.model_name}) have the same weights"

@@ -129,7 +129,7 @@ def command(
             _report(run, style, interrupted)
         if interrupted or run.results is None:
             return 130
-        return 1 if run.results.failed or run.write_error else 0
+        return 1 if run.results.failed or run.write_error or run.sample_errors else 0
 
 
 def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
@@ -150,5 +150,7 @@ def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
         complain(str(run.write_error))
     elif run.directory:
         note(f"results in {run.directory.results_path}")
+    for error in run.sample_errors:
+        complain(str(error))
     if interrupted:
         complain("interrupted; results of completed tasks were saved")

@@ -57,6 +57,7 @@ class EvaluationRun:
     Attributes:
         results: The results so far; None before the first task is done.
         write_error: Why the latest results could not be written; the run goes on without.
+        sample_errors: Why samples could not be logged, for each task where that failed.
     """
 
     model: Model
@@ -76,6 +77,7 @@ class EvaluationRun:
     on_sample: Callable[[str, SampleResult], None] | None = None
     results: Results | None = field(default=None, init=False)
     write_error: ResultError | None = field(default=None, init=False)
+    sample_errors: list[ResultError] = field(default_factory=list, init=False)
 
     def run(self) -> Results:
         """Score all tasks.
@@ -84,12 +86,12 @@ class EvaluationRun:
             The results. A task that failed has its ``error`` set; the others have their numbers.
 
         Raises:
-            ResultError: The results could not be written. Running again resumes at the end.
+            ResultError: The results or samples could not be written. Running again resumes at the end.
         """
         for _ in self:
             pass
-        if self.write_error:
-            raise self.write_error
+        for error in filter(None, [self.write_error, *self.sample_errors]):
+            raise error
         if self.results is None:
             raise ConfigError("no task to score")
         return self.results
@@ -130,12 +132,20 @@ class EvaluationRun:
     @contextmanager
     def _journal(self) -> Iterator[Journal | None]:
         """The journal of a run whose results are written, kept for a later run unless it is finished."""
-        journal = self._open_journal(self.directory) if self.directory else None
+        if self.directory is None:
+            yield None
+            return
+        self.directory.create()
+        journal = None
         try:
+            journal = self._open_journal(self.directory)
             yield journal
         finally:
-            if journal:
+            if journal and journal.is_empty and self.results is None:
+                journal.finish()
+            elif journal:
                 journal.close()
+            self.directory.remove_empty()
 
     def _open_journal(self, directory: ResultsDirectory) -> Journal | None:
         try:
@@ -158,10 +168,37 @@ class EvaluationRun:
         task, sinks = prepared.task.name, list[SampleSink]()
         with ExitStack() as stack:
             if self.directory and self.log_samples:
-                sinks.append(stack.enter_context(self.directory.samples(task)))
+                sinks.append(stack.enter_context(self._sample_log(self.directory, task)))
             if self.on_sample:
                 sinks.append(partial(self.on_sample, task))
             yield partial(_send, sinks) if sinks else None
+
+    @contextmanager
+    def _sample_log(self, directory: ResultsDirectory, task: str) -> Iterator[SampleSink]:
+        """A task's sample log; where it cannot be written, the task is scored all the same."""
+        errors: list[ResultError] = []
+        opened = scored = False
+
+        def log(result: SampleResult) -> None:
+            if not errors:
+                try:
+                    write(result)
+                except ResultError as error:
+                    errors.append(error)
+
+        try:
+            with directory.samples(task) as write:
+                opened = True
+                yield log
+                scored = True
+                for error in errors:
+                    raise error  # discards the half of the log that was written
+        except ResultError as error:
+            if opened and not scored:  # the task's own
+                raise
+            self.sample_errors.append(ResultError(f"{task}: its samples are not logged: {error}"))
+            if not opened:
+                yield lambda result: None
 
     def _update(self, done: Sequence[TaskTotals], scorer: Scorer, started: datetime, interrupted: bool = False) -> None:
         """Write the results so far; where that fails, go on: the caller still gets them."""
@@ -191,7 +228,7 @@ class EvaluationRun:
             totals.error and not totals.metrics and not prepared.error
             for prepared, totals in zip(self.tasks, done, strict=True)
         )
-        return failed or self.write_error is not None
+        return failed or self.write_error is not None or bool(self.sample_errors)
 
 
 def _send(sinks: Sequence[SampleSink], result: SampleResult) -> None:

@@ -24,7 +24,8 @@ class TaskTotals:
         balanced: The same of metrics that average another one over groups first.
         breakdown: Part of the task to the mean of the primary metric.
         chance: What guessing gives on the primary metric, over the samples scored.
-        tied: Samples where an equal score prevented a win.
+        scored: Results that were added; in retrieval, queries.
+        tied: Those of them where an equal score prevented a win.
         truncated_texts: Texts cut to the model's context.
         error: Why the task failed, in one line.
         seconds: Wall time.
@@ -37,6 +38,7 @@ class TaskTotals:
     balanced: dict[str, BalancedMean] = field(default_factory=dict)
     breakdown: dict[str, Mean] = field(default_factory=dict)
     chance: Mean = field(default_factory=Mean)
+    scored: int = 0
     tied: int = 0
     truncated_texts: int = 0
     error: str | None = None
@@ -52,6 +54,7 @@ class TaskTotals:
         if self.task.primary_metric in result.values:
             self.breakdown.setdefault(result.group, Mean()).add(result.values[self.task.primary_metric])
             self.chance.add(result.chance)
+        self.scored += 1
         self.tied += result.tied
 
 

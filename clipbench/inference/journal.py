@@ -51,7 +51,8 @@ class Journal:
 
     Attributes:
         started: When the run was first started.
-        known: Chunks that are done, by key.
+        known: Chunks that were done when it was opened, by key.
+        is_empty: No chunk is done.
 
     Raises:
         ConfigError: It cannot be created, or another process is already running this evaluation.
@@ -66,6 +67,7 @@ class Journal:
         self._places: dict[bytes, tuple[int, int]] = {}
         self._changed = False
         self.known: dict[bytes, KnownChunk] = {}
+        self.is_empty = True
         self.started = datetime.now()
 
         def refuse() -> None:
@@ -101,6 +103,7 @@ class Journal:
         if scores.content is not None:
             self._places[key] = place, len(payload)
             self.known[key] = KnownChunk(scores.content, scores.broken)
+            self.is_empty = False
 
     def read(self, key: bytes) -> ChunkScores:
         """The scores of a chunk that is done.
@@ -109,10 +112,9 @@ class Journal:
             OSError: The file cannot be read.
         """
         offset, length = self._places[key]
-        self._file.seek(offset)
-        payload = self._file.read(length)
-        self._file.seek(0, os.SEEK_END)
-        return _decode(payload[_KEY_BYTES:])
+        with self._path.open("rb") as file:  # on a full disk the other handle holds what it could not write
+            file.seek(offset)
+            return _decode(file.read(length)[_KEY_BYTES:])
 
     def write(self, key: bytes, scores: ChunkScores) -> None:
         """Add a chunk, unless nothing identifies its images. A failure is reported once, and the run goes on."""
@@ -123,6 +125,7 @@ class Journal:
             return
         try:
             self._append(key + _encode(scores))
+            self.is_empty = False
         except OSError as error:
             self._writable = False
             reason = error.strerror or error

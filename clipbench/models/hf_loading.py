@@ -28,6 +28,7 @@ def load(request: ModelSpec) -> TransformersModel:
         ConfigError: An argument is invalid.
     """
     request.only("pretrained")
+    _one_source(request, "pretrained")
     source = request.source or request.text("pretrained")
     if not source:
         raise ConfigError(f"{request.id}: name a checkpoint: hf:ORG/NAME, or model_args pretrained=ORG/NAME")
@@ -54,6 +55,7 @@ def load_dual(request: ModelSpec) -> TransformersModel:
     """
     request.only("pretrained", "vision", "text", "projection_dim", "seed")
     vision, text = request.text("vision"), request.text("text")
+    _one_source(request, "pretrained", "vision", "text")
     if request.source or request.text("pretrained"):
         names = {"pretrained": request.args["pretrained"]} if "pretrained" in request.args else {}
         return load(replace(request, args=names))
@@ -70,6 +72,16 @@ def load_dual(request: ModelSpec) -> TransformersModel:
             raise
         except Exception as error:  # as above
             raise explain(error, vision if vision in str(error) else text) from error
+
+
+def _one_source(request: ModelSpec, *names: str) -> None:
+    """Refuse what would be left unused: two checkpoints, or the revision of a directory."""
+    source = request.source or request.text("pretrained")
+    named = [name for name in names if name in request.args and (request.source or name != "pretrained")]
+    if source and named:
+        raise ConfigError(f"{request.id}: {source} is the checkpoint: leave {', '.join(named)} out of the model_args")
+    if source and request.revision and Path(source).exists():
+        raise ConfigError(f"{request.id}: {source} is local, and has no revision {request.revision}: leave it out")
 
 
 def finish(module: Any, request: ModelSpec, *, config: Any, text: str, image: str) -> TransformersModel:

@@ -12,7 +12,7 @@ from typing import cast
 
 from clipbench.errors import ConfigError, ModelError
 from clipbench.models.base import Model
-from clipbench.models.spec import ModelSpec, as_bool, local_adapter, looks_like_path, split_prefix
+from clipbench.models.spec import ModelSpec, as_bool, is_results_folder, local_adapter, looks_like_path, split_prefix
 from clipbench.utils.registry import Registry
 
 ENTRY_POINTS = "clipbench.models"
@@ -204,9 +204,10 @@ def _text(flag: str | None, argument: object) -> str | None:
 def _find_adapter(request: ModelSpec) -> tuple[str, ModelSpec]:
     """Which adapter reads a source without prefix: by the files of the directory or of the hub repository."""
     path = Path(request.source).expanduser()
-    if path.exists():
+    hub_id = not looks_like_path(request.source)
+    if path.exists() and not (hub_id and is_results_folder(path)):
         return local_adapter(path), replace(request, source=str(path))
-    if looks_like_path(request.source):
+    if not hub_id:
         raise ModelError(f"no such file or directory: {request.source}")
     from clipbench.models.hub_files import holds_open_clip
 

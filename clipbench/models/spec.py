@@ -114,7 +114,7 @@ def split_prefix(spec: str, adapters: list[str]) -> tuple[str | None, str]:
             >>> split_prefix("openai/clip-vit-base-patch32", ["hf", "open_clip"])
             (None, 'openai/clip-vit-base-patch32')
     """
-    if spec in adapters and not Path(spec).exists():
+    if spec in adapters and not is_checkpoint(Path(spec)):  # such as the folder of its results
         return spec, ""
     prefix, colon, source = spec.partition(":")
     if not colon:
@@ -129,6 +129,17 @@ def split_prefix(spec: str, adapters: list[str]) -> tuple[str | None, str]:
         f"unknown model library {prefix!r} in {spec!r}{close_matches(prefix, adapters)}; "
         "`clipbench ls models` lists all"
     )
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is one that ``local_adapter`` takes: a file, or a directory with a configuration."""
+    return path.is_file() or any((path / name).is_file() for name in (OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG))
+
+
+def is_results_folder(path: Path) -> bool:
+    """Whether a directory holds results of evaluations, and no checkpoint."""
+    written = (file for pattern in ("results_*.json", ".unfinished_*") for file in path.glob(pattern))
+    return not is_checkpoint(path) and any(written)
 
 
 def local_adapter(path: Path) -> str:

@@ -1,7 +1,9 @@
-"""Finding result files and the sample logs that belong to them."""
+"""Naming the folders of models, and finding result files and the sample logs that belong to them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -11,6 +13,37 @@ from clipbench.errors import ResultError, UnknownName
 from clipbench.utils.registry import close_matches
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
+
+_SEPARATORS = re.compile(r'[\s"<>:/|\\?*\[\]\x00-\x1f\x7f\ud800-\udfff]+')
+_PREFIX = re.compile(r"((?:hf|open_clip|dual_encoder|in-memory)__)?((?:hf-hub|local-dir)__)?")
+_DIGEST = re.compile(r"-[0-9a-f]{8}")
+_LONGEST_NAME = 200  # bytes: file systems take 255, and files half-written have longer names
+
+
+def sanitize(model_name: str) -> str:
+    """A model's name as the name of a directory, as lm-evaluation-harness makes it.
+
+    A name that another one would share its directory with, or that no file system takes, ends in a digest, so that
+    no two models have one directory, and none is outside its parent.
+
+    Examples:
+        >>> sanitize("openai/clip-vit-base-patch32"), sanitize("openai__clip-vit-base-patch32"), sanitize("../clip")
+        ('openai__clip-vit-base-patch32', 'openai__clip-vit-base-patch32-672b99e6', 'clip-a5147661')
+    """
+    name = _SEPARATORS.sub("__", model_name)
+    safe = not name.startswith(".") and not name.endswith(".") and len(name.encode()) <= _LONGEST_NAME
+    if name and safe and _written(name) == model_name and not _DIGEST.fullmatch(name[-9:]):
+        return name
+    stem = name.encode()[-(_LONGEST_NAME - 9) :].decode(errors="ignore").strip("._") or "model"
+    digest = hashlib.blake2b(model_name.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return f"{stem}-{digest}"
+
+
+def _written(directory: str) -> str:
+    """The one model name that a directory of this name stands for if it has no digest."""
+    prefix = _PREFIX.match(directory)
+    end = prefix.end() if prefix else 0
+    return directory[:end].replace("__", ":") + directory[end:].replace("__", "/")
 
 
 def result_files(place: Path) -> list[Path]:
@@ -34,8 +67,7 @@ def find_result_files(folder: Path) -> list[Path]:
 
 def samples_path(results_path: Path, task: str) -> Path:
     """The log of a task's samples that belongs to a result file."""
-    name = results_path.name.replace("results_", f"samples_{task}_").replace(".json", ".jsonl")
-    return results_path.with_name(name)
+    return results_path.with_name(f"samples_{task}_{results_path.stem.removeprefix('results_')}.jsonl")
 
 
 def logged_runs(place: Path) -> dict[str, Path]:
@@ -63,7 +95,17 @@ def logged_runs(place: Path) -> dict[str, Path]:
     if len(folders) > 1:
         names = ", ".join(map(str, folders[:5]))
         raise ResultError(f"{place}: samples of several models; name one of {names}")
+    models = sorted(filter(None, {_model_of(path) for path in runs.values()})) if len(set(runs.values())) > 1 else []
+    if len(models) > 1:  # of one folder: earlier versions gave a/b and a__b the same
+        raise ResultError(f"{place}: samples of several models ({', '.join(models[:5])}); name one results file")
     return dict(sorted(runs.items()))
+
+
+def _model_of(results_path: Path) -> str | None:
+    try:
+        return str(json.loads(results_path.read_bytes())["model_name"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # whoever needs it says so
+        return None
 
 
 def choose_tasks(available: Mapping[str, object], wanted: str | None) -> list[str]:

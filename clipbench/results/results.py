@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from clipbench.errors import ResultError
+from clipbench.results.files import sanitize
 from clipbench.results.schema import SCHEMA_VERSION, ResultsFile, Row, RunRecord, SampleCounts, TaskReport, upgrade_v1
 from clipbench.results.task_result import GroupResult, Measure, TaskResult
 
@@ -113,16 +113,6 @@ def read_results(path: Path) -> Results:
         raise ResultError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     except (TypeError, ValueError, AttributeError) as error:  # a section of version 1 that is no mapping
         raise ResultError(f"{path}: not the content of schema version {version}: {error}") from None
-
-
-def sanitize(model_name: str) -> str:
-    """A model's name as the name of a directory, as lm-evaluation-harness makes it.
-
-    Examples:
-        >>> sanitize("openai/clip-vit-base-patch32")
-        'openai__clip-vit-base-patch32'
-    """
-    return re.sub(r'[\s"<>:/|\\?*\[\]]+', "__", model_name)
 
 
 def _from_file(file: ResultsFile) -> Results:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from clipbench.errors import ConfigError
-from clipbench.results.results import Results, sanitize
+from clipbench.errors import ConfigError, ResultError
+from clipbench.results.files import samples_path, sanitize
+from clipbench.results.results import Results
 from clipbench.results.sample_log import sample_line
 from clipbench.types import SampleResult
 from clipbench.utils.files import atomic_write, atomic_writer, remove_parts
@@ -21,7 +22,8 @@ _TIME = "%Y-%m-%dT%H-%M-%S.%f"
 class ResultsDirectory:
     """``OUT/<model>/`` with ``results_<time>.json`` and ``samples_<task>_<time>.jsonl``.
 
-    Creating one proves that files can be written there, so create it before the model is loaded.
+    Creating one finds out whether files can be written there, so do it before the model is loaded. The folder itself is
+    made by ``create`` or with the first file: a run that fails before leaves nothing.
 
     Args:
         output_path: The directory of all models.
@@ -34,15 +36,37 @@ class ResultsDirectory:
 
     def __init__(self, output_path: Path, model_name: str, when: datetime) -> None:
         self.path = output_path / sanitize(model_name)
-        self._time = when.strftime(_TIME)
+        self._output_path, self._time = output_path, when.strftime(_TIME)
+        self._made: list[Path] = []
         if output_path.suffix == ".json":
             raise ConfigError(f"output_path {output_path}: give a directory, not a file")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path):
+        with self._refusal():
+            there = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+            with tempfile.TemporaryFile(dir=there):
                 pass
+
+    @contextmanager
+    def _refusal(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise ConfigError(f"output_path {output_path}: cannot be written to: {error.strerror}") from None
+            raise ConfigError(f"output_path {self._output_path}: cannot be written to: {error.strerror}") from None
+
+    def create(self) -> None:
+        """Make the folder, unless it is there.
+
+        Raises:
+            ConfigError: It cannot be made.
+        """
+        with self._refusal():
+            self._made += [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    def remove_empty(self) -> None:
+        """Remove the folders that ``create`` has made and that have stayed empty."""
+        for folder in self._made:
+            with suppress(OSError):
+                folder.rmdir()
 
     def take_over(self, when: datetime) -> None:
         """Continue an unfinished run: its files are replaced, and what it left half-written is removed.
@@ -64,8 +88,18 @@ class ResultsDirectory:
         Raises:
             ResultError: They cannot be written.
         """
-        atomic_write(self.results_path, results.to_json())
+        try:
+            text = results.to_json()
+        except (TypeError, ValueError) as error:  # a plug-in's value, or half a character in a name
+            raise ResultError(f"{self.results_path}: cannot be written: {error}") from None
+        self._ensure()
+        atomic_write(self.results_path, text)
         return self.results_path
+
+    def _ensure(self) -> None:
+        """Make the folder again, should another run have found it empty and removed it."""
+        with suppress(OSError):  # writing says what is wrong
+            self.path.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def samples(self, task: str) -> Iterator[Callable[[SampleResult], None]]:
@@ -77,5 +111,17 @@ class ResultsDirectory:
         Raises:
             ResultError: It cannot be written.
         """
-        with atomic_writer(self.path / f"samples_{task}_{self._time}.jsonl") as write:
-            yield lambda result: write(json.dumps(sample_line(task, result), ensure_ascii=False) + "\n")
+        path = samples_path(self.results_path, task)
+
+        def line(result: SampleResult) -> bytes:
+            found = sample_line(task, result)
+            try:
+                return json.dumps(found, ensure_ascii=False).encode() + b"\n"
+            except UnicodeEncodeError:  # half a character, which JSON can only spell
+                return json.dumps(found).encode() + b"\n"
+            except (TypeError, ValueError) as error:  # of a plug-in's record
+                raise ResultError(f"{path}: sample {result.sample_id} cannot be logged: {error}") from None
+
+        self._ensure()
+        with atomic_writer(path) as write:
+            yield lambda result: write(line(result))

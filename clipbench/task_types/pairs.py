@@ -55,7 +55,9 @@ class PairsTask(SampleTask):
 
         (s00, s01), (s10, s11) = similarities.tolist()
         image, text, group = paired_scores(similarities)
-        tied = s00 >= s10 and s11 >= s01 and not image
+        # Captions that score alike (upper and lower case, for some tokenizers) leave neither image a win.
+        alike = s00 == s01 and s10 == s11
+        tied = not image and (alike or (s00 >= s10 and s11 >= s01))
         values = {"acc": float(image), "text_acc": float(text), "group_acc": float(group)}
         record = {
             "images": [ref.key for ref in sample.images],

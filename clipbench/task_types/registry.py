@@ -59,7 +59,8 @@ def select_tasks(
             found = [word() if isinstance(word, type) else word]
         for task in found:
             _refuse_taken_name(task, registry, word)
-            if chosen.setdefault(task.name, task) is not task:
+            first = chosen.setdefault(task.name, task)
+            if first is not task and type(first) is not word:  # a class that is named twice is one task
                 raise ConfigError(f"two different tasks are called {task.name!r}: rename one of them")
     if not chosen:
         raise ConfigError("no task was named: `clipbench ls tasks` lists them all")

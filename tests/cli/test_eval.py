@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import jsonschema
 import pytest
@@ -219,3 +221,90 @@ def test_profile_says_where_the_time_went(run, tiny_clip, tmp_path):
     for words in ("text tower", "2 images encoded", "18 texts encoded of 18 asked for", "tokens computed, of"):
         assert words in err
     assert json.loads(run("eval", "-M", tiny_clip, "-t", task, "--format", "json")[1])["profile"] is None
+
+
+@pytest.mark.parametrize("full", ["samples_", "results_"])
+def test_numbers_are_shown_whatever_cannot_be_written(run, tiny_clip, tmp_path, monkeypatch, full):
+    replace_file = os.replace
+
+    def no_space(source, target):
+        if full in str(target):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        replace_file(source, target)
+
+    monkeypatch.setattr("os.replace", no_space)
+    task = write_toy(tmp_path / "toy")
+    code, out, err = run("eval", "-M", tiny_clip, "-t", task, "-o", tmp_path / "out", "-s")
+    assert code == 1
+    assert "No space left on device" in err
+    assert "toy_color" in out
+    assert "2/2" in out
+    assert "failed" not in out
+    kept = "results_" if full == "samples_" else "samples_"
+    assert [path.name[:8] for path in (tmp_path / "out").rglob("*_toy_color_*" if kept == "samples_" else "results_*")]
+    assert not list((tmp_path / "out").rglob(f"{full}*"))
+
+
+def test_a_folder_of_results_is_not_taken_for_the_model(run, tmp_path, monkeypatch):
+    task = write_toy(tmp_path / "toy")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        code, _, err = run("eval", "-M", "demo", "-t", task, "-o", ".")
+        assert code == 0, err
+    assert len(list((tmp_path / "demo").glob("results_*.json"))) == 2
+    (tmp_path / "gpt9").mkdir()
+    (tmp_path / "gpt9/results_2024-01-01T00-00-00.000000.json").write_text("{}")
+    _, _, err = run("eval", "-M", "gpt9", "-t", task)
+    assert "holds no checkpoint" not in err, "a hub id is looked for on the hub"
+
+
+@pytest.mark.parametrize("name", ["no-model", "demo:other"])
+def test_a_run_that_fails_leaves_no_folder(run, tmp_path, name):
+    model = name if ":" in name else tmp_path / name
+    task = write_toy(tmp_path / "toy")
+    assert run("eval", "-M", model, "-t", task, "-o", tmp_path / "out/deep")[0] in (1, 2)
+    (tmp_path / "toy/0.png").unlink()
+    assert run("eval", "-M", "demo", "-t", task, "-o", tmp_path / "out/deep")[0] == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_a_model_is_below_the_output_path(run, tiny_clip, tmp_path, monkeypatch):
+    task = write_toy(tmp_path / "toy")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "p").symlink_to(tiny_clip.parent)
+    monkeypatch.chdir(tmp_path / "work")
+    code, _, err = run("eval", "-M", f"../p/{tiny_clip.name}", "-t", task, "-o", "out")
+    assert code == 0, err
+    (folder,) = (tmp_path / "work/out").iterdir()
+    assert folder.name.startswith(f"p__{tiny_clip.name}-")
+    monkeypatch.chdir(tiny_clip.parent / tiny_clip.name)
+    code, _, err = run("eval", "-M", ".", "-t", task, "-o", tmp_path / "dot")
+    assert code == 0, err
+    assert [path.parent.parent for path in tmp_path.rglob("dot/**/results_*.json")] == [tmp_path / "dot"]
+
+
+def test_ties_are_said_in_the_terminal_and_in_the_results(run, tmp_path):
+    concept = tmp_path / "case.yaml"
+    concept.write_text("name: case\nreplacements:\n  white: [White]\n  red: [Red]\n")
+    task = write_toy(tmp_path / "toy", concept=str(concept))
+    code, out, err = run("eval", "-M", "demo", "-t", task, "--format", "json")
+    assert code == 0, err
+    stored = json.loads(out)["tasks"]["toy_color"]
+    assert stored["tied"] == 2
+    assert "all 2 samples tied" in stored["problems"][0]
+    assert "toy_color: all 2 samples tied" in err
+
+
+def test_bad_names_of_models_are_refused(run, tmp_path):
+    task = write_toy(tmp_path)
+    for arguments, message in [
+        (["-M", "demo:anything"], "demo:anything: there is one demo model only"),
+        (["-M", "demo", "-a", "pretrained=x"], "unknown model argument 'pretrained'"),
+        (["-M", "demo", "-a", "revision=x"], "there is one demo model only"),
+        (["-M", "hf:a/b", "-a", "pretrained=c/d"], "leave pretrained out"),
+        (["-M", "dual_encoder:a", "-a", "vision=b,text=c"], "leave vision, text out"),
+        (["-M", tmp_path, "-a", "revision=x"], "holds no checkpoint"),
+    ]:
+        code, out, err = run("eval", *arguments, "-t", task)
+        assert (code in (1, 2), out) == (True, "")
+        assert message in err

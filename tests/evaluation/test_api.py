@@ -1,7 +1,9 @@
 """What ``clipbench.evaluate`` can do beside scoring: write, resume, report, and share the work."""
 
+import errno
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from clipbench.inference.images import ImageEncoder
 from clipbench.models import load_model
 from clipbench.results import ResultsDirectory, read_results
 from clipbench.task_types import RankingTask
+from clipbench.task_types.registry import select_tasks
 from tests.oracles import oracle
 from tests.toy import CAPTIONS, write_toy
 
@@ -79,7 +82,8 @@ def test_a_name_of_ones_own_leaves_the_model_its_id(model, colors, tmp_path):
     before = model.id
     results = clipbench.evaluate(model, colors, name="run 7, step 3", output_path=tmp_path)
     assert (results.model_name, results.config.model, model.id) == ("run 7, step 3", "run 7, step 3", before)
-    assert [folder.name for folder in tmp_path.iterdir()] == ["run__7,__step__3"]
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("run__7,__step__3-")
 
 
 def test_an_interrupted_call_is_resumed_by_the_same_call(model, colors, tmp_path, decoded, interrupted):
@@ -109,9 +113,9 @@ def test_another_name_does_not_resume(model, colors, tmp_path, decoded, interrup
         clipbench.evaluate(model, colors, output_path=tmp_path, name="a b")
     interrupted.undo()
     decoded.clear()
-    clipbench.evaluate(model, colors, output_path=tmp_path, name="a  b")  # the same folder
+    clipbench.evaluate(model, colors, output_path=tmp_path, name="a  b")
     assert len(decoded) == 6
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_results_that_cannot_be_written_are_an_error_after_which_nothing_is_lost(
@@ -127,6 +131,68 @@ def test_results_that_cannot_be_written_are_an_error_after_which_nothing_is_lost
     decoded.clear()
     assert clipbench.evaluate(model, colors, output_path=tmp_path).failed == []
     assert decoded == []
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """No space left for files of certain names."""
+    names, open_file = [], Path.open
+
+    class Full:
+        def __init__(self, handle):
+            self.handle = handle
+
+        def __getattr__(self, name):
+            return getattr(self.handle, name)
+
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def open_full(self, *arguments, **options):
+        handle = open_file(self, *arguments, **options)
+        return Full(handle) if any(name in self.name for name in names) else handle
+
+    monkeypatch.setattr(Path, "open", open_full)
+    return names
+
+
+def test_samples_that_cannot_be_logged_cost_no_numbers(model, colors, tmp_path, decoded, full_disk):
+    full_disk.append("samples_")
+    with pytest.raises(ResultError, match="toy_color: its samples are not logged: .*No space left on device"):
+        clipbench.evaluate(model, colors, output_path=tmp_path, log_samples=True)
+    (file,) = tmp_path.rglob("results_*.json")
+    expected = clipbench.evaluate(model, colors).tasks["toy_color"].metrics
+    assert read_results(file).tasks["toy_color"].metrics == expected
+    assert not [path for path in tmp_path.rglob("*") if "samples_" in path.name]
+    full_disk.clear()
+    decoded.clear()
+    clipbench.evaluate(model, colors, output_path=tmp_path, log_samples=True)
+    assert decoded == [], "only the samples were missing"
+    assert len(list(tmp_path.rglob("results_*.json"))) == len(list(tmp_path.rglob("samples_*"))) == 1
+
+
+def test_two_at_once_lose_nothing(model, colors, tmp_path, decoded):
+    notes, inner = [], []
+
+    def meanwhile(task, result):
+        if not inner:
+            inner.append(clipbench.evaluate(model, colors, output_path=tmp_path, on_note=notes.append))
+
+    outer = clipbench.evaluate(model, colors, output_path=tmp_path, log_samples=True, on_sample=meanwhile)
+    assert "another process is already running this evaluation" in notes[0]
+    files = [read_results(path) for path in tmp_path.rglob("results_*.json")]
+    assert len(files) == 2
+    for results in [*files, *inner]:
+        assert results.tasks["toy_color"].metrics == outer.tasks["toy_color"].metrics
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_task_named_twice_is_scored_once(model, colors, decoded):
+    results = clipbench.evaluate(model, f"{colors},{colors}")
+    assert list(results.tasks) == ["toy_color"]
+    assert len(decoded) == 6
+    (task,) = select_tasks("scenes_color,scenes_color")
+    assert len(select_tasks([type(task), type(task), "scenes_color"])) == 1
 
 
 def test_samples_without_a_folder_and_a_folder_that_is_a_file(model, colors, tmp_path):

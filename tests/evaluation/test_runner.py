@@ -131,6 +131,27 @@ def test_odd_images_work(tmp_path, kind):
     assert results.metric("toy_color", "acc") == 1
 
 
+@pytest.mark.parametrize(
+    ("task", "note"),
+    [
+        ({"name": "toy_color"}, "all 2 samples tied"),
+        ({"name": "toy_retrieval", "task_type": "retrieval", "concept": None}, "all 8 samples tied"),
+    ],
+)
+def test_ties_are_said(tmp_path, task, note):
+    file = str(write_toy(tmp_path, **task))
+    report = clipbench.evaluate(oracle("constant", OWNERS), file).tasks[task["name"]]
+    assert [problem for problem in report.problems if note in problem], report.problems
+    assert not clipbench.evaluate(oracle("perfect", OWNERS), file).tasks[task["name"]].problems
+
+
+def test_some_ties_are_counted(tmp_path):
+    file = write_toy(tmp_path, [*CAPTIONS, CAPTIONS[0]], name="t", task_type="retrieval", concept=None)
+    (tmp_path / "4.png").write_bytes((tmp_path / "0.png").read_bytes())
+    report = clipbench.evaluate(oracle("perfect", OWNERS), str(file)).tasks["t"]
+    assert report.problems == ["4 of 10 samples tied: an equal score is not a win"]
+
+
 def test_no_sample_at_all_is_an_error(tmp_path):
     results = clipbench.evaluate(oracle("perfect", OWNERS), str(write_toy(tmp_path, ["a dog"])), allow_missing=True)
     assert "no sample in the data" in results.tasks["toy_color"].error

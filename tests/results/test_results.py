@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -18,6 +19,8 @@ from clipbench.results import (
     read_results,
     sanitize,
 )
+from clipbench.results.files import logged_runs, samples_path
+from clipbench.results.sample_log import logged_samples
 from clipbench.types import SampleResult
 
 OUTCOME = SampleResult("7", {"acc": 1.0}, True, 1 / 9, False, "white", "photo 3", {"texts": ["a"], "scores": [0.5]})
@@ -32,6 +35,62 @@ def test_file_names_are_lm_evals(tmp_path):
     path = folder(tmp_path).write(Results())
     assert path == tmp_path / "org__name/results_2024-03-05T12-30-01.000005.json"
     assert read_results(path) == Results()
+
+
+NAMES = [
+    "a/b", "a__b", "a:b", "a b", "a  b", "a_/b", "a/_b", "/a/b", "//a/b", "..", ".", "", "../p/tiny", "./tiny", "tiny",
+    "tiny/", "p/tiny", "a\\b", "C:\\b", "open_clip:a/b", "open_clip/a/b", "hf:a/b", "open_clip:hf-hub:a/b",
+    "x" * 300, "x" * 301, "/".join("xy" * 90), "é" * 200, "a\nb", "\udcff/b", "a__b-e2fa8344",
+]  # fmt: skip
+
+
+def test_no_two_models_share_a_folder_and_none_is_outside(tmp_path):
+    assert sanitize("/tmp/models/tiny-clip") == "__tmp__models__tiny-clip"
+    assert sanitize("a__b").startswith("a__b-")
+    folders = [ResultsDirectory(tmp_path / "out", name, datetime.now()) for name in NAMES]
+    assert not (tmp_path / "out").exists(), "nothing is made before something is written"
+    for name, place in zip(NAMES, folders, strict=True):
+        if "\udcff" not in name:
+            place.write(Results(model_name=name))
+            with place.samples("t") as take:
+                take(OUTCOME)
+    made = [place.path.resolve() for place in folders]
+    assert len(set(made)) == len(NAMES)
+    assert {path.parent for path in made} == {(tmp_path / "out").resolve()}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not [path for path in made if path.name.startswith(".")]
+
+
+def test_a_sample_log_belongs_to_its_results_whatever_the_task_is_called(tmp_path):
+    place = folder(tmp_path)
+    path = place.write(Results())
+    for task in ("t", "results_t", "t.json", "samples_t"):
+        with place.samples(task) as take:
+            take(OUTCOME)
+        assert samples_path(path, task).is_file()
+        assert logged_runs(samples_path(path, task)) == {task: path}
+
+
+def test_the_samples_of_two_models_in_one_folder_are_not_one_run(tmp_path):
+    for minute, model in enumerate(["a/b", "a__b"]):
+        place = ResultsDirectory(tmp_path, "a/b", datetime(2024, 1, 1, 0, minute))
+        place.write(Results(model_name=model))
+        with place.samples(f"t{minute}") as take:
+            take(OUTCOME)
+    with pytest.raises(ResultError, match=r"samples of several models \(a/b, a__b\)"):
+        logged_runs(tmp_path / "a__b")
+
+
+def test_half_a_character_and_a_value_that_json_lacks_cost_no_more_than_themselves(tmp_path):
+    place = folder(tmp_path)
+    odd = replace(OUTCOME, record={"texts": ["half \ud800"], "scores": [0.5], "images": ["i"]})
+    with place.samples("t") as take:
+        take(odd)
+    assert [sample.texts for sample in logged_samples(place.results_path, "t")] == [("half \ud800",)]
+    with pytest.raises(ResultError, match="sample 7 cannot be logged"), place.samples("t") as take:
+        take(replace(OUTCOME, record={"value": object()}))
+    with pytest.raises(ResultError, match="cannot be written"):
+        place.write(Results(model_name="half \ud800"))
 
 
 def test_nothing_half_written_is_left(tmp_path):

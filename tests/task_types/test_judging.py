@@ -48,6 +48,7 @@ PAIR = Sample("p", (ref("a"), ref("b")), ["one", "two"], "g", "a")
         ([[0.5, 0.9], [0.5, 0.1]], 0, 0, False),  # equal, but lost all the same
         ([[0.5, 0.5], [0.5, 0.5]], 0, 0, True),
         ([[0.1, 0.9], [0.8, 0.2]], 0, 0, False),
+        ([[0.5, 0.5], [0.7, 0.7]], 0, 0, True),  # the captions look the same, so no image can win
     ],
 )
 def test_equation_1_and_the_other_two_scores(matrix, image, text, tied):

@@ -245,6 +245,7 @@ def test_tasks_given_as_classes(tmp_path):
     (tmp_path / "mine.py").write_text(textwrap.dedent(PLUGIN))
     (task,) = select_tasks("my_color", [tmp_path])
     assert names([type(task), "coco_color"]) == ["my_color", "coco_color"]
+    assert names([type(task), type(task)]) == ["my_color"]
     with pytest.raises(ConfigError, match="two different tasks"):
         select_tasks([type(task), type(task)()])
 
