@@ -47,12 +47,14 @@ class Row:
         captions: The record's captions as written. For a caption dataset all belong to ``images[0]``;
             for a dataset of pairs ``captions[i]`` belongs to ``images[i]``.
         fields: Other columns that the task asked for, by name.
+        false_captions: Captions of no image of the record, to choose among.
     """
 
     id: str
     images: tuple[ImageRef, ...]
     captions: tuple[str, ...]
     fields: Mapping[str, object] = field(default_factory=dict)
+    false_captions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Sample:
         group: The part of the task it belongs to, for breakdowns (the keyword, for ranking).
         cluster: Samples of one cluster are not independent (captions of one image): standard errors
             are computed over clusters.
+        true_texts: Of one image, how many of the first texts are true; those after them distract.
     """
 
     id: str
@@ -73,6 +76,7 @@ class Sample:
     texts: Sequence[str]
     group: str
     cluster: str
+    true_texts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.data.columns import Columns, captions_of
+from clipbench.data.columns import Columns, captions_of, false_captions_of
 from clipbench.data.records import Record, absent_ref, content_digest, file_ref
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
@@ -75,9 +75,8 @@ def scan(table: Any, columns: Columns, states: ImageStates, *, folder: Path, nam
     pictures = table.with_format("arrow")
     by_content = _one_caption_per_row(table.features, columns)
     for row, text in enumerate(texts(table, columns)):
-        captions = captions_of(text, columns, f"{name}, row {row}")
         cells = [Cell(row, column, folder, table=pictures) for column in columns.images]
-        yield _record(captions, cells, text, columns, by_content=by_content, states=states)
+        yield _record(f"{name}, row {row}", cells, text, columns, by_content=by_content, states=states)
 
 
 def stream(table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path, name: str) -> Iterator[Record]:
@@ -94,14 +93,12 @@ def stream(table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path
         DataError: A cell has the wrong type.
     """
     by_content = _one_caption_per_row(table.features, columns)
-    readable = (*columns.captions, *columns.fields)
     for batch in table.with_format("arrow").iter(batch_size=_STREAMED_ROWS_A_BATCH):
-        rows = batch.select(list(dict.fromkeys(readable))).to_pylist()
+        rows = batch.select(list(columns.readable)).to_pylist()
         for offset, (row, text) in enumerate(zip(numbers_of(numbers, len(rows)), rows, strict=True)):
-            captions = captions_of(text, columns, f"{name}, row {row}")
             cells = [Cell(row, column, folder, value=batch.column(column)[offset]) for column in columns.images]
             # The bytes are in memory anyway, and the number of rows is unknown: no state is kept.
-            yield _record(captions, cells, text, columns, by_content=by_content, states={})
+            yield _record(f"{name}, row {row}", cells, text, columns, by_content=by_content, states={})
 
 
 def numbers_of(numbers: Iterator[int], count: int) -> list[int]:
@@ -118,14 +115,15 @@ def numbers_of(numbers: Iterator[int], count: int) -> list[int]:
 
 def texts(table: Any, columns: Columns) -> Iterator[dict[str, Any]]:
     """Captions and fields of all rows; image columns are not read."""
-    names = list(dict.fromkeys((*columns.captions, *columns.fields)))
-    batches: Iterable[Any] = table.select_columns(names).with_format("arrow").iter(batch_size=_ROWS_A_BATCH)
+    batches: Iterable[Any] = (
+        table.select_columns(list(columns.readable)).with_format("arrow").iter(batch_size=_ROWS_A_BATCH)
+    )
     for batch in batches:
         yield from batch.to_pylist()
 
 
 def _record(
-    captions: tuple[str, ...],
+    where: str,
     cells: list[Cell],
     text: Mapping[str, object],
     columns: Columns,
@@ -134,7 +132,9 @@ def _record(
     states: ImageStates,
 ) -> Record:
     fields = {name: text[name] for name in columns.fields}
-    return Record(str(cells[0].row), captions, partial(_refs, cells, by_content=by_content, states=states), fields)
+    images = partial(_refs, cells, by_content=by_content, states=states)
+    captions, false = captions_of(text, columns, where), false_captions_of(text, columns, where)
+    return Record(str(cells[0].row), captions, images, fields, false)
 
 
 def _one_caption_per_row(features: Mapping[str, Any], columns: Columns) -> bool:

@@ -21,6 +21,7 @@ _CAPTION_NAMES = (
     ("answer", "title", "description", "alt_text", "image_caption"),
 )
 _NUMBERED_CAPTION = re.compile(r"(caption|sentence|text)_?\d+", re.IGNORECASE)
+_FALSE_CAPTION = re.compile(r"((neg|negative|false)_captions?|foils?|hard_text)(_?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,25 @@ class Columns:
         images: Image columns.
         captions: Text columns: one for each image column, or any number for a single image column.
         fields: Columns that rows can be filtered by.
+        false_captions: Text columns of captions that are false of the image.
+        constants: Fields with the same value in every row.
     """
 
     images: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    false_captions: tuple[str, ...] = ()
+    constants: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """All columns but those of images, without duplicates."""
+        return tuple(dict.fromkeys((*self.captions, *self.false_captions, *self.fields)))
 
     @property
     def all(self) -> tuple[str, ...]:
         """All columns, without duplicates."""
-        return tuple(dict.fromkeys((*self.images, *self.captions, *self.fields)))
+        return tuple(dict.fromkeys((*self.images, *self.readable)))
 
 
 def choose_columns(available: Sequence[str], *, declared: HubTable | None, where: str) -> Columns:
@@ -57,6 +67,7 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
     own = declared or HubTable("", "", "", (), ())
     if own.exact:
         _require((*own.images, *own.captions), available, where)
+    _require(own.false_captions, available, where)
     images = _declared(own.images, available, where) or (_guess(_IMAGE_NAMES, available, "image", where),)
     captions = _declared(own.captions, available, where) or _guess_captions(available, where)
     if len(images) > 1 and len(captions) not in (1, len(images)):
@@ -64,7 +75,10 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
             f"{where}: {len(images)} image columns ({', '.join(images)}) with {len(captions)} caption columns"
             f" ({', '.join(captions)}): name one caption column for each image, {_how('caption')}"
         )
-    return Columns(images, captions, tuple(name for name in own.fields if name in available))
+    found = own.false_captions or tuple(name for name in available if _FALSE_CAPTION.fullmatch(name))
+    false = tuple(name for name in found if name not in captions)
+    fields = tuple(name for name in own.fields if name in available)
+    return Columns(images, captions, fields, false, own.constants)
 
 
 def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tuple[str, ...]:
@@ -76,9 +90,21 @@ def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tupl
     Raises:
         DataError: A cell holds neither text nor a list of texts.
     """
-    ragged = len(columns.images) == 1 and len(columns.captions) > 1
+    return _texts_of(row, columns.captions, where, ragged=len(columns.images) == 1 and len(columns.captions) > 1)
+
+
+def false_captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tuple[str, ...]:
+    """The false captions of one row, as written; of several columns, an empty cell means "no more".
+
+    Raises:
+        DataError: A cell holds neither text nor a list of texts.
+    """
+    return _texts_of(row, columns.false_captions, where, ragged=len(columns.false_captions) > 1)
+
+
+def _texts_of(row: Mapping[str, object], names: tuple[str, ...], where: str, *, ragged: bool) -> tuple[str, ...]:
     captions: list[str] = []
-    for name in columns.captions:
+    for name in names:
         value = row.get(name)
         if isinstance(value, str):
             captions.append(value)

@@ -20,6 +20,8 @@ class HubTable:
         images: Image columns, in the order of ``Row.images``.
         captions: Text columns: one (a string or a list of strings), or one for each image.
         fields: Further columns that tasks filter on.
+        false_captions: Text columns of captions that are false of the image, for choice tasks.
+        constants: Fields with the same value in every row, where a repository or configuration holds one part only.
         config: Configuration name, if the repository has several.
         exact: Never guess another column for one that is missing, because the user named these.
     """
@@ -32,6 +34,8 @@ class HubTable:
     fields: tuple[str, ...] = ()
     config: str | None = None
     exact: bool = False
+    false_captions: tuple[str, ...] = ()
+    constants: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Dataset:
         name: Its key in the ``data`` option.
         hub: The repository on the hub; None if users must supply a local copy.
         path: A local path that is read unless ``data`` names another.
+        image_folder: Where image files are that rows name, if not next to the rows.
         generator: A function ``module:name`` without arguments that generates the rows of a synthetic dataset.
         layouts: Raw layouts, by module name in ``clipbench.data.layouts``; they are tried on a local path
             before the generic tables (folder, CSV, JSONL, parquet).
@@ -77,6 +82,7 @@ class Dataset:
     homepage: str = ""
     instructions: str = ""
     train: TrainingSplit | None = None
+    image_folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool) -> RecordSou
             paths = [f"hf://datasets/{table.repo}@{snapshot.commit}/{name}" for name in names]
         else:
             paths = [_download(table, snapshot, name) for name in names]
-    files = Files(tuple(paths), Path(), table.repo)
+    files = Files(tuple(paths), Path(dataset.image_folder or ""), table.repo)
     return open_parquet(files, dataset, provenance, streaming=streaming, declared=table)
 
 
@@ -189,5 +189,6 @@ def _open_other(
         if snapshot.commit not in Path(file["filename"]).parts:
             raise DataError(f"{table.repo}: the cache holds a revision other than {snapshot.commit}")
     columns = choose_columns(loaded.column_names, declared=table, where=table.repo)
-    files = Files((), _cache_folder(table) / "snapshots" / snapshot.commit, table.repo)
+    folder = _cache_folder(table) / "snapshots" / snapshot.commit
+    files = Files((), Path(dataset.image_folder or folder), table.repo)
     return open_table(loaded, columns, files, dataset, provenance)

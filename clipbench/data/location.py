@@ -1,24 +1,32 @@
-"""Locations with column names: ``LOCATION?images=…&captions=…``."""
+"""Locations with column names or an image folder: ``LOCATION?images=…&captions=…``."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from clipbench.data.dataset import Dataset, HubTable
 from clipbench.errors import ConfigError
 
-_COLUMNS = ("images", "captions", "fields")
+_COLUMNS = ("images", "captions", "false_captions", "fields")
 
 
 def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str | None]:
-    """Split column names off a location.
+    """Split column names, or the folder that the image files are in, off a location.
+
+    ``images`` names columns, or a folder: with a path separator in it, or if the dataset comes in a raw layout, which
+    has no columns, and there is such a folder.
 
     Examples:
         >>> books = Dataset("books", HubTable("me/books", "main", "train", ("image",), ("title",)))
         >>> changed, where = parse_location(books, "scans/table.csv?captions=alt_text")
         >>> where, changed.hub.captions
         ('scans/table.csv', ('alt_text',))
+
+    Examples:
+            >>> parse_location(books, "table.csv?images=/")[0].image_folder
+            '/'
 
     Args:
         dataset: The dataset as declared.
@@ -33,16 +41,29 @@ def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str
     if location is None or "?" not in location:
         return dataset, location
     place, _, query = location.rpartition("?")
-    named = dict(parse_qsl(query, keep_blank_values=True))
+    named = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))  # a plus is no space in a path
     if not named or not set(named) <= set(_COLUMNS):
-        raise ConfigError(f"`data` {dataset.name}={location}: only images=, captions= and fields= may follow '?'")
+        allowed = ", ".join(f"{name}=" for name in _COLUMNS)
+        raise ConfigError(f"`data` {dataset.name}={location}: only {allowed} may follow '?'")
+    if _is_folder(named.get("images", ""), bool(dataset.layouts) and not place.startswith("hub:")):
+        folder = Path(named.pop("images")).expanduser()
+        if not folder.is_dir():
+            raise ConfigError(f"`data` {dataset.name}={location}: no such folder of images: {folder}")
+        dataset = dataclasses.replace(dataset, image_folder=str(folder))
+        if not named:
+            return dataset, place
     columns = {key: tuple(part for part in value.split(",") if part) for key, value in named.items()}
     table = dataset.hub or HubTable("", "main", "train", (), ())
     table = dataclasses.replace(
         table,
         images=columns.get("images", table.images),
         captions=columns.get("captions", table.captions),
+        false_captions=columns.get("false_captions", table.false_captions),
         fields=columns.get("fields", table.fields),
         exact=True,
     )
     return dataclasses.replace(dataset, hub=table), place
+
+
+def _is_folder(images: str, may_be_bare: bool) -> bool:
+    return any(sign in images for sign in "/\\") or (may_be_bare and images != "" and Path(images).is_dir())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from clipbench.data import tables
 from clipbench.data.dataset import Dataset, Source
 from clipbench.data.hub_errors import advice
-from clipbench.data.layouts import LAYOUTS
+from clipbench.data.layouts import CAPTION_LAYOUTS, LAYOUTS
 from clipbench.errors import DataError
 from clipbench.utils.text import pluralize
 
@@ -55,8 +56,7 @@ def _open_path(path: Path, dataset: Dataset, location: str, *, streaming: bool) 
         layout = import_module(f"clipbench.data.layouts.{name}")
         found = layout.recognize(path)
         if found is not None:
-            source: Source = layout.open_layout(found, location)
-            return source
+            return _open_layout(layout, found, dataset, location)
     try:
         table = tables.open_tables(path, dataset, location, streaming=streaming)
     except OSError as error:
@@ -70,12 +70,23 @@ def _open_path(path: Path, dataset: Dataset, location: str, *, streaming: bool) 
     )
 
 
+def _open_layout(layout: ModuleType, found: object, dataset: Dataset, location: str) -> Source:
+    if dataset.layouts and dataset.hub and dataset.hub.exact:
+        raise DataError(
+            f"dataset {dataset.name}: {location} has no columns to name; `images` may name the folder of its images,"
+            " if there is one"
+        )
+    folder = {} if dataset.image_folder is None else {"images": Path(dataset.image_folder)}
+    source: Source = layout.open_layout(found, location, **folder)
+    return source
+
+
 def _layouts(dataset: Dataset) -> tuple[str, ...]:
     """The dataset's own raw layouts; for a user's dataset that names none and has no hub, any of them."""
     unknown = [name for name in dataset.layouts if name not in LAYOUTS]
     if unknown:
         raise DataError(f"dataset {dataset.name}: no layout {unknown[0]!r}; layouts are: {', '.join(LAYOUTS)}")
-    return dataset.layouts or (() if dataset.hub and dataset.hub.repo else LAYOUTS)
+    return dataset.layouts or (() if dataset.hub and dataset.hub.repo else CAPTION_LAYOUTS)
 
 
 def _contents(path: Path) -> str:

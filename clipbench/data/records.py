@@ -32,6 +32,7 @@ class Record:
     captions: tuple[str, ...]
     images: Callable[[], tuple[ImageRef, ...]]
     fields: Mapping[str, object] = field(default_factory=dict)
+    false_captions: tuple[str, ...] = ()
 
 
 class RecordSource:
@@ -41,6 +42,7 @@ class RecordSource:
         provenance: Where the rows come from.
         read: Called once per pass; it may use its argument, ``where``, to skip rows early.
         fields: Names that ``where`` may use.
+        constants: Fields with the same value in every row, which ``where`` may use too.
     """
 
     def __init__(
@@ -48,10 +50,12 @@ class RecordSource:
         provenance: Provenance,
         read: Callable[[Mapping[str, object]], Iterable[Record]],
         fields: tuple[str, ...] = (),
+        constants: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.provenance = provenance
         self._read = read
         self._fields = fields
+        self._constants = dict(constants)
 
     def rows(
         self,
@@ -61,19 +65,20 @@ class RecordSource:
     ) -> Iterator[Row]:
         """See ``clipbench.data.dataset.Source.rows``."""
         wanted = dict(where or {})
-        unknown = [name for name in wanted if name not in self._fields]
+        unknown = [name for name in wanted if name not in self._fields and name not in self._constants]
         if unknown:
             there = f"its fields are {', '.join(self._fields)}" if self._fields else "this data has no fields"
             raise DataError(f"{self.provenance.location}: rows cannot be filtered by {', '.join(unknown)}: {there}")
         return self._filtered(wanted, keep)
 
     def _filtered(self, where: Mapping[str, object], keep: Callable[[tuple[str, ...]], bool] | None) -> Iterator[Row]:
-        for record in self._read(where):
-            if not all(holds(record.fields.get(name), value) for name, value in where.items()):
+        for record in self._read({name: value for name, value in where.items() if name not in self._constants}):
+            fields = {**self._constants, **record.fields}
+            if not all(holds(fields.get(name), value) for name, value in where.items()):
                 continue
             if keep is not None and not keep(record.captions):
                 continue
-            yield Row(record.id, record.images(), record.captions, record.fields)
+            yield Row(record.id, record.images(), record.captions, fields, record.false_captions)
 
 
 def holds(cell: object, wanted: object) -> bool:

@@ -38,7 +38,7 @@ def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool)
     if names:
         return _open_repository(path, names, dataset, location, streaming=streaming)
     if table := _only_table(path):
-        return text_tables.open_text_table(table, location, declared=dataset.hub)
+        return _open_text_table(table, dataset, location)
     pairs = image_folder.recognize(path)
     return None if pairs is None else image_folder.open_folder(path, pairs, location)
 
@@ -48,8 +48,13 @@ def _open_file(path: Path, dataset: Dataset, location: str, *, streaming: bool) 
     if suffix == ".parquet":
         return _open_parquet(path.parent, [path.name], dataset, location, streaming=streaming)
     if suffix in text_tables.SUFFIXES:
-        return text_tables.open_text_table(path, location, declared=dataset.hub)
+        return _open_text_table(path, dataset, location)
     return None
+
+
+def _open_text_table(path: Path, dataset: Dataset, location: str) -> RecordSource:
+    folder = Path(dataset.image_folder) if dataset.image_folder else None
+    return text_tables.open_text_table(path, location, declared=dataset.hub, image_folder=folder)
 
 
 def _only_table(folder: Path) -> Path | None:
@@ -97,8 +102,13 @@ def _open_parquet(folder: Path, names: list[str], dataset: Dataset, location: st
     provenance = Provenance(
         "parquet", location, None, f"parquet:sha256={digest.hexdigest()}", {"files": ", ".join(names)}
     )
-    files = Files(tuple(str(path.resolve()) for path in paths), folder.resolve(), location)
+    files = Files(tuple(str(path.resolve()) for path in paths), _base(dataset, folder), location)
     return open_parquet(files, dataset, provenance, streaming=streaming, declared=dataset.hub)
+
+
+def _base(dataset: Dataset, folder: Path) -> Path:
+    """What the image paths in cells are relative to."""
+    return Path(dataset.image_folder or folder).resolve()
 
 
 def _footer(path: Path) -> bytes:
@@ -139,4 +149,4 @@ def _open_saved(folder: Path, dataset: Dataset, location: str) -> RecordSource:
         columns = choose_columns(table.column_names, declared=dataset.hub, where=location)
         state = read_regular(folder / "state.json")
     provenance = Provenance("arrow", location, None, f"state.json:sha256={hashlib.sha256(state).hexdigest()}")
-    return open_table(table, columns, Files((), folder.resolve(), location), dataset, provenance)
+    return open_table(table, columns, Files((), _base(dataset, folder), location), dataset, provenance)

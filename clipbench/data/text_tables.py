@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from clipbench.data.columns import Columns, captions_of, choose_columns, missing_column
+from clipbench.data.columns import Columns, captions_of, choose_columns, false_captions_of, missing_column
 from clipbench.data.dataset import HubTable, Provenance
 from clipbench.data.records import (
     ImageFiles,
@@ -36,17 +36,19 @@ class _Line:
     values: Mapping[str, Any]
 
 
-def open_text_table(path: Path, location: str, *, declared: HubTable | None) -> RecordSource:
-    """Open a table of image paths, absolute or relative to the table's folder.
+def open_text_table(
+    path: Path, location: str, *, declared: HubTable | None, image_folder: Path | None = None
+) -> RecordSource:
+    """Open a table of image paths, absolute or relative to ``image_folder``, by default the table's folder.
 
     Raises:
         DataError: The file or its header cannot be read, or a column is missing.
     """
     columns = choose_columns(_column_names(path), declared=declared, where=str(path))
-    images = ImageFiles(path.parent, empty_is_missing=True)
+    images = ImageFiles(image_folder or path.parent, empty_is_missing=True)
     kind = path.suffix.lstrip(".").lower()
     provenance = Provenance(kind, location, None, sha256_of(path), {"columns": ", ".join(columns.all)})
-    return RecordSource(provenance, partial(_records, path, columns, images), columns.fields)
+    return RecordSource(provenance, partial(_records, path, columns, images), columns.fields, columns.constants)
 
 
 def _records(path: Path, columns: Columns, images: ImageFiles, where: Mapping[str, object]) -> Iterator[Record]:
@@ -56,15 +58,17 @@ def _records(path: Path, columns: Columns, images: ImageFiles, where: Mapping[st
                 raise missing_column(name, list(line.values), line.where)
         captions = captions_of(line.values, columns, line.where)
         fields = {name: line.values[name] for name in columns.fields}
-        yield Record(str(row), captions, partial(_refs, images, line, columns, row), fields)
+        false = false_captions_of(line.values, columns, line.where)
+        yield Record(str(row), captions, partial(_refs, images, line, columns, row), fields, false)
 
 
 def _refs(images: ImageFiles, line: _Line, columns: Columns, row: int) -> tuple[ImageRef, ...]:
-    return tuple(_ref(images, line, name, row) for name in columns.images)
+    cells = ((column, line.values[column]) for column in columns.images)
+    named = ((column, name) for column, cell in cells for name in (cell if isinstance(cell, list) else [cell]))
+    return tuple(_ref(images, line, column, name, row) for column, name in named)
 
 
-def _ref(images: ImageFiles, line: _Line, column: str, row: int) -> ImageRef:
-    name = line.values[column]
+def _ref(images: ImageFiles, line: _Line, column: str, name: object, row: int) -> ImageRef:
     if name is None or name == "":
         return absent_ref(f"row {row}, {column}")
     if not isinstance(name, str):

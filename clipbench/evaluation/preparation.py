@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from clipbench.data import Dataset, Source, open_source
@@ -24,10 +24,10 @@ class DataSources:
         ConfigError: A location is invalid, or two data sets have one name.
     """
 
-    def __init__(self, tasks: Iterable[Task], options: EvaluationOptions) -> None:
+def __init__(self, tasks: Sequence[Task], options: EvaluationOptions) -> None:
         datasets: dict[str, Dataset] = {}
         for task in tasks:
-            if datasets.setdefault(task.dataset.name, task.dataset) != task.dataset:
+            if not _agree(datasets.setdefault(task.dataset.name, task.dataset), task.dataset):
                 raise ConfigError(
                     f"task {task.name!r}: another task declares another data set named {task.dataset.name!r}:"
                     " rename one of them"
@@ -37,9 +37,9 @@ class DataSources:
                 known = ", ".join(sorted(datasets))
                 near = close_matches(name, datasets)
                 raise UnknownName(f"data {name}=…: no selected task reads {name!r}{near}; they read {known}")
-        self._places = {
-            name: parse_location(dataset, options.data.get(name, dataset.path)) for name, dataset in datasets.items()
-        }
+        self._data = dict(options.data)
+        for task in tasks:
+            self._place(task)  # complains now rather than when the task's turn comes
         self._streaming = options.streaming
         self._opened: dict[tuple[Dataset, str | None], Source] = {}
 
@@ -49,11 +49,22 @@ class DataSources:
         Raises:
             DataError: It cannot be opened.
         """
-        dataset, place = self._places[task.dataset.name]
+        dataset, place = self._place(task)
         key = replace(dataset, name=""), place
         if key not in self._opened:
             self._opened[key] = open_source(dataset, place, streaming=self._streaming)
         return self._opened[key]
+
+    def _place(self, task: Task) -> tuple[Dataset, str | None]:
+        return parse_location(task.dataset, self._data.get(task.dataset.name, task.dataset.path))
+
+
+def _agree(one: Dataset, other: Dataset) -> bool:
+    """Whether both are the same data set, or parts of one that have a repository each on the hub."""
+    if one == other:
+        return True
+    parts = {dataset.hub.constants for dataset in (one, other) if dataset.hub and dataset.hub.constants}
+    return len(parts) == 2 and replace(one, hub=None) == replace(other, hub=None)
 
 
 @dataclass(frozen=True)

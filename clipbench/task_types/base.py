@@ -80,6 +80,17 @@ class Task(ABC):
             raise ConfigError(f"task type {cls.task_type!r} of {cls.__module__}: clipbench has one of this name")
         TASK_TYPES[cls.task_type] = cls
 
+    @classmethod
+    def declare(cls, name: str, doc: str, **attributes: object) -> type[Task]:
+        """Declare one of several benchmarks that differ in little, in the module of this class.
+
+        Args:
+            name: The new task's name.
+            doc: Its docstring.
+            **attributes: What differs.
+        """
+        return type(name, (cls,), {"name": name, "__doc__": doc, "__module__": cls.__module__, **attributes})
+
     @property
     def chance(self) -> float | None:
         """What guessing gives on ``primary_metric`` over the complete data; None if that depends on the data.

@@ -48,14 +48,14 @@ def recognize(path: Path) -> Path | None:
     return None
 
 
-def open_layout(captions_file: Path, location: str) -> RecordSource:
+def open_layout(captions_file: Path, location: str, images: Path | None = None) -> RecordSource:
     """Open a COCO caption file; rows are images in file order, with their captions in file order.
 
     Raises:
         DataError: The file is not JSON, or not COCO captions.
     """
     photos = _read_photos(captions_file)
-    images = ImageFiles(_image_folder(captions_file, photos))
+    files = ImageFiles(images or _image_folder(captions_file, photos))
     match = _CAPTION_FILE.fullmatch(captions_file.name)
     split = match["split"] if match else "unknown"
     provenance = Provenance(
@@ -63,9 +63,9 @@ def open_layout(captions_file: Path, location: str) -> RecordSource:
         location,
         None,
         sha256_of(captions_file),
-        {"split": split, "captions": str(captions_file), "images": str(images.root)},
+        {"split": split, "captions": str(captions_file), "images": str(files.root)},
     )
-    return RecordSource(provenance, partial(_records, photos, images))
+    return RecordSource(provenance, partial(_records, photos, files))
 
 
 def _records(photos: list[_Photo], images: ImageFiles, where: Mapping[str, object]) -> Iterator[Record]:

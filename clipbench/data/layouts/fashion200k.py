@@ -28,7 +28,7 @@ def recognize(path: Path) -> tuple[Path, ...] | None:
     return None
 
 
-def open_layout(files: tuple[Path, ...], location: str) -> RecordSource:
+def open_layout(files: tuple[Path, ...], location: str, images: Path | None = None) -> RecordSource:
     """Open Fashion200K; rows are images, by label file and line.
 
     Raises:
@@ -38,10 +38,10 @@ def open_layout(files: tuple[Path, ...], location: str) -> RecordSource:
     root = folder.parent if folder.name == "labels" else folder
     # women.zip is unpacked next to labels/ or into a folder of its own.
     candidates = [base for base in (root, root / "images", root / "fashion200k") if (base / "women").is_dir()]
-    images = ImageFiles(candidates[0] if candidates else root)
-    details = {"images": str(images.root), "labels": ", ".join(file.name for file in files)}
+    photos = ImageFiles(images or (candidates[0] if candidates else root))
+    details = {"images": str(photos.root), "labels": ", ".join(file.name for file in files)}
     provenance = Provenance("fashion200k", location, None, sha256_of(*files), details)
-    return RecordSource(provenance, partial(_records, files, images))
+    return RecordSource(provenance, partial(_records, files, photos))
 
 
 def _records(files: tuple[Path, ...], images: ImageFiles, where: Mapping[str, object]) -> Iterator[Record]:

@@ -58,7 +58,7 @@ def recognize(path: Path) -> CaptionFiles | None:
     return files if files.token or files.split else None
 
 
-def open_layout(files: CaptionFiles, location: str) -> RecordSource:
+def open_layout(files: CaptionFiles, location: str, images: Path | None = None) -> RecordSource:
     """Open Flickr30k; rows are images in file order.
 
     Raises:
@@ -71,15 +71,15 @@ def open_layout(files: CaptionFiles, location: str) -> RecordSource:
         captions = _read_tokens(files.token)
         if karpathy is not None:
             captions = {name: texts for name, texts in captions.items() if name in karpathy}
-    images = ImageFiles(first_folder(files.folder, _IMAGE_FOLDERS))
-    details = {"images": str(images.root), "n_images": str(len(captions))}
+    photos = ImageFiles(images or first_folder(files.folder, _IMAGE_FOLDERS))
+    details = {"images": str(photos.root), "n_images": str(len(captions))}
     if karpathy is None:
         details["problem"] = (
             f"{_SPLIT_NAME} is not next to {_CAPTIONS_NAME}: every image is used ({len(captions)} in all), not the"
             " 31014 of Karpathy's split, so results cannot be compared with published ones"
         )
     provenance = Provenance("flickr30k", location, None, sha256_of(files.token, files.split), details)
-    return RecordSource(provenance, partial(_records, captions, images))
+    return RecordSource(provenance, partial(_records, captions, photos))
 
 
 def _existing(folder: Path, name: str) -> Path | None:

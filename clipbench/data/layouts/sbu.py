@@ -24,7 +24,7 @@ EXPECTS = (
 _JSON_NAME = "sbu-captions-all.json"
 _URLS_NAME = "SBU_captioned_photo_dataset_urls.txt"
 _CAPTIONS_NAME = "SBU_captioned_photo_dataset_captions.txt"
-_IMAGE_FOLDERS = ("", "images", "sbu_images", "sbu", "dataset", "train")
+_IMAGE_FOLDERS = ("images", "", "sbu_images", "sbu", "dataset", "train")
 _SAMPLE_SIZE = 2000
 
 
@@ -68,17 +68,18 @@ def recognize(path: Path) -> tuple[Path, ...] | None:
     return None
 
 
-def open_layout(files: tuple[Path, ...], location: str) -> RecordSource:
+def open_layout(files: tuple[Path, ...], location: str, images: Path | None = None) -> RecordSource:
     """Open SBU; rows are captions in file order; their ids are row numbers.
 
     Raises:
         DataError: A file has an unexpected format, or the two files differ in length.
     """
     urls, captions = _read_json(files[0]) if len(files) == 1 else _read_lines(*files)
-    images, naming = _find_images(files[0].parent, urls)
-    details = {"images": str(images.root), "naming": naming}
+    folders = [images] if images else [files[0].parent / name for name in _IMAGE_FOLDERS]
+    photos, naming = _find_images(folders, urls)
+    details = {"images": str(photos.root), "naming": naming}
     provenance = Provenance("sbu", location, None, sha256_of(*files), details)
-    return RecordSource(provenance, partial(_records, urls, captions, images, NAMINGS[naming]))
+    return RecordSource(provenance, partial(_records, urls, captions, photos, NAMINGS[naming]))
 
 
 def _records(
@@ -92,13 +93,13 @@ def _records(
         yield Record(str(row), (caption,), partial(images.refs, name(row, url)))
 
 
-def _find_images(folder: Path, urls: Sequence[str]) -> tuple[ImageFiles, str]:
+def _find_images(folders: Sequence[Path], urls: Sequence[str]) -> tuple[ImageFiles, str]:
     """The folder and naming scheme that find most images of a sample; the first if none finds any."""
     rows = range(0, len(urls), max(1, len(urls) // _SAMPLE_SIZE))
-    best = (ImageFiles(folder / "images", empty_is_missing=True), next(iter(NAMINGS)))
+    best = (ImageFiles(folders[0], empty_is_missing=True), next(iter(NAMINGS)))
     most = 0
-    for base in _IMAGE_FOLDERS:
-        images = ImageFiles(folder / base, empty_is_missing=True)
+    for folder in folders:
+        images = ImageFiles(folder, empty_is_missing=True)
         if not images.names():
             continue
         for naming, name in NAMINGS.items():
