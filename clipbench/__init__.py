@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clipbench.evaluation.options import EvaluationOptions
     from clipbench.models import Model, load_model
     from clipbench.results import Results, read_results
-    from clipbench.task_types import PairsTask, RankingTask, RetrievalTask, SampleTask, Task
+    from clipbench.task_types import ChoiceTask, ImageChoiceTask, PairsTask, RankingTask, RetrievalTask, SampleTask, Task
     from clipbench.task_types.registry import select_tasks as load_tasks
     from clipbench.training.recipe import Recipe
     from clipbench.training.trainer import finetune
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 # Resolved on first use: `import clipbench` must stay cheap, torch is not. `module:attribute`, or the module where the
 # name is the same.
 _LAZY = {
+    "ChoiceTask": "clipbench.task_types",
     "ClipbenchError": "clipbench.errors",
     "Concept": "clipbench.concepts",
     "Dataset": "clipbench.data",
     "EvaluationOptions": "clipbench.evaluation.options",
     "HubTable": "clipbench.data",
+    "ImageChoiceTask": "clipbench.task_types",
     "Model": "clipbench.models",
     "PairsTask": "clipbench.task_types",
     "RankingTask": "clipbench.task_types",
@@ -56,9 +58,9 @@ _LAZY = {
 }
 
 __all__ = [
-    "ClipbenchError", "Concept", "Dataset", "EvaluationOptions", "HubTable", "Model", "PairsTask", "RankingTask",
-    "Recipe", "Results", "RetrievalTask", "SampleTask", "Task", "build_leaderboard", "compare", "evaluate", "finetune",
-    "load_concept", "load_model", "load_tasks", "read_results",
+    "ChoiceTask", "ClipbenchError", "Concept", "Dataset", "EvaluationOptions", "HubTable", "ImageChoiceTask", "Model",
+    "PairsTask", "RankingTask", "Recipe", "Results", "RetrievalTask", "SampleTask", "Task", "build_leaderboard",
+    "compare", "evaluate", "finetune", "load_concept", "load_model", "load_tasks", "read_results",
 ]  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 """SugarCrepe: a photograph of COCO, its caption, and a fluent caption with one part added, replaced or swapped."""
 
 from clipbench.data import Dataset, HubTable
-from clipbench.task_types import ChoiceTask, Task
+from clipbench.task_types import ChoiceTask
+
+_PART = "Negative_type"  # the hub copy's column
 
 SUGARCREPE = Dataset(
     name="sugarcrepe",
@@ -12,7 +14,7 @@ SUGARCREPE = Dataset(
         images=("images",),
         captions=("caption",),
         false_captions=("negative_caption",),
-        fields=("Negative_type",),
+        fields=(_PART,),
     ),
     layouts=("sugarcrepe",),
     license="MIT; photographs of COCO under their own Flickr licenses.",
@@ -29,18 +31,28 @@ class SugarCrepe(ChoiceTask):
     tags = ("compositional",)
     chance = 1 / 2
 
-    @classmethod
-    def part(cls, part: str, expected_n: int, doc: str) -> type[Task]:
-        """Declare a part."""
-        groups = ("sugarcrepe", f"sugarcrepe_{part.partition('_')[0]}")
-        where = {"Negative_type": part}
-        return cls.declare(f"sugarcrepe_{part}", doc, where=where, expected_n=expected_n, groups=groups)
 
+_ADD, _REPLACE, _SWAP = (("sugarcrepe", f"sugarcrepe_{change}") for change in ("add", "replace", "swap"))
 
-AddAttribute = SugarCrepe.part("add_att", 692, "An attribute was added.")
-AddObject = SugarCrepe.part("add_obj", 2_062, "An object was added.")
-ReplaceAttribute = SugarCrepe.part("replace_att", 788, "An attribute was replaced.")
-ReplaceObject = SugarCrepe.part("replace_obj", 1_652, "An object was replaced.")
-ReplaceRelation = SugarCrepe.part("replace_rel", 1_406, "A relation was replaced.")
-SwapAttribute = SugarCrepe.part("swap_att", 666, "Two attributes were swapped.")
-SwapObject = SugarCrepe.part("swap_obj", 245, "Two objects were swapped; 245 in the published file, 246 in the paper.")
+AddAttribute = SugarCrepe.declare(
+    "sugarcrepe_add_att", "An attribute was added.", where={_PART: "add_att"}, expected_n=692, groups=_ADD
+)
+AddObject = SugarCrepe.declare(
+    "sugarcrepe_add_obj", "An object was added.", where={_PART: "add_obj"}, expected_n=2_062, groups=_ADD
+)
+ReplaceAttribute = SugarCrepe.declare(
+    "sugarcrepe_replace_att", "Another attribute.", where={_PART: "replace_att"}, expected_n=788, groups=_REPLACE
+)
+ReplaceObject = SugarCrepe.declare(
+    "sugarcrepe_replace_obj", "Another object.", where={_PART: "replace_obj"}, expected_n=1_652, groups=_REPLACE
+)
+ReplaceRelation = SugarCrepe.declare(
+    "sugarcrepe_replace_rel", "Another relation.", where={_PART: "replace_rel"}, expected_n=1_406, groups=_REPLACE
+)
+SwapAttribute = SugarCrepe.declare(
+    "sugarcrepe_swap_att", "Two attributes swapped.", where={_PART: "swap_att"}, expected_n=666, groups=_SWAP
+)
+# The authors' 246 became 245 rows.
+SwapObject = SugarCrepe.declare(
+    "sugarcrepe_swap_obj", "Two objects swapped.", where={_PART: "swap_obj"}, expected_n=245, groups=_SWAP
+)

@@ -36,9 +36,7 @@ class ChoiceTask(SampleTask):
         """Yield one sample for each row: its captions are true, its false captions false."""
         for row in source.rows(where=self.where):
             if len(row.images) != 1:
-                raise DataError(
-                    f"row {row.id} has {pluralize(len(row.images), 'image')}: a choice among texts has one"
-                )
+                raise DataError(f"row {row.id} has {pluralize(len(row.images), 'image')}: a choice among texts has one")
             texts = (*row.captions, *row.false_captions)
             yield Sample(row.id, row.images, texts, self._group(row), _cluster(row), len(row.captions))
 

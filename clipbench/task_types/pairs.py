@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
@@ -24,6 +24,10 @@ class PairsTask(SampleTask):
     * ``text_acc``, Winoground's text score: each image prefers its own caption,
       ``s[0][0] > s[0][1]`` and ``s[1][1] > s[1][0]``. Chance 1/4.
     * ``group_acc``: both. Chance 1/6.
+
+    Attributes:
+        group_field: A field of the rows that parts the task for breakdowns.
+        text_template: What every caption is put into.
     """
 
     task_type = "pairs"
@@ -31,6 +35,8 @@ class PairsTask(SampleTask):
     primary_metric = "acc"
     hub_task = ("image-text-matching", "Pairs of images and captions")
     chance = 1 / 4
+    group_field: ClassVar[str] = ""
+    text_template: ClassVar[str] = "{}"
 
     def samples(self, source: Source) -> Iterator[Sample]:
         """Yield one sample for each row."""
@@ -40,11 +46,14 @@ class PairsTask(SampleTask):
                     f"row {row.id} has {len(row.images)} images and {len(row.captions)} captions;"
                     " a pair has two of each"
                 )
-            yield Sample(row.id, row.images, row.captions, self.name, row.images[0].key)
+            # An empty caption stays empty, to be counted.
+            texts = tuple(self.text_template.format(text) if text.strip() else text for text in row.captions)
+            group = row.fields.get(self.group_field, self.name)
+            yield Sample(row.id, row.images, texts, str(group), row.images[0].key)
 
     def invalid_reason(self, sample: Sample) -> str | None:
         """A caption is empty, or both are the same."""
-        first, second = (text.strip() for text in sample.texts)
+        first, second = (" ".join(text.split()) for text in sample.texts)
         if not first or not second:
             return "empty caption"
         return "both captions are the same" if first == second else None

