@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from clipbench.evaluation.options import EvaluationOptions
     from clipbench.models import Model, load_model
     from clipbench.results import Results, read_results
-    from clipbench.task_types import ChoiceTask, ImageChoiceTask, PairsTask, RankingTask, RetrievalTask, SampleTask, Task
+    from clipbench.task_types import (
+        ChoiceTask,
+        ImageChoiceTask,
+        PairsTask,
+        RankingTask,
+        RetrievalTask,
+        SampleTask,
+        Task,
+    )
     from clipbench.task_types.registry import select_tasks as load_tasks
     from clipbench.training.recipe import Recipe
     from clipbench.training.trainer import finetune

@@ -24,7 +24,7 @@ class DataSources:
         ConfigError: A location is invalid, or two data sets have one name.
     """
 
-def __init__(self, tasks: Sequence[Task], options: EvaluationOptions) -> None:
+    def __init__(self, tasks: Sequence[Task], options: EvaluationOptions) -> None:
         datasets: dict[str, Dataset] = {}
         for task in tasks:
             if not _agree(datasets.setdefault(task.dataset.name, task.dataset), task.dataset):
