@@ -93,6 +93,21 @@ def test_core_code_does_not_print_or_exit():
                 assert getattr(node.func, "id", "") not in ("print", "exit", "quit"), path
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_what_is_printed_goes_through_the_console(path):
+    """It is cleaned there: names of files may steer a terminal."""
+    if path.name in ("console.py", "streams.py"):
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            assert name not in ("echo", "secho", "print", "pprint", "echo_via_pager"), f"{path.name}:{node.lineno}"
+            if name == "write":
+                assert "std" not in ast.unparse(node.func), f"{path.name}:{node.lineno}"
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] != "rich", f"{path.name}:{node.lineno}"
+
+
 def test_pyproject_lists_every_package():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}

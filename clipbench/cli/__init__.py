@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
-import os
 import sys
 
 import click
 
 from clipbench.cli.console import complain
+from clipbench.cli.streams import discard, open_standard_streams
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
 
 # By workflow, in the order of the help.
@@ -85,21 +86,35 @@ def main(args: list[str] | None = None) -> None:
 
     Exit codes: 0 success; 1 a task failed or something could not be read or written; 2 bad usage; 130 interrupted.
     """
+    open_standard_streams()
+    sys.exit(_exit_code(args))
+
+
+def _exit_code(args: list[str] | None) -> int:
     try:
-        sys.exit(cli.main(args=args, prog_name="clipbench", standalone_mode=False) or 0)
+        return cli.main(args=args, prog_name="clipbench", standalone_mode=False) or 0
     except (ConfigError, UnknownName) as error:
-        complain(str(error))
-        sys.exit(2)
+        return _failed(str(error), 2)
     except ClipbenchError as error:
-        complain(str(error))
-        sys.exit(1)
-    except click.ClickException as error:
+        return _failed(str(error), 1)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except click.ClickException as error:
+        return _failed(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        complain("interrupted")
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader (`| head`) has had enough. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return _failed("interrupted", 130)
+    except BrokenPipeError:  # of `--help | head`
+        discard(sys.stdout)
+        return 0
+    except MemoryError:
+        return _failed("out of memory: a smaller batch_size, fewer num_workers or a limit may help", 1)
+    except OSError as error:
+        discard(sys.stdout)
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or error}", 2 if error.errno == errno.ENAMETOOLONG else 1)
+
+
+def _failed(message: str, code: int) -> int:
+    complain(message)
+    return code

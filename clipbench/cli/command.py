@@ -23,7 +23,10 @@ class Command(click.Command):
         return ["-h", "--help"]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse repeated options, then parse as click does."""
+        """Refuse repeated options and names that are not text, then parse as click does."""
+        for argument in args:
+            if any("\ud800" <= sign <= "\udfff" for sign in argument):  # bytes of a name, as Python passes them on
+                raise ConfigError(f"{argument}: not UTF-8: rename the file or folder")
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         options = [part for part in order if isinstance(part, click.Option) and not part.multiple]
         counts = Counter(option.name for option in options)  # by name: `--wrong --right` set the same one

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import FORMATS, note, print_rows
+from clipbench.cli.console import FORMATS, note, print_rows, say, say_json
 
 if TYPE_CHECKING:
     from clipbench.analysis.comparison import Comparison
@@ -52,7 +51,7 @@ def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, see
 
     found = compare_runs(a, b, tasks, resamples=resamples, seed=seed)
     if style == "json":
-        click.echo(json.dumps([asdict(comparison) for comparison in found], indent=2, ensure_ascii=False))
+        say_json([asdict(comparison) for comparison in found])
     else:
         print_rows(_HEADERS, [_row(comparison) for comparison in found], style)
         for comparison in found:
@@ -86,4 +85,4 @@ def _p(value: float) -> str:
 def _print_flips(comparison: Comparison, most: int) -> None:
     for name, samples in (("only A", comparison.only_a), ("only B", comparison.only_b)):
         for sample in samples[:most]:
-            click.echo(f"{comparison.task}: {name} has it right: {sample}")
+            say(f"{comparison.task}: {name} has it right: {sample}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import sys
 import time
 import unicodedata
@@ -14,27 +15,45 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clipbench.cli.command import name_flags
+from clipbench.cli.streams import write
+from clipbench.utils.text import shorten
 
 if TYPE_CHECKING:
     from clipbench.results import Measure, Results
 
 FORMATS = ("table", "json", "markdown")
+_MARKDOWN = re.compile(r"[\\|`\[\]]")  # what would end a cell, or make code, a link or an image
 _REPLACED = {"Cc": "?", "Cf": "?", "Cs": "?", "Zl": " ", "Zp": " "}  # control, direction, surrogates, line ends
 
 
 def complain(message: str) -> None:
     """Report on stderr, in one line, what went wrong."""
-    click.echo(f"clipbench: error: {_message(message)}", err=True)
+    write(f"clipbench: error: {_message(message)}\n", err=True)
 
 
 def note(message: str) -> None:
     """Report something on stderr, in one line."""
-    click.echo(f"clipbench: {_message(message)}", err=True)
+    write(f"clipbench: {_message(message)}\n", err=True)
+
+
+def say(text: object) -> bool:
+    """Print a line, or several, on stdout; returns whether anyone still reads."""
+    return write(f"{printable(str(text))}\n")
+
+
+def say_json(value: object, *, indent: int | None = 2) -> bool:
+    """Print a value as JSON on stdout; returns whether anyone still reads."""
+    return write(_json_escapes(json.dumps(value, indent=indent, ensure_ascii=False)) + "\n")
+
+
+def say_file(text: str) -> bool:
+    """Print what would stand in a file of JSON, CSV, Markdown, LaTeX or HTML on stdout, as it is but for escapes."""
+    return write(_json_escapes(text))
 
 
 def _message(text: str) -> str:
     context = click.get_current_context(silent=True)
-    return " ".join(printable(name_flags(text, context.command if context else None)).split())
+    return shorten(" ".join(printable(name_flags(text, context.command if context else None)).split()))
 
 
 def printable(text: str) -> str:
@@ -44,7 +63,24 @@ def printable(text: str) -> str:
         >>> printable("a\x1b[31mred\x07.png")
         'a?[31mred?.png'
     """
+    if text.isprintable():
+        return text
     return "".join(_REPLACED.get(unicodedata.category(sign), sign) if sign not in "\n\t" else sign for sign in text)
+
+
+def _json_escapes(text: str) -> str:
+    r"""Write what would steer a terminal as JSON does, which loses nothing.
+
+    Examples:
+        >>> print(_json_escapes('{"a": "\u202egnp.exe"}'))
+        {"a": "\u202egnp.exe"}
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        json.dumps(sign)[1:-1] if sign not in "\n\r\t" and unicodedata.category(sign) in _REPLACED else sign
+        for sign in text
+    )
 
 
 def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: str) -> None:
@@ -56,8 +92,9 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: 
         style: One of ``FORMATS``. A table is drawn on a terminal and plain if piped.
     """
     if style == "json":
-        click.echo(json.dumps([dict(zip(headers, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+        say_json([dict(zip(headers, row, strict=True)) for row in rows])
         return
+    headers = [_cell(header, style) for header in headers]
     rows = [[_cell(cell, style) for cell in row] for row in rows]
     if style == "table" and sys.stdout.isatty():
         _print_rich(headers, rows)
@@ -66,12 +103,13 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: 
 
         layout = "github" if style == "markdown" else "simple"
         # Cells come formatted: tabulate must not parse `0.50` back into 0.5.
-        click.echo(tabulate(rows, headers, tablefmt=layout, disable_numparse=True, colalign=_alignment(headers, rows)))
+        alignment = _alignment(headers, rows)
+        write(tabulate(rows, headers, tablefmt=layout, disable_numparse=True, colalign=alignment) + "\n")
 
 
 def _cell(value: object, style: str) -> str:
     text = printable(str(value)).replace("\n", " ")
-    return html.escape(text, quote=False).replace("|", "\\|") if style == "markdown" else text
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(text, quote=False)) if style == "markdown" else text
 
 
 def _alignment(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str] | None:
@@ -90,16 +128,19 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
     table = Table()
     for column, header in enumerate(headers):
-        table.add_column(header, justify="right" if rows and _numeric(rows, column) else "left")
+        table.add_column(escape(header), justify="right" if rows and _numeric(rows, column) else "left")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
-    Console().print(table)
+    console = Console(emoji=False, highlight=False)
+    with console.capture() as drawn:
+        console.print(table)
+    write(drawn.get())
 
 
 def print_results(results: Results, style: str) -> None:
     """Print a run's results on stdout: all of them as JSON, or the metrics as a table."""
     if style == "json":
-        click.echo(results.to_json(), nl=False)
+        say_file(results.to_json())
         return
     rows: list[list[str]] = []
     for name, result in results.tasks.items():
@@ -155,7 +196,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bars: dict[str, TaskID] = {}
     shown = 0.0
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
@@ -184,7 +225,7 @@ def training_bar(steps: int) -> Iterator[Callable[[int, str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         bar = progress.add_task("", total=steps)
         yield lambda done, text: progress.update(bar, completed=done, description=text)

@@ -18,6 +18,7 @@ from clipbench.errors import ConfigError
 if TYPE_CHECKING:
     from clipbench.evaluation.options import EvaluationOptions
     from clipbench.evaluation.runner import EvaluationRun
+    from clipbench.results import Results
 
 
 @click.command("eval", cls=Command)
@@ -137,15 +138,21 @@ def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
     if run.results is None:
         complain("interrupted before a task was finished")
         return
-    print_results(run.results, style)
-    for task, report in run.results.tasks.items():
+    try:
+        print_results(run.results, style)
+    finally:  # stdout may be full: what was saved is said all the same
+        _report_rest(run, run.results, interrupted)
+
+
+def _report_rest(run: EvaluationRun, results: Results, interrupted: bool) -> None:
+    for task, report in results.tasks.items():
         if report.error:
             complain(report.error)
         else:
             for problem in report.problems:
                 note(f"{task}: {problem}")
-    if run.results.profile:
-        print_profile(run.results.profile)
+    if results.profile:
+        print_profile(results.profile)
     if run.write_error:
         complain(str(run.write_error))
     elif run.directory:

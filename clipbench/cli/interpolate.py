@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import complain, note, print_rows, progress_bar
+from clipbench.cli.console import complain, note, print_rows, progress_bar, say_json
 from clipbench.cli.options import evaluation_options
 from clipbench.errors import ConfigError, ResultError
 
@@ -130,6 +129,6 @@ def _print_table(scored: Mapping[float, Results], points: list[Point], style: st
             value, stderr = (measure.value, measure.stderr) if measure else (None, None)
             entry[task] = {"metric": metric, "value": value, "stderr": stderr, "pareto": alpha in front}
     if style == "json":
-        click.echo(json.dumps(objects, indent=2, ensure_ascii=False))
+        say_json(objects)
     else:
         print_rows(headers, rows, style)

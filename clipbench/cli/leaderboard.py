@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import complain, note, print_rows
+from clipbench.cli.console import complain, note, print_rows, say, say_file
 from clipbench.cli.options import parse_pairs
 from clipbench.errors import ConfigError
 
@@ -75,11 +75,11 @@ def command(
     if target and style in _SUFFIXES:
         page = target.with_suffix(_SUFFIXES[style])
         atomic_write(page, text)
-        click.echo(page)
+        say(page)
     elif not target and style != "table":
-        click.echo(text, nl=False)
+        say_file(text)
     if existing and style != "table":
-        click.echo(existing)
+        say(existing)
     if style == "table":
         _print_table(board)
     for line in board.notes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TextIO
 
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.console import say_json
 from clipbench.errors import DataError
 
 
@@ -35,7 +35,8 @@ def command(concept: str, captions: TextIO) -> None:
                 "start": variants.start,
                 "variants": variants[1:],
             }
-            click.echo(json.dumps(found, ensure_ascii=False))
+            if not say_json(found, indent=None):
+                return
 
 
 def _lines(captions: TextIO) -> Iterator[tuple[int, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import note
+from clipbench.cli.console import note, say
 from clipbench.errors import ConfigError
 
 
@@ -46,9 +46,9 @@ def command(
     uploads += [dataset_upload(paths, dataset_repo, not no_samples)] if dataset_repo else []
     for upload in uploads:
         if dry_run:
-            click.echo(describe(upload))
+            say(describe(upload))
             continue
-        click.echo(push(upload, private=private, create_pr=create_pr))
+        say(push(upload, private=private, create_pr=create_pr))
         for line in upload.notes:
             note(line)
     return 0

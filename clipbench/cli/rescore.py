@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import FORMATS, note, print_rows
+from clipbench.cli.console import FORMATS, note, print_rows, say_json
 
 if TYPE_CHECKING:
     from clipbench.analysis.rescoring import RescoredTask
@@ -31,7 +30,7 @@ def command(samples: Path, tasks: str | None, include_path: tuple[Path, ...], st
 
     found = rescore(samples, tasks, include_path=include_path)
     if style == "json":
-        click.echo(json.dumps({rescored.task: _facts(rescored) for rescored in found}, indent=2, ensure_ascii=False))
+        say_json({rescored.task: _facts(rescored) for rescored in found})
     else:
         headers = ("task", "metric", "value", "stderr", "n", "changed")
         print_rows(headers, [row for rescored in found for row in _rows(rescored)], style)

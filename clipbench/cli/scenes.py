@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import progress_bar
+from clipbench.cli.console import progress_bar, say
 
 
 @click.group("scenes")
@@ -36,4 +36,4 @@ def export(directory: Path, split: str, size: int, pairs: int, seed: int) -> Non
             advance(f"scenes {split}", done, total)
 
         export_world(directory, split=split, size=size, pairs=pairs, seed=seed, progress=tick)
-    click.echo(directory)
+    say(directory)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from clipbench.cli.command import Command, joined
-from clipbench.cli.console import note
+from clipbench.cli.console import note, say
 from clipbench.cli.options import parse_pairs
 from clipbench.errors import ConfigError, ResultError
 
@@ -87,4 +87,4 @@ def _draw(
             contact_sheet(shown, title).save(target)
     except OSError as error:
         raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from None
-    click.echo(target)
+    say(target)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.console import say
 from clipbench.errors import ConfigError
 
 
@@ -31,4 +32,4 @@ def command(runs: tuple[Path, ...], output_path: Path, title: str) -> None:
     unique = [name if names.count(name) == 1 else str(run) for name, run in zip(names, runs, strict=True)]
     found = {name: read_tradeoff(run) for name, run in zip(unique, runs, strict=True)}
     for path in draw_tradeoff(overlay(found, title).points, output_path, title):
-        click.echo(path)
+        say(path)

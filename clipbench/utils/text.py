@@ -16,10 +16,36 @@ def format_error(error: Exception) -> str:
         'no such file'
     """
     if isinstance(error, ClipbenchError):
-        return str(error)
+        return shorten(str(error))
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return shorten(f"{type(error).__name__}: {' '.join(str(error).split())}{place}")
+
+
+def reason(error: BaseException) -> str:
+    """What an exception of a library or of Python says, in one line, for a message that names the file itself.
+
+    Examples:
+        >>> reason(KeyError("epoch")), reason(ValueError())
+        ("'epoch' is missing", 'ValueError')
+    """
+    if isinstance(error, KeyError) and error.args:
+        return f"{error.args[0]!r} is missing"
+    text = getattr(error, "strerror", None) or str(error)
+    return shorten(" ".join(text.split())) or type(error).__name__
+
+
+def shorten(text: str, most: int = 1_500) -> str:
+    """A message that fits on a screen: start and end, which says what to do.
+
+    Examples:
+        >>> shorten("a" * 50 + "b" * 50, most=40)
+        'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa … (100 characters) … bbbbbbbbbb'
+    """
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end]} … ({len(text):,} characters) … {text[-end:]}"
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """What all subcommands have in common."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -85,6 +86,29 @@ def test_messages_of_the_library_know_no_flags(path):
 )
 def test_what_steers_a_terminal_is_replaced(text, expected):
     assert printable(text) == expected
+
+
+def test_what_steers_a_terminal_is_escaped_in_json(run, monkeypatch):
+    text = 'a\u202e\x7f\x85\ud800\n"'
+    monkeypatch.setattr("clipbench.cli.ls._LISTINGS", {"tasks": lambda _: ([text], [[text]])})
+    code, out, _ = run("ls", "tasks", "--format", "json")
+    assert code == 0
+    assert json.loads(out) == [{text: text}]
+    assert out.replace("\n", "").isascii()
+
+
+def test_a_cell_of_markdown_is_no_markup(run, monkeypatch):
+    monkeypatch.setattr("clipbench.cli.ls._LISTINGS", {"tasks": lambda _: (["a|b"], [["<b>\\| ![x](y) `z` \x1b\n"]])})
+    _, out, _ = run("ls", "tasks", "--format", "markdown")
+    head, _, row = out.splitlines()
+    assert head.strip("| ") == r"a\|b"
+    assert row.strip("| ") == r"&lt;b&gt;\\\| !\[x\](y) \`z\` ?"
+
+
+def test_a_long_message_is_shortened(run):
+    code, _, err = run("eval", "--model", "demo", "--tasks", "x" * 200 + ",y" * 2000)
+    assert code == 2
+    assert len(err) < 2000
 
 
 def test_the_help_lists_every_command_once():

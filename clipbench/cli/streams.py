@@ -1,0 +1,67 @@
+"""Standard output and error: they may be closed, full, or read by something that stops early."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from clipbench.errors import ResultError
+
+_closed = False
+
+
+def open_standard_streams() -> None:
+    """Open what was closed (``>&-``) to nowhere, or the next file that is opened would take its place.
+
+    A sign that the terminal's encoding lacks is escaped.
+    """
+    global _closed
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    _closed = sys.stdout is None
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def write(text: str, *, err: bool = False) -> bool:
+    """Write on stdout, or on stderr, and flush.
+
+    Returns:
+        False where the reader (``| head``) has just had enough: the rest goes nowhere.
+
+    Raises:
+        ResultError: stdout is closed, or cannot be written; what cannot be said on stderr is no error.
+    """
+    if _closed and not err:
+        raise ResultError("stdout: cannot be written: it is closed")
+    stream: Any = sys.stderr if err else sys.stdout
+    try:
+        click.echo(text, nl=False, file=stream)
+    except BrokenPipeError:
+        discard(stream)
+        return False
+    except OSError as error:
+        discard(stream)
+        if not err:
+            raise ResultError(f"stdout: cannot be written: {error.strerror or error}") from None
+    return True
+
+
+def discard(stream: TextIO) -> None:
+    """Let what follows go nowhere, or Python complains when it flushes at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
