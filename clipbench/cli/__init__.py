@@ -18,6 +18,7 @@ _SECTIONS = {
         "eval": "Score a model on tasks.",
         "validate": "Check tasks' data without a model.",
         "ls": "List tasks, groups, tags, models, concepts or studies.",
+        "embed": "Write the embeddings of tasks' images and texts.",
         "cache": "List, check and remove cached embeddings.",
     },
     "Look and compare": {

@@ -125,6 +125,8 @@ class ImageEncoder:
 
     def _decode(self, ref: ImageRef) -> DecodedImage | EncodedImage:
         key = _content_key(ref) if self._identify else None
+        if self._model.lookup is not None:
+            return EncodedImage(self._model.lookup.image(ref.key), key)
         if self._cache is not None and key is not None:
             found = self._cache.find([key])
             if key in found:

@@ -67,6 +67,10 @@ class TextEncoder:
         if not texts:
             return {}
         self._profile.texts += len(texts)
+        if self._model.lookup is not None:
+            return {
+                text: CacheHit(row, False) for text, row in zip(texts, self._model.lookup.texts(texts), strict=True)
+            }
         packed = self._model.packed_text
         with torch.inference_mode(), self._profile.stage("text tower"):
             return self._encode_plain(texts) if packed is None else self._encode_packed(texts, packed)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from clipbench.metrics import Floats
+
     Ints = npt.NDArray[np.int64]
 
 TextBatching = Literal["packed", "trimmed", "padded"]
@@ -81,6 +83,16 @@ class PackedText(Protocol):
         """
 
 
+class FeatureLookup(Protocol):
+    """Unit features that are known already, so that nothing is opened or encoded."""
+
+    def image(self, key: str) -> Floats:
+        """The unit feature ``(D,)`` of an image by its key. Raises DataError where there is none."""
+
+    def texts(self, texts: Sequence[str]) -> Floats:
+        """The unit features ``(M, D)`` of texts. Raises ModelError where there are none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """What a result file says about a model.
@@ -128,6 +140,7 @@ class Model(ABC):
         dtype: The weights' precision.
         compiled: Whether the towers went through torch.compile.
         packed_text: Encodes common beginnings of texts once; None where the model cannot.
+        lookup: Features that were computed elsewhere; None where the model encodes.
         untrainable: Why the model cannot be fine-tuned and saved; None where it can.
     """
 
@@ -136,6 +149,7 @@ class Model(ABC):
     dtype: torch.dtype
     compiled = False
     packed_text: PackedText | None = None
+    lookup: FeatureLookup | None = None
     untrainable: str | None = None
 
     @property

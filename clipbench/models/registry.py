@@ -65,6 +65,12 @@ _BUILT_IN = (
         "clipbench.models.hf_loading:load_dual",
     ),
     Adapter(
+        "embeddings",
+        "embeddings:FILE.npz, embeddings:FILE.safetensors, embeddings:FILE.parquet",
+        "embeddings that were computed elsewhere, by image key and text (`clipbench embed` writes them)",
+        "clipbench.models.embeddings:load",
+    ),
+    Adapter(
         "demo",
         "demo",
         "the small CLIP that comes with clipbench, trained on its embedded world (clipbench.scenes)",

@@ -1,0 +1,97 @@
+"""Embeddings of all images and texts of some tasks, for `clipbench embed`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clipbench.errors import ConfigError, DataError
+from clipbench.evaluation.data_report import DataReport
+from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.preparation import PreparedTask
+from clipbench.inference.chunks import chunk_groups
+from clipbench.inference.images import ImageEncoder
+from clipbench.inference.profile import Profile
+from clipbench.inference.texts import TextEncoder
+
+if TYPE_CHECKING:
+    from clipbench.metrics import Floats
+    from clipbench.models.base import Model
+    from clipbench.models.embedding_file import Kind
+    from clipbench.types import ImageRef, Sample
+
+
+def embed_tasks(
+    model: Model, tasks: Sequence[PreparedTask], options: EvaluationOptions, on_progress: Progress = ignore_progress
+) -> Iterator[tuple[Kind, Sequence[str], Floats]]:
+    """Encode every image and text of the tasks' samples once.
+
+    Images that cannot be read are left out; they have been counted when the data was checked.
+
+    Args:
+        model: The model.
+        tasks: The tasks with their data.
+        options: Batch size, workers and limit.
+        on_progress: Called with a task's name, samples done, and samples in all if known.
+
+    Yields:
+        ``image`` or ``text``, the keys, and their unit features ``(B, D)``.
+
+    Raises:
+        ConfigError: Two data sets use one key for different images.
+        ModelError: A feature is not finite.
+    """
+    profile = Profile()
+    images = ImageEncoder(model, options.batch_size, options.workers, profile)
+    texts = TextEncoder(model, options.batch_size, profile)
+    seen_images: dict[str, tuple[str, bytes]] = {}
+    seen_texts: set[str] = set()
+    try:
+        for prepared in tasks:
+            if prepared.source is None:
+                continue
+            namespace, done = str(id(prepared.source)), 0
+            report = DataReport(prepared.task, prepared.source, options.limit)
+            samples = report.track(prepared.task.samples(prepared.source))
+            # Chunk by chunk, as an evaluation encodes: the last digits of a feature depend on its batch.
+            for group in chunk_groups(samples, 1, prepared.task.name, keyed=False):
+                for chunk in group.chunks:
+                    yield from _image_part(images, namespace, _refs(chunk), seen_images)
+                    found = texts.features(list(dict.fromkeys(text for sample in chunk for text in sample.texts)))
+                    fresh = [text for text in found if text not in seen_texts]
+                    if fresh:
+                        seen_texts.update(fresh)
+                        yield "text", fresh, np.stack([found[text] for text in fresh])
+                    done += len(chunk)
+                    on_progress(prepared.task.name, done, prepared.report.scorable or None)
+    finally:
+        images.close()
+
+
+def _refs(samples: Sequence[Sample]) -> dict[str, ImageRef]:
+    return {ref.key: ref for sample in samples for ref in sample.images}
+
+
+def _image_part(
+    encoder: ImageEncoder, namespace: str, refs: dict[str, ImageRef], seen: dict[str, tuple[str, bytes]]
+) -> Iterator[tuple[Kind, Sequence[str], Floats]]:
+    wanted = {key: ref for key, ref in refs.items() if seen.get(key, ("", b""))[0] != namespace}
+    found = encoder.features(encoder.decode_ahead(wanted, namespace, {}), namespace, list(wanted))
+    fresh: dict[str, Floats] = {}
+    for key, row in found.items():
+        if isinstance(row, DataError):
+            continue
+        if key in seen and seen[key][1] != _digest(row):
+            raise ConfigError(f"image {key!r} is another one in another data set: embed one data set at a time")
+        if key not in seen:
+            fresh[key] = row
+        seen[key] = namespace, _digest(row)
+    if fresh:
+        yield "image", list(fresh), np.stack(list(fresh.values()))
+
+
+def _digest(row: Floats) -> bytes:
+    return hashlib.blake2b(row.tobytes(), digest_size=16).digest()
