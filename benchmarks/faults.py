@@ -2,8 +2,8 @@
 
     python benchmarks/faults.py [--inputs 300] [--kills 200] [--seed 0] [--output_path faults.json] [--only image,table]
 
-Asked: no traceback, no hang of more than 30 seconds, no wrong number, no lost result. Exits with 1 if there is one. Runs on
-Linux: every command is a forked child, so that a try costs no start of Python.
+Asked: no traceback, no hang of more than 30 seconds, no wrong number, no lost result. Exits with 1 if there is one.
+Runs on Linux: every command is a forked child, so that a try costs no start of Python.
 """
 
 from __future__ import annotations
@@ -35,10 +35,16 @@ from workspace import build, in_child, metrics  # noqa: E402
 
 # Kind of input: where its cases come from, and its share of all inputs.
 KINDS = {
-    "image": (files.images, 40), "table": (files.tables, 55), "json": (files.caption_files, 30), "yaml": (settings.yaml, 50),
-    "checkpoint": (products.checkpoints, 40), "result": (products.results, 40), "cache": (products.caches, 20),
-    "option": (settings.options, 45), "environment": (settings.environments, 12),
-}  # fmt: skip
+    "image": (files.images, 40),
+    "table": (files.tables, 55),
+    "json": (files.caption_files, 30),
+    "yaml": (settings.yaml, 50),
+    "checkpoint": (products.checkpoints, 40),
+    "result": (products.results, 40),
+    "cache": (products.caches, 20),
+    "option": (settings.options, 45),
+    "environment": (settings.environments, 12),
+}
 GOOD = (None, "right", "refused", "accepted")
 Line = tuple[str, str, str | None, str]
 
@@ -129,8 +135,15 @@ def _run_elsewhere(case: Case, folder: Path) -> Ran:
             env.pop(name, None)
     began = time.monotonic()
     try:
-        done = subprocess.run([sys.executable, "-m", "clipbench", *case.words], cwd=folder, env=env, capture_output=True,
-                              text=True, timeout=2 * HANG_SECONDS, check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "clipbench", *case.words],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=2 * HANG_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return Ran(-9, "", "", time.monotonic() - began, hung=True)
     return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - began)

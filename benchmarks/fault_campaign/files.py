@@ -39,10 +39,15 @@ def images(draw: random.Random) -> Iterator[Case]:
         ("170 megapixels", partial(_put, "img/1.png", _png(13_000, 13_100, rows=13_100)), "refused"),
         ("1 × 1", partial(_put, "img/1.png", _png(1, 1, rows=1)), "either"),
         ("1 × 60,000", partial(_put, "img/1.png", _png(1, 60_000, rows=60_000)), "either"),
-        *((f"as {kind}", partial(_convert, kind), "same") for kind in ("BMP", "TIFF", "PPM", "WEBP", "GIF-RGB", "RGBA")),
-        *((f"named {name!r}", partial(_rename, name), "same")
-          for name in ("a b.png", "é.png", "a|b<b>.png", "\x1b[31mred.png", "n" * 200 + ".png", "%41.png", "#1?.png")),
-    ):  # fmt: skip
+        *(
+            (f"as {kind}", partial(_convert, kind), "same")
+            for kind in ("BMP", "TIFF", "PPM", "WEBP", "GIF-RGB", "RGBA")
+        ),
+        *(
+            (f"named {name!r}", partial(_rename, name), "same")
+            for name in ("a b.png", "é.png", "a|b<b>.png", "\x1b[31mred.png", "n" * 200 + ".png", "%41.png", "#1?.png")
+        ),
+    ):
         for words in _READERS:
             # `validate` reports gaps, and they are no error. Training goes on from what it counts as missing.
             yield Case("image", name, words, spoil, expect if words[0] == "eval" else "either")
@@ -70,39 +75,78 @@ def tables(draw: random.Random) -> Iterator[Case]:
         ("tabs", lambda f: write_table(f / "toy.csv", delimiter="\t"), "same"),
         ("other separators", lambda f: _change(f / "toy.csv", lambda t: t.replace("img/", "./img/")), "same"),
         ("Windows separators", lambda f: _change(f / "toy.csv", lambda t: t.replace("img/", "img\\")), "same"),
-        ("absolute paths", lambda f: _change(f / "toy.csv", lambda t: t.replace("img/", f"{f.resolve()}/img/")), "same"),
+        (
+            "absolute paths",
+            lambda f: _change(f / "toy.csv", lambda t: t.replace("img/", f"{f.resolve()}/img/")),
+            "same",
+        ),
         ("file: addresses", lambda f: _change(f / "toy.csv", lambda t: t.replace("img/", f"file://{f}/img/")), "same"),
         ("an index column", lambda f: _change(f / "toy.csv", _indexed), "same"),
         ("spaces in the header", lambda f: _change(f / "toy.csv", lambda t: t.replace("image,", "image ,")), "same"),
-        ("captions in latin-1", lambda f: _change(f / "toy.csv", lambda t: t.replace("white", "whit\u00e9"), "latin-1"), "either"),
+        (
+            "captions in latin-1",
+            lambda f: _change(f / "toy.csv", lambda t: t.replace("white", "whit\u00e9"), "latin-1"),
+            "either",
+        ),
         ("UTF-16", lambda f: _change(f / "toy.csv", str, "utf-16"), "same"),
-        ("a column twice", lambda f: _change(f / "toy.csv", lambda t: t.replace("image,caption", "caption,caption")), "refused"),
-        ("no such column", lambda f: _change(f / "toy.csv", lambda t: t.replace("image,caption", "picture,words")), "refused"),
+        (
+            "a column twice",
+            lambda f: _change(f / "toy.csv", lambda t: t.replace("image,caption", "caption,caption")),
+            "refused",
+        ),
+        (
+            "no such column",
+            lambda f: _change(f / "toy.csv", lambda t: t.replace("image,caption", "picture,words")),
+            "refused",
+        ),
         ("only a header", lambda f: put(f / "toy.csv", "image,caption\n"), "refused"),
         ("NUL bytes", lambda f: _change(f / "toy.csv", lambda t: t.replace("a ", "a\0")), "either"),
-        ("100,000 columns", lambda f: put(f / "toy.csv", ",".join(f"c{n}" for n in range(100_000)) + "\n" + "x," * 99_999 + "x\n"), "refused"),
-        ("a cell of 3 MB", lambda f: _change(f / "toy.csv", lambda t: t + "img/1.png,a red " + "x" * 3_000_000 + "\n"), "either"),
+        (
+            "100,000 columns",
+            lambda f: put(f / "toy.csv", ",".join(f"c{n}" for n in range(100_000)) + "\n" + "x," * 99_999 + "x\n"),
+            "refused",
+        ),
+        (
+            "a cell of 3 MB",
+            lambda f: _change(f / "toy.csv", lambda t: t + "img/1.png,a red " + "x" * 3_000_000 + "\n"),
+            "either",
+        ),
         ("ragged rows", lambda f: _change(f / "toy.csv", lambda t: t + "img/1.png\nimg/2.png,a,b,c,d\n"), "either"),
         ("an open quote", lambda f: _change(f / "toy.csv", lambda t: t.replace("a red", '"a red')), "either"),
-        ("empty captions", lambda f: _change(f / "toy.csv", lambda t: t.replace("a white dog on the left", "")), "either"),
-        ("base64 images", lambda f: _change(f / "toy.csv", lambda t: t.replace("img/1.png", "iVBORw0KGgo" + "A" * 40_000)), "refused"),
+        (
+            "empty captions",
+            lambda f: _change(f / "toy.csv", lambda t: t.replace("a white dog on the left", "")),
+            "either",
+        ),
+        (
+            "base64 images",
+            lambda f: _change(f / "toy.csv", lambda t: t.replace("img/1.png", "iVBORw0KGgo" + "A" * 40_000)),
+            "refused",
+        ),
         ("URLs", lambda f: _change(f / "toy.csv", lambda t: t.replace("img/", "https://example.org/img/")), "refused"),
         ("a fifo", lambda f: _special(f / "toy.csv", "fifo"), "refused"),
         ("a device", lambda f: _link("toy.csv", "/dev/zero", f), "refused"),
         ("a picture", lambda f: put(f / "toy.csv", (f / "img/1.png").read_bytes()), "refused"),
         *((f"damaged: {how}", partial(_damage, "toy.csv", how, draw.random()), "either") for how in DAMAGES),
         *((f"as {suffix}", partial(_as_table, suffix), "same") for suffix in (".jsonl", ".json", ".parquet", ".tsv")),
-        *((f"damaged {suffix}: {how}", partial(_as_damaged, suffix, how, draw.random()), "either")
-          for suffix in (".jsonl", ".json", ".parquet") for how in DAMAGES),
-    ):  # fmt: skip
+        *(
+            (f"damaged {suffix}: {how}", partial(_as_damaged, suffix, how, draw.random()), "either")
+            for suffix in (".jsonl", ".json", ".parquet")
+            for how in DAMAGES
+        ),
+    ):
         for words in _READERS:
             if words[0] == "finetune" and name.startswith(("as ", "damaged .")):
                 continue
             yield Case("table", name, words, spoil, expect if words[0] == "eval" else "either")
     for name, content in (
-        ("BOM", b"\xef\xbb\xbf"), ("NUL", b"a \0white cat\n"), ("latin-1", b"a white caf\xe9\n"), ("one line of 5 MB", b"white " * 900_000),
-        ("escape sequences", b"a white \x1b[31mcat\n"), ("noise", draw.randbytes(4000)),
-    ):  # fmt: skip
+        ("BOM", b"\xef\xbb\xbf"),
+        ("NUL", b"a \0white cat\n"),
+        ("latin-1", b"a white caf\xe9\n"),
+        ("one line of 5 MB", b"white " * 900_000),
+        ("escape sequences", b"a white \x1b[31mcat\n"),
+        ("noise", draw.randbytes(4000)),
+    ):
         yield Case("table", f"captions: {name}", _NEGATIVES, partial(_prepend, "captions.txt", content))
         yield Case("table", f"stdin: {name}", _NEGATIVES[:-1], stdin=content)
 
@@ -120,10 +164,14 @@ def caption_files(draw: random.Random) -> Iterator[Case]:
         for how in DAMAGES:
             yield Case("json", f"damaged: {how}", command, partial(_damage, file, how, draw.random()))
         for name, content in (
-            ("deep", "[" * 100_000), ("5,000 digits", '{"images": ' + "9" * 5000 + "}"), ("a list", "[]"), ("null", "null"),
+            ("deep", "[" * 100_000),
+            ("5,000 digits", '{"images": ' + "9" * 5000 + "}"),
+            ("a list", "[]"),
+            ("null", "null"),
             ("a lone surrogate", '{"images": [{"id": 0, "file_name": "\\ud800.png"}], "annotations": []}'),
-            ("NaN", '{"images": NaN, "annotations": NaN}'), ("duplicate keys", '{"images": [], "images": [], "annotations": []}'),
-        ):  # fmt: skip
+            ("NaN", '{"images": NaN, "annotations": NaN}'),
+            ("duplicate keys", '{"images": [], "images": [], "annotations": []}'),
+        ):
             yield Case("json", name, command, partial(_put, file, content.encode()), "refused")
         yield Case("json", "an endless photograph", command, partial(_name_image, "/dev/zero"))
         yield Case("json", "a photograph elsewhere", command, partial(_name_image, "../../../etc/passwd"))

@@ -69,10 +69,16 @@ OPERATIONS = (
     Operation("cache", (*EVAL, "-o", "out", "-s", "--use_cache", "new-cache"), _cached, 40),
     Operation("finetune", (*FINETUNE, "-o", "out"), _weights, 40),
     Operation("leaderboard", ("leaderboard", "results", "-o", "merged.json"), _board, 40),
-    Operation("interpolate", ("interpolate", "demo", "run", "--tasks", "toy.yaml", "-o", "out", "--alpha", "0,0.5,1", "--device", "cpu"),
-              lambda folder: _scores(folder)[0], 20),  # type: ignore[index]
-    Operation("reproduce", ("reproduce", "small.yaml", "-o", "out", "--device", "cpu", "--image_cache", "pixels"), _study, 10),
-)  # fmt: skip
+    Operation(
+        "interpolate",
+        ("interpolate", "demo", "run", "--tasks", "toy.yaml", "-o", "out", "--alpha", "0,0.5,1", "--device", "cpu"),
+        lambda folder: _scores(folder)[0],
+        20,
+    ),  # type: ignore[index]
+    Operation(
+        "reproduce", ("reproduce", "small.yaml", "-o", "out", "--device", "cpu", "--image_cache", "pixels"), _study, 10
+    ),
+)
 
 
 def kill(base: Path, scratch: Path, total: int, draw: random.Random) -> Iterator[tuple[str, str, str | None, str]]:

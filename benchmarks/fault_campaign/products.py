@@ -15,9 +15,13 @@ _HF = ("eval", "--model", "tiny-hf", "--tasks", "toy.yaml", "--device", "cpu", "
 _OPEN_CLIP = ("eval", "--model", "tiny-open_clip", "--tasks", "toy.yaml", "--device", "cpu", "-o", "out")
 _HF_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
 _READERS = (
-    ("leaderboard", "results", "-o", "new.json"), ("leaderboard", "results", "-o", "board.json"), ("show", "results/demo", "--tasks", "toy", "--include_path", "toy.yaml", "-o", "sheet.html"),
-    ("compare", "results/demo", "results/tiny-hf"), ("rescore", "results/demo", "--include_path", "toy.yaml"), ("leaderboard", "results", "board.json", "--format", "html"),
-)  # fmt: skip
+    ("leaderboard", "results", "-o", "new.json"),
+    ("leaderboard", "results", "-o", "board.json"),
+    ("show", "results/demo", "--tasks", "toy", "--include_path", "toy.yaml", "-o", "sheet.html"),
+    ("compare", "results/demo", "results/tiny-hf"),
+    ("rescore", "results/demo", "--include_path", "toy.yaml"),
+    ("leaderboard", "results", "board.json", "--format", "html"),
+)
 
 
 def checkpoints(draw: random.Random) -> Iterator[Case]:

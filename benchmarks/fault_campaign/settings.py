@@ -13,10 +13,13 @@ from workspace import EVAL, FINETUNE
 _VALIDATE = ("validate", "--tasks", "toy.yaml", "--format", "json")
 _FILES = {
     "toy.yaml": ((*EVAL, "-o", "out"), _VALIDATE, ("ls", "tasks", "--include_path", "toy.yaml")),
-    "animals.yaml": (("negatives", "-c", "animals.yaml", "captions.txt"), (*FINETUNE, "-o", "out", "--concept", "animals.yaml")),
+    "animals.yaml": (
+        ("negatives", "-c", "animals.yaml", "captions.txt"),
+        (*FINETUNE, "-o", "out", "--concept", "animals.yaml"),
+    ),
     "flags.yaml": (("eval", "-C", "flags.yaml", "-o", "out"), ("validate", "-t", "toy.yaml", "-C", "flags.yaml")),
     "small.yaml": (("reproduce", "small.yaml", "-o", "out", "--dry_run"),),
-}  # fmt: skip
+}
 _TASK_KEYS = ("name", "task_type", "concept", "version", "expected_n", "groups", "tags", "where", "license", "dataset")
 _KEYS = {
     "toy.yaml": (*_TASK_KEYS, "dataset.path", "dataset.images", "dataset.captions", "dataset.hub", "dataset.split"),
@@ -25,14 +28,50 @@ _KEYS = {
     "small.yaml": ("name", "title", "base_models", "training", "limit", "tables", "figure", "quick", "speed"),
 }
 _ODD_WORDS = (
-    "", "-1", "0", "1e400", "nan", "inf", "-inf", "99999999999999999999", "1e-9", "1e18", "true", "null", ",", "a" * 300,
-    "\x1b[31mred", "../..", "/dev/zero", "/dev/full", "/proc/self/mem", "nowhere/at/all", "é\ud800", "a=b", "{}", "[1", "*", "\n",
-)  # fmt: skip
+    "",
+    "-1",
+    "0",
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    "99999999999999999999",
+    "1e-9",
+    "1e18",
+    "true",
+    "null",
+    ",",
+    "a" * 300,
+    "\x1b[31mred",
+    "../..",
+    "/dev/zero",
+    "/dev/full",
+    "/proc/self/mem",
+    "nowhere/at/all",
+    "é\ud800",
+    "a=b",
+    "{}",
+    "[1",
+    "*",
+    "\n",
+)
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "eval": (*EVAL, "-o", "out"),
     "validate": _VALIDATE,
     "finetune": (*FINETUNE, "-o", "out", "--max_steps", "2"),
-    "interpolate": ("interpolate", "demo", "run", "--tasks", "toy.yaml", "-o", "out", "--alpha", "0,1", "--device", "cpu"),
+    "interpolate": (
+        "interpolate",
+        "demo",
+        "run",
+        "--tasks",
+        "toy.yaml",
+        "-o",
+        "out",
+        "--alpha",
+        "0,1",
+        "--device",
+        "cpu",
+    ),
     "leaderboard": ("leaderboard", "results"),
     "show": ("show", "results/demo", "--tasks", "toy", "-o", "sheet.png", "--include_path", "toy.yaml"),
     "compare": ("compare", "results/demo", "results/tiny-hf"),
@@ -42,7 +81,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "reproduce": ("reproduce", "small.yaml", "-o", "out", "--dry_run"),
     "push": ("push", "results/demo", "--dataset_repo", "someone/something", "--dry_run"),
     "ls": ("ls", "tasks"),
-}  # fmt: skip
+}
 
 
 def yaml(draw: random.Random) -> Iterator[Case]:
@@ -57,10 +96,19 @@ def yaml(draw: random.Random) -> Iterator[Case]:
                 seed = draw.random()
                 yield Case("yaml", f"{file} damaged: {how}", words, partial(_damage, file, how, seed))
             for name, content in (
-                ("no mapping", "- a\n- b\n"), ("a tab", "\tname: x\n"), ("two documents", "a: 1\n---\nb: 2\n"), ("brackets", "[" * 3000),
-                ("aliases", "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n"
-                                                                  for old, new in zip("abcdefgh", "bcdefghi", strict=True))),
-            ):  # fmt: skip
+                ("no mapping", "- a\n- b\n"),
+                ("a tab", "\tname: x\n"),
+                ("two documents", "a: 1\n---\nb: 2\n"),
+                ("brackets", "[" * 3000),
+                (
+                    "aliases",
+                    "a: &a [x,x,x,x,x,x,x,x,x]\n"
+                    + "".join(
+                        f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n"
+                        for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+                    ),
+                ),
+            ):
                 yield Case(
                     "yaml", f"{file}: {name}", words, lambda folder, f=file, c=content: put(folder / f, c), "refused"
                 )
@@ -89,13 +137,34 @@ def environments(draw: random.Random) -> Iterator[Case]:
     """Environment variables that say nonsense."""
     words = (*EVAL, "-o", "out")
     for env in (
-        {"WORLD_SIZE": "abc"}, {"WORLD_SIZE": "2"}, {"WORLD_SIZE": "2", "RANK": "7"}, {"RANK": "-1", "WORLD_SIZE": "1"}, {"LOCAL_RANK": "x"},
-        {"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "abc", "MASTER_ADDR": "127.0.0.1"}, {"HOME": None}, {"HOME": "/nonexistent"},
-        {"TMPDIR": "/nonexistent"}, {"HF_HOME": "/dev/null"}, {"CLIPBENCH_CACHE": "/dev/null"}, {"LANG": "C", "LC_ALL": "C"},
-        {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "0"}, {"COLUMNS": "abc"}, {"COLUMNS": "1"}, {"TERM": "nonsense"}, {"OMP_NUM_THREADS": "0"},
-        {"OMP_NUM_THREADS": "abc"}, {"HF_ENDPOINT": "nonsense"}, {"HF_TOKEN": "\x01"}, {"HF_HUB_OFFLINE": "maybe"}, {"CUDA_VISIBLE_DEVICES": "99"},
-        {"PYTHONWARNINGS": "error"}, {"ACCELERATE_USE_CPU": "maybe"}, {"FORCE_COLOR": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"},
-    ):  # fmt: skip
+        {"WORLD_SIZE": "abc"},
+        {"WORLD_SIZE": "2"},
+        {"WORLD_SIZE": "2", "RANK": "7"},
+        {"RANK": "-1", "WORLD_SIZE": "1"},
+        {"LOCAL_RANK": "x"},
+        {"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "abc", "MASTER_ADDR": "127.0.0.1"},
+        {"HOME": None},
+        {"HOME": "/nonexistent"},
+        {"TMPDIR": "/nonexistent"},
+        {"HF_HOME": "/dev/null"},
+        {"CLIPBENCH_CACHE": "/dev/null"},
+        {"LANG": "C", "LC_ALL": "C"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"COLUMNS": "0"},
+        {"COLUMNS": "abc"},
+        {"COLUMNS": "1"},
+        {"TERM": "nonsense"},
+        {"OMP_NUM_THREADS": "0"},
+        {"OMP_NUM_THREADS": "abc"},
+        {"HF_ENDPOINT": "nonsense"},
+        {"HF_TOKEN": "\x01"},
+        {"HF_HUB_OFFLINE": "maybe"},
+        {"CUDA_VISIBLE_DEVICES": "99"},
+        {"PYTHONWARNINGS": "error"},
+        {"ACCELERATE_USE_CPU": "maybe"},
+        {"FORCE_COLOR": "1"},
+        {"HF_ENDPOINT": "http://127.0.0.1:9"},
+    ):
         yield Case("environment", str(env), words, env=env)
         yield Case("environment", f"{env}, use_cache", (*words, "--use_cache"), env=env)
 

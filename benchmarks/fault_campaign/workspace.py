@@ -48,9 +48,24 @@ comparable: true
 """
 EVAL = ("eval", "--model", "demo", "--tasks", "toy.yaml", "--device", "cpu")
 FINETUNE = (
-    "finetune", "--model", "demo", "--train_data", "toy.csv", "--concept", "color", "--device", "cpu", "--batch_size",
-    "2", "--epochs", "2", "--checkpoint_every", "0.5", "--image_cache", "pixels",
-)  # fmt: skip
+    "finetune",
+    "--model",
+    "demo",
+    "--train_data",
+    "toy.csv",
+    "--concept",
+    "color",
+    "--device",
+    "cpu",
+    "--batch_size",
+    "2",
+    "--epochs",
+    "2",
+    "--checkpoint_every",
+    "0.5",
+    "--image_cache",
+    "pixels",
+)
 
 
 def build(folder: Path) -> None:

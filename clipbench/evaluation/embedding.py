@@ -81,14 +81,15 @@ def _image_part(
     wanted = {key: ref for key, ref in refs.items() if seen.get(key, ("", b""))[0] != namespace}
     found = encoder.features(encoder.decode_ahead(wanted, namespace, {}), namespace, list(wanted))
     fresh: dict[str, Floats] = {}
-    for key, row in found.items():
-        if isinstance(row, DataError):
+    for key, encoded in found.items():
+        if isinstance(encoded, DataError):
             continue
-        if key in seen and seen[key][1] != _digest(row):
+        content = _digest(encoded.feature)
+        if key in seen and seen[key][1] != content:
             raise ConfigError(f"image {key!r} is another one in another data set: embed one data set at a time")
         if key not in seen:
-            fresh[key] = row
-        seen[key] = namespace, _digest(row)
+            fresh[key] = encoded.feature
+        seen[key] = namespace, content
     if fresh:
         yield "image", list(fresh), np.stack(list(fresh.values()))
 

@@ -168,7 +168,13 @@ def write_embeddings(path: Path, parts: Iterable[tuple[Kind, Sequence[str], Floa
     }
     if path.suffix == ".npz":
         buffer = io.BytesIO()
-        np.savez(buffer, image_keys=np.array(names["image"]), texts=np.array(names["text"]), **matrices)
+        np.savez(
+            buffer,
+            image_keys=np.array(names["image"]),
+            image_features=matrices["image_features"],
+            texts=np.array(names["text"]),
+            text_features=matrices["text_features"],
+        )
         atomic_write(path, buffer.getvalue())
         return
     from safetensors.numpy import save
