@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from clipbench.errors import DataError
 from clipbench.evaluation.assembly import declaration
+from clipbench.evaluation.data_report import DataReport
+from clipbench.types import ImageRef
+from clipbench.utils.digest import digest
 
 if TYPE_CHECKING:
     from clipbench.evaluation.options import EvaluationOptions
@@ -25,6 +33,43 @@ def task_identity(prepared: PreparedTask, limit: int | None) -> dict[str, object
         "limit": limit,
         "scoring": SCORING_VERSION,
     }
+
+
+def images_digest(prepared: PreparedTask, options: EvaluationOptions) -> str | None:
+    """Digest of the contents of a task's images, which the fingerprint of local data leaves out. Reads them all once.
+
+    Args:
+        prepared: The task.
+        options: The run's options.
+
+    Returns:
+        The digest; None where nothing identifies an image's content, so that no two runs have the same.
+
+    Raises:
+        DataError: A row or column cannot be read.
+    """
+    if prepared.source is None:
+        return None
+    if prepared.source.provenance.revision:  # a commit on the hub says it all
+        return prepared.source.provenance.fingerprint
+    samples = DataReport(prepared.task, prepared.source, options.limit).track(prepared.task.samples(prepared.source))
+    seen: set[str] = set()
+    total = hashlib.sha256()
+    with ThreadPoolExecutor(options.workers) as pool:
+        while batch := list(islice(samples, 256)):
+            refs = {ref.key: ref for sample in batch for ref in sample.images if ref.key not in seen}
+            seen.update(refs)
+            if any(ref.content is None for ref in refs.values()):
+                return None
+            for content in pool.map(_content, refs.values()):
+                total.update(digest(content.hex()).encode())
+    return total.hexdigest()
+
+
+def _content(ref: ImageRef) -> bytes:
+    with suppress(DataError):  # an image that is broken is another one when it has been mended
+        return ref.content() if ref.content else b""
+    return b""
 
 
 def run_identity(

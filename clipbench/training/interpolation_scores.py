@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from clipbench.analysis.published import ORIGINAL
 from clipbench.analysis.tradeoff import Point, pareto_front, point_from_results
 from clipbench.errors import ConfigError, ResultError
-from clipbench.evaluation.identity import task_identity
+from clipbench.evaluation.identity import images_digest, task_identity
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask
 from clipbench.evaluation.runner import EvaluationRun
@@ -67,7 +68,8 @@ def score_interpolations(
     for alpha in save:
         if alpha not in folders:
             raise ConfigError(f"alpha {alpha_name(alpha)}: only a scored alpha can be saved; add it to alphas")
-    identities = {alpha: _identity(base, finetuned, alpha, plans, options) for alpha in folders}
+    inputs = _inputs(plans, options)
+    identities = {alpha: _identity(base, finetuned, alpha, inputs) for alpha in folders}
     kept = {alpha: _finished(folder, identities[alpha], plans) for alpha, folder in folders.items()}
     needed = [alpha for alpha in folders if kept[alpha] is None or alpha in save]
     with closing(interpolate(base, finetuned, needed)) as models:
@@ -102,13 +104,15 @@ def _score(
     return run.run()
 
 
-def _identity(
-    base: Model, finetuned: Model, alpha: float, plans: Sequence[PreparedTask], options: EvaluationOptions
-) -> Interpolation:
+def _identity(base: Model, finetuned: Model, alpha: float, inputs: str) -> Interpolation:
     """All that an α's scores depend on."""
-    tasks = [task_identity(plan, options.limit) for plan in plans]
-    inputs = [tasks, options.allow_missing, options.seed, metadata.version("clipbench")]
-    return Interpolation(base=base.fingerprint, finetuned=finetuned.fingerprint, alpha=alpha, inputs=digest(inputs))
+    return Interpolation(base=base.fingerprint, finetuned=finetuned.fingerprint, alpha=alpha, inputs=inputs)
+
+
+def _inputs(plans: Sequence[PreparedTask], options: EvaluationOptions) -> str:
+    """Digest of all that scores depend on apart from the models."""
+    tasks = [(task_identity(plan, options.limit), images_digest(plan, options) or uuid.uuid4().hex) for plan in plans]
+    return digest([tasks, options.allow_missing, options.seed, metadata.version("clipbench")])
 
 
 def _finished(folder: ResultsDirectory, identity: Interpolation, plans: Sequence[PreparedTask]) -> Results | None:

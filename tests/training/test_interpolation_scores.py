@@ -106,6 +106,16 @@ def test_other_data_are_scored_anew(ends, tmp_path, scored_alphas):
     assert scored_alphas == [0.5, 0.5]
 
 
+def test_other_images_of_the_same_names_are_scored_anew(ends, tmp_path, scored_alphas):
+    task = write_toy(tmp_path / "toy", CAPTIONS)
+    first = dict(score(ends, [task], tmp_path / "out", alphas=[0.5]))
+    (tmp_path / "toy/0.png").write_bytes((tmp_path / "toy/8.png").read_bytes())
+    again = dict(score(ends, [task], tmp_path / "out", alphas=[0.5]))
+    dict(score(ends, [task], tmp_path / "out", alphas=[0.5]))
+    assert scored_alphas == [0.5, 0.5]
+    assert first[0.5].interpolation.inputs != again[0.5].interpolation.inputs
+
+
 def test_results_that_are_damaged_or_failed_are_scored_anew(ends, tasks, tmp_path, scored_alphas):
     dict(score(ends, tasks, tmp_path, alphas=[0.5]))
     (file,) = (tmp_path / "alpha-0.50").glob("results_*.json")
