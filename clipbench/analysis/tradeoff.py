@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from clipbench.errors import ResultError
 from clipbench.results import Results
+from clipbench.results.schema import Count, Number, Share, StandardError
 from clipbench.task_types.registry import find_task_type
+from clipbench.utils.json_files import read_json, validate
+from clipbench.utils.text import shorten
 
 SCHEMA_VERSION = 1
 FILE_NAME = "tradeoff.json"
@@ -33,11 +35,11 @@ class Score(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str
-    version: int
+    version: Count
     metric: str
-    value: float
-    stderr: float | None = None
-    n: int
+    value: Share
+    stderr: StandardError | None = None
+    n: Count
 
 
 class Point(BaseModel):
@@ -58,8 +60,8 @@ class Point(BaseModel):
     label: str
     retrieval: Score
     concepts: tuple[Score, ...]
-    step: int | None = None
-    alpha: float | None = None
+    step: Count | None = None
+    alpha: Number | None = None
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -88,7 +90,7 @@ class Tradeoff(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Count = SCHEMA_VERSION
     title: str
     points: tuple[Point, ...]
 
@@ -167,15 +169,9 @@ def read_tradeoff(path: Path) -> Tradeoff:
         ResultError: It is not there, not JSON, or not written by clipbench.
     """
     file = path / FILE_NAME if path.is_dir() else path
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ResultError(f"{file}: not a readable trade-off: {error}") from None
+    data = read_json(file, "trade-off")
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
-        raise ResultError(f"{file}: not a trade-off of schema version {SCHEMA_VERSION}, but {version}")
-    try:
-        return Tradeoff.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ResultError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        shown = shorten(repr(version), 40)
+        raise ResultError(f"{file}: not a trade-off of schema version {SCHEMA_VERSION}, but {shown}")
+    return validate(Tradeoff, data, file)

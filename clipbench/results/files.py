@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from clipbench.errors import ResultError, UnknownName
+from clipbench.utils.json_files import is_regular_file, read_json
 from clipbench.utils.registry import close_matches
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
@@ -52,7 +52,7 @@ def result_files(place: Path) -> list[Path]:
     Raises:
         ResultError: There is none.
     """
-    if place.is_file():
+    if is_regular_file(place):
         return [place]
     found = find_result_files(place)
     if not found:
@@ -62,7 +62,14 @@ def result_files(place: Path) -> list[Path]:
 
 def find_result_files(folder: Path) -> list[Path]:
     """All result files below a directory, the newest last; none if it does not exist."""
-    return sorted(folder.rglob("results_*.json"), key=lambda path: (path.name, path))
+    return sorted(_below(folder, "results_*.json"), key=lambda path: (path.name, path))
+
+
+def _below(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return list(folder.rglob(pattern))
+    except (OSError, ValueError):  # a name that no folder can have
+        return []
 
 
 def samples_path(results_path: Path, task: str) -> Path:
@@ -79,12 +86,12 @@ def logged_runs(place: Path) -> dict[str, Path]:
     Raises:
         ResultError: There are no samples, or those of several models.
     """
-    if place.is_file():
+    if is_regular_file(place):
         time = place.name.removeprefix("results_").removesuffix(".json")
         literal = re.sub(r"([\[*?])", r"[\1]", time)
         samples = [place] if place.suffix == ".jsonl" else place.parent.glob(f"samples_*_{literal}.jsonl")
     else:
-        samples = place.rglob("samples_*.jsonl")
+        samples = _below(place, "samples_*.jsonl")
     found = [(match, path) for path in samples if (match := _SAMPLES.fullmatch(path.name))]
     runs: dict[str, Path] = {}
     for match, path in sorted(found, key=lambda pair: pair[0]["time"]):
@@ -103,8 +110,8 @@ def logged_runs(place: Path) -> dict[str, Path]:
 
 def _model_of(results_path: Path) -> str | None:
     try:
-        return str(json.loads(results_path.read_bytes())["model_name"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # whoever needs it says so
+        return str(read_json(results_path, "result file")["model_name"])
+    except (ResultError, LookupError, TypeError):  # whoever needs it says so
         return None
 
 

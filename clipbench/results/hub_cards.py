@@ -19,7 +19,7 @@ def card_results(results: Results) -> Iterator[EvalResult]:
     from huggingface_hub import EvalResult
 
     for task, result, metric, measure in _comparable(results):
-        hub, dataset = _hub(result), str(result.declaration["dataset"])
+        hub, dataset = hub_data(result), str(result.declaration.get("dataset") or task)
         task_type, task_name = find_task_type(result.task_type).hub_task
         arguments = {
             "task": task,
@@ -49,7 +49,7 @@ def eval_result_entries(results: Results) -> Iterator[EvalResultEntry]:
     from huggingface_hub import EvalResultEntry
 
     for task, result, metric, measure in _comparable(results):
-        hub = _hub(result)
+        hub = hub_data(result)
         if not hub or metric != result.primary_metric:
             continue
         error = "" if measure.stderr is None else f" ± {measure.stderr:.4f}"
@@ -64,10 +64,10 @@ def eval_result_entries(results: Results) -> Iterator[EvalResultEntry]:
         )
 
 
-def _hub(result: TaskResult) -> dict[str, Any]:
+def hub_data(result: TaskResult) -> dict[str, Any]:
     """The repository, config and split that the rows came from; empty if they did not come from the hub."""
     data = result.data
-    if data.get("layout") != "hub":
+    if data.get("layout") != "hub" or not data.get("location"):
         return {}
     declared = result.declaration.get("hub") or {}
     same = declared.get("repo") == data["location"]  # the option data may have named another

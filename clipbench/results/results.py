@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from clipbench.errors import ResultError
 from clipbench.results.files import sanitize
 from clipbench.results.schema import SCHEMA_VERSION, ResultsFile, Row, RunRecord, SampleCounts, TaskReport, upgrade_v1
 from clipbench.results.task_result import GroupResult, Measure, TaskResult
+from clipbench.utils.json_files import read_json, validate
+from clipbench.utils.text import shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,31 +94,35 @@ def read_results(path: Path) -> Results:
     """Read a result file of this or an earlier schema version.
 
     Raises:
-        ResultError: It does not exist, is not JSON, or was not written by clipbench.
+        ResultError: It does not exist, is not JSON, was not written by clipbench, or holds a value that no run gives;
+            names the file and the field.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ResultError(f"{path}: not a readable result file: {error}") from None
+    data = read_json(path, "result file")
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version is None:
         raise ResultError(f"{path}: not a clipbench result file (it has no schema_version)")
-    if version not in (1, SCHEMA_VERSION):
-        raise ResultError(f"{path}: schema version {version}, this clipbench reads 1 to {SCHEMA_VERSION}")
+    if type(version) is not int or version not in (1, SCHEMA_VERSION):
+        shown = shorten(repr(version), 40)
+        raise ResultError(f"{path}: schema version {shown}, this clipbench reads 1 to {SCHEMA_VERSION}")
     try:
-        return _from_file(ResultsFile.model_validate(upgrade_v1(data) if version == 1 else data))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ResultError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (TypeError, ValueError, AttributeError) as error:  # a section of version 1 that is no mapping
+        data = upgrade_v1(data) if version == 1 else data
+    except (TypeError, ValueError, AttributeError) as error:  # a section that is no mapping
         raise ResultError(f"{path}: not the content of schema version {version}: {error}") from None
+    file = validate(ResultsFile, data, path)
+    lost = file.results.keys() - file.tasks.keys()
+    if lost:
+        raise ResultError(f"{path}: results.{shorten(min(lost), 60)}: `tasks` says nothing of this task")
+    try:
+        return _from_file(file)
+    except ValueError as error:
+        raise ResultError(f"{path}: {error}") from None
 
 
 def _from_file(file: ResultsFile) -> Results:
     tasks = {
         name: TaskResult.model_construct(  # of checked parts
             **_fields(TaskReport, report),
-            metrics=dict(_measures(file.results.get(name, {}), file.higher_is_better.get(name, {}))),
+            metrics=dict(_measures(f"results.{name}", file.results.get(name, {}), file.higher_is_better.get(name, {}))),
             counts=file.n_samples.get(name, SampleCounts()),
             version=file.versions.get(name, 1),
             higher_is_better=file.higher_is_better.get(name, {}),
@@ -128,7 +131,9 @@ def _from_file(file: ResultsFile) -> Results:
         for name, report in file.tasks.items()
     }
     groups = {
-        name: _group(file.groups.get(name, {}), names, all(task in tasks and tasks[task].complete for task in names))
+        name: _group(
+            name, file.groups.get(name, {}), names, all(task in tasks and tasks[task].complete for task in names)
+        )
         for name, names in file.group_subtasks.items()
     }
     return Results.model_construct(**_fields(RunRecord, file), tasks=tasks, groups=groups)
@@ -139,11 +144,19 @@ def _fields(kind: type[RunRecord | TaskReport], record: RunRecord | TaskReport) 
     return {name: getattr(record, name) for name in kind.model_fields}
 
 
-def _measures(row: Row, metrics: dict[str, bool] | list[str]) -> Iterator[tuple[str, Measure]]:
+def _measures(place: str, row: Row, metrics: Iterable[str]) -> Iterator[tuple[str, Measure]]:
     for metric in metrics:
-        value, stderr = row.get(f"{metric},none"), row.get(f"{metric}_stderr,none")
-        if isinstance(value, int | float):
-            yield metric, Measure(float(value), float(stderr) if isinstance(stderr, int | float) else None)
+        value, stderr = (row.get(f"{name},none") for name in (metric, f"{metric}_stderr"))
+        if value is None:
+            continue
+        where = f"{place}.{shorten(metric, 60)}"
+        if isinstance(value, str) or not 0 <= value <= 1:
+            raise ValueError(f"{where} is {shorten(repr(value), 40)}, not a share between 0 and 1")
+        if stderr == "N/A":  # as lm-evaluation-harness writes it
+            stderr = None
+        if isinstance(stderr, str) or (stderr or 0) < 0:
+            raise ValueError(f"{where}: {shorten(repr(stderr), 40)} is no standard error")
+        yield metric, Measure(value, stderr)
 
 
 def _cells(metric: str, measure: Measure | None) -> Row:
@@ -164,7 +177,7 @@ def _group_row(name: str, group: GroupResult) -> Row:
     return {"alias": name if group.complete else f"{name} (incomplete)", **_cells(group.metric or "", group.mean)}
 
 
-def _group(row: Row, names: list[str], complete: bool) -> GroupResult:
+def _group(name: str, row: Row, names: list[str], complete: bool) -> GroupResult:
     metric = next((key.removesuffix(",none") for key in row if key.endswith(",none")), None)
-    mean = dict(_measures(row, [metric])).get(metric) if metric else None
+    mean = dict(_measures(f"groups.{shorten(name, 60)}", row, [metric])).get(metric) if metric else None
     return GroupResult.model_construct(tasks=names, metric=metric, mean=mean, complete=complete)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,12 @@ from typing import Any
 from clipbench.errors import ResultError
 from clipbench.results.files import samples_path
 from clipbench.types import LoggedSample, SampleResult
+from clipbench.utils.files import open_regular
+from clipbench.utils.json_files import is_regular_file, parse_json
+from clipbench.utils.text import shorten
+
+_LONGEST_LINE = 64 << 20  # bytes
+_LARGEST_FLOAT32 = 3.4e38
 
 
 def sample_line(task: str, result: SampleResult) -> Mapping[str, object]:
@@ -30,40 +35,98 @@ def logged_samples(results_path: Path, task: str) -> Iterator[LoggedSample]:
     """Read the samples that were logged with a result file.
 
     Raises:
-        ResultError: There are none, or a line cannot be read; names file and line.
+        ResultError: There are none, a line cannot be read or is no sample, or a sample is there twice; names file and
+            line.
     """
     path = samples_path(results_path, task)
-    if not path.is_file():
+    if not is_regular_file(path):
         raise ResultError(f"{path}: does not exist; evaluate with log_samples")
-    number = 0
-    with path.open(encoding="utf-8") as handle:
+    seen: dict[str, int] = {}
+    for number, line in _lines(path):
         try:
-            for number, line in enumerate(handle, 1):  # noqa: B007  # named in the message
-                yield _parse(json.loads(line))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            values = parse_json(line, lone_surrogates="replace")
+        except ValueError as error:
             raise ResultError(f"{path}:{number}: not a JSON line: {error}") from None
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise ResultError(f"{path}:{number}: not a sample of {task}: {error!r}") from None
+        try:
+            sample = _parse(values)
+        except ValueError as error:
+            raise ResultError(f"{path}:{number}: not a sample of {task}: {error}") from None
+        first = seen.setdefault(sample.id, number)
+        if first != number:
+            raise ResultError(
+                f"{path}:{number}: sample {shorten(sample.id, 60)!r} is there twice, also in line {first}"
+            )
+        yield sample
 
 
-def _parse(line: Mapping[str, Any]) -> LoggedSample:
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines, from 1; a file without line ends is not read whole."""
+    number = 0
+    try:
+        with open_regular(path) as handle:
+            while line := handle.readline(_LONGEST_LINE + 1):
+                number += 1
+                if len(line) > _LONGEST_LINE:
+                    raise ResultError(f"{path}:{number}: a line of more than {_LONGEST_LINE >> 20} MB is no sample")
+                yield number, line
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _parse(line: Any) -> LoggedSample:
     # Logs of schema version 1 hold one key in `image`, and have `acc` where `correct` is now.
-    images = tuple(line["images"] if "images" in line else [line["image"]])
-    scores = line["scores"]
-    rows = scores if scores and isinstance(scores[0], list) else [scores]
-    texts = tuple(line["texts"])
-    if [len(row) for row in rows] != [len(texts)] * len(images):
-        raise ValueError(
-            f"{len(images)} images and {len(texts)} texts have {len(rows)} rows of scores, or of other length"
-        )
+    if not isinstance(line, dict):
+        raise ValueError("not an object with fields")
+    images = _texts(line, "images") if "images" in line else (_text(line, "image"),)
+    texts = _texts(line, "texts")
     return LoggedSample(
-        id=str(line["doc_id"]),
-        correct=bool(line["correct"] if "correct" in line else line["acc"]),
-        tied=bool(line.get("tied", False)),
-        group=str(line["group"]),
-        cluster=str(line.get("cluster") or images[0]),
+        id=_text(line, "doc_id"),
+        correct=_flag(line, "correct") if "correct" in line else _share(line, "acc") > 0,
+        tied=_flag(line, "tied") if "tied" in line else False,
+        group=_text(line, "group"),
+        cluster=_text(line, "cluster") if line.get("cluster") else images[0],
         images=images,
         texts=texts,
-        scores=tuple(tuple(float(score) for score in row) for row in rows),
+        scores=_scores(line, len(images), len(texts)),
         values=line,
     )
+
+
+def _text(line: Mapping[str, Any], name: str) -> str:
+    value = line.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f"`{name}` is {shorten(repr(value), 40)}, not a text")
+    return value
+
+
+def _texts(line: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = line.get(name)
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"`{name}` is {shorten(repr(value), 40)}, not a list of texts")
+    return tuple(value)
+
+
+def _flag(line: Mapping[str, Any], name: str) -> bool:
+    value = line.get(name)
+    if not isinstance(value, int | float) or value not in (0, 1):
+        raise ValueError(f"`{name}` is {shorten(repr(value), 40)}, not true or false")
+    return bool(value)
+
+
+def _share(line: Mapping[str, Any], name: str) -> float:
+    value = line.get(name)
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` is {shorten(repr(value), 40)}, not a share between 0 and 1")
+    return float(value)
+
+
+def _scores(line: Mapping[str, Any], images: int, texts: int) -> tuple[tuple[float, ...], ...]:
+    scores = line.get("scores")
+    rows = scores if isinstance(scores, list) and scores and isinstance(scores[0], list) else [scores]
+    if any(not isinstance(row, list) or len(row) != texts for row in rows) or len(rows) != images:
+        raise ValueError(f"`scores` are not {images} x {texts}, a row an image and a column a text")
+    for row in rows:
+        for score in row:
+            if type(score) not in (float, int) or not -_LARGEST_FLOAT32 < score < _LARGEST_FLOAT32:
+                raise ValueError(f"`scores` hold {shorten(repr(score), 40)}, not a number")
+    return tuple(tuple(map(float, row)) for row in rows)

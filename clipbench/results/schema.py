@@ -2,11 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from clipbench.utils.validation import explain
 
 SCHEMA_VERSION = 2
+
+# Strict, so that true is not 1 and "5" not 5; NaN and infinities are no numbers of a result.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+StandardError = Annotated[Number, Field(ge=0)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Flag = Annotated[bool, Field(strict=True)]
+_LATEST = 253_402_300_799  # seconds since the epoch at the end of the year 9999
+_LONGEST_NAME = 200  # bytes; a sample log's name is longer by 42, and file systems take 255
+
+
+def _name(name: str) -> str:
+    """A task's name is part of its sample log's."""
+    if name in ("", ".", "..") or any(sign in "/\\" or ord(sign) < 32 or ord(sign) == 127 for sign in name):
+        raise ValueError("no name of a task: it is empty, or has a slash or a control character")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"no name of a task: longer than {_LONGEST_NAME} bytes")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_name)]
+
+
+class _Open(BaseModel):
+    """What is read of a section that may hold anything else besides."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+class _Hub(_Open):
+    repo: str = ""
+    config: str | None = None
+    split: str | None = None
+
+
+class _Declaration(_Open):
+    dataset: str = ""
+    concept: str | None = None
+    groups: list[str] = []
+    tags: list[str] = []
+    hub: _Hub | None = None
+
+
+class _Data(_Open):
+    layout: str = ""
+    location: str = ""
+    revision: str | None = None
+    fingerprint: str | None = None
+
+
+class _ModelInfo(_Open):
+    parameters: Count | None = None
+
+
+def _fits(model: type[BaseModel]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A check that leaves the section as it is."""
+
+    def check(section: dict[str, Any]) -> dict[str, Any]:
+        try:
+            model.model_validate(section)
+        except ValidationError as error:
+            raise ValueError(explain(error, model, section)[1]) from None
+        return section
+
+    return check
 
 
 class _Strict(BaseModel):
@@ -16,15 +84,15 @@ class _Strict(BaseModel):
 class SampleCounts(_Strict):
     """Samples in the data, and samples that were scored."""
 
-    original: int = 0
-    effective: int = 0
+    original: Count = 0
+    effective: Count = 0
 
 
 class BreakdownEntry(_Strict):
     """The primary metric over one part of a task (one keyword of a ranking task)."""
 
-    n: int
-    value: float
+    n: Count
+    value: Share
 
 
 class TaskReport(_Strict):
@@ -53,21 +121,21 @@ class TaskReport(_Strict):
 
     task_type: str
     primary_metric: str
-    chance: float | None = None
-    expected_n: int | None = None
-    clusters: int = 0
-    missing_images: int = 0
-    broken_images: int = 0
-    invalid: int = 0
-    tied: int = 0
-    truncated_texts: int = 0
-    complete: bool = False
+    chance: Share | None = None
+    expected_n: Count | None = None
+    clusters: Count = 0
+    missing_images: Count = 0
+    broken_images: Count = 0
+    invalid: Count = 0
+    tied: Count = 0
+    truncated_texts: Count = 0
+    complete: Flag = False
     problems: list[str] = []
     error: str | None = None
-    data: dict[str, Any] = {}
+    data: Annotated[dict[str, Any], AfterValidator(_fits(_Data))] = {}
     breakdown: dict[str, BreakdownEntry] = {}
-    blind: dict[str, float] = {}
-    seconds: float = 0.0
+    blind: dict[str, Share] = {}
+    seconds: Number = 0.0
 
 
 class RunConfig(BaseModel):
@@ -87,7 +155,7 @@ class RunConfig(BaseModel):
     model_args: dict[str, Any] = {}
     tasks: list[str] = []
     data: dict[str, str] = {}
-    limit: int | None = None
+    limit: Count | None = None
 
 
 class Interpolation(_Strict):
@@ -102,7 +170,7 @@ class Interpolation(_Strict):
 
     base: str
     finetuned: str
-    alpha: float
+    alpha: Number
     inputs: str
 
 
@@ -141,20 +209,20 @@ class RunRecord(_Strict):
 
     model_name: str = ""
     model_fingerprint: str | None = None
-    model_info: dict[str, Any] = {}
+    model_info: Annotated[dict[str, Any], AfterValidator(_fits(_ModelInfo))] = {}
     config: RunConfig = RunConfig()
-    interrupted: bool = False
+    interrupted: Flag = False
     profile: dict[str, Any] | None = None
     interpolation: Interpolation | None = None
     study_step: StudyStep | None = None
     clipbench_version: str = ""
     git_hash: str | None = None
-    date: float = 0.0
+    date: Annotated[Number, Field(ge=0, le=_LATEST)] = 0.0
     pretty_env_info: str = ""
-    total_evaluation_time_seconds: float = 0.0
+    total_evaluation_time_seconds: Number = 0.0
 
 
-Row = dict[str, float | str | None]
+Row = dict[str, Number | str | None]
 
 
 class ResultsFile(RunRecord):
@@ -175,15 +243,15 @@ class ResultsFile(RunRecord):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Count = SCHEMA_VERSION
     results: dict[str, Row] = {}
     groups: dict[str, Row] = {}
     group_subtasks: dict[str, list[str]] = {}
-    configs: dict[str, dict[str, Any]] = {}
-    versions: dict[str, int] = {}
+    configs: dict[str, Annotated[dict[str, Any], AfterValidator(_fits(_Declaration))]] = {}
+    versions: dict[str, Count] = {}
     n_samples: dict[str, SampleCounts] = Field(default={}, alias="n-samples")
-    higher_is_better: dict[str, dict[str, bool]] = {}
-    tasks: dict[str, TaskReport] = {}
+    higher_is_better: dict[str, dict[str, Flag]] = {}
+    tasks: dict[TaskName, TaskReport] = {}
     model_name_sanitized: str = ""
 
 

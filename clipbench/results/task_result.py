@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from clipbench.metrics import chance_corrected
-from clipbench.results.schema import SampleCounts, TaskReport
+from clipbench.results.schema import Count, SampleCounts, Share, StandardError, TaskReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Measure:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    value: Annotated[float, Field(ge=0, le=1)]
-    stderr: float | None = None
+    value: Share
+    stderr: StandardError | None = None
 
     def __str__(self) -> str:
         """Four digits, with the standard error if there is one: ``0.4812 ± 0.0093``."""
@@ -43,7 +43,7 @@ class TaskResult(TaskReport):
 
     metrics: dict[str, Measure] = {}
     counts: SampleCounts = SampleCounts()
-    version: int = 1
+    version: Count = 1
     higher_is_better: dict[str, bool] = {}
     declaration: dict[str, Any] = {}
 

@@ -65,3 +65,14 @@ def line_in(file: Path, error: BaseException) -> int:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.lineno and Path(frame.filename).resolve() == file.resolve()]
     return lines[-1] if lines else 1
+
+
+def shorten(text: str, most: int) -> str:
+    """Text as one line of at most so many characters, cut in its middle.
+
+    Examples:
+        >>> shorten("abcdefghij", 5), shorten("a  b", 5)
+        ('ab…ij', 'a b')
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most // 2]}…{line[len(line) - (most - 1) // 2 :]}"

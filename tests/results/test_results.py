@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from datetime import datetime
 
@@ -206,3 +207,105 @@ def test_foreign_and_broken_files_are_refused_by_name(tmp_path, text, message):
     with pytest.raises(ResultError, match=message) as caught:
         read_results(path)
     assert str(path) in str(caught.value)
+
+
+def stored(*path, value):
+    """The file of ``results()`` with one value replaced."""
+    data = json.loads(results().to_json())
+    inner = data
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (stored("results", "color", "acc,none", value=1.5), r"results\.color\.acc is 1\.5, not a share between"),
+        (stored("results", "color", "acc,none", value=-0.5), r"results\.color\.acc is -0\.5, not a share"),
+        (stored("results", "color", "acc,none", value="0.5"), r"results\.color\.acc is '0\.5', not a share"),
+        (stored("results", "color", "acc,none", value=True), r"results\.color\.acc,none"),
+        (stored("results", "color", "acc,none", value=float("nan")), "NaN is no number"),
+        (stored("results", "color", "acc,none", value=0.5).replace("0.5", "1e999", 1), "1e999 is too large a number"),
+        (stored("results", "color", "acc_stderr,none", value=-0.1), r"results\.color\.acc: -0\.1 is no standard error"),
+        (stored("results", "color", "acc_stderr,none", value=float("inf")), "Infinity is no number"),
+        (stored("groups", "toys", "acc,none", value=2), r"groups\.toys\.acc is 2\.0, not a share"),
+        (stored("n-samples", "color", "effective", value=-1), r"n-samples\.color\.effective: .* greater than or equal"),
+        (stored("n-samples", "color", "effective", value=True), r"n-samples\.color\.effective: .* valid integer"),
+        (stored("tasks", "color", "chance", value=float("nan")), "NaN is no number"),
+        (stored("tasks", "color", "chance", value=-0.25), r"tasks\.color\.chance: .* greater than or equal to 0"),
+        (stored("tasks", "color", "chance", value=1.25), r"tasks\.color\.chance: .* less than or equal to 1"),
+        (stored("tasks", "color", "expected_n", value=-5), r"tasks\.color\.expected_n: .* greater than or equal"),
+        (stored("tasks", "color", "tied", value="3"), r"tasks\.color\.tied: .* valid integer"),
+        (stored("tasks", "color", "complete", value="yes"), r"tasks\.color\.complete: .* valid boolean"),
+        (stored("tasks", "color", "breakdown", "red", "n", value=-1), r"tasks\.color\.breakdown\.red\.n"),
+        (stored("tasks", "color", "breakdown", "red", "value", value=7), r"tasks\.color\.breakdown\.red\.value"),
+        (stored("date", value=-1), "date: "),
+        (stored("date", value=10**400), "a whole number of 401 digits"),
+        (stored("model_name", value="\ud800"), "half a surrogate pair"),
+        (stored("model_info", value=json.loads("[" * 60 + "]" * 60)), "nested more than 48 deep"),
+        (stored("configs", "color", "hub", value="org/data"), r"configs\.color: hub: "),
+        (stored("tasks", "a/b", value={"task_type": "pairs", "primary_metric": "acc"}), "tasks.a/b: no name of a task"),
+        (stored("tasks", "x" * 300, value={"task_type": "pairs", "primary_metric": "acc"}), "longer than 200 bytes"),
+        (stored("tasks", value={}), r"results\.color: `tasks` says nothing of this task"),
+        (results().to_json().replace('"acc,none": 0.625', '"acc,none": 0.625, "acc,none": 0.9', 1),
+         "the key 'acc,none' is there twice"),
+    ],
+)  # fmt: skip
+def test_what_no_run_gives_is_refused_by_field(tmp_path, text, message):
+    path = tmp_path / "results_x.json"
+    path.write_text(text)
+    with pytest.raises(ResultError, match=message) as caught:
+        read_results(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) < len(str(path)) + 300
+
+
+def test_lm_evals_word_for_no_standard_error(tmp_path):
+    (tmp_path / "r.json").write_text(stored("results", "color", "acc_stderr,none", value="N/A"))
+    assert read_results(tmp_path / "r.json").tasks["color"].metrics["acc"] == Measure(0.625, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_or_a_folder_is_no_result_file_and_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "results_pipe.json")
+    (tmp_path / "results_folder.json").mkdir()
+    for name in ("results_pipe.json", "results_folder.json"):
+        with pytest.raises(ResultError, match="not a regular file"):
+            read_results(tmp_path / name)
+
+
+def log(tmp_path, *samples):
+    (tmp_path / "samples_t_1.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in samples))
+    return list(logged_samples(tmp_path / "results_1.json", "t"))
+
+
+GOOD = {"doc_id": "1", "group": "red", "images": ["a"], "texts": ["x", "y"], "scores": [0.2, 0.1], "correct": True}
+
+
+def test_a_repeated_sample_is_refused_with_both_lines(tmp_path):
+    assert [sample.id for sample in log(tmp_path, GOOD, {**GOOD, "doc_id": "2"})] == ["1", "2"]
+    with pytest.raises(ResultError, match=r"samples_t_1\.jsonl:3: sample '1' is there twice, also in line 1"):
+        log(tmp_path, GOOD, {**GOOD, "doc_id": "2"}, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("doc_id", {"a": 1}, "`doc_id` is {'a': 1}, not a text"),
+        ("images", [], "`images` is \\[\\], not a list of texts"),
+        ("texts", ["x", 2], "not a list of texts"),
+        ("scores", [0.2], "`scores` are not 1 x 2"),
+        ("scores", [[0.2, 0.1], [0.1, 0.2]], "`scores` are not 1 x 2"),
+        ("scores", [0.2, "0.1"], "`scores` hold '0.1', not a number"),
+        ("scores", [0.2, float("nan")], "not a JSON line: NaN is no number"),
+        ("scores", [0.2, 1e300], "`scores` hold 1e\\+300"),
+        ("correct", "false", "`correct` is 'false', not true or false"),
+        ("correct", 0.5, "`correct` is 0.5, not true or false"),
+        ("group", None, "`group` is None, not a text"),
+    ],
+)
+def test_a_line_of_wrong_types_is_refused_by_field(tmp_path, field, value, message):
+    with pytest.raises(ResultError, match=rf"samples_t_1\.jsonl:1: .*{message}"):
+        log(tmp_path, {**GOOD, field: value})

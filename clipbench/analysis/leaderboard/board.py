@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from clipbench.errors import ResultError
 from clipbench.results import BreakdownEntry, Measure
+from clipbench.results.schema import Count, Number, Share, StandardError, TaskName
 from clipbench.utils.files import atomic_write
+from clipbench.utils.json_files import read_json, validate
+from clipbench.utils.text import shorten
 
 SCHEMA_VERSION = 1
 KIND = "clipbench leaderboard"
@@ -51,19 +53,19 @@ class Score(_Strict):
     """
 
     model: str
-    task: str
-    version: int
+    task: TaskName
+    version: Count
     metric: str
-    value: float = Field(ge=0, le=1)
-    stderr: float | None = None
-    n: int | None = None
-    chance: float | None = None
-    centred: float | None = None
-    rank: int | None = None
+    value: Share
+    stderr: StandardError | None = None
+    n: Count | None = None
+    chance: Share | None = None
+    centred: Number | None = None
+    rank: Count | None = None
     flags: list[Flag] = []
     metrics: dict[str, Measure] = {}
     breakdown: dict[str, BreakdownEntry] = {}
-    confusion: dict[str, dict[str, int]] = {}
+    confusion: dict[str, dict[str, Count]] = {}
     published: bool = False
     data: str | None = None
     date: str = ""
@@ -97,7 +99,7 @@ class ModelFacts(_Strict):
     label: str = ""
     published: bool = False
     weights: str | None = None
-    parameters: int | None = None
+    parameters: Count | None = None
     revision: str | None = None
     precision: str | None = None
     preprocessor: str | None = None
@@ -117,7 +119,7 @@ class TaskFacts(_Strict):
         groups: Groups it belongs to.
     """
 
-    version: int
+    version: Count
     task_type: str
     metric: str
     concept: str | None = None
@@ -139,10 +141,10 @@ class GroupMean(_Strict):
 
     model: str
     group: str
-    value: float
-    stderr: float | None = None
-    tasks: int
-    rank: int | None = None
+    value: Share
+    stderr: StandardError | None = None
+    tasks: Count
+    rank: Count | None = None
 
 
 class Refusal(_Strict):
@@ -183,7 +185,7 @@ class Board(_Strict):
     clipbench_version: str = ""
     git_hash: str | None = None
     models: dict[str, ModelFacts] = {}
-    tasks: dict[str, TaskFacts] = {}
+    tasks: dict[TaskName, TaskFacts] = {}
     scores: list[Score] = []
     means: list[GroupMean] = []
     history: list[Score] = []
@@ -205,19 +207,18 @@ def read_board(path: Path) -> Board:
     Raises:
         ResultError: It is not there, or no board.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultError(f"{path}: not a readable leaderboard: {error}") from None
+    data = read_json(path, "leaderboard")
     if not isinstance(data, dict) or data.get("kind") != KIND:
         raise ResultError(f"{path}: not a clipbench leaderboard; choose another output_path")
     if data.get("schema_version") != SCHEMA_VERSION:
-        raise ResultError(f"{path}: schema version {data.get('schema_version')}, this clipbench reads {SCHEMA_VERSION}")
-    try:
-        return Board.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ResultError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        shown = shorten(repr(data.get("schema_version")), 40)
+        raise ResultError(f"{path}: schema version {shown}, this clipbench reads {SCHEMA_VERSION}")
+    board = validate(Board, data, path)
+    for score in (*board.scores, *board.history):
+        if score.model not in board.models or score.task not in board.tasks:
+            shown = f"{shorten(score.model, 60)} on {shorten(score.task, 60)}"
+            raise ResultError(f"{path}: a score of {shown}, which `models` and `tasks` do not both hold")
+    return board
 
 
 def write_board(path: Path, board: Board) -> None:

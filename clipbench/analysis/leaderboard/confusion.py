@@ -12,6 +12,7 @@ from clipbench.results.sample_log import logged_samples
 from clipbench.task_types import Task
 from clipbench.task_types.registry import find_task_type
 from clipbench.types import LoggedSample
+from clipbench.utils.json_files import is_regular_file
 
 Confusion = dict[str, dict[str, int]]
 
@@ -31,9 +32,17 @@ def confusion(samples: Iterable[LoggedSample], task_type: type[Task]) -> Confusi
         pair = task_type.confusion(sample)
         if pair is None:
             break
+        if not all(isinstance(word, str) for word in pair):
+            raise TypeError(f"sample {sample.id}: an answer that is no text")
         row = counts.setdefault(pair[0], {})
         row[pair[1]] = row.get(pair[1], 0) + 1
     return counts
+
+
+def has_log(score: Score) -> bool:
+    """Whether samples were logged with a score, and are still there."""
+    results = Path(score.file)
+    return results.name.startswith("results_") and is_regular_file(samples_path(results, score.task))
 
 
 def add_confusions(
@@ -51,10 +60,10 @@ def add_confusions(
     """
     notes = []
     for score in scores:
+        if score.confusion or not has_log(score):
+            continue
         task_type = find_task_type(tasks[score.task].task_type, include_path)
         path = samples_path(Path(score.file), score.task)
-        if score.confusion or score.published or not path.is_file():
-            continue
         try:
             score.confusion = confusion(logged_samples(Path(score.file), score.task), task_type)
         except (ResultError, LookupError, TypeError, ValueError) as error:

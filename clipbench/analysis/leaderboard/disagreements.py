@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from clipbench.analysis.contact_sheet import open_images
 from clipbench.analysis.leaderboard.board import Board
+from clipbench.analysis.leaderboard.confusion import has_log
 from clipbench.errors import ClipbenchError
 from clipbench.results import read_results
-from clipbench.results.files import samples_path
 from clipbench.results.sample_log import logged_samples
 from clipbench.task_types import Task
 from clipbench.task_types.registry import find_task_type
@@ -81,7 +81,7 @@ def find_disagreements(
 def _runs(board: Board, task: str) -> dict[str, Path]:
     """Models to result files with logged samples."""
     scores = [score for score in board.scores if score.task == task and score.comparable]
-    return {score.model: Path(score.file) for score in scores if samples_path(Path(score.file), task).is_file()}
+    return {score.model: Path(score.file) for score in scores if has_log(score)}
 
 
 def _rights(path: Path, task: str, metric: str) -> dict[str, bool]:

@@ -47,7 +47,7 @@ def build_leaderboard(
     gathered = gather(paths)
     if board is not None and Path(board).exists():
         gathered.add_board(read_board(Path(board)))
-    if paths and not gathered.scores:
+    if gathered.refused and not gathered.scores:
         first = gathered.refused[0]
         raise ResultError(f"{first.file}: {f'{first.task}: ' if first.task else ''}{first.reason}")
     if reference:

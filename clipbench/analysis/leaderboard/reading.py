@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ from clipbench.analysis.leaderboard.board import Board, Flag, ModelFacts, Refusa
 from clipbench.concepts import concept_names
 from clipbench.errors import ResultError
 from clipbench.metrics import chance_corrected
-from clipbench.results import Measure, Results, TaskResult, read_results
+from clipbench.results import Results, TaskResult, read_results
 from clipbench.results.files import result_files
+from clipbench.utils.text import shorten
 
 _DIGITS = 12  # of a digest, enough to tell weights apart
 
@@ -45,7 +45,13 @@ class Gathered:
             self.tasks.setdefault((name, facts.version), facts)
 
     def add_results(self, results: Results, path: Path) -> None:
-        """Take in one run; tasks without numbers are refused."""
+        """Take in one run; tasks without numbers are refused.
+
+        Raises:
+            ResultError: It has no task.
+        """
+        if not results.tasks:
+            raise ResultError("holds no task")
         facts = _model_facts(results)
         key = f"{facts.name}@{(facts.weights or '')[:_DIGITS]}"
         scores = []
@@ -53,13 +59,17 @@ class Gathered:
             try:
                 scores.append(_score(results, task, result, key, path))
             except ResultError as error:
-                self.refused.append(Refusal(file=str(path), task=task, reason=str(error)))
+                self.refuse(path, str(error), task)
                 continue
-            if (task, scores[-1].version) not in self.tasks:
-                self.tasks[task, scores[-1].version] = _task_facts(result)
+            if (task, result.version) not in self.tasks:
+                self.tasks[task, result.version] = _task_facts(result)
         self.scores += scores
         if scores:
             self.models[key] = facts
+
+    def refuse(self, path: Path, reason: str, task: str | None = None) -> None:
+        """Note what is left out, and why."""
+        self.refused.append(Refusal(file=_printable(path), task=task, reason=" ".join(reason.split())))
 
 
 def gather(paths: Sequence[str | Path]) -> Gathered:
@@ -79,12 +89,14 @@ def gather(paths: Sequence[str | Path]) -> Gathered:
                     gathered.add_results(read_results(path), path)
                 else:
                     _add_any(gathered, path)
-            except (ResultError, RecursionError) as error:
-                gathered.refused.append(Refusal(file=str(path), reason=str(error).removeprefix(f"{path}: ")))
-            except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:  # of values nobody checked
-                reason = f"holds what clipbench does not write: {' '.join(str(error).split())}"
-                gathered.refused.append(Refusal(file=str(path), reason=reason))
+            except ResultError as error:
+                gathered.refuse(path, str(error).removeprefix(f"{path}: "))
     return gathered
+
+
+def _printable(path: Path) -> str:
+    """A path as text that can be written: names of files may hold bytes that are none."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 @contextmanager
@@ -121,12 +133,10 @@ def _add_any(gathered: Gathered, path: Path) -> None:
 def _score(results: Results, task: str, result: TaskResult, key: str, path: Path) -> Score:
     if result.error is not None:
         raise ResultError(f"the task failed: {result.error}")
-    measures = dict(_measures(result))
-    metric = result.primary_metric
+    metric, measures = result.primary_metric, result.metrics
     if metric not in measures:
-        raise ResultError(f"no value of its primary metric {metric}")
-    value = measures[metric].value
-    chance = result.chance if result.chance is not None and 0 <= result.chance < 1 else None
+        raise ResultError(f"no value of its primary metric {shorten(metric, 60)}")
+    value, chance = measures[metric].value, result.chance
     return Score.model_construct(  # of checked parts; checking them again takes seconds for thousands of files
         model=key,
         task=task,
@@ -136,7 +146,7 @@ def _score(results: Results, task: str, result: TaskResult, key: str, path: Path
         stderr=measures[metric].stderr,
         n=result.counts.effective,
         chance=result.chance,
-        centred=None if chance is None else chance_corrected(value, chance),
+        centred=None if chance is None or chance == 1 else chance_corrected(value, chance),
         flags=_flags(results, result),
         metrics=measures,
         breakdown=result.breakdown,
@@ -144,16 +154,8 @@ def _score(results: Results, task: str, result: TaskResult, key: str, path: Path
         date=datetime.fromtimestamp(results.date, timezone.utc).isoformat(timespec="milliseconds"),
         clipbench_version=results.clipbench_version,
         git_hash=results.git_hash,
-        file=str(path),
+        file=_printable(path),
     )
-
-
-def _measures(result: TaskResult) -> Iterator[tuple[str, Measure]]:
-    for metric, measure in result.metrics.items():
-        if not 0 <= measure.value <= 1:
-            raise ResultError(f"{metric} is {measure.value}, not a share between 0 and 1")
-        is_finite = measure.stderr is None or math.isfinite(measure.stderr)
-        yield metric, measure if is_finite else Measure(measure.value)
 
 
 def _flags(results: Results, result: TaskResult) -> list[Flag]:

@@ -165,9 +165,9 @@ def test_broken_samples_cost_the_confusions_only(tmp_path):
 
 
 ODD = {
-    "date": "holds what clipbench does not write",
+    "date": "date: Input should be less than or equal to 253402300799",
     "info": "model_info: Input should be a valid dictionary",
-    "parameters": "holds what clipbench does not write",
+    "parameters": "model_info: parameters: Input should be a valid integer",
 }
 
 

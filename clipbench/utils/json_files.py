@@ -1,0 +1,139 @@
+"""JSON from anywhere: plain data that can be written again, or an error that names the file and what is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from clipbench.errors import ResultError
+from clipbench.utils.files import read_regular, require_regular
+from clipbench.utils.text import shorten
+from clipbench.utils.validation import explain
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+
+_MOST_BYTES = 256 << 20
+_MOST_DIGITS = 18  # of a whole number: 64 bits hold them
+_DEEPEST = 48
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def is_regular_file(path: Path) -> bool:
+    """Whether a path is a file that ends: no folder, device or pipe. A name that no file can have is none."""
+    try:
+        require_regular(path)
+    except OSError:
+        return False
+    return True
+
+
+def read_json(path: Path, kind: str) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+        kind: What it should be, for the message: ``result file``.
+
+    Returns:
+        As ``parse_json``.
+
+    Raises:
+        ResultError: It cannot be read, is no regular file, or not such JSON; names the file.
+    """
+    try:
+        return parse_json(read_regular(path, _MOST_BYTES))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError as error:
+        reason = str(error)
+    raise ResultError(f"{path}: not a readable {kind}: {reason}")
+
+
+def parse_json(raw: bytes, *, lone_surrogates: Literal["refuse", "replace"] = "refuse") -> Any:
+    """Parse a JSON text.
+
+    Args:
+        raw: In UTF-8.
+        lone_surrogates: What happens with half a character, which JSON can spell and no file can hold.
+
+    Returns:
+        Plain data that can be written again: all numbers finite, no key twice, nested 48 deep at most.
+
+    Raises:
+        ValueError: It is not such JSON; the message is one short line.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+        data = _DECODER.decode(text)
+        _check_depth(data, _DEEPEST)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise ValueError(f"nested more than {_DEEPEST} deep") from None
+    if not _SURROGATE.search(text):
+        return data
+    written = json.dumps(data, ensure_ascii=False)
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        if lone_surrogates == "refuse":
+            raise ValueError("a text with half a surrogate pair, which cannot be written") from None
+        return _DECODER.decode(written.encode(errors="replace").decode())
+    return data
+
+
+def validate(model: type[M], data: Any, path: Path) -> M:
+    """Check data against a pydantic model.
+
+    Raises:
+        ResultError: They do not fit; names the file, the field and what is wrong with it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ResultError(f"{path}: {shorten(explain(error, model, data)[1], 240)}") from None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits):,} digits")
+    return int(digits)
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{shorten(text, 20)} is too large a number")
+    return value
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shorten(twice, 60)!r} is there twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_whole, parse_float=_real, parse_constant=_no_constant)
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if not left:
+        raise RecursionError
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(part, dict | list):
+            _check_depth(part, left - 1)
