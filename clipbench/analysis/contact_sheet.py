@@ -17,11 +17,13 @@ from clipbench.results import Results, read_results
 from clipbench.results.sample_log import logged_samples
 from clipbench.task_types.registry import find_task_type, select_tasks
 from clipbench.types import LoggedSample
+from clipbench.utils.text import shorten, writable
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
 _MOST_TEXTS = 4  # of a ranking's variants: the caption and the best of the others
+_LONGEST_TEXT = 600  # characters
 _TILE = 224
 _MARGIN = 16
 _LINE = 18
@@ -113,10 +115,15 @@ def _picture(sample: LoggedSample, own: Sequence[bool], images: Mapping[str, Ima
     others = sorted((place for place, is_own in enumerate(own) if not is_own), key=lambda place: -best[place])
     mine = [place for place, is_own in enumerate(own) if is_own][:_MOST_TEXTS]
     captions = [
-        (sample.texts[place], tuple(row[place] for row in sample.scores), own[place])
+        (shorten(writable(sample.texts[place]), _LONGEST_TEXT), tuple(row[place] for row in sample.scores), own[place])
         for place in [*mine, *others[: _MOST_TEXTS - 1]]
     ]
-    return SamplePicture(sample.id, sample.correct, tuple(images[key] for key in sample.images), tuple(captions))
+    return SamplePicture(
+        shorten(writable(sample.id), _LONGEST_TEXT),
+        sample.correct,
+        tuple(images[key] for key in sample.images),
+        tuple(captions),
+    )
 
 
 def contact_sheet(samples: Sequence[SamplePicture], title: str, columns: int = 3) -> Image.Image:

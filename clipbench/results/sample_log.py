@@ -44,7 +44,7 @@ def logged_samples(results_path: Path, task: str) -> Iterator[LoggedSample]:
     seen: dict[str, int] = {}
     for number, line in _lines(path):
         try:
-            values = parse_json(line, lone_surrogates="replace")
+            values = parse_json(line, lone_surrogates=True)
         except ValueError as error:
             raise ResultError(f"{path}:{number}: not a JSON line: {error}") from None
         try:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clipbench.errors import ResultError
 from clipbench.utils.files import read_regular, require_regular
@@ -55,12 +55,12 @@ def read_json(path: Path, kind: str) -> Any:
     raise ResultError(f"{path}: not a readable {kind}: {reason}")
 
 
-def parse_json(raw: bytes, *, lone_surrogates: Literal["refuse", "replace"] = "refuse") -> Any:
+def parse_json(raw: bytes, *, lone_surrogates: bool = False) -> Any:
     """Parse a JSON text.
 
     Args:
         raw: In UTF-8.
-        lone_surrogates: What happens with half a character, which JSON can spell and no file can hold.
+        lone_surrogates: Take texts with half a character, which JSON can spell and no other file can hold.
 
     Returns:
         Plain data that can be written again: all numbers finite, no key twice, nested 48 deep at most.
@@ -76,15 +76,11 @@ def parse_json(raw: bytes, *, lone_surrogates: Literal["refuse", "replace"] = "r
         raise ValueError(f"not UTF-8 (byte {error.start})") from None
     except RecursionError:
         raise ValueError(f"nested more than {_DEEPEST} deep") from None
-    if not _SURROGATE.search(text):
-        return data
-    written = json.dumps(data, ensure_ascii=False)
-    try:
-        written.encode()
-    except UnicodeEncodeError:
-        if lone_surrogates == "refuse":
+    if not lone_surrogates and _SURROGATE.search(text):
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
             raise ValueError("a text with half a surrogate pair, which cannot be written") from None
-        return _DECODER.decode(written.encode(errors="replace").decode())
     return data
 
 

@@ -76,3 +76,13 @@ def shorten(text: str, most: int) -> str:
     """
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most // 2]}…{line[len(line) - (most - 1) // 2 :]}"
+
+
+def writable(text: str) -> str:
+    """Text that a file can hold: half characters, from names of files or JSON, become ``?``.
+
+    Examples:
+        >>> writable("a" + chr(0xD800))
+        'a?'
+    """
+    return text.encode(errors="replace").decode()

@@ -13,6 +13,7 @@ from clipbench.task_types import Task
 from clipbench.task_types.registry import find_task_type
 from clipbench.types import LoggedSample
 from clipbench.utils.json_files import is_regular_file
+from clipbench.utils.text import writable
 
 Confusion = dict[str, dict[str, int]]
 
@@ -34,8 +35,9 @@ def confusion(samples: Iterable[LoggedSample], task_type: type[Task]) -> Confusi
             break
         if not all(isinstance(word, str) for word in pair):
             raise TypeError(f"sample {sample.id}: an answer that is no text")
-        row = counts.setdefault(pair[0], {})
-        row[pair[1]] = row.get(pair[1], 0) + 1
+        right, answer = map(writable, pair)
+        row = counts.setdefault(right, {})
+        row[answer] = row.get(answer, 0) + 1
     return counts
 
 

@@ -16,7 +16,7 @@ from clipbench.errors import ResultError
 from clipbench.metrics import chance_corrected
 from clipbench.results import Results, TaskResult, read_results
 from clipbench.results.files import result_files
-from clipbench.utils.text import shorten
+from clipbench.utils.text import shorten, writable
 
 _DIGITS = 12  # of a digest, enough to tell weights apart
 
@@ -69,7 +69,7 @@ class Gathered:
 
     def refuse(self, path: Path, reason: str, task: str | None = None) -> None:
         """Note what is left out, and why."""
-        self.refused.append(Refusal(file=_printable(path), task=task, reason=" ".join(reason.split())))
+        self.refused.append(Refusal(file=writable(str(path)), task=task, reason=writable(" ".join(reason.split()))))
 
 
 def gather(paths: Sequence[str | Path]) -> Gathered:
@@ -92,11 +92,6 @@ def gather(paths: Sequence[str | Path]) -> Gathered:
             except ResultError as error:
                 gathered.refuse(path, str(error).removeprefix(f"{path}: "))
     return gathered
-
-
-def _printable(path: Path) -> str:
-    """A path as text that can be written: names of files may hold bytes that are none."""
-    return str(path).encode(errors="backslashreplace").decode()
 
 
 @contextmanager
@@ -154,7 +149,7 @@ def _score(results: Results, task: str, result: TaskResult, key: str, path: Path
         date=datetime.fromtimestamp(results.date, timezone.utc).isoformat(timespec="milliseconds"),
         clipbench_version=results.clipbench_version,
         git_hash=results.git_hash,
-        file=_printable(path),
+        file=writable(str(path)),
     )
 
 

@@ -165,9 +165,9 @@ def test_broken_samples_cost_the_confusions_only(tmp_path):
 
 
 ODD = {
-    "date": "date: Input should be less than or equal to 253402300799",
-    "info": "model_info: Input should be a valid dictionary",
-    "parameters": "model_info: parameters: Input should be a valid integer",
+    "date": "date: must be less than or equal to 253402300799",
+    "info": "model_info: must be a mapping",
+    "parameters": "model_info: parameters: must be a whole number",
 }
 
 
