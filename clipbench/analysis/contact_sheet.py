@@ -17,7 +17,7 @@ from clipbench.results import Results, read_results
 from clipbench.results.sample_log import logged_samples
 from clipbench.task_types.registry import find_task_type, select_tasks
 from clipbench.types import LoggedSample
-from clipbench.utils.text import shorten, writable
+from clipbench.utils.text import excerpt, writable
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -115,11 +115,11 @@ def _picture(sample: LoggedSample, own: Sequence[bool], images: Mapping[str, Ima
     others = sorted((place for place, is_own in enumerate(own) if not is_own), key=lambda place: -best[place])
     mine = [place for place, is_own in enumerate(own) if is_own][:_MOST_TEXTS]
     captions = [
-        (shorten(writable(sample.texts[place]), _LONGEST_TEXT), tuple(row[place] for row in sample.scores), own[place])
+        (excerpt(writable(sample.texts[place]), _LONGEST_TEXT), tuple(row[place] for row in sample.scores), own[place])
         for place in [*mine, *others[: _MOST_TEXTS - 1]]
     ]
     return SamplePicture(
-        shorten(writable(sample.id), _LONGEST_TEXT),
+        excerpt(writable(sample.id), _LONGEST_TEXT),
         sample.correct,
         tuple(images[key] for key in sample.images),
         tuple(captions),

@@ -13,7 +13,7 @@ from clipbench.results import Results
 from clipbench.results.schema import Count, Number, Share, StandardError
 from clipbench.task_types.registry import find_task_type
 from clipbench.utils.json_files import read_json, validate
-from clipbench.utils.text import shorten
+from clipbench.utils.text import excerpt
 
 SCHEMA_VERSION = 1
 FILE_NAME = "tradeoff.json"
@@ -172,6 +172,6 @@ def read_tradeoff(path: Path) -> Tradeoff:
     data = read_json(file, "trade-off")
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
-        shown = shorten(repr(version), 40)
+        shown = excerpt(repr(version), 40)
         raise ResultError(f"{file}: not a trade-off of schema version {SCHEMA_VERSION}, but {shown}")
     return validate(Tradeoff, data, file)

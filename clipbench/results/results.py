@@ -12,7 +12,7 @@ from clipbench.results.files import sanitize
 from clipbench.results.schema import SCHEMA_VERSION, ResultsFile, Row, RunRecord, SampleCounts, TaskReport, upgrade_v1
 from clipbench.results.task_result import GroupResult, Measure, TaskResult
 from clipbench.utils.json_files import read_json, validate
-from clipbench.utils.text import shorten
+from clipbench.utils.text import excerpt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def read_results(path: Path) -> Results:
     if version is None:
         raise ResultError(f"{path}: not a clipbench result file (it has no schema_version)")
     if type(version) is not int or version not in (1, SCHEMA_VERSION):
-        shown = shorten(repr(version), 40)
+        shown = excerpt(repr(version), 40)
         raise ResultError(f"{path}: schema version {shown}, this clipbench reads 1 to {SCHEMA_VERSION}")
     try:
         data = upgrade_v1(data) if version == 1 else data
@@ -111,7 +111,7 @@ def read_results(path: Path) -> Results:
     file = validate(ResultsFile, data, path)
     lost = file.results.keys() - file.tasks.keys()
     if lost:
-        raise ResultError(f"{path}: results.{shorten(min(lost), 60)}: `tasks` says nothing of this task")
+        raise ResultError(f"{path}: results.{excerpt(min(lost), 60)}: `tasks` says nothing of this task")
     try:
         return _from_file(file)
     except ValueError as error:
@@ -149,13 +149,13 @@ def _measures(place: str, row: Row, metrics: Iterable[str]) -> Iterator[tuple[st
         value, stderr = (row.get(f"{name},none") for name in (metric, f"{metric}_stderr"))
         if value is None:
             continue
-        where = f"{place}.{shorten(metric, 60)}"
+        where = f"{place}.{excerpt(metric, 60)}"
         if isinstance(value, str) or not 0 <= value <= 1:
-            raise ValueError(f"{where} is {shorten(repr(value), 40)}, not a share between 0 and 1")
+            raise ValueError(f"{where} is {excerpt(repr(value), 40)}, not a share between 0 and 1")
         if stderr == "N/A":  # as lm-evaluation-harness writes it
             stderr = None
         if isinstance(stderr, str) or (stderr or 0) < 0:
-            raise ValueError(f"{where}: {shorten(repr(stderr), 40)} is no standard error")
+            raise ValueError(f"{where}: {excerpt(repr(stderr), 40)} is no standard error")
         yield metric, Measure(value, stderr)
 
 
@@ -179,5 +179,5 @@ def _group_row(name: str, group: GroupResult) -> Row:
 
 def _group(name: str, row: Row, names: list[str], complete: bool) -> GroupResult:
     metric = next((key.removesuffix(",none") for key in row if key.endswith(",none")), None)
-    mean = dict(_measures(f"groups.{shorten(name, 60)}", row, [metric])).get(metric) if metric else None
+    mean = dict(_measures(f"groups.{excerpt(name, 60)}", row, [metric])).get(metric) if metric else None
     return GroupResult.model_construct(tasks=names, metric=metric, mean=mean, complete=complete)

@@ -11,7 +11,7 @@ from clipbench.results.files import samples_path
 from clipbench.types import LoggedSample, SampleResult
 from clipbench.utils.files import open_regular
 from clipbench.utils.json_files import is_regular_file, parse_json
-from clipbench.utils.text import shorten
+from clipbench.utils.text import excerpt
 
 _LONGEST_LINE = 64 << 20  # bytes
 _LARGEST_FLOAT32 = 3.4e38
@@ -54,7 +54,7 @@ def logged_samples(results_path: Path, task: str) -> Iterator[LoggedSample]:
         first = seen.setdefault(sample.id, number)
         if first != number:
             raise ResultError(
-                f"{path}:{number}: sample {shorten(sample.id, 60)!r} is there twice, also in line {first}"
+                f"{path}:{number}: sample {excerpt(sample.id, 60)!r} is there twice, also in line {first}"
             )
         yield sample
 
@@ -95,28 +95,28 @@ def _parse(line: Any) -> LoggedSample:
 def _text(line: Mapping[str, Any], name: str) -> str:
     value = line.get(name)
     if not isinstance(value, str):
-        raise ValueError(f"`{name}` is {shorten(repr(value), 40)}, not a text")
+        raise ValueError(f"`{name}` is {excerpt(repr(value), 40)}, not a text")
     return value
 
 
 def _texts(line: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = line.get(name)
     if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"`{name}` is {shorten(repr(value), 40)}, not a list of texts")
+        raise ValueError(f"`{name}` is {excerpt(repr(value), 40)}, not a list of texts")
     return tuple(value)
 
 
 def _flag(line: Mapping[str, Any], name: str) -> bool:
     value = line.get(name)
     if not isinstance(value, int | float) or value not in (0, 1):
-        raise ValueError(f"`{name}` is {shorten(repr(value), 40)}, not true or false")
+        raise ValueError(f"`{name}` is {excerpt(repr(value), 40)}, not true or false")
     return bool(value)
 
 
 def _share(line: Mapping[str, Any], name: str) -> float:
     value = line.get(name)
     if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` is {shorten(repr(value), 40)}, not a share between 0 and 1")
+        raise ValueError(f"`{name}` is {excerpt(repr(value), 40)}, not a share between 0 and 1")
     return float(value)
 
 
@@ -128,5 +128,5 @@ def _scores(line: Mapping[str, Any], images: int, texts: int) -> tuple[tuple[flo
     for row in rows:
         for score in row:
             if type(score) not in (float, int) or not -_LARGEST_FLOAT32 < score < _LARGEST_FLOAT32:
-                raise ValueError(f"`scores` hold {shorten(repr(score), 40)}, not a number")
+                raise ValueError(f"`scores` hold {excerpt(repr(score), 40)}, not a number")
     return tuple(tuple(map(float, row)) for row in rows)

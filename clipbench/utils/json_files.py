@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clipbench.errors import ResultError
 from clipbench.utils.files import read_regular, require_regular
-from clipbench.utils.text import shorten
+from clipbench.utils.text import excerpt
 from clipbench.utils.validation import explain
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def validate(model: type[M], data: Any, path: Path) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ResultError(f"{path}: {shorten(explain(error, model, data)[1], 240)}") from None
+        raise ResultError(f"{path}: {excerpt(explain(error, model, data)[1], 240)}") from None
 
 
 def _whole(digits: str) -> int:
@@ -107,7 +107,7 @@ def _whole(digits: str) -> int:
 def _real(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{shorten(text, 20)} is too large a number")
+        raise ValueError(f"{excerpt(text, 20)} is too large a number")
     return value
 
 
@@ -120,7 +120,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shorten(twice, 60)!r} is there twice")
+        raise ValueError(f"the key {excerpt(twice, 60)!r} is there twice")
     return found
 
 

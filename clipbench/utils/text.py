@@ -67,11 +67,11 @@ def line_in(file: Path, error: BaseException) -> int:
     return lines[-1] if lines else 1
 
 
-def shorten(text: str, most: int) -> str:
+def excerpt(text: str, most: int) -> str:
     """Text as one line of at most so many characters, cut in its middle.
 
     Examples:
-        >>> shorten("abcdefghij", 5), shorten("a  b", 5)
+        >>> excerpt("abcdefghij", 5), excerpt("a  b", 5)
         ('ab…ij', 'a b')
     """
     line = " ".join(text.split())

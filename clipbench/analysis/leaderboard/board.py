@@ -12,7 +12,7 @@ from clipbench.results import BreakdownEntry, Measure
 from clipbench.results.schema import Count, Number, Share, StandardError, TaskName
 from clipbench.utils.files import atomic_write
 from clipbench.utils.json_files import read_json, validate
-from clipbench.utils.text import shorten
+from clipbench.utils.text import excerpt
 
 SCHEMA_VERSION = 1
 KIND = "clipbench leaderboard"
@@ -211,12 +211,12 @@ def read_board(path: Path) -> Board:
     if not isinstance(data, dict) or data.get("kind") != KIND:
         raise ResultError(f"{path}: not a clipbench leaderboard; choose another output_path")
     if data.get("schema_version") != SCHEMA_VERSION:
-        shown = shorten(repr(data.get("schema_version")), 40)
+        shown = excerpt(repr(data.get("schema_version")), 40)
         raise ResultError(f"{path}: schema version {shown}, this clipbench reads {SCHEMA_VERSION}")
     board = validate(Board, data, path)
     for score in (*board.scores, *board.history):
         if score.model not in board.models or score.task not in board.tasks:
-            shown = f"{shorten(score.model, 60)} on {shorten(score.task, 60)}"
+            shown = f"{excerpt(score.model, 60)} on {excerpt(score.task, 60)}"
             raise ResultError(f"{path}: a score of {shown}, which `models` and `tasks` do not both hold")
     return board
 

@@ -16,7 +16,7 @@ from clipbench.errors import ResultError
 from clipbench.metrics import chance_corrected
 from clipbench.results import Results, TaskResult, read_results
 from clipbench.results.files import result_files
-from clipbench.utils.text import shorten, writable
+from clipbench.utils.text import excerpt, writable
 
 _DIGITS = 12  # of a digest, enough to tell weights apart
 
@@ -130,7 +130,7 @@ def _score(results: Results, task: str, result: TaskResult, key: str, path: Path
         raise ResultError(f"the task failed: {result.error}")
     metric, measures = result.primary_metric, result.metrics
     if metric not in measures:
-        raise ResultError(f"no value of its primary metric {shorten(metric, 60)}")
+        raise ResultError(f"no value of its primary metric {excerpt(metric, 60)}")
     value, chance = measures[metric].value, result.chance
     return Score.model_construct(  # of checked parts; checking them again takes seconds for thousands of files
         model=key,
