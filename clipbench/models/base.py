@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from clipbench.utils.text import may_be_nothing, text_problem
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -108,6 +110,8 @@ class ModelInfo:
         activation: Activation function by tower, ``text`` and ``image``.
         context_length: Tokens a text can have.
         feature_dim: Dimensions of the shared space.
+        text_cleaning: How texts are cleaned before they are tokenized, a name of
+            ``clipbench.models.text_cleaning.CLEANINGS``, or ``native`` where the library does what it likes.
         text_batching: How texts are batched, the fastest way that is exact for the model: ``packed`` rows that share
             common beginnings, ``trimmed`` to the longest text, or ``padded`` to the context.
         compiled: Whether the towers went through torch.compile.
@@ -123,6 +127,7 @@ class ModelInfo:
     activation: Mapping[str, str] | None = None
     context_length: int | None = None
     feature_dim: int | None = None
+    text_cleaning: str | None = None
     text_batching: TextBatching = "padded"
     compiled: bool = False
 
@@ -174,6 +179,17 @@ class Model(ABC):
         import torch
 
         return torch.stack(list(images))
+
+    def text_problem(self, text: str) -> str | None:
+        """Why the model can make nothing of a text, in one line; None where it can."""
+        problem = text_problem(text)
+        if problem is None and may_be_nothing(text) and self._reads_nothing(text):
+            problem = "the tokenizer finds nothing in the caption"
+        return problem
+
+    def _reads_nothing(self, text: str) -> bool:
+        read, nothing = self.tokenize([text]).inputs, self.tokenize([""]).inputs
+        return all(read[name].equal(nothing[name]) for name in read)
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tokens:

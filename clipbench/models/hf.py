@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from PIL import Image
 
-from clipbench.models import checks, packing
+from clipbench.models import checks, packing, text_cleaning
 from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
 from clipbench.models.network import NetworkModel
+from clipbench.models.plain_text import plain_tokenizer
+from clipbench.models.text_cleaning import has_clip_vocabulary
 
 # RoBERTa counts positions from its padding index + 1, so that many of its positions cannot be used.
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model")
-# The texts of these were padded to the full length in training, without a mask: padding is part of the input.
-_PADDED_IN_TRAINING = ("siglip", "siglip2")
 # Towers that look left only, are pooled at the end token, and take masks and positions as they are given.
 _PACKING = ("clip_text_model", "metaclip_2_text_model")
 _VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_commit_hash")
@@ -31,16 +31,27 @@ class TransformersModel(NetworkModel):
         tokenizer: Its tokenizer.
         image_processor: Its PIL image processor.
         id: The model as the user named it.
+        cleaning: ``trained`` or ``native``, see ``clipbench.models.text_cleaning``.
 
     Raises:
         ModelError: Features of the two sides do not live in one space.
     """
 
-    def __init__(self, module: Any, tokenizer: Any, image_processor: Any, *, id: str) -> None:
+    def __init__(
+        self, module: Any, tokenizer: Any, image_processor: Any, *, id: str, cleaning: str = text_cleaning.TRAINED
+    ) -> None:
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         text_config = module.config.get_text_config()
-        self._full_length = str(text_config.model_type).split("_")[0] in _PADDED_IN_TRAINING
+        # SigLIP's texts were padded to the full length in training, without a mask: padding is part of the input.
+        self._full_length = _is_siglip(module, text_config, tokenizer)
+        self._text_cleaning, self._reader = cleaning, tokenizer
+        if cleaning == text_cleaning.TRAINED:
+            siglip = self._full_length
+            self._text_cleaning = text_cleaning.cleaning_of_transformers(text_config, tokenizer, siglip=siglip)
+            self._reader = plain_tokenizer(tokenizer)
+        self._clean = text_cleaning.CLEANINGS.get(self._text_cleaning, str)
+        _pool_at_the_end(module, tokenizer)
         self._packs_patches = "spatial_shapes" in image_processor.model_input_names  # SigLIP 2 NaFlex
         context_length = _context_length(text_config, tokenizer)
         super().__init__(module, id=id, dtype=next(module.parameters()).dtype, context_length=context_length)
@@ -61,6 +72,7 @@ class TransformersModel(NetworkModel):
             activation=_activations(config),
             context_length=self.context_length,
             feature_dim=self.feature_dim,
+            text_cleaning=self._text_cleaning,
             text_batching=self.text_batching,
             compiled=self.compiled,
         )
@@ -101,8 +113,9 @@ class TransformersModel(NetworkModel):
         return _features(self._module.get_text_features(**inputs))
 
     def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
-        encoded = self.tokenizer(
-            list(texts),
+        texts = [self._clean(text) for text in texts]
+        encoded = self._reader(
+            texts,
             padding="longest" if trim else "max_length",
             truncation=True,
             max_length=self.context_length,
@@ -114,7 +127,7 @@ class TransformersModel(NetworkModel):
         if encoded.is_fast:
             truncated = tuple(bool(encoding.overflowing) for encoding in encoded.encodings)
         else:
-            whole = self.tokenizer(list(texts), verbose=False)["input_ids"]
+            whole = self._reader(texts, verbose=False)["input_ids"]
             truncated = tuple(len(ids) > self.context_length for ids in whole)
         lengths = None
         if trim and "attention_mask" in inputs and self.tokenizer.padding_side == "right":
@@ -139,6 +152,7 @@ class TransformersModel(NetworkModel):
             "config": _without(config, _VOLATILE),
             "preprocessor": {"class": type(self.image_processor).__name__, **_without(processor, _VOLATILE)},
             "tokenizer": tokenizer_settings(self.tokenizer),
+            "text_cleaning": self._text_cleaning,
             "context_length": self.context_length,
         }
 
@@ -170,6 +184,28 @@ def _features(output: Any) -> torch.Tensor:
     # transformers < 5 returned the tensor itself, and remote code still does.
     features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
     return features
+
+
+def _is_siglip(module: Any, text_config: Any, tokenizer: Any) -> bool:
+    """Whether a text tower is SigLIP's, of any version, whatever the class around it is called."""
+    parts = {type(part).__name__.lower() for part in module.modules()}
+    names = {str(text_config.model_type), type(tokenizer).__name__.lower(), *(name for name in parts if "text" in name)}
+    return any("siglip" in name for name in names)
+
+
+def _pool_at_the_end(module: Any, tokenizer: Any) -> None:
+    """Let CLIP's tower pool at the end token where tokens were added behind it.
+
+    Configurations once said 2, whatever the vocabulary; the tower then takes the largest id, which a text with an added
+    token has elsewhere.
+    """
+    tower = getattr(module, "text_model", None)
+    end = tokenizer.eos_token_id
+    if getattr(tower, "eos_token_id", None) != 2 or end is None or not has_clip_vocabulary(tokenizer):
+        return
+    added = [number for number in tokenizer.added_tokens_decoder if number > end]
+    if added and end == len(tokenizer) - len(added) - 1:
+        tower.eos_token_id = tower.config.eos_token_id = end
 
 
 def _may_pack(module: Any) -> bool:

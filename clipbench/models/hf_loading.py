@@ -14,6 +14,7 @@ from clipbench.models import checks
 from clipbench.models.hf import TransformersModel
 from clipbench.models.load_errors import explain
 from clipbench.models.spec import TRANSFORMERS_CONFIG, ModelSpec
+from clipbench.models.text_cleaning import requested
 
 _FEWEST_TOKENS = 20
 # Counters that older versions of transformers saved and newer ones compute.
@@ -27,7 +28,7 @@ def load(request: ModelSpec) -> TransformersModel:
         ModelError: It cannot be found, read or used; the message says what to do.
         ConfigError: An argument is invalid.
     """
-    request.only("pretrained")
+    request.only("pretrained", "text_cleaning")
     _one_source(request, "pretrained")
     source = request.source or request.text("pretrained")
     if not source:
@@ -53,11 +54,11 @@ def load_dual(request: ModelSpec) -> TransformersModel:
         ModelError: An encoder cannot be found, read or used.
         ConfigError: Neither a checkpoint nor both encoders were named.
     """
-    request.only("pretrained", "vision", "text", "projection_dim", "seed")
+    request.only("pretrained", "vision", "text", "projection_dim", "seed", "text_cleaning")
     vision, text = request.text("vision"), request.text("text")
     _one_source(request, "pretrained", "vision", "text")
     if request.source or request.text("pretrained"):
-        names = {"pretrained": request.args["pretrained"]} if "pretrained" in request.args else {}
+        names = {name: request.args[name] for name in ("pretrained", "text_cleaning") if name in request.args}
         return load(replace(request, args=names))
     if not vision or not text:
         raise ConfigError(
@@ -96,7 +97,7 @@ def finish(module: Any, request: ModelSpec, *, config: Any, text: str, image: st
     # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
     load_processor: Any = AutoImageProcessor.from_pretrained
     processor = load_processor(image, backend="pil", config=config, **common)
-    return TransformersModel(module, tokenizer, processor, id=request.id)
+    return TransformersModel(module, tokenizer, processor, id=request.id, cleaning=requested(request))
 
 
 def _config(source: str, request: ModelSpec) -> Any:

@@ -14,6 +14,7 @@ from clipbench.models.encoders import EncoderModel
 from clipbench.models.hf import TransformersModel
 from clipbench.models.open_clip.adapter import OpenClipModel
 from clipbench.models.open_clip.architecture import architecture_of
+from clipbench.models.text_cleaning import NATIVE, TRAINED
 
 KINDS = (
     "the name or path of a model, a clipbench Model, a (transformers model, processor) pair, an (open_clip model, "
@@ -21,20 +22,21 @@ KINDS = (
 )
 
 
-def wrap_model(model: object, *, device: str | None = None, dtype: str | None = None) -> Model:
+def wrap_model(model: object, *, device: str | None = None, dtype: str | None = None, cleaning: str = TRAINED) -> Model:
     """Make a ``Model`` of what is in memory. The network is not copied; it is put into evaluation mode.
 
     Args:
         model: A pair, triple or object as ``clipbench.load_model`` takes them, or a ``Model``.
         device: Where to move a network of a pair or triple; by default it stays where it is, as all others do.
         dtype: The precision that it must have.
+        cleaning: ``trained`` or ``native``, see ``clipbench.models.text_cleaning``.
 
     Raises:
         ConfigError: It is none of these, or has another precision.
         ModelError: The model cannot be used: weights that are not finite, sides that do not fit, an encoder that fails.
     """
     with checks.quiet():
-        wrapped = _wrap(model, device)
+        wrapped = _wrap(model, device, cleaning)
     if dtype is not None and checks.resolve_dtype(dtype) != wrapped.dtype:
         raise ConfigError(
             f"{wrapped.id} computes in {checks.dtype_name(wrapped.dtype)}, not in {dtype}: "
@@ -43,15 +45,16 @@ def wrap_model(model: object, *, device: str | None = None, dtype: str | None = 
     return wrapped
 
 
-def _wrap(model: object, device: str | None) -> Model:
+def _wrap(model: object, device: str | None, cleaning: str) -> Model:
     if isinstance(model, Model):
+        _only_trained(cleaning, type(model).__name__)
         return model
     if isinstance(model, tuple | list):
         parts = list(model)
         if len(parts) == 2 and hasattr(parts[0], "get_image_features"):
-            return _from_transformers(parts[0], parts[1], device)
+            return _from_transformers(parts[0], parts[1], device, cleaning)
         if len(parts) == 3 and _is_open_clip(parts[0]):
-            return _from_open_clip(parts[0], parts[1], parts[2], device)
+            return _from_open_clip(parts[0], parts[1], parts[2], device, cleaning)
         kinds = ", ".join(type(part).__name__ for part in parts)
         raise ConfigError(f"a model cannot be ({kinds}): pass {KINDS}")
     name = type(model).__name__
@@ -60,8 +63,14 @@ def _wrap(model: object, device: str | None) -> Model:
     if _is_open_clip(model):
         raise ConfigError(f"a {name} alone lacks its preprocessing: pass (model, preprocess, tokenizer)")
     if callable(getattr(model, "encode_image", None)) and callable(getattr(model, "encode_text", None)):
+        _only_trained(cleaning, name)
         return EncoderModel(model)
     raise ConfigError(f"a model cannot be of type {name}: pass {KINDS}")
+
+
+def _only_trained(cleaning: str, name: str) -> None:
+    if cleaning == NATIVE:
+        raise ConfigError(f"text_cleaning={NATIVE} is for models of transformers and open_clip, not for a {name}")
 
 
 def _is_open_clip(network: object) -> bool:
@@ -77,7 +86,7 @@ def _identify(network: torch.nn.Module) -> str:
     return name
 
 
-def _from_transformers(network: Any, processor: Any, device: str | None) -> TransformersModel:
+def _from_transformers(network: Any, processor: Any, device: str | None, cleaning: str) -> TransformersModel:
     name = _identify(network)
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
         raise ConfigError(
@@ -86,7 +95,9 @@ def _from_transformers(network: Any, processor: Any, device: str | None) -> Tran
         )
     if device is not None:
         network.to(checks.resolve_device(device))
-    return TransformersModel(network, processor.tokenizer, _on_pil(processor.image_processor), id=name)
+    return TransformersModel(
+        network, processor.tokenizer, _on_pil(processor.image_processor), id=name, cleaning=cleaning
+    )
 
 
 def _on_pil(image_processor: Any) -> Any:
@@ -102,7 +113,7 @@ def _on_pil(image_processor: Any) -> Any:
         return image_processor
 
 
-def _from_open_clip(network: Any, preprocess: Any, tokenizer: Any, device: str | None) -> OpenClipModel:
+def _from_open_clip(network: Any, preprocess: Any, tokenizer: Any, device: str | None, cleaning: str) -> OpenClipModel:
     name = _identify(network)
     if not callable(preprocess):
         raise ConfigError(f"{name}: a {type(preprocess).__name__} does not turn a PIL image into a tensor")
@@ -128,4 +139,5 @@ def _from_open_clip(network: Any, preprocess: Any, tokenizer: Any, device: str |
         architecture=type(network).__name__,
         dtype=min(dtypes, key=lambda dtype: dtype.itemsize),  # mixed precision keeps LayerNorms in float32
         transform=preprocess,
+        cleaning=cleaning,
     )

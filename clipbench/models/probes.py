@@ -27,9 +27,11 @@ TOKENIZER_TEXTS = (
     "a white cat",
     "two red Cats,  sitting left of a tree!",
     "Größe 12.5 café – ☕ 'x'",
+    "Tom &amp; Jerry’s ﬁrst １０ cafÃ©s_(x) <|endoftext|> <end_of_text> </s> <eos> [SEP].",
     "word " * 400,
 )
-"""Where tokenizers differ: words, case, spaces, characters outside ASCII, and a text longer than any context."""
+"""Where tokenizers differ: words, case, spaces, characters outside ASCII, names of special tokens; what is
+to be cleaned; and a text longer than any context."""
 
 NOISE_SIZES = ((577, 433), (100, 150))
 """Width and height of images larger and smaller than what models take, one wide and one tall."""

@@ -196,11 +196,14 @@ def _load(spec: str, request: ModelSpec) -> Model:
 
 def _from_memory(model: object, request: ModelSpec) -> Model:
     from clipbench.models.in_memory import wrap_model
+    from clipbench.models.text_cleaning import requested
 
+    cleaning = requested(request)
+    request = replace(request, args={key: value for key, value in request.args.items() if key != "text_cleaning"})
     unused = [*request.args, *(["revision"] if request.revision else [])]
     if unused:
         raise ConfigError(f"model arguments {', '.join(unused)} are for checkpoints; the model is in memory already")
-    return wrap_model(model, device=request.device, dtype=request.dtype)
+    return wrap_model(model, device=request.device, dtype=request.dtype, cleaning=cleaning)
 
 
 def _text(flag: str | None, argument: object) -> str | None:

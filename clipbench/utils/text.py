@@ -1,11 +1,15 @@
-"""Text of messages: errors as one line, and numbers with nouns."""
+"""Text of messages: errors as one line, and numbers with nouns. Texts that no model can read."""
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
 from clipbench.errors import ClipbenchError
+
+# A letter or digit that is no part of a character reference such as &nbsp;.
+_WORD = re.compile(r"(?<![&#;\w])[A-Za-z0-9]")
 
 
 def format_error(error: Exception) -> str:
@@ -86,3 +90,30 @@ def writable(text: str) -> str:
         'a?'
     """
     return text.encode(errors="replace").decode()
+
+
+def text_problem(text: str) -> str | None:
+    r"""Why no model can make anything of a text, in one line; None where one can.
+
+    Examples:
+        >>> text_problem("a white cat"), text_problem(" \u200b ")
+        (None, 'empty caption')
+    """
+    if text.isprintable():  # neither of the below
+        return None if text.strip() else "empty caption"
+    if "\0" in text:
+        return "the caption holds a NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "the caption holds half a surrogate pair, which is no character"
+    visible = any(character.isprintable() and not character.isspace() for character in text)
+    return None if visible else "empty caption"
+
+
+def may_be_nothing(text: str) -> bool:
+    """Whether a tokenizer may find nothing in a text: no letter or digit of ASCII outside character references.
+
+    Examples:
+        >>> may_be_nothing("a cat"), may_be_nothing("&nbsp;"), may_be_nothing("…")
+        (False, True, True)
+    """
+    return _WORD.search(text) is None

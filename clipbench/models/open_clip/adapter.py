@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from PIL import Image
 
-from clipbench.models import checks, packing, probes
+from clipbench.models import checks, packing, probes, text_cleaning
 from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
 from clipbench.models.network import NetworkModel
 from clipbench.models.open_clip import text_tower
 from clipbench.models.open_clip.center_crop import image_transform
+from clipbench.models.plain_text import plain_open_clip_tokenizer
 from clipbench.models.spec import OPEN_CLIP_CONFIG
 
 WEIGHTS_NAME = "open_clip_model.safetensors"
@@ -36,6 +37,7 @@ class OpenClipModel(NetworkModel):
         revision: The commit on the hub, where it came from there.
         center_crop: Whose center crop, see ``clipbench.models.open_clip.center_crop.image_transform``.
         transform: A transform of images to use in place of that; a checkpoint cannot hold one.
+        cleaning: ``trained`` or ``native``, see ``clipbench.models.text_cleaning``.
 
     Raises:
         ModelError: Features of the two sides do not live in one space.
@@ -53,6 +55,7 @@ class OpenClipModel(NetworkModel):
         revision: str | None = None,
         center_crop: str = "open_clip",
         transform: Any = None,
+        cleaning: str = text_cleaning.TRAINED,
     ) -> None:
         self.tokenizer = tokenizer
         self.config = None if config is None else {**config, "quick_gelu": bool(config.get("quick_gelu"))}
@@ -68,6 +71,11 @@ class OpenClipModel(NetworkModel):
         if config is None:
             self.untrainable = f"a checkpoint needs the configuration of this {type(module).__name__}: load it by name"
         self._tower = getattr(module, "text", module)
+        known = text_cleaning.cleaning_of_open_clip(tokenizer, text_tower.pooling(self._tower)[0])
+        self._text_cleaning, self._reader = text_cleaning.NATIVE, tokenizer
+        if cleaning == text_cleaning.TRAINED and known:
+            self._text_cleaning = known
+            self._reader = plain_open_clip_tokenizer(tokenizer, text_cleaning.CLEANINGS[known])
         super().__init__(module, id=id, dtype=dtype, context_length=int(tokenizer.context_length))
 
     @property
@@ -86,6 +94,7 @@ class OpenClipModel(NetworkModel):
             activation=_activations(self.config),
             context_length=self.context_length,
             feature_dim=self.feature_dim,
+            text_cleaning=self._text_cleaning,
             text_batching=self.text_batching,
             compiled=self.compiled,
         )
@@ -118,8 +127,8 @@ class OpenClipModel(NetworkModel):
         return features
 
     def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
-        lengths = _lengths(self.tokenizer, texts)
-        ids: torch.Tensor = self.tokenizer(list(texts))
+        lengths = _lengths(self._reader, texts)
+        ids: torch.Tensor = self._reader(list(texts))
         truncated = tuple(length > self.context_length for length in lengths)
         if not trim:
             return Tokens({"input_ids": ids}, truncated)
@@ -151,6 +160,7 @@ class OpenClipModel(NetworkModel):
             "config": self.config,
             "preprocessor": self._preprocessor_settings(),
             "tokenizer": _tokenizer_settings(self.tokenizer),
+            "text_cleaning": self._text_cleaning,
             "context_length": self.context_length,
         }
 

@@ -28,6 +28,7 @@ from clipbench.models.open_clip.weight_files import (
     read_weights,
 )
 from clipbench.models.spec import OPEN_CLIP_CONFIG, ModelSpec, as_bool, as_positive
+from clipbench.models.text_cleaning import requested
 
 _FILES = f"{OPEN_CLIP_CONFIG} and open_clip_model.safetensors"
 _OPTIONS = ("quick_gelu", "force_quick_gelu", "image_size", "context_length", "lora_alpha", "weights_key")
@@ -42,10 +43,8 @@ def load(request: ModelSpec) -> OpenClipModel:
         ModelError: The checkpoint cannot be found, read or used.
         ConfigError: An argument is invalid.
     """
-    request.only("pretrained", "model_name", "center_crop", *_OPTIONS)
-    center_crop = request.text("center_crop") or "open_clip"
-    if center_crop not in CENTER_CROPS:
-        raise ConfigError(f"center_crop={center_crop!r}: open_clip (the default) or transformers")
+    request.only("pretrained", "model_name", "center_crop", "crop", "text_cleaning", *_OPTIONS)
+    center_crop, cleaning = _center_crop(request), requested(request)
     options = _read_options(request)
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     plan = make_plan(request)
@@ -62,11 +61,23 @@ def load(request: ModelSpec) -> OpenClipModel:
                 dtype=dtype,
                 revision=loaded.revision,
                 center_crop=center_crop,
+                cleaning=cleaning,
             )
         except ClipbenchError:
             raise
         except Exception as error:  # open_clip, the hub client, torch and pickle all raise what they like
             raise explain(error, plan.source, files=_FILES) from error
+
+
+def _center_crop(request: ModelSpec) -> str:
+    """``center_crop``, or its short form ``crop``; ``native`` is the library's own."""
+    given = [value for value in (request.text("center_crop"), request.text("crop")) if value]
+    if len(set(given)) > 1:
+        raise ConfigError(f"center_crop={given[0]} and crop={given[1]} are one argument: give it once")
+    crop = "open_clip" if not given or given[0] == "native" else given[0]
+    if crop not in CENTER_CROPS:
+        raise ConfigError(f"center_crop={crop!r}: open_clip (the default, also called native) or transformers")
+    return crop
 
 
 @dataclass(frozen=True, slots=True)

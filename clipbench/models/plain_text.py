@@ -1,0 +1,72 @@
+"""Tokenizers that read a special token's name in a caption as text: a caption cannot end itself."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from typing import Any
+
+from clipbench.models.text_cleaning import has_clip_vocabulary
+
+# OpenAI's pattern without its special tokens, which would be alternatives.
+_CLIP_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def plain_tokenizer(tokenizer: Any) -> Any:
+    """A tokenizer of transformers like the given one, which reads special tokens in a text as text.
+
+    The two share their vocabulary; the given one is left as it is. CLIP's is OpenAI's algorithm to the letter, for
+    texts that are already clean.
+    """
+    plain = copy.copy(tokenizer)
+    plain.split_special_tokens = True
+    if tokenizer.is_fast:
+        plain._tokenizer = _plain_backend(tokenizer)
+    return plain
+
+
+def _plain_backend(tokenizer: Any) -> Any:
+    from tokenizers import Regex, Tokenizer, pre_tokenizers
+    from tokenizers.models import Unigram
+
+    old = tokenizer.backend_tokenizer
+    new: Any = Tokenizer(old.model)
+    new.add_tokens([token for _, token in sorted(tokenizer.added_tokens_decoder.items())])
+    if new.get_added_tokens_decoder().keys() != old.get_added_tokens_decoder().keys():  # numbered with gaps
+        new = copy.deepcopy(old)
+    splits = [] if old.pre_tokenizer is None else [old.pre_tokenizer]
+    if has_clip_vocabulary(tokenizer):
+        words = pre_tokenizers.Split(Regex(_CLIP_WORDS), behavior="removed", invert=True)
+        splits = [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        new.normalizer = None
+    else:
+        new.normalizer = old.normalizer
+    if isinstance(old.model, Unigram):
+        # Its vocabulary holds the special tokens as words, so they are cut in two after all else.
+        names = sorted(filter(lambda name: len(name) > 1, tokenizer.all_special_tokens))
+        cut = "|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in names)
+        splits.append(pre_tokenizers.Split(Regex(cut), behavior="merged_with_previous"))
+    if splits:
+        new.pre_tokenizer = pre_tokenizers.Sequence(splits)
+    new.post_processor, new.decoder = old.post_processor, old.decoder
+    return new
+
+
+def plain_open_clip_tokenizer(tokenizer: Any, clean: Callable[[str], str]) -> Any:
+    """An open_clip tokenizer like the given one, which cleans as told and reads special tokens in a text as text."""
+    plain = copy.copy(tokenizer)
+    inner = getattr(tokenizer, "tokenizer", None)
+    if inner is not None:
+        plain.tokenizer, plain.clean_fn = plain_tokenizer(inner), clean
+        return plain
+    names = [tokenizer.decoder[number] for number in tokenizer.all_special_ids]
+
+    def cleaned(text: str) -> str:
+        text = clean(text)
+        for name in names:  # CLIP's words end between < and a letter anyhow: a space there changes nothing else
+            text = text.replace(name, f"{name[0]} {name[1:]}")
+        return text
+
+    plain.clean_fn = cleaned
+    return plain

@@ -1,0 +1,122 @@
+"""How a caption is cleaned before it is tokenized: as the texts were that the model's text tower was trained on.
+
+Libraries differ on one and the same checkpoint: open_clip mends and unescapes a text before CLIP's tokenizer sees it,
+as OpenAI did, and transformers does not; for SigLIP 2 the first strips punctuation, and the second lower-cases only
+where the files name the right class. So the tower decides, whatever library loads it. A library's own cleaning may
+follow: it finds nothing left to do.
+"""
+
+from __future__ import annotations
+
+import html
+import string
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ftfy
+
+from clipbench.errors import ConfigError
+from clipbench.models.spec import ModelSpec
+
+TRAINED, NATIVE = "trained", "native"
+"""What ``text_cleaning`` may be: as the tower was trained, or whatever the library that loads it does."""
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_STRAIGHT_QUOTES = str.maketrans("“”", '""')
+
+
+def _mend(text: str) -> str:
+    """Undo mojibake, unescape HTML (twice, as OpenAI found it escaped twice), collapse white space."""
+    if not (text.isascii() and text.isprintable() and "&" not in text):  # else there is nothing to mend
+        text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(text.split())
+
+
+def _lower(text: str) -> str:
+    return _mend(text).lower()
+
+
+def _strip_punctuation(text: str) -> str:
+    """Big Vision's ``canonicalize_text``."""
+    return " ".join(text.replace("_", " ").translate(_PUNCTUATION).lower().split())
+
+
+def _canonicalize(text: str) -> str:
+    return _strip_punctuation(_mend(text))
+
+
+def _lower_characters(text: str) -> str:
+    # One by one, as the tokenizers library does: str.lower() knows a final sigma.
+    return "".join(character.lower() for character in text)
+
+
+def _chinese(text: str) -> str:
+    return text.lower().translate(_STRAIGHT_QUOTES)
+
+
+CLEANINGS: Mapping[str, Callable[[str], str]] = {
+    "whitespace": _mend,  # open_clip's names and functions, these three
+    "lower": _lower,
+    "canonicalize": _canonicalize,
+    "siglip": _strip_punctuation,
+    "siglip2": _lower_characters,
+    "chinese_clip": _chinese,
+    "none": str,
+}
+"""Every cleaning by the name that results give it."""
+
+
+def requested(request: ModelSpec) -> str:
+    """Which cleaning a model was asked to be loaded with: ``trained`` (the default) or ``native``.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    wanted = request.text("text_cleaning") or TRAINED
+    if wanted not in (TRAINED, NATIVE):
+        raise ConfigError(f"text_cleaning={wanted!r}: {TRAINED} (the default) or {NATIVE}")
+    return wanted
+
+
+def cleaning_of_transformers(text_config: Any, tokenizer: Any, *, siglip: bool) -> str:
+    """The cleaning that a text tower of transformers was trained with.
+
+    Args:
+        text_config: The tower's configuration.
+        tokenizer: Its tokenizer.
+        siglip: Whether it is SigLIP's tower, of any version.
+    """
+    if siglip:
+        gemma = text_config.model_type.startswith("siglip2") or has_gemma_vocabulary(tokenizer)
+        return "siglip2" if gemma else "siglip"
+    if has_clip_vocabulary(tokenizer):
+        return "lower"
+    if text_config.model_type.startswith("metaclip_2"):  # the models with mT5's vocabulary: its end is 1
+        return "canonicalize" if tokenizer.eos_token_id == 1 else "whitespace"
+    return "chinese_clip" if text_config.model_type.startswith("chinese_clip") else "none"
+
+
+def cleaning_of_open_clip(tokenizer: Any, pool_type: str | None) -> str | None:
+    """The cleaning that a text tower of open_clip was trained with; None for a tokenizer of somebody's own.
+
+    Args:
+        tokenizer: An open_clip tokenizer.
+        pool_type: How the tower is pooled.
+    """
+    name = getattr(getattr(tokenizer, "clean_fn", None), "__name__", "").removeprefix("_clean_")
+    if name == "canonicalize":  # what open_clip says of every tower of SigLIP, which Big Vision trained
+        if has_gemma_vocabulary(getattr(tokenizer, "tokenizer", None)):
+            return "siglip2"
+        return "siglip" if pool_type == "last" else name
+    return name if name in CLEANINGS else None
+
+
+def has_clip_vocabulary(tokenizer: Any) -> bool:
+    """Whether a tokenizer of transformers is CLIP's byte-level BPE, with a mark at the end of each word."""
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    return getattr(model, "end_of_word_suffix", None) == "</w>"
+
+
+def has_gemma_vocabulary(tokenizer: Any) -> bool:
+    """Whether a tokenizer of transformers is Gemma's, under whatever class: SigLIP 1's ends texts with ``</s>``."""
+    return str(getattr(tokenizer, "eos_token", None)) == "<eos>"
