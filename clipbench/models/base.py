@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from clipbench.utils.text import may_be_nothing, text_problem
+from clipbench.utils.text import text_problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,14 +182,7 @@ class Model(ABC):
 
     def text_problem(self, text: str) -> str | None:
         """Why the model can make nothing of a text, in one line; None where it can."""
-        problem = text_problem(text)
-        if problem is None and may_be_nothing(text) and self._reads_nothing(text):
-            problem = "the tokenizer finds nothing in the caption"
-        return problem
-
-    def _reads_nothing(self, text: str) -> bool:
-        read, nothing = self.tokenize([text]).inputs, self.tokenize([""]).inputs
-        return all(read[name].equal(nothing[name]) for name in read)
+        return text_problem(text)
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tokens:

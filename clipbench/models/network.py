@@ -14,6 +14,7 @@ from clipbench.models import checks, packing, probes
 from clipbench.models.base import Model, PackedText, TextBatching, Tokens
 from clipbench.models.fingerprint import Fingerprint
 from clipbench.models.saving import checkpoint_directory
+from clipbench.utils.text import may_be_nothing
 
 
 class NetworkModel(Model):
@@ -55,6 +56,14 @@ class NetworkModel(Model):
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
         return self._tokenize(texts, trim=self._trims)
+
+    def text_problem(self, text: str) -> str | None:
+        problem = super().text_problem(text)
+        if problem is None and may_be_nothing(text):
+            read, nothing = self.tokenize([text]).inputs, self.tokenize([""]).inputs
+            if all(read[name].equal(nothing[name]) for name in read):
+                problem = "the tokenizer finds nothing in the caption"
+        return problem
 
     def save(self, directory: Path) -> None:
         if self.untrainable:

@@ -7,6 +7,9 @@ from typing import Any
 
 from PIL import Image
 
+from clipbench.errors import ConfigError
+from clipbench.models.spec import ModelSpec
+
 CENTER_CROPS = ("open_clip", "transformers")
 
 
@@ -48,3 +51,18 @@ def image_transform(config: Mapping[str, Any], center_crop: str) -> Any:
             for step in transform.transforms
         ]
     return transform
+
+
+def requested_crop(request: ModelSpec) -> str:
+    """``center_crop``, or its short form ``crop``; ``native`` is the library's own.
+
+    Raises:
+        ConfigError: Both are given and differ, or there is no such crop.
+    """
+    given = [value for value in (request.text("center_crop"), request.text("crop")) if value]
+    if len(set(given)) > 1:
+        raise ConfigError(f"center_crop={given[0]} and crop={given[1]} are one argument: give it once")
+    crop = "open_clip" if not given or given[0] == "native" else given[0]
+    if crop not in CENTER_CROPS:
+        raise ConfigError(f"center_crop={crop!r}: open_clip (the default, also called native) or transformers")
+    return crop

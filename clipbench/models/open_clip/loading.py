@@ -15,7 +15,7 @@ from clipbench.models import checks
 from clipbench.models.load_errors import explain
 from clipbench.models.open_clip.adapter import OpenClipModel
 from clipbench.models.open_clip.building import create, load_weights
-from clipbench.models.open_clip.center_crop import CENTER_CROPS
+from clipbench.models.open_clip.center_crop import requested_crop
 from clipbench.models.open_clip.fitting import fit_to_weights
 from clipbench.models.open_clip.names import LOCAL_PREFIX, Plan, make_plan
 from clipbench.models.open_clip.weight_files import (
@@ -44,7 +44,7 @@ def load(request: ModelSpec) -> OpenClipModel:
         ConfigError: An argument is invalid.
     """
     request.only("pretrained", "model_name", "center_crop", "crop", "text_cleaning", *_OPTIONS)
-    center_crop, cleaning = _center_crop(request), requested(request)
+    center_crop, cleaning = requested_crop(request), requested(request)
     options = _read_options(request)
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     plan = make_plan(request)
@@ -67,17 +67,6 @@ def load(request: ModelSpec) -> OpenClipModel:
             raise
         except Exception as error:  # open_clip, the hub client, torch and pickle all raise what they like
             raise explain(error, plan.source, files=_FILES) from error
-
-
-def _center_crop(request: ModelSpec) -> str:
-    """``center_crop``, or its short form ``crop``; ``native`` is the library's own."""
-    given = [value for value in (request.text("center_crop"), request.text("crop")) if value]
-    if len(set(given)) > 1:
-        raise ConfigError(f"center_crop={given[0]} and crop={given[1]} are one argument: give it once")
-    crop = "open_clip" if not given or given[0] == "native" else given[0]
-    if crop not in CENTER_CROPS:
-        raise ConfigError(f"center_crop={crop!r}: open_clip (the default, also called native) or transformers")
-    return crop
 
 
 @dataclass(frozen=True, slots=True)

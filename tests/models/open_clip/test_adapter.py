@@ -179,3 +179,14 @@ def test_crop_argument(tmp_path, image):
     assert own.fingerprint != aligned.fingerprint
     with pytest.raises(ConfigError, match="open_clip"):
         load_model(str(directory), model_args={"center_crop": "left"})
+
+
+def test_crop_by_its_short_name(tmp_path, image):
+    directory, odd = str(build_clip(tmp_path / "tiny", library="open_clip")), image.resize((39, 32))
+    own, native = load_model(directory), load_model(directory, model_args={"crop": "native"})
+    assert native.fingerprint == own.fingerprint
+    long, short = (load_model(directory, model_args={name: "transformers"}) for name in ("center_crop", "crop"))
+    assert torch.equal(long.preprocess(odd), short.preprocess(odd))
+    assert long.fingerprint == short.fingerprint != own.fingerprint
+    with pytest.raises(ConfigError, match="are one argument"):
+        load_model(directory, model_args={"crop": "native", "center_crop": "transformers"})
