@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from clipbench.data.dataset import Provenance
-from clipbench.data.records import ImageFiles, Record, RecordSource, read_json, sha256_of
+from clipbench.data.image_files import ImageFiles
+from clipbench.data.records import Record, RecordSource, sha256_of
+from clipbench.data.text_files import read_json
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
 

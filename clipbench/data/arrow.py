@@ -8,13 +8,15 @@ one by one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipbench.data.columns import Columns, captions_of, false_captions_of
-from clipbench.data.records import Record, absent_ref, content_digest, file_ref
+from clipbench.data.image_cells import images_in
+from clipbench.data.image_files import ImageFiles
+from clipbench.data.records import Record, absent_ref, content_digest
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
 
@@ -40,18 +42,23 @@ class Cell:
         table: A ``datasets.Dataset`` in Arrow format.
         row: Row number.
         column: Column name.
-        folder: Base of relative paths in the cell.
+        files: Where paths in the cell lead.
+        item: Which image of a cell that holds a list; None for one that holds a single image.
+        listed: The column holds lists of images.
     """
 
     row: int
     column: str
-    folder: Path
+    files: ImageFiles
     table: Any = None
     value: Any = None
+    item: int | None = None
+    listed: bool = False
 
     def read(self) -> Any:
-        """The cell as an Arrow scalar, without copying."""
-        return self.value if self.table is None else self.table[self.row : self.row + 1].column(self.column)[0]
+        """The image as an Arrow scalar, without copying."""
+        value = self.value if self.table is None else self.table[self.row : self.row + 1].column(self.column)[0]
+        return value if self.item is None else value[self.item]
 
 
 def unknown_states(table: Any, columns: Columns) -> ImageStates:
@@ -74,8 +81,9 @@ def scan(table: Any, columns: Columns, states: ImageStates, *, folder: Path, nam
     """
     pictures = table.with_format("arrow")
     by_content = _one_caption_per_row(table.features, columns)
+    files, lists = ImageFiles(folder, empty_is_missing=True), _list_columns(table.features, columns)
     for row, text in enumerate(texts(table, columns)):
-        cells = [Cell(row, column, folder, table=pictures) for column in columns.images]
+        cells = [Cell(row, column, files, table=pictures, listed=column in lists) for column in columns.images]
         yield _record(f"{name}, row {row}", cells, text, columns, by_content=by_content, states=states)
 
 
@@ -93,10 +101,14 @@ def stream(table: Any, columns: Columns, numbers: Iterator[int], *, folder: Path
         DataError: A cell has the wrong type.
     """
     by_content = _one_caption_per_row(table.features, columns)
+    files, lists = ImageFiles(folder, empty_is_missing=True), _list_columns(table.features, columns)
     for batch in table.with_format("arrow").iter(batch_size=_STREAMED_ROWS_A_BATCH):
         rows = batch.select(list(columns.readable)).to_pylist()
         for offset, (row, text) in enumerate(zip(numbers_of(numbers, len(rows)), rows, strict=True)):
-            cells = [Cell(row, column, folder, value=batch.column(column)[offset]) for column in columns.images]
+            cells = [
+                Cell(row, column, files, value=batch.column(column)[offset], listed=column in lists)
+                for column in columns.images
+            ]
             # The bytes are in memory anyway, and the number of rows is unknown: no state is kept.
             yield _record(f"{name}, row {row}", cells, text, columns, by_content=by_content, states={})
 
@@ -142,20 +154,35 @@ def _one_caption_per_row(features: Mapping[str, Any], columns: Columns) -> bool:
     return all(getattr(features[name], "dtype", None) in ("string", "large_string") for name in columns.captions)
 
 
+def _list_columns(features: Mapping[str, Any], columns: Columns) -> set[str]:
+    return {column for column in columns.images if hasattr(features[column], "feature")}
+
+
 def _refs(cells: list[Cell], *, by_content: bool, states: ImageStates) -> tuple[ImageRef, ...]:
-    return tuple(_ref(cell, by_content=by_content, alone=len(cells) == 1, states=states) for cell in cells)
+    images = [image for cell in cells for image in _images_of(cell)]
+    return tuple(_ref(image, by_content=by_content, alone=len(images) == 1, states=states) for image in images)
+
+
+def _images_of(cell: Cell) -> list[Cell]:
+    """The cell itself, or an entry for each image if it holds a list of them."""
+    if not cell.listed:
+        return [cell]
+    value = cell.read()
+    return [replace(cell, item=item) for item in range(len(value) if value.is_valid else 0)]
 
 
 def _ref(cell: Cell, *, by_content: bool, alone: bool, states: ImageStates) -> ImageRef:
     label = f"row {cell.row}" if alone else f"row {cell.row}, {cell.column}"
-    marks = states.get(cell.column)
+    label += f"[{cell.item}]" if cell.item is not None and not alone else ""
+    marks = states.get(cell.column) if cell.item is None else None
     mark = marks[cell.row] if marks else None
     if mark is None:
         content, path = _bytes_and_path(cell, label)
         if content is None and path:
-            file = cell.folder / path
-            key = file.relative_to(cell.folder).as_posix() if file.is_relative_to(cell.folder) else path
-            return file_ref(file, key, missing=not file.is_file() or not file.stat().st_size)
+            refs = images_in(path, cell.files, f"row {cell.row}", cell.column, label)
+            if len(refs) != 1:
+                raise DataError(f"{label}: column {cell.column} holds a list as text, not an image: {path[:60]!r}")
+            return refs[0]
         mark = _mark(content, by_content=by_content)
         if marks:
             marks[cell.row] = mark

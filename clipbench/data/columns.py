@@ -7,21 +7,33 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from clipbench.data.caption_cells import captions_in
 from clipbench.data.dataset import HubTable
 from clipbench.errors import DataError
 
 # In order of preference: a line counts only if the table has no name of an earlier line.
 _IMAGE_NAMES = (
     ("image", "images", "img", "jpg", "jpeg", "png"),
-    ("file_name", "filename", "filepath", "file_path", "image_path", "image_file", "path"),
+    ("file_name", "filename", "filepath", "file_path", "image_path", "image_file", "image_name", "img_path", "path"),
 )
 _CAPTION_NAMES = (
     ("caption", "captions"),
     ("text", "texts", "txt", "sentence", "sentences"),
-    ("answer", "title", "description", "alt_text", "image_caption"),
+    ("answer", "title", "description", "alt_text", "image_caption", "comment"),
 )
-_NUMBERED_CAPTION = re.compile(r"(caption|sentence|text)_?\d+", re.IGNORECASE)
+_NUMBERED_CAPTION = re.compile(r"(?P<base>caption|sentence|text)s?[_ -]?(?P<number>\d{1,9})", re.IGNORECASE)
 _FALSE_CAPTION = re.compile(r"((neg|negative|false)_captions?|foils?|hard_text)(_?\d+)?", re.IGNORECASE)
+_URL_NAME = re.compile(r"([a-z]+[_ -])?(url|uri|link)s?", re.IGNORECASE)
+# A column that is left unused is worth a word if its name has a word of images or of captions, and none of the last.
+_IMAGE_WORDS = frozenset(("image", "images", "img", "jpg", "jpeg", "png", "photo", "picture"))
+_CAPTION_WORDS = frozenset(
+    ("caption", "captions", "text", "texts", "txt", "sentence", "sentences", "title", "description", "alt", "comment")
+)
+_ABOUT = re.compile(
+    "ids?|no|num|number|id?x|index|width|height|size|license|ur[li]|link|hash|key|date|count|length|split|type|format"
+    "|name|path|file|md|sha|lang|language|source"
+)
+_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,7 @@ class Columns:
         fields: Columns that rows can be filtered by.
         false_captions: Text columns of captions that are false of the image.
         constants: Fields with the same value in every row.
+        unused: Columns that look like images or captions where these were guessed, and were not chosen.
     """
 
     images: tuple[str, ...] = ()
@@ -41,6 +54,15 @@ class Columns:
     fields: tuple[str, ...] = ()
     false_captions: tuple[str, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """What the user should know; empty if there is nothing."""
+        if not self.unused:
+            return ""
+        used = shorten((*self.images, *self.captions))
+        return f"columns not used: {shorten(self.unused)} (used: {used}; others are named with images= and captions=)"
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -68,17 +90,28 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
     if own.exact:
         _require((*own.images, *own.captions), available, where)
     _require(own.false_captions, available, where)
-    images = _declared(own.images, available, where) or (_guess(_IMAGE_NAMES, available, "image", where),)
-    captions = _declared(own.captions, available, where) or _guess_captions(available, where)
+    images, captions = _declared(own.images, available, where), _declared(own.captions, available, where)
+    guessed = [*(() if images else (_IMAGE_WORDS,)), *(() if captions else (_CAPTION_WORDS,))]
+    images = images or (_guess(_IMAGE_NAMES, available, "image", where),)
+    captions = captions or _guess_captions(available, where)
     if len(images) > 1 and len(captions) not in (1, len(images)):
         raise DataError(
-            f"{where}: {len(images)} image columns ({', '.join(images)}) with {len(captions)} caption columns"
-            f" ({', '.join(captions)}): name one caption column for each image, {_how('caption')}"
+            f"{where}: {len(images)} image columns ({shorten(images)}) with {len(captions)} caption columns"
+            f" ({shorten(captions)}): name one caption column for each image, {_how('caption')}"
         )
     found = own.false_captions or tuple(name for name in available if _FALSE_CAPTION.fullmatch(name))
     false = tuple(name for name in found if name not in captions)
-    fields = tuple(name for name in own.fields if name in available)
-    return Columns(images, captions, fields, false, own.constants)
+    there = set(available)
+    fields = tuple(name for name in own.fields if name in there)
+    chosen = {*images, *captions, *false, *fields}
+    unused = [name for name in available if name not in chosen and any(_is_content(name, words) for words in guessed)]
+    return Columns(images, captions, fields, false, own.constants, tuple(unused))
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Names for a message, of which there may be 100,000."""
+    shown = ", ".join(name if len(name) <= 60 else f"{name[:60]} …" for name in names[:_NAMES_SHOWN])
+    return shown + (f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else "")
 
 
 def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tuple[str, ...]:
@@ -105,26 +138,19 @@ def false_captions_of(row: Mapping[str, object], columns: Columns, where: str) -
 def _texts_of(row: Mapping[str, object], names: tuple[str, ...], where: str, *, ragged: bool) -> tuple[str, ...]:
     captions: list[str] = []
     for name in names:
-        value = row.get(name)
-        if isinstance(value, str):
-            captions.append(value)
-        elif value is None:
-            captions.extend(() if ragged else ("",))
-        elif isinstance(value, (list, tuple)) and all(item is None or isinstance(item, str) for item in value):
-            captions.extend(item or "" for item in value)
-        else:
-            raise DataError(
-                f"{where}, column {name}: expected a caption or a list of captions,"
-                f" found {type(value).__name__} {str(value)[:40]!r}"
-            )
+        value = captions_in(row.get(name), f"{where}, column {name}")
+        if isinstance(value, list):
+            captions.extend(value)
+        elif value is not None or not ragged:
+            captions.append(value or "")
     return tuple(text for text in captions if text or not ragged)
 
 
 def missing_column(name: str, available: Sequence[str], where: str) -> DataError:
     """The error for a missing column, with the existing columns and close matches."""
-    close = difflib.get_close_matches(name, available, 3, 0.6)
+    close = difflib.get_close_matches(name, available[:1000], 3, 0.6)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-    return DataError(f"{where}: no column {name!r}{hint}; the columns are: {', '.join(available) or 'none'}")
+    return DataError(f"{where}: no column {name!r}{hint}; the columns are: {shorten(available) or 'none'}")
 
 
 def _require(names: Sequence[str], available: Sequence[str], where: str) -> None:
@@ -147,13 +173,24 @@ def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: s
             return found[0]
         if found:
             raise DataError(
-                f"{where}: several columns could hold the {what} ({', '.join(found)}): name one of them, {_how(what)};"
-                f" the columns are: {', '.join(available)}"
+                f"{where}: several columns could hold the {what} ({shorten(found)}): name one of them, {_how(what)};"
+                f" the columns are: {shorten(available)}"
             )
+    urls = [name for name in available if _URL_NAME.fullmatch(name)]
+    if what == "image" and urls:
+        raise DataError(f"{where}: found no image column, but {shorten(urls)}: {download_advice(urls[0])}")
     known = ", ".join(name for tier in tiers for name in tier)
     raise DataError(
         f"{where}: found no {what} column: looked for {known};"
-        f" the columns are: {', '.join(available) or 'none'}; name the column, {_how(what)}"
+        f" the columns are: {shorten(available) or 'none'}; name the column, {_how(what)}"
+    )
+
+
+def download_advice(column: str) -> str:
+    """What to do with a table of addresses."""
+    return (
+        "images are not downloaded from URLs: download them first, for instance with"
+        f" `img2dataset --url_list TABLE --url_col {column} --caption_col CAPTION --output_folder FOLDER`; give FOLDER"
     )
 
 
@@ -163,7 +200,22 @@ def _how(what: str) -> str:
 
 
 def _guess_captions(available: Sequence[str], where: str) -> tuple[str, ...]:
-    numbered = [name for name in available if _NUMBERED_CAPTION.fullmatch(name)]
-    if numbered and not any(name.lower() in _CAPTION_NAMES[0] for name in available):
-        return tuple(sorted(numbered, key=lambda name: int(re.findall(r"\d+", name)[-1])))
+    """``caption_1``, ``caption_2``, … by number, after a ``caption`` beside them; else a single column."""
+    numbered: dict[str, list[tuple[int, str]]] = {}
+    for name in available:
+        if match := _NUMBERED_CAPTION.fullmatch(name):
+            numbered.setdefault(match["base"].lower(), []).append((int(match["number"]), name))
+    for tier in _CAPTION_NAMES:
+        plain = [name for name in available if name.lower() in tier]
+        bases = [base for base in ("caption", "text", "sentence") if base in tier and base in numbered]
+        if bases and (not plain or (plain[0].lower() == bases[0] and len(plain) == 1)):
+            return (*plain, *(name for _, name in sorted(numbered[bases[0]])))
+        if plain:
+            break
     return (_guess(_CAPTION_NAMES, available, "caption", where),)
+
+
+def _is_content(name: str, words: frozenset[str]) -> bool:
+    """Whether a column's name says that it holds images, or captions: ``wrong_image``, not ``image_width``."""
+    found = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name[:200]).lower()))
+    return not found.isdisjoint(words) and not any(map(_ABOUT.fullmatch, found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from clipbench.types import Row
@@ -95,6 +95,7 @@ class Provenance:
         revision: The commit that was read (hub), else None.
         fingerprint: Digest of what identifies the rows (file name, size and content digest of the
             caption file; or repository and commit): equal means equal rows.
+        details: More about it, by name; ``problem`` is what users are told whenever the rows are used.
     """
 
     layout: str
@@ -102,6 +103,13 @@ class Provenance:
     revision: str | None
     fingerprint: str
     details: Mapping[str, str] = field(default_factory=dict)
+
+    def with_problem(self, problem: str) -> Provenance:
+        """The same with one more thing that users are told; unchanged if it is empty."""
+        if not problem:
+            return self
+        told = self.details.get("problem")
+        return replace(self, details={**self.details, "problem": f"{told}; {problem}" if told else problem})
 
 
 class Source(Protocol):

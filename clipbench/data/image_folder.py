@@ -8,15 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from clipbench.data.dataset import Provenance
-from clipbench.data.records import (
-    IMAGE_SUFFIXES,
-    ImageFiles,
-    Record,
-    RecordSource,
-    absent_ref,
-    numbered_lines,
-    read_bytes,
-)
+from clipbench.data.image_files import IMAGE_SUFFIXES, ImageFiles
+from clipbench.data.records import Record, RecordSource, absent_ref
+from clipbench.data.text_files import numbered_lines, read_bytes
 from clipbench.types import ImageRef
 
 

@@ -71,7 +71,7 @@ def open_parquet(
             # Only text: Arrow fails if a column is compared with a value of another type.
             pushable = {name for name in columns.fields if _is_text(features[name])}
             read = partial(_streamed, files, dataset, columns, pushable)
-            return RecordSource(provenance, read, columns.fields, columns.constants)
+            return RecordSource(provenance.with_problem(columns.problem), read, columns.fields, columns.constants)
         # Not with a stream, which would import torch and take several seconds.
         names = pq.read_schema(files.paths[0]).names
         columns = choose_columns(names, declared=declared, where=files.name)
@@ -87,7 +87,7 @@ def open_table(table: Any, columns: Columns, files: Files, dataset: Dataset, pro
         with explained(dataset, files.name):
             yield from arrow_rows.scan(table, columns, states, folder=files.folder, name=files.name)
 
-    return RecordSource(provenance, read, columns.fields, columns.constants)
+    return RecordSource(provenance.with_problem(columns.problem), read, columns.fields, columns.constants)
 
 
 def _streamed(

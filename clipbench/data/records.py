@@ -1,27 +1,21 @@
-"""Shared parts of all sources: records, filtering before images are accessed, references to image files."""
+"""Shared parts of all sources: records, filtering before images are accessed, references to images."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from clipbench.data.dataset import Provenance
 from clipbench.errors import DataError
 from clipbench.types import ImageRef, Row
-from clipbench.utils.files import open_regular, open_regular_text, read_regular
+from clipbench.utils.files import open_regular, read_regular
 
 if TYPE_CHECKING:
     from PIL import Image
-
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".mpo")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,57 +92,20 @@ def holds(cell: object, wanted: object) -> bool:
     return cell == wanted or str(cell) == str(wanted)
 
 
-class ImageFiles:
-    """Image files in a folder. Each folder is listed once, because checking every file is slow on network disks.
-
-    Args:
-        root: What names are relative to.
-        empty_is_missing: Also check the size of requested files, because downloaders leave empty files for
-            dead links.
-    """
-
-    def __init__(self, root: Path, *, empty_is_missing: bool = False) -> None:
-        self.root = root
-        self._empty_is_missing = empty_is_missing
-        self._names: dict[str, frozenset[str]] = {}
-
-    def names(self, folder: str = "") -> frozenset[str]:
-        """Names of the entries of a folder, given relative to the root; empty if the folder does not exist."""
-        if folder not in self._names:
-            try:
-                self._names[folder] = frozenset(
-                    os.listdir(self.root / folder)  # noqa: PTH208 (names are wanted, 118 k of them)
-                )
-            except (FileNotFoundError, NotADirectoryError):
-                self._names[folder] = frozenset()
-            except OSError as error:
-                raise DataError(f"cannot list {self.root / folder}: {error.strerror}") from error
-        return self._names[folder]
-
-    def has(self, name: str) -> bool:
-        """Whether the file exists (and is not empty, if empty files count as missing)."""
-        folder, _, base = name.rpartition("/")
-        if base not in self.names(folder):
-            return False
-        if not self._empty_is_missing:
-            return True
-        try:
-            return (self.root / name).stat().st_size > 0
-        except OSError:
-            return False
-
-    def ref(self, name: str) -> ImageRef:
-        """A reference to the file ``name`` (with ``/``, relative to the root)."""
-        return file_ref(self.root / name, name, missing=not self.has(name))
-
-    def refs(self, name: str) -> tuple[ImageRef, ...]:
-        """The images of a row that has one image file."""
-        return (self.ref(name),)
-
-
 def file_ref(path: Path, key: str, *, missing: bool) -> ImageRef:
     """A reference to an image file."""
     return ImageRef(key, partial(_decode, path, key), missing, partial(_file_content, path, key), path)
+
+
+def bytes_ref(content: bytes, label: str) -> ImageRef:
+    """A reference to an image whose file's content is in memory; equal contents are one image.
+
+    Args:
+        content: The file's content.
+        label: What messages call it.
+    """
+    digest = content_digest(content)
+    return ImageRef(f"image {digest.hex()}", partial(_decode, content, label), content=partial(bytes, digest))
 
 
 def absent_ref(key: str) -> ImageRef:
@@ -201,54 +158,3 @@ def file_digest(path: Path) -> str:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     return digest.hexdigest()
-
-
-def numbered_lines(path: Path, *, keep_empty: bool = False) -> Iterator[tuple[int, str]]:
-    r"""Lines of a UTF-8 text file with their numbers from 1, without line ends; empty lines are skipped by default.
-
-    Only ``\n`` ends a line: captions contain other characters that ``str.splitlines`` treats as line ends.
-
-    Raises:
-        DataError: The file cannot be read, or is not UTF-8.
-    """
-    number = 0
-    try:
-        with open_regular_text(path, newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                text = line.removeprefix("\ufeff").rstrip("\r\n")  # files with a byte order mark that were joined
-                if text or keep_empty:
-                    yield number, text
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}, after line {number}: not UTF-8 text: {error.reason}") from error
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a regular file.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    try:
-        return read_regular(path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        DataError: The file cannot be read, or is not JSON.
-    """
-    content = read_bytes(path)
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON, or truncated: {error}") from error
-
-
-def first_folder(root: Path, names: tuple[str, ...]) -> Path:
-    """The first folder that exists, else the first one, so that messages name the standard location."""
-    return next((root / name for name in names if (root / name).is_dir()), root / names[0])

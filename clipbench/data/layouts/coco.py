@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from clipbench.data.dataset import Provenance
-from clipbench.data.records import ImageFiles, Record, RecordSource, read_json, sha256_of
+from clipbench.data.image_files import ImageFiles
+from clipbench.data.records import Record, RecordSource, sha256_of
+from clipbench.data.text_files import read_json
 from clipbench.errors import DataError
 
 EXPECTS = "annotations/captions_val2017.json + val2017/000000000139.jpg …"

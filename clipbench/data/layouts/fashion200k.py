@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from clipbench.data.dataset import Provenance
-from clipbench.data.records import ImageFiles, Record, RecordSource, numbered_lines, sha256_of
+from clipbench.data.image_files import ImageFiles
+from clipbench.data.records import Record, RecordSource, sha256_of
+from clipbench.data.text_files import numbered_lines
 from clipbench.errors import DataError
 
 EXPECTS = "labels/{dress,jacket,pants,skirt,top}_{train,test}_detect_all.txt + women/… .jpeg"

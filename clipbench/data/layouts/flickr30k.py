@@ -14,15 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from clipbench.data.dataset import Provenance
-from clipbench.data.records import (
-    ImageFiles,
-    Record,
-    RecordSource,
-    first_folder,
-    numbered_lines,
-    read_json,
-    sha256_of,
-)
+from clipbench.data.image_files import ImageFiles
+from clipbench.data.records import Record, RecordSource, sha256_of
+from clipbench.data.text_files import first_folder, numbered_lines, read_json
 from clipbench.errors import DataError
 
 EXPECTS = "results_20130124.token and/or dataset_flickr30k.json + flickr30k-images/1000092795.jpg …"

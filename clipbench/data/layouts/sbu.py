@@ -13,7 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from clipbench.data.dataset import Provenance
-from clipbench.data.records import ImageFiles, Record, RecordSource, numbered_lines, read_json, sha256_of
+from clipbench.data.image_files import ImageFiles
+from clipbench.data.records import Record, RecordSource, sha256_of
+from clipbench.data.text_files import numbered_lines, read_json
 from clipbench.errors import DataError
 from clipbench.utils.text import pluralize
 

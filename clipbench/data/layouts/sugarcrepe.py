@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clipbench.data.annotations import Annotation, entries, open_annotations
-from clipbench.data.records import RecordSource, first_folder
+from clipbench.data.records import RecordSource
+from clipbench.data.text_files import first_folder
 
 EXPECTS = "add_att.json, … swap_obj.json + val2017/000000000139.jpg … (or ?images=COCO/val2017)"
 _PARTS = ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj")
