@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +110,7 @@ class TextTable:
         delimiter = self._dialect["delimiter"]
         return "" if delimiter in ",\t" else f" (separated by a {_DELIMITERS[delimiter]})"
 
-    def _csv_rows(self, dialect: Mapping[str, Any]) -> Iterator[tuple[int, list[str]]]:
+    def _csv_rows(self, dialect: Mapping[str, Any]) -> Generator[tuple[int, list[str]], None, None]:
         """Rows with the number of their first line; strict, so that an unclosed quote is an error, not a giant cell."""
         start = 1
         csv.field_size_limit(max(_LONGEST_CELL, csv.field_size_limit()))
