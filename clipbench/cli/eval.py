@@ -74,7 +74,7 @@ def command(
     """
     from clipbench.evaluation.options import ignore_progress
     from clipbench.evaluation.preparation import prepare_tasks
-    from clipbench.models import load_model, model_name
+    from clipbench.models import check_name, load_model, model_name
     from clipbench.results import ResultsDirectory
     from clipbench.task_types.registry import select_tasks
     from clipbench.utils.distributed import started_processes
@@ -84,6 +84,7 @@ def command(
     options = replace(options, seed=seed, use_cache=parse_cache_folder(use_cache))
     arguments = parse_model_args(model_args)
     # What is likely to fail is tried before the model is loaded, the cheapest first.
+    check_name(model)
     selected = select_tasks(tasks, options.include_path)
     with started_processes() as processes, ExitStack() as stack:
         directory = None

@@ -18,7 +18,7 @@ from clipbench.data.hub_splits import split_files
 from clipbench.data.parquet import Files, open_parquet, open_table, quiet
 from clipbench.data.records import RecordSource
 from clipbench.errors import DataError
-from clipbench.utils.hub import offline
+from clipbench.utils.hub import cache_if_unreached, offline
 
 _ADDRESS = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^:]+))?(:(?P<split>[^:]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -73,7 +73,7 @@ def open_hub(dataset: Dataset, table: HubTable, *, streaming: bool) -> RecordSou
         DataError: The hub is unreachable and the cache is empty, or the repository, revision, split or column does
             not exist; the message says how to arrange a local copy.
     """
-    with explained(dataset, table.repo):
+    with cache_if_unreached(not offline("HF_DATASETS_OFFLINE")), explained(dataset, table.repo):
         snapshot = _find(table)
         where = table.repo if snapshot.folder is None else f"{table.repo} (from the cache, without the hub)"
         names = split_files(snapshot.names, _card(table, snapshot), config=table.config, split=table.split, where=where)

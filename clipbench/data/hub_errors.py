@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from clipbench.data.dataset import Dataset
 from clipbench.errors import DataError
-from clipbench.utils.hub import causes, class_names, cut_off, error_status, not_reached
+from clipbench.utils.hub import causes, class_names, cut_off, error_status, not_reached, unanswered
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def reason(error: BaseException, what: str) -> str:
             "access is restricted: ask for it on the dataset's page on the hub, then log in with"
             " `hf auth login` or set HF_TOKEN"
         )
-    if "OfflineModeIsEnabled" in names:
+    if "OfflineModeIsEnabled" in names and not unanswered():
         return "offline mode is on (HF_HUB_OFFLINE) and the data is not in the cache: unset it for the first run"
     if "RevisionNotFoundError" in names:
         return "the hub has no such revision of the dataset"

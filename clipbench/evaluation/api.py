@@ -14,7 +14,7 @@ from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_pro
 from clipbench.evaluation.preparation import prepare_tasks
 from clipbench.evaluation.progress_bars import progress_bars
 from clipbench.evaluation.runner import EvaluationRun
-from clipbench.models import load_model, model_name
+from clipbench.models import check_name, load_model, model_name
 from clipbench.results import Results, ResultsDirectory
 from clipbench.types import SampleResult
 from clipbench.utils.distributed import started_processes
@@ -79,6 +79,7 @@ def evaluate(
     if log_samples and output_path is None:
         raise ConfigError("log_samples needs output_path")
     chosen = EvaluationOptions(**options)
+    check_name(model)
     with ExitStack() as stack:
         processes = stack.enter_context(started_processes())
         if progress and processes.is_main:

@@ -4,7 +4,18 @@ Importing this package imports neither torch nor a model library; ``load_model``
 """
 
 from clipbench.models.base import Model, ModelInfo, Tokens
-from clipbench.models.registry import ADAPTERS, Adapter, adapters, load_model, model_name
+from clipbench.models.registry import ADAPTERS, Adapter, adapters, check_name, load_model, model_name
 from clipbench.models.spec import ModelSpec
 
-__all__ = ["ADAPTERS", "Adapter", "Model", "ModelInfo", "ModelSpec", "Tokens", "adapters", "load_model", "model_name"]
+__all__ = [
+    "ADAPTERS",
+    "Adapter",
+    "Model",
+    "ModelInfo",
+    "ModelSpec",
+    "Tokens",
+    "adapters",
+    "check_name",
+    "load_model",
+    "model_name",
+]

@@ -62,7 +62,7 @@ def resolve_device(name: str | None) -> torch.device:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back the libraries' own warnings and bars while a checkpoint loads; all is checked here instead.
+    """Hold back the libraries' own messages and bars while a checkpoint loads; all is checked here instead.
 
     Download bars stay: they belong to the hub client, which shows them on terminals only.
     """
@@ -74,7 +74,7 @@ def quiet() -> Iterator[None]:
     conversion = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
     # transformers asks a bot on the hub to convert .bin checkpoints that it loads: it is not asked to here.
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if hub_bars:
         enable_progress_bars()

@@ -15,6 +15,7 @@ from clipbench.models.hf import TransformersModel
 from clipbench.models.load_errors import explain
 from clipbench.models.spec import TRANSFORMERS_CONFIG, ModelSpec
 from clipbench.models.text_cleaning import requested
+from clipbench.utils.hub import cache_if_unreached
 
 _FEWEST_TOKENS = 20
 # Counters that older versions of transformers saved and newer ones compute.
@@ -34,7 +35,7 @@ def load(request: ModelSpec) -> TransformersModel:
     if not source:
         raise ConfigError(f"{request.id}: name a checkpoint: hf:ORG/NAME, or model_args pretrained=ORG/NAME")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
-    with checks.quiet():
+    with cache_if_unreached(not Path(source).exists()), checks.quiet():
         try:
             config = _config(source, request)
             module = _network(source, config, request, dtype)
@@ -65,7 +66,7 @@ def load_dual(request: ModelSpec) -> TransformersModel:
             f"{request.id}: name a checkpoint (dual_encoder:DIR), or both encoders (model_args vision=ID,text=ID)"
         )
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
-    with checks.quiet():
+    with cache_if_unreached(not (Path(vision).exists() and Path(text).exists())), checks.quiet():
         try:
             module = _pair(vision, text, request)
             return finish(module.to(device, dtype), request, config=None, text=text, image=vision)

@@ -6,6 +6,7 @@ from typing import Any
 
 from clipbench.models.checks import quiet
 from clipbench.models.spec import OPEN_CLIP_CONFIG
+from clipbench.utils.hub import cache_if_unreached
 
 
 def holds_open_clip(repository: str, revision: str | None) -> bool:
@@ -27,7 +28,7 @@ def holds_open_clip(repository: str, revision: str | None) -> bool:
         "_raise_exceptions_for_connection_errors": False,
     }
     try:
-        with quiet():
+        with cache_if_unreached(), quiet():
             return cached_file(repository, OPEN_CLIP_CONFIG, revision=revision, **lenient) is not None
     except Exception:  # an unknown repository or revision: as above
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clipbench.errors import ModelError
-from clipbench.utils.hub import causes, class_names, cut_off, not_reached, offline
+from clipbench.utils.hub import causes, class_names, cut_off, not_reached, offline, unanswered
 
 _HTTP_CLIENTS = ("httpx", "httpx2", "httpcore", "requests", "urllib3")  # the hub client changes them between majors
 _NOT_REACHED = ("couldn't connect", "offline mode", "cached files")
@@ -48,8 +48,9 @@ def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelE
                 f"{source} is not in the local cache and HF_HUB_OFFLINE is set: "
                 f"unset it, or pass a directory that holds {files}"
             )
+        reason = "there was no answer" if unanswered() else _first_line(chain[-1])
         return ModelError(
-            f"the hub could not be reached for {source}, or the connection was lost ({_first_line(chain[-1])}): "
+            f"the hub could not be reached for {source}, or the connection was lost ({reason}): "
             f"try again, or pass a directory that holds {files}"
         )
     return ModelError(f"cannot load {source}: {_first_line(error)}")

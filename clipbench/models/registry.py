@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from clipbench.errors import ConfigError, ModelError
+from clipbench.errors import ConfigError, ModelError, UnknownName
 from clipbench.models.base import Model
 from clipbench.models.spec import ModelSpec, as_bool, is_results_folder, local_adapter, looks_like_path, split_prefix
-from clipbench.utils.registry import Registry
+from clipbench.utils.registry import Registry, close_matches
 
 ENTRY_POINTS = "clipbench.models"
 
@@ -210,14 +210,46 @@ def _text(flag: str | None, argument: object) -> str | None:
     return flag if flag is not None else None if argument is None else str(argument)
 
 
+def check_name(model: object) -> None:
+    """Refuse, without torch or the hub, a name that cannot be a model's.
+
+    Raises:
+        UnknownName: It is no hub id, and nothing here is called so; the message has close matches.
+        ModelError: A path that does not exist, or holds no checkpoint.
+    """
+    if not isinstance(model, str | os.PathLike):
+        return
+    name, source = split_prefix(os.fspath(model).strip(), [adapter.name for adapter in adapters()])
+    if name is not None or not source:
+        return
+    if _is_local(source):
+        local_adapter(Path(source).expanduser())
+        return
+    if looks_like_path(source):
+        raise ModelError(f"no such file or directory: {source}")
+    from clipbench.models.open_clip.names import near_architecture
+
+    near = near_architecture(source)
+    if near or "/" not in source:
+        near = f" (did you mean {near}?)" if near else close_matches(source, [adapter.name for adapter in adapters()])
+        raise UnknownName(
+            f"unknown model {source!r}{near}: pass a path, a hub id OWNER/NAME, or open_clip:ARCH/TAG; "
+            "`clipbench ls models` lists all ways"
+        )
+
+
+def _is_local(source: str) -> bool:
+    """Whether a source is a file or directory here, and not one of results that is called as a model on the hub."""
+    path = Path(source).expanduser()
+    return path.exists() and (looks_like_path(source) or not is_results_folder(path))
+
+
 def _find_adapter(request: ModelSpec) -> tuple[str, ModelSpec]:
     """Which adapter reads a source without prefix: by the files of the directory or of the hub repository."""
+    check_name(request.source)
     path = Path(request.source).expanduser()
-    hub_id = not looks_like_path(request.source)
-    if path.exists() and not (hub_id and is_results_folder(path)):
+    if _is_local(request.source):
         return local_adapter(path), replace(request, source=str(path))
-    if not hub_id:
-        raise ModelError(f"no such file or directory: {request.source}")
     from clipbench.models.hub_files import holds_open_clip
 
     if holds_open_clip(request.source, request.revision):

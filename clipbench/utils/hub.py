@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+_LOG = logging.getLogger("clipbench")
 # By class name: which HTTP library raises (requests, httpx, aiohttp, …) depends on the hub client's version.
 _NOT_REACHED = {
     "ConnectError",
@@ -22,6 +27,7 @@ _NOT_REACHED = {
     "SSLError",
     "ClientConnectorError",
 }
+_SAY_AFTER, _WAIT, _ASK_AGAIN_AFTER = 2.0, 8.0, 60.0  # seconds
 _CUT_OFF = {
     "ChunkedEncodingError",
     "ClientPayloadError",
@@ -74,12 +80,82 @@ def cut_off(error: BaseException) -> bool:
     return announced or bool(class_names(error) & _CUT_OFF)
 
 
+class _Answers:
+    """Whether the hub answers: asked once if it does, again after a while if it does not."""
+
+    def __init__(self) -> None:
+        self.reached = False
+        self.missed_at: float | None = None
+        self.cache_only = False  # requests are off because it does not answer, not because the user said so
+
+    def ask(self) -> bool:
+        """Ask for any answer at all, and wait for it as long as ``HF_HUB_ETAG_TIMEOUT`` says, or 8 seconds."""
+        if not self.reached and (self.missed_at is None or time.monotonic() - self.missed_at > _ASK_AGAIN_AFTER):
+            self.reached = _reach()
+            self.missed_at = None if self.reached else time.monotonic()
+        return self.reached
+
+
+_ANSWERS = _Answers()
+
+
+def _reach() -> bool:
+    from huggingface_hub import constants, get_session
+
+    chosen = "HF_HUB_ETAG_TIMEOUT" in os.environ
+    wait = float(constants.HF_HUB_ETAG_TIMEOUT) if chosen else _WAIT
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=wait, follow_redirects=False)
+            answered.set()
+        except Exception:  # whatever its HTTP client raises: the hub was not reached
+            return
+
+    # In a thread, because no timeout of a client bounds the resolver, or several addresses tried in turn.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(min(_SAY_AFTER, wait))
+    if thread.is_alive():
+        _LOG.warning("clipbench: waiting up to %.0f seconds for %s", wait, constants.ENDPOINT)
+        thread.join(max(wait - _SAY_AFTER, 0))
+    return answered.is_set()
+
+
+@contextmanager
+def cache_if_unreached(needed: bool = True) -> Iterator[None]:
+    """Inside, a hub that does not answer is not asked again: what is not in the cache fails at once.
+
+    The libraries would try every file several times, and wait for each.
+
+    Args:
+        needed: Whether the hub may be asked at all; otherwise nothing is done.
+    """
+    from huggingface_hub import constants
+
+    if not needed or constants.HF_HUB_OFFLINE or _ANSWERS.ask():
+        yield
+        return
+    constants.HF_HUB_OFFLINE = _ANSWERS.cache_only = True  # the switch that all these libraries look at
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = _ANSWERS.cache_only = False
+
+
+def unanswered() -> bool:
+    """Whether requests are off, inside ``cache_if_unreached``, because the hub does not answer."""
+    return _ANSWERS.cache_only
+
+
 def offline(library_switch: str) -> bool:
-    """Whether offline mode is on.
+    """Whether the user has turned offline mode on.
 
     Args:
         library_switch: A library's own environment variable for offline mode, which the hub client ignores.
     """
     from huggingface_hub import constants
 
-    return bool(constants.HF_HUB_OFFLINE) or os.environ.get(library_switch, "").upper() in ("1", "ON", "YES", "TRUE")
+    switched_off = bool(constants.HF_HUB_OFFLINE) and not _ANSWERS.cache_only
+    return switched_off or os.environ.get(library_switch, "").upper() in ("1", "ON", "YES", "TRUE")

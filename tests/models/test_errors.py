@@ -10,7 +10,7 @@ import httpx2
 import huggingface_hub.errors
 import pytest
 
-from clipbench.errors import ClipbenchError, ConfigError, ModelError
+from clipbench.errors import ClipbenchError, ConfigError, ModelError, UnknownName
 from clipbench.models import Adapter, adapters, load_model
 from clipbench.models.load_errors import explain
 from tests.models.builders import build_bert
@@ -189,3 +189,21 @@ def test_unsaved_directory_is_an_error(pair, tmp_path):
     with pytest.raises(ModelError, match="it is a file"):
         model.save(tmp_path / "notes.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ViT-B-32", "did you mean open_clip:ViT-B-32/openai?"),
+        ("ViT-B/32", "did you mean open_clip:ViT-B-32/openai?"),
+        ("vit-b-32", "did you mean open_clip:ViT-B-32/openai?"),
+        ("ViT-B-32/laion2b_s34b_b97k", "did you mean open_clip:ViT-B-32/laion2b_s34b_b79k?"),
+        ("demoo", "did you mean demo?"),
+        ("some-clip", "OWNER/NAME"),
+    ],
+)
+def test_names_that_no_hub_has_are_not_asked_for(name, words, monkeypatch):
+    monkeypatch.setattr("clipbench.models.hub_files.holds_open_clip", lambda *_: pytest.fail("the hub was asked"))
+    with pytest.raises(UnknownName) as caught:
+        load_model(name)
+    assert words in str(caught.value)

@@ -29,6 +29,7 @@ from clipbench.models.open_clip.weight_files import (
 )
 from clipbench.models.spec import OPEN_CLIP_CONFIG, ModelSpec, as_bool, as_positive
 from clipbench.models.text_cleaning import requested
+from clipbench.utils.hub import cache_if_unreached
 
 _FILES = f"{OPEN_CLIP_CONFIG} and open_clip_model.safetensors"
 _OPTIONS = ("quick_gelu", "force_quick_gelu", "image_size", "context_length", "lora_alpha", "weights_key")
@@ -48,7 +49,7 @@ def load(request: ModelSpec) -> OpenClipModel:
     options = _read_options(request)
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     plan = make_plan(request)
-    with checks.quiet():
+    with cache_if_unreached(not (plan.file or plan.directory)), checks.quiet():
         try:
             loaded = _open(plan, options, request.revision, dtype)
             checks.check_finite(request.id, loaded.module.state_dict())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +99,34 @@ def _with_weights(architecture: str, weights: str) -> Plan:
         raise ConfigError(f"{weights} says its own architecture: leave {architecture} out")
     near = close_matches(weights, open_clip.list_pretrained_tags_by_model(architecture))
     raise UnknownName(f"unknown weights {weights!r} for {architecture}{near}: {_tags_hint(architecture)}")
+
+
+def near_architecture(source: str) -> str:
+    """How a model that was named as open_clip names it is written here, such as ``open_clip:ViT-B-32/openai``.
+
+    Returns:
+        An empty string where the source is like no architecture. It takes no torch to see that.
+    """
+    known = {name.lower(): name for name in _architecture_files()}
+    parts = source.split("/")
+    whole = source.replace("/", "-")
+    near = difflib.get_close_matches(whole.lower(), known, n=1, cutoff=0.8) if len(parts) == 1 else []
+    name = next((known[name] for name in (whole.lower(), parts[0].lower(), *near) if name in known), None)
+    if name is None:
+        return ""
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if name.lower() == parts[0].lower() and len(parts) == 2:
+        tags = difflib.get_close_matches(parts[1], tags, n=1, cutoff=0) or tags
+    return f"open_clip:{name}/{'openai' if 'openai' in tags else tags[0] if tags else 'FILE'}"
+
+
+def _architecture_files() -> list[str]:
+    """Names of open_clip's own architectures, without importing it."""
+    found = importlib.util.find_spec("open_clip")
+    folders = found.submodule_search_locations or [] if found else []
+    return [file.stem for folder in folders for file in Path(folder, "model_configs").glob("*.json")]
 
 
 def _architecture(name: str) -> str:
