@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
 )
 @click.option("--reference", is_flag=True, help="Add the published figures of the board's tasks, marked as such.")
 @click.option(
+    "--rank_mixed",
+    is_flag=True,
+    help="Rank scores of other data, numbers of samples or task versions too; they keep their mark.",
+)
+@click.option(
     "--gallery",
     type=click.IntRange(min=0),
     default=6,
@@ -47,6 +53,7 @@ def command(
     output_path: Path | None,
     style: str | None,
     reference: bool,
+    rank_mixed: bool,
     gallery: int,
     data: tuple[str, ...],
     include_path: tuple[Path, ...],
@@ -60,26 +67,26 @@ def command(
     clipbench leaderboard results/ --output_path leaderboard.html
     clipbench leaderboard --reference --format markdown
     """
-    from clipbench.analysis.leaderboard.board import write_board
-    from clipbench.analysis.leaderboard.merge import build_leaderboard
-    from clipbench.utils.files import atomic_write
+    from clipbench.analysis.leaderboard.board import board_lock
+    from clipbench.analysis.leaderboard.merge import board_of
+    from clipbench.analysis.leaderboard.reading import gather
 
     target, style = _target(output_path, style)
     existing = target if target and target.suffix == ".json" else None
     if not results and not reference and not (existing and existing.exists()):
         raise ConfigError("name results, or --reference for the published figures")
-    board = build_leaderboard(results, board=existing, reference=reference, include_path=include_path)
-    text = _page(board, gallery, parse_pairs(data, "--data"), include_path) if style == "html" else _text(board, style)
-    if existing:
-        write_board(existing, board)
-    if target and style in _SUFFIXES:
-        page = target.with_suffix(_SUFFIXES[style])
-        atomic_write(page, text)
-        say(page)
-    elif not target and style != "table":
+    places = parse_pairs(data, "--data")
+    gathered = gather(results)  # takes the longest, so before the lock
+    if existing is None or not existing.exists():
+        gathered.require_scores()
+    with board_lock(existing, _say_busy) if existing else nullcontext():
+        board = board_of(
+            gathered, board=existing, reference=reference, rank_mixed=rank_mixed, include_path=include_path
+        )
+        text = _page(board, gallery, places, include_path) if style == "html" else _text(board, style)
+        _write(board, text, existing, target if style in _SUFFIXES else None, style)
+    if not target and style != "table":
         say_file(text)
-    if existing and style != "table":
-        say(existing)
     if style == "table":
         _print_table(board)
     for line in board.notes:
@@ -87,6 +94,25 @@ def command(
     for refused in board.refused:
         complain(f"{refused.file}: {f'{refused.task}: ' if refused.task else ''}{refused.reason}")
     return 1 if board.refused else 0
+
+
+def _say_busy() -> None:
+    note("waiting: another process is writing this board")
+
+
+def _write(board: Board, text: str, existing: Path | None, target: Path | None, style: str) -> None:
+    """Write the board, and the page or table beside it."""
+    from clipbench.analysis.leaderboard.board import write_board
+    from clipbench.utils.files import atomic_write
+
+    if existing:
+        write_board(existing, board)
+    if target:
+        page = target.with_suffix(_SUFFIXES[style])
+        atomic_write(page, text)
+        say(page)
+    if existing and style != "table":
+        say(existing)
 
 
 def _text(board: Board, style: str) -> str:

@@ -127,3 +127,24 @@ def test_rescore(run, tmp_path):
 def test_push_needs_a_place(run, results):
     code, _, err = run("push", results)
     assert (code, "name --model_repo, --dataset_repo, or both" in err) == (2, True)
+
+
+def test_scores_of_other_data_are_set_apart_and_it_is_said(run, tmp_path):
+    write(tmp_path, make_results("one", {"t": 1.0}, n=1))
+    write(tmp_path, make_results("real", {"t": 0.5}, weights="b" * 64))
+    code, out, err = run("leaderboard", tmp_path)
+    assert code == 0
+    assert [row.split()[0] for row in out.splitlines()[2:]] == ["real", "one"]
+    assert "1.000 ± 0.010 *D" in out
+    assert "--rank_mixed ranks them" in err
+    assert "*D: other data, or another number of samples" in err
+    _, out, err = run("leaderboard", tmp_path, "--rank_mixed")
+    assert [row.split()[0] for row in out.splitlines()[2:]] == ["one", "real"]
+    assert "ranked beside them all the same" in err
+
+
+def test_a_failed_run_leaves_no_folder(run, tmp_path):
+    (tmp_path / "results_x.json").write_text("{")
+    code, _, err = run("leaderboard", tmp_path, "-o", tmp_path / "new" / "b.json")
+    assert (code, err.count("\n")) == (1, 1)
+    assert not (tmp_path / "new").exists()

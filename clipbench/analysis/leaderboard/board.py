@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +12,16 @@ from pydantic import BaseModel, ConfigDict
 from clipbench.errors import ResultError
 from clipbench.results import BreakdownEntry, Measure
 from clipbench.results.schema import Count, Number, Share, StandardError, TaskName
-from clipbench.utils.files import atomic_write
+from clipbench.utils.files import atomic_write, lock
 from clipbench.utils.json_files import read_json, validate
 from clipbench.utils.text import excerpt
 
 SCHEMA_VERSION = 1
 KIND = "clipbench leaderboard"
 
-Flag = Literal["limited", "incomplete", "old_version", "contradicted"]
+Flag = Literal["limited", "incomplete", "old_version", "other_data", "contradicted"]
+MIXED: frozenset[Flag] = frozenset({"old_version", "other_data"})
+"""Flags of scores that are whole, and of something else than the ones that are ranked."""
 
 
 class _Strict(BaseModel):
@@ -37,10 +41,12 @@ class Score(_Strict):
         n: Samples scored; null where it is not known.
         chance: What guessing gives.
         centred: ``(value − chance) / (1 − chance)``.
-        rank: From 1 among measured scores without flags; equal values share a rank; null for all others.
+        rank: From 1 among measured scores without flags; equal values share a rank; null for all others, unless the
+            board was told to rank what is mixed.
         flags: Why it does not compare with others': ``limited`` (``--limit``), ``incomplete`` (data was missing),
-            ``old_version`` (others were scored with a newer version of the task). ``contradicted`` does not
-            take the rank away: another run of the same weights on the same data gave something else.
+            ``old_version`` (others were scored with a newer version of the task), ``other_data`` (the ranked ones are
+            of other data, or of another number of samples). ``contradicted`` does not take the rank away: another run
+            of the same weights on the same data gave something else.
         metrics: The task's metrics.
         breakdown: Keyword to its samples and the primary metric over them.
         confusion: Keyword to what was ranked first to how often, from logged samples of a ranking task.
@@ -221,14 +227,34 @@ def read_board(path: Path) -> Board:
     return board
 
 
+@contextmanager
+def board_lock(path: Path, on_busy: Callable[[], None] | None = None) -> Iterator[None]:
+    """Keep other processes from writing a board between reading and writing it, or what they add would be lost.
+
+    Args:
+        path: The board; its folder is made.
+        on_busy: Called before waiting, if another process is at it.
+
+    Raises:
+        ResultError: Its folder cannot be written to.
+    """
+    _make_folder(path)
+    with lock(path.with_name(f".{path.name}.lock"), on_busy):
+        yield
+
+
 def write_board(path: Path, board: Board) -> None:
     """Write a board, all of it or nothing.
 
     Raises:
         ResultError: It cannot be written.
     """
+    _make_folder(path)
+    atomic_write(path, board.to_json())
+
+
+def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from None
-    atomic_write(path, board.to_json())

@@ -10,11 +10,11 @@ from importlib import metadata
 from itertools import groupby
 from pathlib import Path
 
-from clipbench.analysis.leaderboard.board import Board, GroupMean, ModelFacts, Score, TaskFacts, read_board
+from clipbench.analysis.leaderboard.board import MIXED, Board, GroupMean, ModelFacts, Score, TaskFacts, read_board
 from clipbench.analysis.leaderboard.confusion import add_confusions
 from clipbench.analysis.leaderboard.reading import Gathered, gather
 from clipbench.analysis.leaderboard.reference import reference_board
-from clipbench.errors import ResultError
+from clipbench.analysis.leaderboard.standards import Basis, find_standards, is_mixed, set_apart
 from clipbench.evaluation.assembly import git_hash
 from clipbench.metrics import mean_stderr
 from clipbench.task_types.registry import group_members, known_tasks
@@ -27,14 +27,17 @@ def build_leaderboard(
     *,
     board: str | Path | None = None,
     reference: bool = False,
+    rank_mixed: bool = False,
     include_path: Sequence[str | Path] = (),
 ) -> Board:
     """Merge results into one board.
 
     Args:
         paths: Result files of ``clipbench eval``, folders of them, or boards.
-        board: A board to merge into; it is only read, and need not be there yet.
+        board: A board to merge into; it is only read, and need not be there yet. Whoever writes it again holds its
+            ``board_lock`` meanwhile.
         reference: Add the published rows of the board's tasks; all of them where there are no other scores.
+        rank_mixed: Rank scores of other data, numbers of samples or task versions beside the rest.
         include_path: As in ``clipbench.task_types.registry.known_tasks``: where further task types are.
 
     Returns:
@@ -45,14 +48,24 @@ def build_leaderboard(
         ResultError: A path is not there, none of the files could be used, or ``board`` is no board.
     """
     gathered = gather(paths)
+    return board_of(gathered, board=board, reference=reference, rank_mixed=rank_mixed, include_path=include_path)
+
+
+def board_of(
+    gathered: Gathered,
+    *,
+    board: str | Path | None = None,
+    reference: bool = False,
+    rank_mixed: bool = False,
+    include_path: Sequence[str | Path] = (),
+) -> Board:
+    """``build_leaderboard`` of what has been read already."""
     if board is not None and Path(board).exists():
         gathered.add_board(read_board(Path(board)))
-    if gathered.refused and not gathered.scores:
-        first = gathered.refused[0]
-        raise ResultError(f"{first.file}: {f'{first.task}: ' if first.task else ''}{first.reason}")
+    gathered.require_scores()
     if reference:
         _add_reference(gathered)
-    return merge(gathered, include_path)
+    return merge(gathered, include_path, rank_mixed=rank_mixed)
 
 
 def _add_reference(gathered: Gathered) -> None:
@@ -66,14 +79,15 @@ def _add_reference(gathered: Gathered) -> None:
     gathered.add_board(published)
 
 
-def merge(gathered: Gathered, include_path: Sequence[str | Path] = ()) -> Board:
+def merge(gathered: Gathered, include_path: Sequence[str | Path] = (), *, rank_mixed: bool = False) -> Board:
     """Choose among runs, flag, rank and average.
 
     For each model and task the most recent comparable run counts; if none is, the most recent. All
     runs of a model and task are in the history where there are several.
     """
     versions = _newest_versions(gathered.scores)
-    runs = sorted(_distinct(gathered.scores, versions), key=_order, reverse=True)
+    standards = find_standards(gathered.scores, versions, include_path)
+    runs = sorted(_distinct(gathered.scores, versions, standards), key=_order, reverse=True)
     runs.sort(key=lambda score: (score.task, score.model))
     scores: list[Score] = []
     history: list[Score] = []
@@ -87,8 +101,10 @@ def merge(gathered: Gathered, include_path: Sequence[str | Path] = ()) -> Board:
     models = {key: gathered.models[key] for key in sorted({score.model for score in scores})}
     tasks = {task: gathered.tasks[task, version] for task, version in sorted(versions.items())}
     notes += _label(models)
+    notes += set_apart(scores, models, standards, rank_mixed=rank_mixed)
     notes += add_confusions(scores, tasks, include_path)
-    _rank(scores, lambda score: score.task if score.comparable else None)
+    ranked = [score for score in scores if score.comparable or (rank_mixed and is_mixed(score))]
+    _rank(ranked, lambda score: score.task)
     return Board(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         clipbench_version=metadata.version("clipbench"),
@@ -96,7 +112,7 @@ def merge(gathered: Gathered, include_path: Sequence[str | Path] = ()) -> Board:
         models=models,
         tasks=tasks,
         scores=scores,
-        means=_means(scores, tasks),
+        means=_means(ranked, tasks),
         history=history,
         notes=notes,
         refused=gathered.refused,
@@ -113,15 +129,17 @@ def _newest_versions(scores: Iterable[Score]) -> dict[str, int]:
     return versions
 
 
-def _distinct(scores: Iterable[Score], versions: Mapping[str, int]) -> Iterable[Score]:
+def _distinct(scores: Iterable[Score], versions: Mapping[str, int], standards: Mapping[str, Basis]) -> Iterable[Score]:
     """Each run once, with fresh flags, without its rank."""
     found: dict[tuple[object, ...], Score] = {}
     for score in scores:
-        flags = [flag for flag in score.flags if flag not in ("old_version", "contradicted")]
+        flags = [flag for flag in score.flags if flag not in {*MIXED, "contradicted"}]
         if score.version < versions[score.task] and not score.published:
             flags.append("old_version")
+        elif not score.published and (score.n, score.data) != standards.get(score.task, (score.n, score.data)):
+            flags += [] if flags else ["other_data"]
         score.flags, score.rank = flags, None  # in place: copies of many thousand runs take seconds
-        identity = (score.model, score.task, score.version, score.date, score.value, score.n, tuple(flags))
+        identity = (score.model, score.task, score.version, score.date, score.value, score.n, score.data, tuple(flags))
         known = found.get(identity)
         if known is None or len(score.breakdown) + len(score.confusion) >= len(known.breakdown) + len(known.confusion):
             found[identity] = score
@@ -174,18 +192,15 @@ def _label(models: dict[str, ModelFacts]) -> list[str]:
     ]
 
 
-def _rank(items: Sequence[Score] | Sequence[GroupMean], column: Callable[..., str | None]) -> None:
+def _rank(items: Sequence[Score] | Sequence[GroupMean], column: Callable[..., str]) -> None:
     """Rank within columns from 1; equal values share a rank, and the next one is skipped."""
     values: dict[str, list[float]] = {}
     for item in items:
-        name = column(item)
-        if name is not None:
-            values.setdefault(name, []).append(item.value)
+        values.setdefault(column(item), []).append(item.value)
     ordered = {name: sorted(found) for name, found in values.items()}
     for item in items:
-        name = column(item)
-        better = 0 if name is None else len(ordered[name]) - bisect_right(ordered[name], item.value + _BOTH)
-        item.rank = None if name is None else 1 + better
+        column_values = ordered[column(item)]
+        item.rank = 1 + len(column_values) - bisect_right(column_values, item.value + _BOTH)
 
 
 def _means(scores: Sequence[Score], tasks: Mapping[str, TaskFacts]) -> list[GroupMean]:
@@ -198,8 +213,7 @@ def _means(scores: Sequence[Score], tasks: Mapping[str, TaskFacts]) -> list[Grou
             members.setdefault(group, set()).add(name)
     of_model: dict[str, dict[str, Score]] = {}
     for score in scores:
-        if score.comparable:
-            of_model.setdefault(score.model, {})[score.task] = score
+        of_model.setdefault(score.model, {})[score.task] = score
     means = []
     for group, names in sorted(members.items()):
         if len({metrics[name] for name in names}) > 1:

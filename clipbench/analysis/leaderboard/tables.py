@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 from clipbench.analysis.leaderboard.board import Board, Score
 
-_MARKS = {"limited": "L", "incomplete": "I", "old_version": "V", "contradicted": "C"}
+_MARKS = {"limited": "L", "incomplete": "I", "old_version": "V", "other_data": "D", "contradicted": "C"}
 _MEANINGS = {
     "limited": "a limited number of samples was scored",
     "incomplete": "data was missing",
     "old_version": "an older version of the task",
+    "other_data": "other data, or another number of samples, than the ranked ones",
     "contradicted": "another run of the same weights says otherwise",
 }
 _CSV_COLUMNS = ("model", "task", "version", "metric", "value", "stderr", "n", "chance", "centred", "rank", "flags",
@@ -115,11 +116,11 @@ _LATEX = {
 def to_latex(board: Board) -> str:
     """Models × tasks as a LaTeX ``tabular``; the best of a column is bold. Needs no package."""
     headers, rows = wide_table(board)
-    best = {(board.models[score.model].label, score.task) for score in board.scores if score.rank == 1}
+    best = {(score.model, score.task) for score in board.scores if score.rank == 1}
     lines = [rf"\begin{{tabular}}{{l{'r' * (len(headers) - 1)}}}", r"\hline", _latex_row(headers), r"\hline"]
-    for row in rows:
+    for key, row in zip(ordered_models(board), rows, strict=True):
         cells = [_escaped(text) for text in row]
-        bold = [(row[0], header) in best for header in headers]
+        bold = [(key, header) in best for header in headers]
         lines.append(
             " & ".join(rf"\textbf{{{text}}}" if b else text for text, b in zip(cells, bold, strict=True)) + r" \\"
         )

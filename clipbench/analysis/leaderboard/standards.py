@@ -1,0 +1,58 @@
+"""Which scores of a task may stand in one ranking: those over the same samples of the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from clipbench.analysis.leaderboard.board import MIXED, ModelFacts, Score
+from clipbench.task_types.registry import known_tasks
+from clipbench.utils.text import excerpt
+
+Basis = tuple[int | None, str | None]
+"""What a score is over: how many samples, of which data."""
+
+
+def find_standards(
+    scores: Iterable[Score], versions: Mapping[str, int], include_path: Sequence[str | Path]
+) -> dict[str, Basis]:
+    """Of each task, what its ranks are over: the task's expected number of samples, or else what most models have."""
+    expected = {task.name: task.expected_n for task in known_tasks(include_path)}
+    models: dict[str, dict[Basis, set[str]]] = {}
+    for score in scores:
+        whole = not score.published and not {"limited", "incomplete"}.intersection(score.flags)
+        if whole and score.version == versions[score.task]:
+            models.setdefault(score.task, {}).setdefault((score.n, score.data), set()).add(score.model)
+
+    def weight(task: str, basis: Basis) -> tuple[bool, int, int, str]:
+        n, data = basis
+        return n is not None and n == expected.get(task), len(models[task][basis]), n or 0, data or ""
+
+    return {task: max(bases, key=lambda basis: weight(task, basis)) for task, bases in models.items()}
+
+
+def is_mixed(score: Score) -> bool:
+    """Whether a score is whole, but not of what is ranked: ``rank_mixed`` ranks it."""
+    return not score.published and not set(score.flags) - {*MIXED, "contradicted"}
+
+
+def set_apart(
+    scores: Iterable[Score], models: Mapping[str, ModelFacts], standards: Mapping[str, Basis], *, rank_mixed: bool
+) -> list[str]:
+    """Say which scores are of other data than the ranked ones, a line a task."""
+    others: dict[str, list[str]] = {}
+    for score in scores:
+        if "other_data" in score.flags:
+            others.setdefault(score.task, []).append(
+                f"{models[score.model].label} ({_basis_text(score.n, score.data)})"
+            )
+    fate = "are ranked beside them all the same" if rank_mixed else "have no rank (rank_mixed ranks them)"
+    return [
+        f"{task}: ranks are over {_basis_text(*standards[task])}; scores of other data or another number of samples"
+        f" {fate}: {', '.join(names[:5])}{f' and {len(names) - 5:,} more' if len(names) > 5 else ''}"
+        for task, names in others.items()
+    ]
+
+
+def _basis_text(n: int | None, data: str | None) -> str:
+    return f"n = {'?' if n is None else f'{n:,}'} of data {excerpt(data or '?', 12)}"
