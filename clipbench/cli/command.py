@@ -32,7 +32,7 @@ class Command(click.Command):
         counts = Counter(option.name for option in options)  # by name: `--wrong --right` set the same one
         for parameter in options:
             if (times := counts[parameter.name]) > 1:
-                hint = ", with several values separated by commas" if _takes_list(parameter) else ""
+                hint = ", with several values separated by commas" if takes_list(parameter) else ""
                 raise ConfigError(f"{_flag(parameter)} is given {times} times: give it once{hint}")
         return super().parse_args(ctx, args)
 
@@ -85,5 +85,9 @@ def _flag(option: click.Option) -> str:
     return max(option.opts, key=len)
 
 
-def _takes_list(option: click.Option) -> bool:
-    return "," in f"{option.metavar or ''}{option.help or ''}" and isinstance(option.type, click.types.StringParamType)
+def takes_list(option: click.Option) -> bool:
+    """Whether an option takes several values, separated by commas."""
+    metavar, default = option.metavar or "", option.default if isinstance(option.default, str) else ""
+    return isinstance(option.type, click.types.StringParamType) and (
+        metavar in ("NAMES", "TOWERS") or "," in f"{metavar}{default}"
+    )

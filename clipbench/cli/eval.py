@@ -12,7 +12,7 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_profile, print_results, progress_bar
-from clipbench.cli.options import evaluation_options, parse_cache_folder, parse_model_args
+from clipbench.cli.options import check_device, check_dtype, evaluation_options, parse_cache_folder, parse_model_args
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 @click.option("--model", "-M", required=True, help="A hub id, a folder, open_clip:ARCH/TAG, or hf with --model_args.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
 @evaluation_options
-@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
-@click.option("--dtype", help="float32, float16 or bfloat16, for the encoders; scores are always float32.")
+@click.option("--device", callback=check_device, help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
+@click.option(
+    "--dtype",
+    callback=check_dtype,
+    help="float32, float16 or bfloat16, for the encoders; scores are always float32.",
+)
 @click.option(
     "--torch_compile",
     is_flag=True,

@@ -10,7 +10,7 @@ import click
 from clipbench.cli.command import Command
 from clipbench.cli.console import headline, note, print_rows, progress_bar, training_bar
 from clipbench.cli.option_flags import Section, comma_separated, flag, places
-from clipbench.cli.options import config_option, parse_model_args
+from clipbench.cli.options import check_device, config_option, parse_model_args
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import NegativesIn, Precision, Recipe, Schedule
@@ -75,7 +75,7 @@ RUN = Section(
         help="Location of a named data set, for --train_data and --eval_tasks: a local path, or"
         " hub:OWNER/NAME[@REVISION][:SPLIT]. Repeatable.",
     ),
-    device=flag("--device", help="cpu, cuda, cuda:1. Default: a GPU if available."),
+    device=flag("--device", callback=check_device, help="cpu, cuda, cuda:1. Default: a GPU if available."),
     micro_batch_size=flag(
         "--micro_batch_size",
         type=click.IntRange(min=1),
@@ -138,10 +138,11 @@ def command(
         --concept color --output_path out
     clipbench finetune --model demo --train_data scenes --concept location --freeze image --lr 2e-3 --output_path out
     """
-    from clipbench.training.trainer import FineTuning
-
     name, arguments = _model(model, vision, text, parse_model_args(model_args))
     recipe, options = RECIPE.build(flags), RUN.build(flags, model_args=arguments)
+    _check_names(train_data, recipe, options)
+    from clipbench.training.trainer import FineTuning  # brings torch, which bad usage does without
+
     with progress_bar() as advance:
         tuning = FineTuning.prepare(name, train_data, recipe, options, output_path, note, advance)
     pairs = tuning.setup.pairs
@@ -151,6 +152,17 @@ def command(
     if tuning.is_main:
         note(f"model saved to {output_path}: clipbench eval --model {output_path} --tasks …")
     return 0
+
+
+def _check_names(train_data: str, recipe: Recipe, options: FinetuneOptions) -> None:
+    """Refuse unknown concepts and tasks, and negatives that there are not, at once."""
+    from clipbench.task_types.registry import select_tasks
+    from clipbench.training.datasets import training_concepts
+    from clipbench.training.pairs import check_negatives
+
+    check_negatives(training_concepts(train_data, recipe.concepts), recipe.negatives)
+    if options.eval_tasks:
+        select_tasks(options.eval_tasks)
 
 
 def _model(

@@ -10,7 +10,7 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows, progress_bar, say_json
-from clipbench.cli.options import evaluation_options
+from clipbench.cli.options import check_device, evaluation_options
 from clipbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("finetuned")
 @click.option("--alpha", "alphas", default="0,0.1,…,1", show_default=True, help="Shares of FINETUNED; … or ... fills.")
 @evaluation_options
-@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if available.")
+@click.option("--device", callback=check_device, help="cpu, cuda, cuda:1, mps. Default: a GPU if available.")
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all results.")
 @click.option("--save", metavar="A,…", help="Also write the models of these alphas: OUT/alpha-0.50/model.")
 @click.option("--trust_remote_code", is_flag=True, help="Run code that comes with a checkpoint.")
@@ -51,12 +51,15 @@ def command(
     from clipbench.models import load_model
     from clipbench.task_types.registry import select_tasks
     from clipbench.training.interpolation import parse_alphas
-    from clipbench.training.interpolation_scores import alpha_folders, score_interpolations
 
     shares, saved = parse_alphas(alphas), parse_alphas(save) if save else ()
     if not set(saved) <= set(shares):
         raise ConfigError(f"--save {save}: not among --alpha {alphas}")
-    chosen, folders = select_tasks(tasks, options.include_path), alpha_folders(output_path, shares)
+    chosen = select_tasks(tasks, options.include_path)
+    # Brings torch, which bad usage does without.
+    from clipbench.training.interpolation_scores import alpha_folders, score_interpolations
+
+    folders = alpha_folders(output_path, shares)
     with progress_bar() as advance:
         plans = prepare_tasks(chosen, options, advance)
     errors = [plan.error for plan in plans if plan.error]

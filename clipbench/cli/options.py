@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -10,12 +12,17 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from clipbench.cli.command import joined
+from clipbench.cli.command import joined, takes_list
 from clipbench.cli.console import FORMATS
 from clipbench.errors import ConfigError
+from clipbench.utils.registry import close_matches
+from clipbench.utils.text import reason
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_LONGEST_NUMBER = 18
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "npu", "xla")
+_DTYPES = ("auto", "float32", "fp32", "bfloat16", "bf16", "float16", "fp16")  # clipbench.models.checks brings torch
 _WORDS: dict[str, object] = {"true": True, "false": False, "none": None, "null": None}
 
 
@@ -48,12 +55,20 @@ def parse_model_args(text: str) -> dict[str, object]:
     """
     if text.lstrip().startswith("{"):
         try:
-            found = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"--model_args {text}: not JSON: {error}") from None
-        return dict(found)
+            found: dict[str, object] = json.loads(text, object_pairs_hook=_once)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"--model_args {text}: not JSON: {reason(error)}") from None
+        return found
     pairs = parse_pairs(tuple(part for part in text.split(",") if part), "--model_args")
     return {name: _WORDS.get(value.lower(), value) for name, value in pairs.items()}
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, none of whose keys comes twice."""
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise ValueError(f"the key {name!r} comes {count} times")
+    return dict(pairs)
 
 
 def parse_batch_size(text: str) -> int | str:
@@ -64,9 +79,25 @@ def parse_batch_size(text: str) -> int | str:
     """
     if text == "auto":
         return text
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal()) or len(text) > _LONGEST_NUMBER or int(text) < 1:
         raise ConfigError(f"--batch_size {text}: give a positive number or auto")
     return int(text)
+
+
+def check_device(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Callback: refuse what is no device before torch, which takes seconds, says so."""
+    if value is None or re.fullmatch(rf"auto|({'|'.join(_DEVICES)})(:\d{{1,3}})?", value):
+        return value
+    raise ConfigError(
+        f"--device {value}{close_matches(value, _DEVICES)}: give one of {', '.join(_DEVICES)}, or cuda:1, …"
+    )
+
+
+def check_dtype(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Callback: likewise for a precision."""
+    if value is None or value.removeprefix("torch.") in _DTYPES:
+        return value
+    raise ConfigError(f"--dtype {value}{close_matches(value, _DTYPES)}: use float32, bfloat16 or float16")
 
 
 def parse_cache_folder(value: str | None) -> str | None:
@@ -87,41 +118,60 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
     """Let a YAML file set defaults: flags take precedence over the file, the file over the built-in default."""
     if value is None:
         return
-    from clipbench.utils.registry import close_matches
     from clipbench.utils.yaml import read_yaml
 
     data = read_yaml(value)
     if not isinstance(data, dict):
         raise ConfigError(f"{value}:1: expected a mapping of flags to values")
     # A flag's name is not always its parameter's: `--format` fills `style`.
-    known = {flag.lstrip("-"): option.name for option in ctx.command.params for flag in option.opts}
+    known = {flag.lstrip("-"): option for option in ctx.command.params for flag in option.opts}
     defaults: dict[str, Any] = {}
     for key, entry in data.items():
-        name = known.get(str(key).replace("-", "_"))
-        if name is None:
+        option = known.get(str(key).replace("-", "_"))
+        if not isinstance(option, click.Option) or option.name is None or option is param:
             raise ConfigError(f"{value}: unknown flag {key!r}{close_matches(str(key), known)}")
-        option = next(option for option in ctx.command.params if option.name == name)
-        entry = _as_flag(str(key), entry)
-        if option.multiple and not isinstance(entry, list):
-            entry = [entry]
+        if option.name in defaults:
+            raise ConfigError(f"{value}: {key}: this flag is given twice, under two names")
+        if entry is None:
+            continue  # as if it were not there
         try:
-            for part in entry if option.multiple else [entry]:
+            defaults[option.name] = _as_flag(option, entry)
+            for part in defaults[option.name] if option.multiple else [defaults[option.name]]:
                 option.type.convert(part, option, ctx)
-        except click.BadParameter as error:
-            raise ConfigError(f"{value}: {key}: {error.message}") from None
-        defaults[name] = entry
+        except (click.BadParameter, ValueError) as error:
+            raise ConfigError(f"{value}: {key}: {getattr(error, 'message', error)}") from None
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 
-def _as_flag(key: str, entry: Any) -> Any:
-    """People write lists and mappings in YAML; flags take text."""
-    if key in ("data", "eval_data") and isinstance(entry, dict):
-        return [f"{name}={place}" for name, place in entry.items()]
-    if key == "model_args" and isinstance(entry, dict):
+def _as_flag(option: click.Option, entry: Any) -> Any:
+    """What the command line would have: people write lists, mappings and numbers in YAML; flags take text.
+
+    Raises:
+        ValueError: It is of a kind that this flag does not take.
+    """
+    if isinstance(option.type, click.types.BoolParamType):
+        if not isinstance(entry, bool):
+            raise ValueError(f"write true or false, not {entry!r}")
+        return entry
+    if option.name == "model_args" and isinstance(entry, dict):
         return json.dumps(entry)
-    if isinstance(entry, list) and key != "data" and not key.endswith(("_data", "_path")):
-        return ",".join(map(str, entry))
-    return entry
+    if isinstance(entry, dict):
+        if not (option.multiple and "=" in (option.metavar or "")):
+            raise ValueError("give one value, not a mapping")
+        return [f"{name}={_as_text(option, place)}" for name, place in entry.items()]
+    parts = [_as_text(option, part) for part in (entry if isinstance(entry, list) else [entry])]
+    if option.multiple:
+        return parts
+    if isinstance(entry, list) and not takes_list(option):
+        raise ValueError("give one value, not a list")
+    return ",".join(parts)
+
+
+def _as_text(option: click.Option, value: Any) -> str:
+    is_switch = option.name == "use_cache"  # which may also stand alone
+    if isinstance(value, str) or (isinstance(value, int | float) and (is_switch or not isinstance(value, bool))):
+        return str(value)
+    raise ValueError(f"give text or a number, not {'true or false' if isinstance(value, bool) else repr(value)}")
 
 
 config_option = click.option(

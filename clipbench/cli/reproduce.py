@@ -10,8 +10,9 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows, progress_bar
-from clipbench.cli.options import config_option, parse_pairs
+from clipbench.cli.options import check_device, config_option, parse_pairs
 from clipbench.errors import ConfigError, ResultError
+from clipbench.utils.numbers import check_whole
 
 if TYPE_CHECKING:
     from clipbench.reproduce.folder import StudyFolder
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from clipbench.reproduce.plan import RunPlan
     from clipbench.reproduce.steps import Run
     from clipbench.reproduce.study import Study
+
+
+_MOST_JOBS = 256
 
 
 def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
@@ -54,7 +58,7 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 )
 @click.option("--train_data", metavar="NAME|FILE", help="As in `clipbench finetune`. Default: the study's.")
 @click.option("--allow_missing", is_flag=True, help="Train and score even if images or rows are missing.")
-@click.option("--device", help="cpu, cuda, cuda:1. Default: a GPU if there is one.")
+@click.option("--device", callback=check_device, help="cpu, cuda, cuda:1. Default: a GPU if there is one.")
 @click.option(
     "--image_cache", type=click.Path(path_type=Path), help="Folder of decoded images, as in `clipbench finetune`."
 )
@@ -93,6 +97,7 @@ def command(
     from clipbench.reproduce.steps import chosen
     from clipbench.reproduce.study import load_study
 
+    check_whole("jobs", jobs, 1, _MOST_JOBS)
     loaded = load_study(study)
     loaded = loaded.quickly() if quick else loaded
     loaded = loaded.trained_on(train_data) if train_data else loaded

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipbench.errors import ConfigError
+from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_SAMPLES, MOST_WORKERS, check_whole
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and how much there is in all if that is known."""
@@ -46,11 +47,11 @@ class EvaluationOptions:
     use_cache: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size != "auto" and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
-            raise ConfigError(f"batch_size {self.batch_size!r}: give a positive number or auto")
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"limit {self.limit}: give a positive number")
-        if self.workers < 1:
-            raise ConfigError(f"workers {self.workers}: give a positive number")
+        if self.batch_size != "auto":
+            check_whole("batch_size", self.batch_size, 1, MOST_IN_A_BATCH)
+        if self.limit is not None:
+            check_whole("limit", self.limit, 1, MOST_SAMPLES)
+        check_whole("workers", self.workers, 1, MOST_WORKERS)
+        check_whole("seed", self.seed, 0, 2**32 - 1)  # numpy's range
         if self.use_cache is not None and Path(self.use_cache).exists() and not Path(self.use_cache).is_dir():
             raise ConfigError(f"use_cache {self.use_cache}: is a file: give a folder")

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clipbench.utils.numbers import MOST_WORKERS, check_whole
+
 
 @dataclass(frozen=True)
 class StudyOptions:
     """How a study is carried out.
+
+    Raises:
+        ConfigError: A value is invalid.
 
     Attributes:
         data: Name of a data set to its location, for training and for the tasks.
@@ -28,3 +33,6 @@ class StudyOptions:
     workers: int = 2
     allow_missing: bool = False
     tables: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("workers", self.workers, 1, MOST_WORKERS)

@@ -49,6 +49,7 @@ def export_world(
         DataError: A file cannot be written.
     """
     tick = progress or (lambda _: None)
+    World(split, pairs, seed)  # fail now, not after the pictures
     try:
         write_captions(directory, World(split, size, seed), tick)
         write_pairs(directory / "inpaint" / f"{split}-00000-of-00001.parquet", _all_edits(split, pairs, seed), tick)

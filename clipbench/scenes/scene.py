@@ -109,8 +109,8 @@ def dice_for(split: str, seed: int, index: int, stream: int) -> Dice:
     """
     if split not in SPLITS:
         raise ConfigError(f"unknown split {split!r} of scenes: choose one of {', '.join(SPLITS)}")
-    if seed < 0 or index < 0:
-        raise ConfigError(f"seed and index of a scene must not be negative: seed={seed}, index={index}")
+    if not (0 <= seed < 2**63 and 0 <= index < 2**63):
+        raise ConfigError("seed and index of a scene must not be negative, and less than 2^63")
     return Dice(seed, SPLITS.index(split), index, stream)
 
 

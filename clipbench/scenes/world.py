@@ -20,6 +20,7 @@ from clipbench.scenes.scene import COLORS, SIZES, SUPERCATEGORIES, Scene, SceneO
 
 EditConcept = Literal["object", "color", "size"]
 EDIT_CONCEPTS: Final[tuple[EditConcept, ...]] = get_args(EditConcept)
+MOST_PICTURES: Final = 1_000_000
 _EDIT_STREAMS: Final = {"object": 8, "color": 9, "size": 10}
 
 
@@ -44,12 +45,12 @@ class World(Sequence[Picture]):
         seed: seed of the scenes.
 
     Raises:
-        ConfigError: an unknown split, or a negative size or seed.
+        ConfigError: an unknown split, a size that is negative or absurd, or an impossible seed.
     """
 
     def __init__(self, split: str, size: int, seed: int = 0) -> None:
-        if size < 0:
-            raise ConfigError(f"size must not be negative: size={size}")
+        if not 0 <= size <= MOST_PICTURES:
+            raise ConfigError(f"scenes of size={size}: from 0 to {MOST_PICTURES:,} pictures can be drawn")
         dice_for(split, seed, 0, 0)  # fail now, not at the first picture
         self.split, self.size, self.seed = split, size, seed
 

@@ -17,6 +17,7 @@ from clipbench.utils.registry import close_matches
 
 SCENES: Final = 12_000  # pictures of the synthetic scenes' train split, unless another number is given
 NO_PLACES: Final[Mapping[str, str]] = MappingProxyType({})
+_MOST_DIGITS: Final = 18
 _TRAIN_CAPTIONS: Final = ("annotations/captions_train2017.json", "captions_train2017.json")
 
 
@@ -42,6 +43,8 @@ def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> 
     if name == "scenes" and (pictures.isdecimal() if sign else place is None):
         from clipbench.scenes.source import open_pictures
 
+        if len(pictures) > _MOST_DIGITS:
+            raise ConfigError(f"train_data scenes={pictures}: that many pictures cannot be drawn")
         return open_pictures("train", int(pictures) if sign else SCENES)
     splits = training_splits()
     if name not in splits:

@@ -42,12 +42,14 @@ def parse_alphas(text: str) -> tuple[float, ...]:
         if len(found) < 2 or place + 1 == len(parts) or parts[place - 1] in _ELLIPSES:
             raise ConfigError(f"alphas {text!r}: write a range as FIRST,SECOND,…,LAST, such as 0,0.1,…,1")
         end, step = _share(parts[place + 1], text), found[-1] - found[-2]
+        if step > 0 and end - found[-1] > step * _MOST_ALPHAS:
+            raise ConfigError(f"alphas {text!r}: more than {_MOST_ALPHAS:,}")
         count = (end - found[-1]) / step if step else Decimal(-1)
         if count < 1 or count != int(count):
             raise ConfigError(f"alphas {text!r}: steps of {step} from {found[-1]} do not meet {end}")
-        if count > _MOST_ALPHAS:
-            raise ConfigError(f"alphas {text!r}: more than {_MOST_ALPHAS:,}")
         found += [found[-1] + step * number for number in range(1, int(count))]
+    if len(found) > _MOST_ALPHAS:
+        raise ConfigError(f"alphas: {len(found):,}, more than {_MOST_ALPHAS:,}")
     return tuple(sorted({float(value) for value in found}))
 
 

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clipbench.errors import ConfigError
+from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_SAMPLES, MOST_WORKERS, check_whole
+
+_MOST = {
+    "micro_batch_size": MOST_IN_A_BATCH,
+    "workers": MOST_WORKERS,
+    "limit": MOST_SAMPLES,
+    "keep": MOST_SAMPLES,
+    "eval_limit": MOST_SAMPLES,
+}
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,9 @@ class FinetuneOptions:
     report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("micro_batch_size", "workers", "limit", "keep", "eval_limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} {value}: give a positive number")
+        for name, most in _MOST.items():
+            if (value := getattr(self, name)) is not None:
+                check_whole(name, value, 1, most)
 
     @property
     def image_cache_folder(self) -> Path:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
 from clipbench.errors import ConfigError
+from clipbench.utils.numbers import MOST_IN_A_BATCH, check_number, check_whole
+from clipbench.utils.registry import close_matches
 
 NegativesIn = Literal["both", "image_to_text"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
@@ -22,13 +24,26 @@ LOSS_ALIASES: Final = {
 """Former names of losses, still accepted."""
 
 _CHOICES = {"negatives_in": NegativesIn, "precision": Precision, "lr_schedule": Schedule}
-_AT_LEAST = {
-    "batch_size": 2,
-    "epochs": 1,
-    "negatives": 0,
-    "warmup_steps": 0,
-    "cooldown_steps": 0,
-    "lora_rank": 0,
+LOSS_NAMES: Final = ("inbatch_replacement", "negclip", "svlc", "fsc")
+"""What ``clipbench.training.losses.LOSSES`` holds, known without torch."""
+
+_MOST_STEPS, _MOST_CHECKPOINTS = 10**9, 100_000
+_WHOLE = {  # the least and the most
+    "batch_size": (2, MOST_IN_A_BATCH),
+    "epochs": (1, 100_000),
+    "max_steps": (1, _MOST_STEPS),
+    "negatives": (0, 1_000),
+    "warmup_steps": (0, _MOST_STEPS),
+    "cooldown_steps": (0, _MOST_STEPS),
+    "lora_rank": (0, 65_536),
+    "seed": (0, 2**63 - 1),
+}
+_NUMBERS = {
+    "learning_rate": (0, 1_000),
+    "weight_decay": (0, 1_000),
+    "lora_alpha": (0, 1e6),
+    "max_grad_norm": (1e-9, 1e9),  # 0 would train nothing
+    "checkpoint_every": (1e-4, 1e6),
 }
 
 
@@ -84,32 +99,28 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loss", LOSS_ALIASES.get(self.loss, self.loss))
-        for name, least in _AT_LEAST.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} {getattr(self, name)}: give {least} or more")
+        if self.loss not in LOSS_NAMES:
+            near = close_matches(str(self.loss), LOSS_NAMES)
+            raise ConfigError(f"loss {self.loss!r}{near}: give one of {', '.join(LOSS_NAMES)}")
+        for name, bounds in _WHOLE.items():
+            if (value := getattr(self, name)) is not None:
+                check_whole(name, value, *bounds)
+        for name, limits in _NUMBERS.items():
+            if (value := getattr(self, name)) is not None:
+                check_number(name, value, *limits)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise ConfigError(f"{name} {getattr(self, name)!r}: give {' or '.join(get_args(choices))}")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ConfigError(f"max_steps {self.max_steps}: give 1 or more")
         if not self.concepts or len(set(self.concepts)) != len(self.concepts):
             raise ConfigError(
                 f"concepts {', '.join(self.concepts) or '(none)'}: give at least one concept, without duplicates"
             )
-        for name in ("learning_rate", "weight_decay", "max_grad_norm", "lora_alpha"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"{name} {value}: give a number that is not negative")
-        if not (math.isfinite(self.checkpoint_every) and self.checkpoint_every > 0):
-            raise ConfigError(f"checkpoint_every {self.checkpoint_every}: give a positive number of epochs")
         if not set(self.freeze) <= set(get_args(Tower)):
             raise ConfigError(f"freeze {','.join(self.freeze)}: give image or text")
         if self.freeze and not set(get_args(Tower)) - set(self.freeze):
             raise ConfigError("freeze image,text: nothing is left to train")
         if self.loss != "inbatch_replacement" and not self.negatives:
             raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed {self.seed}: give a number from 0 to 2^63 - 1")
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -122,7 +133,17 @@ class Recipe:
         Examples:
             >>> sorted(Recipe(("color",), checkpoint_every=0.5).checkpoint_steps(steps=12, steps_per_epoch=5))
             [2, 5, 8, 10, 12]
+
+        Raises:
+            ConfigError: These are more than anyone has room for.
         """
         between = steps_per_epoch * self.checkpoint_every
+        if min(steps, steps / between) > _MOST_CHECKPOINTS:
+            raise ConfigError(
+                f"checkpoint_every {self.checkpoint_every}: more than {_MOST_CHECKPOINTS:,} checkpoints in"
+                f" {steps:,} steps: give a larger number of epochs"
+            )
+        if between <= 1:
+            return set(range(1, steps + 1))
         marks = {round(between * number) for number in range(1, math.floor(steps / between) + 1)}
         return (marks - {0}) | {steps}
