@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.data.columns import Columns, captions_of, false_captions_of
+from clipbench.data.columns import Columns, captions_of, false_captions_of, fields_of
 from clipbench.data.image_cells import images_in
 from clipbench.data.image_files import ImageFiles
 from clipbench.data.records import Record, absent_ref, content_digest
@@ -143,7 +143,7 @@ def _record(
     by_content: bool,
     states: ImageStates,
 ) -> Record:
-    fields = {name: text[name] for name in columns.fields}
+    fields = fields_of(text, columns)
     images = partial(_refs, cells, by_content=by_content, states=states)
     captions, false = captions_of(text, columns, where), false_captions_of(text, columns, where)
     return Record(str(cells[0].row), captions, images, fields, false)

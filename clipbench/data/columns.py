@@ -47,6 +47,7 @@ class Columns:
         false_captions: Text columns of captions that are false of the image.
         constants: Fields with the same value in every row.
         unused: Columns that look like images or captions where these were guessed, and were not chosen.
+        label: Column of the class, which rows have as the field ``label``.
     """
 
     images: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Columns:
     false_captions: tuple[str, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
     unused: tuple[str, ...] = ()
+    label: str = ""
 
     @property
     def problem(self) -> str:
@@ -67,7 +69,7 @@ class Columns:
     @property
     def readable(self) -> tuple[str, ...]:
         """All columns but those of images, without duplicates."""
-        return tuple(dict.fromkeys((*self.captions, *self.false_captions, *self.fields)))
+        return tuple(dict.fromkeys((*self.captions, *self.false_captions, *self.fields, *filter(None, [self.label]))))
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -90,7 +92,12 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
     if own.exact:
         _require((*own.images, *own.captions), available, where)
     _require(own.false_captions, available, where)
-    images, captions = _declared(own.images, available, where), _declared(own.captions, available, where)
+    images = _declared(own.images, available, where)
+    if own.label:
+        _require((own.label,), available, where)
+        images = images or (_guess(_IMAGE_NAMES, available, "image", where),)
+        return Columns(images, fields=tuple(name for name in own.fields if name in available), label=own.label)
+    captions = _declared(own.captions, available, where)
     guessed = [*(() if images else (_IMAGE_WORDS,)), *(() if captions else (_CAPTION_WORDS,))]
     images = images or (_guess(_IMAGE_NAMES, available, "image", where),)
     captions = captions or _guess_captions(available, where)
@@ -112,6 +119,12 @@ def shorten(names: Sequence[str]) -> str:
     """Names for a message, of which there may be 100,000."""
     shown = ", ".join(name if len(name) <= 60 else f"{name[:60]} …" for name in names[:_NAMES_SHOWN])
     return shown + (f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else "")
+
+
+def fields_of(row: Mapping[str, object], columns: Columns) -> dict[str, object]:
+    """The fields of one row by name; the column of the class as ``label``."""
+    fields = {name: row[name] for name in columns.fields}
+    return {**fields, "label": row[columns.label]} if columns.label else fields
 
 
 def captions_of(row: Mapping[str, object], columns: Columns, where: str) -> tuple[str, ...]:

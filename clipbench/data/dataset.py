@@ -21,6 +21,7 @@ class HubTable:
         captions: Text columns: one (a string or a list of strings), or one for each image.
         fields: Further columns that tasks filter on.
         false_captions: Text columns of captions that are false of the image, for choice tasks.
+        label: Column of the class, by number or name, in data for classification; such data has no captions.
         constants: Fields with the same value in every row, where a repository or configuration holds one part only.
         config: Configuration name, if the repository has several.
         exact: Never guess another column for one that is missing, because the user named these.
@@ -36,6 +37,7 @@ class HubTable:
     exact: bool = False
     false_captions: tuple[str, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

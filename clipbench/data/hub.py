@@ -168,6 +168,20 @@ def _provenance(table: HubTable, snapshot: Snapshot) -> Provenance:
     return Provenance("hub", table.repo, snapshot.commit, f"{table.repo}@{snapshot.commit}:{part}", details)
 
 
+def _open_tars(table: HubTable, snapshot: Snapshot, provenance: Provenance, tars: list[str]) -> RecordSource:
+    """Labelled images in WebDataset tars, which lie in a folder named as the split."""
+    from clipbench.data.layouts import webdataset
+
+    wanted = [name for name in tars if name.startswith(f"{table.split}/")]
+    if not wanted:
+        raise DataError(f"{table.repo}: no tars in {table.split}/; found {', '.join(tars[:5])}")
+    for name in snapshot.names:
+        if name.endswith(".txt"):
+            _download(table, snapshot, name)
+    paths = tuple(Path(_download(table, snapshot, name)) for name in wanted)
+    return webdataset.open_layout(paths, table.repo, provenance=provenance)
+
+
 def _open_other(
     dataset: Dataset,
     table: HubTable,
@@ -179,6 +193,8 @@ def _open_other(
     """A repository without parquet files: image folders, CSV, archives and anything else that ``datasets`` reads."""
     import datasets
 
+    if table.label and (tars := [name for name in snapshot.names if name.endswith(".tar")]):
+        return _open_tars(table, snapshot, provenance, tars)
     if streaming:
         raise DataError(f"{table.repo}: has no parquet files, and only parquet can be streamed: set streaming to false")
     with quiet():

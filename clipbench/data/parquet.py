@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -79,7 +79,16 @@ def open_parquet(
     return open_table(table, columns, files, dataset, provenance)
 
 
-def open_table(table: Any, columns: Columns, files: Files, dataset: Dataset, provenance: Provenance) -> RecordSource:
+def open_table(
+    table: Any,
+    columns: Columns,
+    files: Files,
+    dataset: Dataset,
+    provenance: Provenance,
+    *,
+    class_names: Sequence[str] = (),
+    templates: Sequence[str] = (),
+) -> RecordSource:
     """Open a ``datasets.Dataset`` on disk as a source."""
     states = arrow_rows.unknown_states(table, columns)
 
@@ -87,7 +96,9 @@ def open_table(table: Any, columns: Columns, files: Files, dataset: Dataset, pro
         with explained(dataset, files.name):
             yield from arrow_rows.scan(table, columns, states, folder=files.folder, name=files.name)
 
-    return RecordSource(provenance.with_problem(columns.problem), read, columns.fields, columns.constants)
+    names = class_names or getattr(table.features.get(columns.label), "names", None) or ()
+    provenance = provenance.with_problem(columns.problem)
+    return RecordSource(provenance, read, columns.fields, columns.constants, class_names=names, templates=templates)
 
 
 def _streamed(

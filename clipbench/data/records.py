@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,8 @@ class RecordSource:
         read: Called once per pass; it may use its argument, ``where``, to skip rows early.
         fields: Names that ``where`` may use.
         constants: Fields with the same value in every row, which ``where`` may use too.
+        class_names: The classes that the field ``label`` counts, in data for classification.
+        templates: Prompts for them that come with the data.
     """
 
     def __init__(
@@ -45,7 +47,11 @@ class RecordSource:
         read: Callable[[Mapping[str, object]], Iterable[Record]],
         fields: tuple[str, ...] = (),
         constants: Iterable[tuple[str, str]] = (),
+        *,
+        class_names: Sequence[str] = (),
+        templates: Sequence[str] = (),
     ) -> None:
+        self.class_names, self.templates = tuple(class_names), tuple(templates)
         self.provenance = provenance
         self._read = read
         self._fields = fields

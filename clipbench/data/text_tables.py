@@ -11,6 +11,7 @@ from clipbench.data.columns import (
     captions_of,
     choose_columns,
     false_captions_of,
+    fields_of,
     missing_column,
     shorten,
 )
@@ -48,7 +49,7 @@ def _records(table: TextTable, columns: Columns, images: ImageFiles, where: Mapp
             if name not in line.values:
                 raise missing_column(name, list(line.values), line.where)
         captions = captions_of(line.values, columns, line.where)
-        fields = {name: line.values[name] for name in columns.fields}
+        fields = fields_of(line.values, columns)
         false = false_captions_of(line.values, columns, line.where)
         yield Record(str(row), captions, partial(_refs, images, line, columns, row), fields, false)
 

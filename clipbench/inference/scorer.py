@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, groupby
 from types import TracebackType
@@ -141,6 +141,17 @@ class Scorer:
         for sample, item in self._items(samples, namespace, "features"):
             yield EncodedSample(sample, item)
 
+    def text_features(self, texts: Sequence[str]) -> Floats:
+        """Unit features ``(M, D)`` of texts that belong to no sample, such as the prompts of classes.
+
+        Raises:
+            ModelError: A feature is not finite; names the text.
+        """
+        before = self._texts.truncated
+        found = self._texts.features(list(dict.fromkeys(texts)))
+        self.truncated_texts += self._texts.truncated - before
+        return np.stack([found[text] for text in texts])
+
     def _items(self, samples: Iterable[Sample], namespace: str, what: Output) -> Iterator[tuple[Sample, Item]]:
         label = f"{self._task} {what}"
         with self._processes.in_step(label):
@@ -231,7 +242,7 @@ def _compare(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
 
 def _stack(images: Floats, texts: Floats, counts: list[int]) -> list[Floats]:
     return [
-        np.concatenate([images, texts[end - count : end]])
+        np.concatenate([images, texts[end - count : end]]) if count else images
         for count, end in zip(counts, accumulate(counts), strict=True)
     ]
 
