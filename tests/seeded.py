@@ -109,3 +109,24 @@ def _spread(network: Any) -> None:
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):
                 parameter.normal_(std=0.02)
+
+
+def build_language_model(directory: Path, kind: str = "gpt2", seed: int = 0) -> Path:
+    """Save a causal language model of seeded random weights and CLIP's vocabulary: ``gpt2``, ``llama`` or ``bloom``."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokenizer = clip_tokenizer()
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    if kind == "gpt2":
+        sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 77}
+    elif kind == "bloom":
+        sizes = {"hidden_size": 32, "n_layer": 2, "n_head": 2}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    # Large weights, so that what comes before a word matters for it.
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), initializer_range=0.3, **sizes, **ends)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = AutoModelForCausalLM.from_config(config)
+    network.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory

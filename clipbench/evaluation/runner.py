@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -78,6 +78,9 @@ class EvaluationRun:
     results: Results | None = field(default=None, init=False)
     write_error: ResultError | None = field(default=None, init=False)
     sample_errors: list[ResultError] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.tasks = [_unless_blind(prepared, self.model) for prepared in self.tasks]
 
     def run(self) -> Results:
         """Score all tasks.
@@ -229,6 +232,15 @@ class EvaluationRun:
             for prepared, totals in zip(self.tasks, done, strict=True)
         )
         return failed or self.write_error is not None or bool(self.sample_errors)
+
+
+def _unless_blind(prepared: PreparedTask, model: Model) -> PreparedTask:
+    """The task, refused where images compete and the model sees none."""
+    task = prepared.task
+    if not model.text_only or prepared.error or task.blind_rules() is not None:
+        return prepared
+    reason = f"{model.id} sees no image, and a {task.task_type} task compares images: choose ranking or choice tasks"
+    return replace(prepared, error=f"{task.name}: {reason}")
 
 
 def _send(sinks: Sequence[SampleSink], result: SampleResult) -> None:

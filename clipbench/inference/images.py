@@ -22,6 +22,7 @@ from clipbench.types import ImageRef
 
 SHARED_IMAGES = 200_000  # features kept where later tasks use the same images: 400 MB at 512 dimensions
 RECENT_IMAGES = 8192  # otherwise: captions of one image are mostly adjacent
+_UNSEEN = bytes(16)  # content of an image that the model does not look at
 _IMAGES_PER_JOB = 4  # a hand-over to a thread costs as much as comparing an image with its captions
 
 
@@ -124,6 +125,8 @@ class ImageEncoder:
         return done
 
     def _decode(self, ref: ImageRef) -> DecodedImage | EncodedImage:
+        if self._model.text_only:
+            return EncodedImage(np.ones(1, dtype=np.float32), _UNSEEN)
         key = _content_key(ref) if self._identify else None
         if self._model.lookup is not None:
             return EncodedImage(self._model.lookup.image(ref.key), key)
@@ -135,7 +138,7 @@ class ImageEncoder:
 
     def content_keys(self, refs: Iterable[ImageRef]) -> list[bytes | None]:
         """The key of each image's content; None where nothing identifies it, or it cannot be read."""
-        return list(self._pool.map(_content_key, refs))
+        return [_UNSEEN for _ in refs] if self._model.text_only else list(self._pool.map(_content_key, refs))
 
     def reasons(self, refs: Iterable[ImageRef]) -> list[str | None]:
         """What is wrong with each image when it is opened now; None where it can be read."""

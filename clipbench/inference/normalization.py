@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from clipbench.errors import ModelError
 from clipbench.metrics import Floats
+from clipbench.models.base import Model
+
+
+def comparable(features: torch.Tensor, names: Sequence[str], what: str, model: Model) -> Floats:
+    """Features as they are compared: unit rows, or for a model that sees no image the texts' scores as they are.
+
+    Args and errors are those of ``l2_normalize``.
+    """
+    if not model.text_only:
+        return l2_normalize(features, names, what, model.id)
+    scores: Floats = features.float().cpu().numpy()
+    usable = np.isfinite(scores).all(axis=1)
+    if not usable.all():
+        raise ModelError(f"{model.id}: the score of {what.format(names[int(usable.argmin())])} is not finite")
+    return scores
 
 
 def l2_normalize(features: torch.Tensor, names: Sequence[str], what: str, model: str) -> Floats:

@@ -9,7 +9,7 @@ import torch
 
 from clipbench.inference.batching import BatchSize
 from clipbench.inference.embedding_cache import CacheHit, EmbeddingCache, text_key
-from clipbench.inference.normalization import l2_normalize
+from clipbench.inference.normalization import comparable
 from clipbench.inference.profile import Profile
 from clipbench.metrics import Floats
 from clipbench.models.base import Model, PackedRow, PackedText, Tokens
@@ -107,7 +107,7 @@ class TextEncoder:
         for features in batches:
             part = order[len(found) : len(found) + len(features)]
             names = [texts[index] for index in part]
-            units = l2_normalize(features, names, "text {!r}", self._model.id)
+            units = comparable(features, names, "text {!r}", self._model)
             found.update(zip(names, map(CacheHit, units, [tokens.truncated[index] for index in part]), strict=True))
         return found
 

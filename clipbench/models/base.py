@@ -115,6 +115,7 @@ class ModelInfo:
         text_batching: How texts are batched, the fastest way that is exact for the model: ``packed`` rows that share
             common beginnings, ``trimmed`` to the longest text, or ``padded`` to the context.
         compiled: Whether the towers went through torch.compile.
+        likelihood: What a language model scores a text by: the ``sum`` or ``mean`` of its tokens' log-likelihoods.
     """
 
     library: str
@@ -130,6 +131,7 @@ class ModelInfo:
     text_cleaning: str | None = None
     text_batching: TextBatching = "padded"
     compiled: bool = False
+    likelihood: str | None = None
 
     def to_dict(self) -> dict[str, object]:
         """As JSON holds it."""
@@ -147,6 +149,7 @@ class Model(ABC):
         packed_text: Encodes common beginnings of texts once; None where the model cannot.
         lookup: Features that were computed elsewhere; None where the model encodes.
         untrainable: Why the model cannot be fine-tuned and saved; None where it can.
+        text_only: It sees no image: its text features are scores, ``(B, 1)``, which are compared as they are.
     """
 
     id: str
@@ -156,6 +159,7 @@ class Model(ABC):
     packed_text: PackedText | None = None
     lookup: FeatureLookup | None = None
     untrainable: str | None = None
+    text_only = False
 
     @property
     @abstractmethod

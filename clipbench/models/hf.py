@@ -20,7 +20,7 @@ from clipbench.models.text_cleaning import has_clip_vocabulary
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model")
 # Towers that look left only, are pooled at the end token, and take masks and positions as they are given.
 _PACKING = ("clip_text_model", "metaclip_2_text_model")
-_VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_commit_hash")
+VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_commit_hash")
 
 
 class TransformersModel(NetworkModel):
@@ -53,7 +53,7 @@ class TransformersModel(NetworkModel):
         self._clean = text_cleaning.CLEANINGS.get(self._text_cleaning, str)
         _pool_at_the_end(module, tokenizer)
         self._packs_patches = "spatial_shapes" in image_processor.model_input_names  # SigLIP 2 NaFlex
-        context_length = _context_length(text_config, tokenizer)
+        context_length = context_length_of(text_config, tokenizer)
         super().__init__(module, id=id, dtype=next(module.parameters()).dtype, context_length=context_length)
 
     @property
@@ -149,8 +149,8 @@ class TransformersModel(NetworkModel):
         processor = self.image_processor.to_dict()
         return {
             "architecture": type(self._module).__name__,
-            "config": _without(config, _VOLATILE),
-            "preprocessor": {"class": type(self.image_processor).__name__, **_without(processor, _VOLATILE)},
+            "config": without(config, VOLATILE),
+            "preprocessor": {"class": type(self.image_processor).__name__, **without(processor, VOLATILE)},
             "tokenizer": tokenizer_settings(self.tokenizer),
             "text_cleaning": self._text_cleaning,
             "context_length": self.context_length,
@@ -226,7 +226,8 @@ def _unpack(packed: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]
     return {"pixel_values": patches.to(dtype), "pixel_attention_mask": mask, "spatial_shapes": shapes}
 
 
-def _context_length(text_config: Any, tokenizer: Any) -> int:
+def context_length_of(text_config: Any, tokenizer: Any) -> int:
+    """Tokens that a text can have."""
     positions = int(getattr(text_config, "max_position_embeddings", 0) or 512)
     if text_config.model_type in _OFFSET_POSITIONS:
         positions -= text_config.pad_token_id + 1
@@ -240,9 +241,10 @@ def _activations(config: Any) -> dict[str, str]:
     return {side: str(getattr(tower, "hidden_act", None)) for side, tower in towers.items()}
 
 
-def _without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """A configuration without some keys, at any depth."""
     return {
-        key: _without(value, names) if isinstance(value, Mapping) else value
+        key: without(value, names) if isinstance(value, Mapping) else value
         for key, value in mapping.items()
         if key not in names
     }

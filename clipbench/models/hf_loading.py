@@ -29,8 +29,10 @@ def load(request: ModelSpec) -> TransformersModel:
         ModelError: It cannot be found, read or used; the message says what to do.
         ConfigError: An argument is invalid.
     """
+    from transformers import AutoModel
+
     request.only("pretrained", "text_cleaning")
-    _one_source(request, "pretrained")
+    one_source(request, "pretrained")
     source = request.source or request.text("pretrained")
     if not source:
         raise ConfigError(f"{request.id}: name a checkpoint: hf:ORG/NAME, or model_args pretrained=ORG/NAME")
@@ -38,7 +40,7 @@ def load(request: ModelSpec) -> TransformersModel:
     with cache_if_unreached(not Path(source).exists()), checks.quiet():
         try:
             config = _config(source, request)
-            module = _network(source, config, request, dtype)
+            module = load_network(AutoModel, source, config, request, dtype)
             return finish(module.to(device), request, config=config, text=source, image=source)
         except ClipbenchError:
             raise
@@ -57,7 +59,7 @@ def load_dual(request: ModelSpec) -> TransformersModel:
     """
     request.only("pretrained", "vision", "text", "projection_dim", "seed", "text_cleaning")
     vision, text = request.text("vision"), request.text("text")
-    _one_source(request, "pretrained", "vision", "text")
+    one_source(request, "pretrained", "vision", "text")
     if request.source or request.text("pretrained"):
         names = {name: request.args[name] for name in ("pretrained", "text_cleaning") if name in request.args}
         return load(replace(request, args=names))
@@ -76,7 +78,7 @@ def load_dual(request: ModelSpec) -> TransformersModel:
             raise explain(error, vision if vision in str(error) else text) from error
 
 
-def _one_source(request: ModelSpec, *names: str) -> None:
+def one_source(request: ModelSpec, *names: str) -> None:
     """Refuse what would be left unused: two checkpoints, or the revision of a directory."""
     source = request.source or request.text("pretrained")
     named = [name for name in names if name in request.args and (request.source or name != "pretrained")]
@@ -88,23 +90,36 @@ def _one_source(request: ModelSpec, *names: str) -> None:
 
 def finish(module: Any, request: ModelSpec, *, config: Any, text: str, image: str) -> TransformersModel:
     """Check a network's weights and give it its tokenizer and image processor."""
-    from transformers import AutoImageProcessor, AutoTokenizer
+    from transformers import AutoImageProcessor
 
     checks.check_finite(request.id, module.state_dict())
     common: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
-    tokenizer = AutoTokenizer.from_pretrained(text, **common)
-    if len(tokenizer) < _FEWEST_TOKENS:  # where there are no files, transformers makes an empty tokenizer
-        raise ModelError(f"{text} holds no tokenizer: add tokenizer.json, or the original model's vocabulary files")
+    tokenizer = load_tokenizer(text, request)
     # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
     load_processor: Any = AutoImageProcessor.from_pretrained
     processor = load_processor(image, backend="pil", config=config, **common)
     return TransformersModel(module, tokenizer, processor, id=request.id, cleaning=requested(request))
 
 
+def load_tokenizer(source: str, request: ModelSpec) -> Any:
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        ModelError: There is none.
+    """
+    from transformers import AutoTokenizer
+
+    options: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    if len(tokenizer) < _FEWEST_TOKENS:  # where there are no files, transformers makes an empty tokenizer
+        raise ModelError(f"{source} holds no tokenizer: add tokenizer.json, or the original model's vocabulary files")
+    return tokenizer
+
+
 def _config(source: str, request: ModelSpec) -> Any:
     from transformers import MODEL_MAPPING, AutoConfig
 
-    _check_json(source)
+    check_json(source)
     config = AutoConfig.from_pretrained(source, revision=request.revision, trust_remote_code=request.trust_remote_code)
     remote = request.trust_remote_code and "AutoModel" in (getattr(config, "auto_map", None) or {})
     if remote:
@@ -121,7 +136,8 @@ def _config(source: str, request: ModelSpec) -> Any:
     return config
 
 
-def _check_json(source: str) -> None:
+def check_json(source: str) -> None:
+    """Refuse a directory whose configuration is not JSON."""
     path = Path(source) / TRANSFORMERS_CONFIG
     if not path.is_file():
         return
@@ -131,10 +147,13 @@ def _check_json(source: str) -> None:
         raise ModelError(f"{path} is not valid JSON: {error}") from None
 
 
-def _network(source: str, config: Any, request: ModelSpec, dtype: torch.dtype) -> Any:
-    from transformers import AutoModel
+def load_network(kind: Any, source: str, config: Any, request: ModelSpec, dtype: torch.dtype) -> Any:
+    """The network of a checkpoint, by one of transformers' ``Auto…`` classes.
 
-    module, found = AutoModel.from_pretrained(
+    Raises:
+        ModelError: The weights do not fit the architecture.
+    """
+    module, found = kind.from_pretrained(
         source,
         config=config,
         revision=request.revision,

@@ -13,7 +13,7 @@ encoder, ``network.py`` decides which way of batching is exact for a model, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,7 +139,11 @@ def end_tokens(tokens: Tokens, end_id: int | None) -> Ints:
 
 
 @torch.no_grad()
-def packs_exactly(model: Model, packed_text: PackedText) -> bool:
+def packs_exactly(
+    model: Model,
+    packed_text: PackedText,
+    differ: Callable[[torch.Tensor, torch.Tensor], float] = checks.largest_difference,
+) -> bool:
     """Whether a model's packed features are its plain ones, tried on some texts.
 
     False too where the tower refuses custom masks or positions.
@@ -151,5 +155,4 @@ def packs_exactly(model: Model, packed_text: PackedText) -> bool:
         packed = packed_text.features(rows)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         return False  # whatever a tower of another build answers with
-    difference = checks.largest_difference(plain[texts_of(rows)], packed)
-    return difference <= checks.trimming_tolerance(model.dtype)
+    return differ(plain[texts_of(rows)], packed) <= checks.trimming_tolerance(model.dtype)

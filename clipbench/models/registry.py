@@ -71,6 +71,12 @@ _BUILT_IN = (
         "clipbench.models.embeddings:load",
     ),
     Adapter(
+        "text_only",
+        "text_only:gpt2, text_only:DIR",
+        "a causal language model of transformers, which sees no image: texts are scored by their likelihood",
+        "clipbench.models.text_only:load",
+    ),
+    Adapter(
         "demo",
         "demo",
         "the small CLIP that comes with clipbench, trained on its embedded world (clipbench.scenes)",
