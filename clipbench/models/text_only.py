@@ -21,6 +21,7 @@ from clipbench.models.hf_loading import check_json, load_network, load_tokenizer
 from clipbench.models.load_errors import explain
 from clipbench.models.network import NetworkModel
 from clipbench.models.spec import ModelSpec
+from clipbench.utils.hub import cache_if_unreached
 
 SCORES = ("sum", "mean")
 _ROW = 128  # tokens of a packed row: attention within it costs their square
