@@ -137,4 +137,5 @@ def replacement_table(
     table = {word: tuple(other for other in mutual if other != word) for word in mutual}
     for word, others in (replacements or {}).items():
         table[word] = (*table.get(word, ()), *others)
-    return {word: others for word, others in table.items() if word not in replacement_only}
+    hidden = frozenset(replacement_only)
+    return {word: others for word, others in table.items() if word not in hidden}

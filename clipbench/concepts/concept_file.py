@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clipbench.concepts.concept import SEPARATORS, replacement_table
 
+# Every keyword is looked for in every caption, and each of `mutual` is a variant of all others: 4 million at most.
+_MOST_KEYWORDS = 10_000
+_MOST_MUTUAL = 2_000
+
 
 class ConceptFile(BaseModel):
     """A concept as written in YAML: ``mutual`` or ``replacements``, or both.
@@ -26,21 +30,29 @@ class ConceptFile(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> ConceptFile:
+        if len(self.mutual) > _MOST_MUTUAL:
+            raise ValueError(
+                f"mutual lists {len(self.mutual):,} keywords, each replaced by all others: {_MOST_MUTUAL:,} at most;"
+                " give each of them fewer words in replacements"
+            )
+        if len(self.mutual) + len(self.replacements) > _MOST_KEYWORDS:
+            raise ValueError(f"{len(self.mutual) + len(self.replacements):,} keywords: {_MOST_KEYWORDS:,} at most")
+        table = self.table()
         words = [*self.mutual, *self.replacements]
         words += [word for others in self.replacements.values() for word in others]
-        for word in self.table():
+        for word in table:
             if SEPARATORS & set(word) - {" "}:
                 raise ValueError(f"{word!r} can never match: {' '.join(sorted(SEPARATORS - {' '}))} separate words")
         if any(not word.strip() or word != " ".join(word.split()) for word in words):
             raise ValueError("a keyword is empty or has stray white space")
         if len(set(self.mutual)) != len(self.mutual):
             raise ValueError("mutual lists a keyword twice")
-        for keyword, others in self.table().items():
+        for keyword, others in table.items():
             if not others:
                 raise ValueError(f"{keyword!r} has no replacement")
             if keyword in others or len(set(others)) != len(others):
                 raise ValueError(f"{keyword!r} is replaced by itself, or twice by the same word")
-        if not self.table():
+        if not table:
             raise ValueError("no keyword to look for: give mutual or replacements")
         return self
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
+from clipbench.concepts import Variants
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
 from clipbench.evaluation.options import Progress, ignore_progress
@@ -70,6 +71,7 @@ class DataReport:
         self.images = Distinct()
         self.missing, self.broken, self.invalid = ExampleList(), ExampleList(), ExampleList()
         self.blind = task.blind_rules()
+        self._texts, self._distinct = 0, Distinct()
         problem = source.provenance.details.get("problem") if source else None
         self._notes = [problem] if problem else []
 
@@ -94,11 +96,19 @@ class DataReport:
             if reason is not None:
                 self.invalid.add(sample.id, f"{sample.id}: {reason}")
                 continue
+            self._count_repeats(sample)
             if self.blind is not None:
                 self.blind.add(sample)
             if whole:
                 self.scorable += 1
                 yield sample
+
+    def _count_repeats(self, sample: Sample) -> None:
+        keys = [ref.key for ref in sample.images]
+        texts = (sample.texts.caption,) if isinstance(sample.texts, Variants) else tuple(sample.texts)
+        for text in texts if self.task.whole_set else (texts,):
+            self._texts += 1
+            self._distinct.add(repr((keys, text)))
 
     def add_error(self, error: SampleError) -> None:
         """Take back a sample whose image turned out to be broken when a model was to see it."""
@@ -130,7 +140,16 @@ class DataReport:
     def problems(self) -> list[str]:
         """All findings, known noise included, one line each."""
         known = [self._invalid_text] if self.invalid and self.task.allow_invalid else []
-        return self.failures + known + self._notes
+        return self.failures + known + self._repeats + self._notes
+
+    @property
+    def _repeats(self) -> list[str]:
+        """Of the complete published data, repeats are a part."""
+        repeats = self._texts - len(self._distinct)
+        if not repeats or self.n == self.task.expected_n:
+            return []
+        what = "caption" if self.task.whole_set else "sample"
+        return [f"{pluralize(repeats, what)} repeated, with the same image: each counts again"]
 
     @property
     def _invalid_text(self) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from clipbench.data.dataset import Dataset, Source
-from clipbench.errors import ConfigError, ResultError
-from clipbench.types import ImageRef, LoggedSample, Sample, SampleError, SampleResult
+from clipbench.errors import ConfigError, DataError, ResultError
+from clipbench.types import ImageRef, LoggedSample, Row, Sample, SampleError, SampleResult
+from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
     from clipbench.inference.scorer import Scorer
@@ -186,6 +187,21 @@ class SampleTask(Task):
         images = tuple(ImageRef(key, _no_image) for key in sample.images)
         rebuilt = Sample(sample.id, images, sample.texts, sample.group, sample.cluster)
         return self.score_sample(rebuilt, np.asarray(sample.scores, dtype=np.float32)).values
+
+
+def only_image(row: Row, what: str) -> ImageRef:
+    """The image of a row of a task that takes one.
+
+    Raises:
+        DataError: It has none, or several, of which all but one would be left unused.
+    """
+    if len(row.images) != 1:
+        raise DataError(
+            f"row {row.id} has {pluralize(len(row.images), 'image')}, and {what} takes one: name one image column"
+            if row.images
+            else f"row {row.id} has no image"
+        )
+    return row.images[0]
 
 
 def _no_image() -> NoReturn:

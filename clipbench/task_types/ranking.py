@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from clipbench.concepts import Concept, Variants, load_concept
 from clipbench.data.dataset import Source
-from clipbench.errors import DataError
-from clipbench.task_types.base import SampleTask
+from clipbench.task_types.base import SampleTask, only_image
 from clipbench.types import LoggedSample, Sample, SampleResult
 
 if TYPE_CHECKING:
@@ -54,13 +53,11 @@ class RankingTask(SampleTask):
         concept = self.active_concept
         rows = source.rows(where=self.where, keep=lambda captions: any(map(concept.matches, captions)))
         for row in rows:
-            if not row.images:
-                raise DataError(f"row {row.id} has no image")
+            image = only_image(row, "ranking")
             for index, caption in enumerate(row.captions):
                 variants = concept.variants(caption)
                 if variants is not None:
                     name = row.id if len(row.captions) == 1 else f"{row.id}#{index}"
-                    image = row.images[0]
                     yield Sample(name, (image,), variants, variants.keyword, image.key)
 
     def invalid_reason(self, sample: Sample) -> str | None:

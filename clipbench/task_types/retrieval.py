@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from clipbench.data.dataset import Source
-from clipbench.errors import DataError
-from clipbench.task_types.base import Task
+from clipbench.task_types.base import Task, only_image
 from clipbench.types import LoggedSample, Sample, SampleError, SampleResult
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ class RetrievalTask(Task):
         """Yield one sample for each image; rows that repeat an image add their captions to it."""
         gathered: dict[str, tuple[Sample, list[str]]] = {}
         for row in source.rows(where=self.where):
-            if not row.images:
-                raise DataError(f"row {row.id} has no image")
-            image = row.images[0]
+            image = only_image(row, "retrieval")
             if image.key not in gathered:
                 texts: list[str] = []
                 gathered[image.key] = Sample(row.id, (image,), texts, self.name, image.key), texts

@@ -47,10 +47,10 @@ class TaskFile(BaseModel):
 
     name: str = Field(pattern=NAME)
     task_type: str = "ranking"
-    version: int = Field(1, ge=1)
+    version: int = Field(1, ge=1, strict=True)
     dataset: DatasetFile
     concept: str | None = None
-    expected_n: int | None = Field(None, ge=1)
+    expected_n: int | None = Field(None, ge=1, strict=True)
     groups: list[str] = []
     tags: list[str] = []
     where: dict[str, str | int | bool] = {}

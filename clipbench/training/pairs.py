@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from clipbench.concepts import Concept, Variants
 from clipbench.data import Provenance, Source
 from clipbench.errors import ConfigError, DataError
+from clipbench.task_types.base import only_image
 from clipbench.training.sampling import Ints, Uniforms, distinct
 from clipbench.types import ImageRef
 from clipbench.utils.text import pluralize
@@ -151,13 +152,12 @@ def gather_pairs(
 def _matching(source: Source, concepts: Sequence[Concept]) -> Iterator[tuple[str, ImageRef, tuple[Variants, ...]]]:
     rows = source.rows(keep=lambda texts: any(concept.matches(text) for text in texts for concept in concepts))
     for row in rows:
-        if not row.images:
-            raise DataError(f"row {row.id} has no image")
+        image = only_image(row, "training")
         for index, caption in enumerate(row.captions):
             found = (concept.variants(caption) for concept in concepts)
             entries = tuple(variants for variants in found if variants is not None)
             if entries:
-                yield row.id if len(row.captions) == 1 else f"{row.id}#{index}", row.images[0], entries
+                yield row.id if len(row.captions) == 1 else f"{row.id}#{index}", image, entries
 
 
 def _listed(concept: Concept) -> str:

@@ -195,6 +195,8 @@ def _decode(
         on_note=on_note,
     )
     pairs = _usable(pairs, cache, options.allow_missing)
+    if problem := pairs.provenance.details.get("problem"):
+        on_note(problem)
     if pairs.left_out:
         on_note(f"{pluralize(pairs.left_out, 'caption')} left out: their images are missing or broken")
     return cache, pairs

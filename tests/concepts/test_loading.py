@@ -72,3 +72,25 @@ def test_a_bundled_concept_reads_the_same_as_a_users_file(name):
     """Bundled files are not checked against the schema each time; here they are."""
     file = Path(clipbench.concepts.__file__).parent / "tables" / f"{name}.yaml"
     assert load_concept(str(file)) == load_concept(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            f"mutual: {[f'w{n}' for n in range(20_000)]}",
+            "mutual lists 20,000 keywords, each replaced by all others: 2,000",
+        ),
+        ("replacements:\n" + "".join(f"  w{n}: [x]\n" for n in range(10_001)), "10,001 keywords: 10,000 at most"),
+    ],
+)
+def test_concepts_of_very_many_keywords_are_refused_at_once(tmp_path, content, message):
+    """Twenty thousand mutual keywords make 400 million variants."""
+    (tmp_path / "c.yaml").write_text(f"name: c\n{content}\n")
+    with pytest.raises(ConfigError, match=message):
+        load_concept(str(tmp_path / "c.yaml"))
+
+
+def test_a_byte_order_mark_before_a_concept(tmp_path):
+    (tmp_path / "c.yaml").write_text("name: c\nmutual: [cat, dog]\n", encoding="utf-8-sig")
+    assert load_concept(str(tmp_path / "c.yaml")).replacements == {"cat": ("dog",), "dog": ("cat",)}

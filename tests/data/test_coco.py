@@ -106,6 +106,47 @@ def test_broken_caption_files_are_named(tmp_path: Path, content: str, reason: st
     assert "\n" not in str(caught.value)
 
 
+def test_an_image_id_that_two_images_have_is_refused(tmp_path: Path) -> None:
+    """The last one won: its captions were scored against another image."""
+    images = [{"id": 7, "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"}]
+    content = {"images": images, "annotations": [{"id": 1, "image_id": 7, "caption": "a dog"}]}
+    (tmp_path / "captions_val2017.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"two images have the id 7: a\.jpg and b\.jpg$"):
+        open_source(COCO, str(tmp_path))
+    text = '{"images": [{"id": 7, "file_name": "a.jpg", "file_name": "b.jpg"}], "annotations": []}'
+    (tmp_path / "captions_val2017.json").write_text(text)
+    with pytest.raises(DataError, match="key 'file_name' appears twice"):
+        open_source(COCO, str(tmp_path))
+
+
+def test_annotation_ids_that_are_used_twice_are_said_and_all_captions_are_used(tmp_path: Path) -> None:
+    images = [{"id": 7, "file_name": "a.jpg"}]
+    annotations = [{"id": n // 2, "image_id": 7, "caption": f"a dog {n}"} for n in range(5)]
+    content = {"images": images, "annotations": annotations}
+    (tmp_path / "captions_val2017.json").write_text(json.dumps(content))
+    source = open_source(COCO, str(tmp_path))
+    assert [row.captions for row in source.rows()] == [tuple(f"a dog {n}" for n in range(5))]
+    assert source.provenance.details["problem"].startswith("2 annotation ids used more than once (0: 2 times)")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_file_name_may_name_a_regular_file_only(tmp_path: Path) -> None:
+    """``/dev/zero`` was read without an end, and a FIFO waited for."""
+    (tmp_path / "val2017").mkdir()
+    os.mkfifo(tmp_path / "val2017/fifo.jpg")
+    images = [{"id": 1, "file_name": "/dev/zero"}, {"id": 2, "file_name": "fifo.jpg"}]
+    content = {"images": images, "annotations": [{"image_id": n, "caption": "a dog"} for n in (1, 2)]}
+    (tmp_path / "captions_val2017.json").write_text(json.dumps(content))
+    for row in open_source(COCO, str(tmp_path)).rows():
+        for read in (row.images[0].open, row.images[0].content):
+            with pytest.raises(DataError, match="not a regular file$"):
+                read()
+    (tmp_path / "captions_val2017.json").unlink()
+    os.mkfifo(tmp_path / "captions_val2017.json")
+    with pytest.raises(DataError):
+        open_source(COCO, str(tmp_path))
+
+
 def test_fields_are_refused_with_what_there_is(tmp_path: Path) -> None:
     source = open_source(COCO, str(write_coco(tmp_path, PHOTOS)))
     with pytest.raises(DataError, match="cannot be filtered by concept: this data has no fields"):

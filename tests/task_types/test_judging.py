@@ -7,8 +7,9 @@ import pytest
 
 from clipbench.concepts import load_concept
 from clipbench.data import Dataset
+from clipbench.errors import DataError
 from clipbench.task_types import PairsTask, RankingTask, RetrievalTask, retrieval
-from clipbench.types import ImageRef, Sample
+from clipbench.types import ImageRef, Row, Sample
 
 DATA = Dataset("toy", None)
 
@@ -145,3 +146,22 @@ def test_chunks_change_no_rank(monkeypatch):
         monkeypatch.setattr(retrieval, "_QUERIES", queries)
         monkeypatch.setattr(retrieval, "_ITEMS", items)
         assert list(Retrieval().score_all(samples, images, texts, owners)) == expected
+
+
+class Rows:
+    def __init__(self, *rows):
+        self._rows = rows
+
+    def rows(self, **_):
+        return iter(self._rows)
+
+
+@pytest.mark.parametrize("task", [Ranking(), Retrieval()])
+def test_a_second_image_is_refused_not_ignored(task):
+    source = Rows(Row("3", (ref("a"), ref("b")), ("a white cat",)))
+    with pytest.raises(
+        DataError, match=rf"^row 3 has 2 images, and {task.task_type} takes one: name one image column$"
+    ):
+        list(task.samples(source))
+    with pytest.raises(DataError, match=r"^row 3 has no image$"):
+        list(task.samples(Rows(Row("3", (), ("a white cat",)))))

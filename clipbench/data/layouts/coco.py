@@ -6,6 +6,7 @@ Format: https://cocodataset.org/#format-data ("Image Captioning").
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from clipbench.data.image_files import ImageFiles
 from clipbench.data.records import Record, RecordSource, sha256_of
 from clipbench.data.text_files import read_json
 from clipbench.errors import DataError
+from clipbench.utils.text import pluralize
 
 EXPECTS = "annotations/captions_val2017.json + val2017/000000000139.jpg …"
 _CAPTION_FILE = re.compile(r"captions_(?P<split>[^/]+)\.json")
@@ -56,7 +58,7 @@ def open_layout(captions_file: Path, location: str, images: Path | None = None) 
     Raises:
         DataError: The file is not JSON, or not COCO captions.
     """
-    photos = _read_photos(captions_file)
+    photos, problem = _read_photos(captions_file)
     files = ImageFiles(images or _image_folder(captions_file, photos))
     match = _CAPTION_FILE.fullmatch(captions_file.name)
     split = match["split"] if match else "unknown"
@@ -67,7 +69,7 @@ def open_layout(captions_file: Path, location: str, images: Path | None = None) 
         sha256_of(captions_file),
         {"split": split, "captions": str(captions_file), "images": str(files.root)},
     )
-    return RecordSource(provenance, partial(_records, photos, files))
+    return RecordSource(provenance.with_problem(problem), partial(_records, photos, files))
 
 
 def _records(photos: list[_Photo], images: ImageFiles, where: Mapping[str, object]) -> Iterator[Record]:
@@ -75,16 +77,20 @@ def _records(photos: list[_Photo], images: ImageFiles, where: Mapping[str, objec
         yield Record(photo.id, photo.captions, partial(images.refs, photo.file_name))
 
 
-def _read_photos(path: Path) -> list[_Photo]:
+def _read_photos(path: Path) -> tuple[list[_Photo], str]:
+    """The images with their captions, and what users should know of them."""
     content = read_json(path)
     captions: dict[object, list[str]] = {}
     entry: Any = None
     try:
-        files = {}
+        files: dict[object, str] = {}
         for entry in content["images"]:
-            files[entry["id"]] = str(entry["file_name"])
+            if entry["id"] in files:
+                twice = f"{files[entry['id']]} and {entry['file_name']}"
+                raise DataError(f"{path}: two images have the id {str(entry['id'])[:60]}: {twice[:200]}")
+            files[entry["id"]] = _text(entry["file_name"], "file_name")
         for entry in content["annotations"]:
-            captions.setdefault(entry["image_id"], []).append(_text(entry["caption"]))
+            captions.setdefault(entry["image_id"], []).append(_text(entry["caption"], "caption"))
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{path}: not COCO captions: expected images with id and file_name, annotations with image_id"
@@ -93,12 +99,25 @@ def _read_photos(path: Path) -> list[_Photo]:
     orphans = [image_id for image_id in captions if image_id not in files]
     if orphans:
         raise DataError(f"{path}: annotations of image {orphans[0]}, which is not among its images")
-    return [_Photo(str(key), name, tuple(captions.get(key, ()))) for key, name in files.items()]
+    photos = [_Photo(str(key), name, tuple(captions.get(key, ()))) for key, name in files.items()]
+    return photos, _repeated_ids(content["annotations"])
 
 
-def _text(value: object) -> str:
+def _repeated_ids(annotations: list[dict[str, Any]]) -> str:
+    """Captions do not need ids; where several have the same, files may have been joined."""
+    counts = Counter(str(entry.get("id")) for entry in annotations)
+    repeated = [(name, count) for name, count in counts.items() if count > 1]
+    if not repeated or len(counts) == 1:  # no ids at all, or the same for all
+        return ""
+    return (
+        f"{pluralize(len(repeated), 'annotation id')} used more than once ({repeated[0][0][:40]}:"
+        f" {repeated[0][1]} times): each of these captions is used"
+    )
+
+
+def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"caption {value!r} is not a string")
+        raise TypeError(f"{what} {value!r} is not a string")
     return value
 
 
