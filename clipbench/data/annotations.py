@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +64,23 @@ class Entry:
         raise DataError(f"{self.where}: {name!r} is not a text but {str(value)[:60]!r}")
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The list of texts under a name.
+        """The texts under a name, in a list or alone.
 
         Raises:
-            DataError: There is none.
+            DataError: There are none.
         """
         value = self.values.get(name)
         if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
             return tuple(value)
-        raise DataError(f"{self.where}: {name!r} is not a list of texts but {str(value)[:60]!r}")
+        return (self.text(name),)
 
 
-def entries(path: Path) -> Iterator[Entry]:
+def entries(path: Path, *names: str) -> Iterator[Entry]:
     """The objects of a JSON file that holds a list of them, or an object of them.
+
+    Args:
+        path: The file.
+        *names: What the values are called where an entry is a list of values; without names, it must be an object.
 
     Raises:
         DataError: The file cannot be read, or holds something else.
@@ -85,44 +90,79 @@ def entries(path: Path) -> Iterator[Entry]:
         raise DataError(f"{path}: expected a list or an object of entries, found {str(content)[:60]!r}")
     pairs: Iterable[tuple[object, object]] = content.items() if isinstance(content, dict) else enumerate(content)
     for key, value in pairs:
+        where = f"{path}, entry {key}"
+        if isinstance(value, list) and len(value) == len(names) > 0:
+            value = dict(zip(names, value, strict=True))
         if not isinstance(value, dict):
-            raise DataError(f"{path}, entry {key}: expected an object, found {str(value)[:60]!r}")
-        yield Entry(str(key), value, f"{path}, entry {key}")
+            wanted = f"a list of {', '.join(names)}" if names else "an object"
+            raise DataError(f"{where}: expected {wanted}, found {str(value)[:60]!r}")
+        yield Entry(str(key), value, where)
+
+
+class Photographs(ImageFiles):
+    """Image files in a folder or in folders below it, where a benchmark draws on several collections.
+
+    Args:
+        root: The folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, empty_is_missing=True)
+
+    def ref(self, name: str) -> ImageRef:
+        """A reference to the file at ``name``, or, up to three folders down, the first at a path that ends so."""
+        if not self.has(name):
+            name = next((found for folder in self._folders if self.has(found := f"{folder}/{name}")), name)
+        return super().ref(name)
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        found: list[str] = []
+        last = [self.root] if self.root.is_dir() else []
+        for _ in range(3):
+            last = [Path(entry) for folder in last for entry in os.scandir(folder) if entry.is_dir()]
+            found += sorted(folder.relative_to(self.root).as_posix() for folder in last)
+        return found
 
 
 def open_annotations(
     layout: str,
     location: str,
-    files: Mapping[str, Path],
+    files: Mapping[str, Path | Sequence[Path]],
     read: Callable[[str, Path], Iterable[Annotation]],
     images: Path,
     *,
     part_field: str = "part",
     fields: tuple[str, ...] = (),
     refer: Callable[[ImageFiles, Annotation], tuple[ImageRef, ...]] | None = None,
+    problem: str = "",
 ) -> RecordSource:
     """Open a benchmark's annotations; a pass over one part reads the file of that part only.
 
     Args:
         layout: The layout's name.
         location: As the user gave it.
-        files: Part to the file that holds its rows.
-        read: Reads the rows of a part and its file.
+        files: Part to the file or files that hold its rows.
+        read: Reads the rows of a part from a file.
         images: The folder of images.
         part_field: The field that holds the part.
         fields: Further fields that rows can be filtered by.
         refer: From a row to its images, where they are not its files as they are.
+        problem: What readers of results must know about these files.
     """
-    photos = ImageFiles(images, empty_is_missing=True)
-    details = {"images": str(images), "parts": ", ".join(files)}
-    provenance = Provenance(layout, location, None, sha256_of(*dict.fromkeys(files.values())), details)
-    records = partial(_records, location, files, read, photos, part_field, refer or _plain)
+    paths = {part: (found,) if isinstance(found, Path) else tuple(found) for part, found in files.items()}
+    photos = Photographs(images)
+    details = {"images": str(images), "parts": ", ".join(files), **({"problem": problem} if problem else {})}
+    provenance = Provenance(
+        layout, location, None, sha256_of(*(path for found in paths.values() for path in found)), details
+    )
+    records = partial(_records, location, paths, read, photos, part_field, refer or _plain)
     return RecordSource(provenance, records, (part_field, *fields))
 
 
 def _records(
     location: str,
-    files: Mapping[str, Path],
+    files: Mapping[str, Sequence[Path]],
     read: Callable[[str, Path], Iterable[Annotation]],
     photos: ImageFiles,
     part_field: str,
@@ -132,11 +172,11 @@ def _records(
     wanted = where.get(part_field)
     if wanted is not None and wanted not in files:
         raise DataError(f"{location}: nothing here is the part {wanted}; the parts here are: {', '.join(files)}")
-    for part, path in files.items():
-        if wanted in (None, part):
-            for row in read(part, path):
-                fields = {part_field: part, **row.fields}
-                yield Record(row.id, row.captions, partial(refer, photos, row), fields, row.false_captions)
+    chosen = [(part, path) for part, paths in files.items() if wanted in (None, part) for path in paths]
+    for part, path in chosen:
+        for row in read(part, path):
+            fields = {part_field: part, **row.fields}
+            yield Record(row.id, row.captions, partial(refer, photos, row), fields, row.false_captions)
 
 
 def _plain(photos: ImageFiles, row: Annotation) -> tuple[ImageRef, ...]:

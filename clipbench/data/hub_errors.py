@@ -47,7 +47,7 @@ def reason(error: BaseException, what: str) -> str:
     status = error_status(error)
     if "GatedRepoError" in names:
         return (
-            "access is restricted: ask for it on the dataset's page on the hub, then log in with"
+            f"needs access: accept the terms at https://huggingface.co/datasets/{what}, then log in with"
             " `hf auth login` or set HF_TOKEN"
         )
     if "OfflineModeIsEnabled" in names and not unanswered():

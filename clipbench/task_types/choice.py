@@ -41,7 +41,8 @@ class ChoiceTask(SampleTask):
             yield Sample(row.id, row.images, texts, self._group(row), _cluster(row), len(row.captions))
 
     def _group(self, row: Row) -> str:
-        return str(row.fields[self.group_field]) if self.group_field in row.fields else self.name
+        part = row.fields.get(self.group_field, self.name)
+        return "_".join(map(str, part)) if isinstance(part, list | tuple) else str(part)
 
     def invalid_reason(self, sample: Sample) -> str | None:
         """A caption is missing or empty, or two captions are the same of which one is true."""

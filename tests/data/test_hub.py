@@ -187,8 +187,11 @@ def test_what_the_hub_refuses(hub: Hub, client: Client, repository: Path) -> Non
 
 def test_a_gated_dataset_needs_a_token(hub: Hub, client: Client, repository: Path) -> None:
     hub.add_dataset(REPO, repository, gated=True)
-    assert "access is restricted" in client.open()["error"]
-    assert "access is restricted" in client.open(env={"HF_TOKEN": "hf_wrong"})["error"]
+    assert "needs access: accept the terms at https://huggingface.co/datasets/" in client.open()["error"]
+    assert (
+        "needs access: accept the terms at https://huggingface.co/datasets/"
+        in client.open(env={"HF_TOKEN": "hf_wrong"})["error"]
+    )
     assert client.open(env={"HF_TOKEN": hub.token})["rows"] == EXPECTED
 
 

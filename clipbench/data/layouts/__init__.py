@@ -8,4 +8,8 @@ not next to the rows). List a new one here, and name it in its data set's ``layo
 CAPTION_LAYOUTS = ("coco", "flickr30k", "sbu", "fashion200k")
 """Photographs with captions: tried on a user's own data too."""
 
-LAYOUTS = (*CAPTION_LAYOUTS, "sugarcrepe", "class_folders", "webdataset")
+LAYOUTS = (
+    *CAPTION_LAYOUTS,
+    *("sugarcrepe", "sugarcrepe_pp", "aro", "winoground", "svo_probes", "vl_checklist", "whatsup", "valse", "mmvp_vlm"),
+    *("cola", "class_folders", "webdataset"),
+)

@@ -1,7 +1,6 @@
-"""SugarCrepe and SugarCrepe++ as published: one JSON file a part, which names photographs of COCO val2017.
+"""SugarCrepe as published: one JSON file a part, which names photographs of COCO val2017.
 
-Sources: Hsieh et al. 2023, https://github.com/RAIVNLab/sugar-crepe (an object of id to entry); Dumpala et al. 2024,
-https://huggingface.co/datasets/Aman-J/SugarCrepe_pp (a list of entries, with a second true caption).
+Source: Hsieh et al. 2023, https://github.com/RAIVNLab/sugar-crepe.
 """
 
 from __future__ import annotations
@@ -12,9 +11,11 @@ from pathlib import Path
 from clipbench.data.annotations import Annotation, entries, open_annotations
 from clipbench.data.records import RecordSource
 from clipbench.data.text_files import first_folder
+from clipbench.errors import DataError
 
 EXPECTS = "add_att.json, … swap_obj.json + val2017/000000000139.jpg … (or ?images=COCO/val2017)"
 _PARTS = ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj")
+_IMAGE_FOLDERS = ("val2017", "images/val2017", "images", "coco/val2017", ".")
 
 
 def recognize(path: Path) -> dict[str, Path] | None:
@@ -29,15 +30,19 @@ def recognize(path: Path) -> dict[str, Path] | None:
 
 def open_layout(files: dict[str, Path], location: str, images: Path | None = None) -> RecordSource:
     """Open the parts; the field ``Negative_type`` holds a row's part, as in the copy on the hub."""
-    folder = next(iter(files.values())).parent
-    root = folder.parent if folder.name == "data" else folder
-    photos = images or first_folder(root, ("val2017", "images/val2017", "images", "coco/val2017", "."))
+    photos = images or image_folder(files)
     return open_annotations("sugarcrepe", location, files, _read, photos, part_field="Negative_type")
+
+
+def image_folder(files: dict[str, Path]) -> Path:
+    """Where the photographs are expected beside the files."""
+    folder = next(iter(files.values())).parent
+    return first_folder(folder.parent if folder.name == "data" else folder, _IMAGE_FOLDERS)
 
 
 def _read(part: str, path: Path) -> Iterator[Annotation]:
     for entry in entries(path):
-        true = [entry.text("caption")]
         if "caption2" in entry.values:
-            true.append(entry.text("caption2"))
-        yield Annotation(entry.key, (entry.text("filename"),), tuple(true), (entry.text("negative_caption"),))
+            raise DataError(f"{entry.where}: two true captions: this is SugarCrepe++, `data` sugarcrepe_pp=PATH")
+        true, false = entry.text("caption"), entry.text("negative_caption")
+        yield Annotation(entry.key, (entry.text("filename"),), (true,), (false,))

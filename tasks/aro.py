@@ -1,0 +1,55 @@
+"""ARO: does a model know who does what to whom, which attribute is whose, and in which order words stand?"""
+
+from dataclasses import replace
+
+from clipbench.data import Dataset, HubTable
+from clipbench.task_types import ChoiceTask
+
+ARO = Dataset(
+    name="aro",
+    hub=None,
+    layouts=("aro",),
+    license="MIT; photographs of Visual Genome, COCO and Flickr30k under their own licenses.",
+    citation="Yuksekgonul et al. 2023, When and Why VLMs Behave like Bags-of-Words, ICLR, arXiv 2210.01936",
+    homepage="https://github.com/mertyg/vision-language-models-are-bows",
+    instructions="put visual_genome_relation.json and visual_genome_attribution.json next to the folder images",
+)
+_VG = HubTable(
+    "", "", "test", ("image",), ("true_caption",), ("relation_name", "attributes"), false_captions=("false_caption",)
+)
+_SHUFFLES = tuple(f"hard_text_{number}" for number in (1, 2, 3, 4))
+_ORDER = HubTable("", "", "test", ("images",), ("correct_caption",), false_captions=_SHUFFLES)
+_HUB = {
+    "vg_relation": replace(_VG, repo="mteb/ARO-Visual-Relation", revision="53c1115ab5871ab33b09d5bb8856236d46bdaf2d"),
+    "vg_attribution": replace(
+        _VG, repo="mteb/ARO-Visual-Attribution", revision="25fe9b460426ff67cdb0608a737c94f8f49a901e"
+    ),
+    "coco_order": replace(_ORDER, repo="mteb/ARO-COCO-order", revision="53c20afc02a87fed8c0245dde2e00f054da4b861"),
+    "flickr_order": replace(_ORDER, repo="mteb/ARO-Flickr-Order", revision="e5d7f3502345b2c398a6645b4d09b44e650287bf"),
+}
+_PARTS = {
+    part: {"dataset": replace(ARO, hub=replace(hub, constants=(("part", part),))), "where": {"part": part}}
+    for part, hub in _HUB.items()
+}
+
+
+class Aro(ChoiceTask):
+    """The true caption against false ones; a shuffle that changes nothing is invalid."""
+
+    groups = ("aro",)
+    tags = ("compositional", "table6")
+    allow_invalid = True
+    chance = 1 / 2
+
+
+_MACRO = {"metrics": ("acc", "acc_macro"), "balanced_metrics": {"acc_macro": "acc"}}
+VgRelation = Aro.declare(
+    "aro_vg_relation", "Who does what to whom; ``acc_macro`` is the mean over relations.",
+    **_PARTS["vg_relation"], **_MACRO, group_field="relation_name", expected_n=23_937,
+)  # fmt: skip
+VgAttribution = Aro.declare(
+    "aro_vg_attribution", "Which attribute is whose; ``acc_macro`` is the mean over pairs of attributes.",
+    **_PARTS["vg_attribution"], **_MACRO, group_field="attributes", expected_n=28_748,
+)  # fmt: skip
+CocoOrder = Aro.declare("aro_coco_order", "Of COCO.", **_PARTS["coco_order"], chance=1 / 5, expected_n=25_010)
+FlickrOrder = Aro.declare("aro_flickr_order", "Of Flickr30k.", **_PARTS["flickr_order"], chance=1 / 5, expected_n=5_000)
