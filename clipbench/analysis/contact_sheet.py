@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_TEXTS = 4  # of a ranking's variants: the caption and the best of the others
 _LONGEST_TEXT = 600  # characters
+_DIGITS, _MOST_DIGITS = 3, 9  # of a score; nine tell all 32-bit numbers of this size apart
 _TILE = 224
 _MARGIN = 16
 _LINE = 18
@@ -37,14 +38,14 @@ class SamplePicture:
         name: The sample's id.
         right: Whether the model was right.
         images: The sample's images.
-        captions: Text, its scores with each image, and whether it is the one that belongs to the first image
-            (for pairs: each belongs to the image of its place).
+        captions: Text, its scores with each image as they are shown, and whether it is the one that belongs to the
+            first image (for pairs: each belongs to the image of its place).
     """
 
     name: str
     right: bool
     images: tuple[Image.Image, ...]
-    captions: tuple[tuple[str, tuple[float, ...], bool], ...]
+    captions: tuple[tuple[str, tuple[str, ...], bool], ...]
 
 
 def show_samples(
@@ -114,9 +115,11 @@ def _picture(sample: LoggedSample, own: Sequence[bool], images: Mapping[str, Ima
     best = [max(row[place] for row in sample.scores) for place in range(len(own))]
     others = sorted((place for place, is_own in enumerate(own) if not is_own), key=lambda place: -best[place])
     mine = [place for place, is_own in enumerate(own) if is_own][:_MOST_TEXTS]
+    shown = [*mine, *others[: _MOST_TEXTS - 1]]
+    by_text = zip(*(shown_scores(row, shown) for row in sample.scores), strict=True)
     captions = [
-        (excerpt(writable(sample.texts[place]), _LONGEST_TEXT), tuple(row[place] for row in sample.scores), own[place])
-        for place in [*mine, *others[: _MOST_TEXTS - 1]]
+        (excerpt(writable(sample.texts[place]), _LONGEST_TEXT), scores, own[place])
+        for place, scores in zip(shown, by_text, strict=True)
     ]
     return SamplePicture(
         excerpt(writable(sample.id), _LONGEST_TEXT),
@@ -124,6 +127,25 @@ def _picture(sample: LoggedSample, own: Sequence[bool], images: Mapping[str, Ima
         tuple(images[key] for key in sample.images),
         tuple(captions),
     )
+
+
+def shown_scores(row: Sequence[float], places: Sequence[int]) -> list[str]:
+    """Scores of an image as text, with as many digits as tell apart those that differ.
+
+    Args:
+        row: All scores of the image.
+        places: Which of them are shown.
+
+    Examples:
+        >>> shown_scores([0.49003, 0.48998, 0.1], [0, 1])
+        ['0.49003', '0.48998']
+    """
+    scores = [row[place] for place in places]
+    for digits in range(_DIGITS, _MOST_DIGITS):
+        texts = [f"{score:.{digits}f}" for score in scores]
+        if len(set(texts)) == len(set(scores)):
+            return texts
+    return [f"{score:.{_MOST_DIGITS}f}" for score in scores]
 
 
 def contact_sheet(samples: Sequence[SamplePicture], title: str, columns: int = 3) -> Image.Image:
@@ -172,7 +194,7 @@ def _wrapped(sample: SamplePicture, font: ImageFont.FreeTypeFont | ImageFont.Ima
     """Each caption with its scores, broken into lines that fit."""
     parts = []
     for text, scores, _ in sample.captions:
-        line, lines = f"{' / '.join(f'{score:+.3f}' for score in scores)} ", []
+        line, lines = f"{' / '.join(scores)} ", []
         for word in text.split():
             if font.getlength(f"{line} {word}") > width - _MARGIN:
                 lines.append(line)

@@ -10,7 +10,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.analysis.contact_sheet import open_images
+from clipbench.analysis.contact_sheet import open_images, shown_scores
 from clipbench.analysis.leaderboard.board import Board
 from clipbench.analysis.leaderboard.confusion import has_log
 from clipbench.errors import ClipbenchError
@@ -33,7 +33,8 @@ class Disagreements:
 
     Attributes:
         samples: Task to samples: ``id``, ``images`` (keys of ``images``), ``texts``, ``own`` (whether each text
-            belongs to the image), and by model ``answers``: whether it was right, and its scores.
+            belongs to the image), and by model ``answers``: whether it was right, and for each text its scores (one an
+            image) as they are shown, and whether none is higher.
         images: Key to a JPEG as a data URI.
     """
 
@@ -139,11 +140,14 @@ def _shown_texts(own: Sequence[bool], same: Mapping[str, LoggedSample]) -> list[
 
 
 def _answer(line: LoggedSample, places: Sequence[int]) -> dict[str, Any]:
+    """What a model answered: what is first is decided here, on full scores; the page gets them as text."""
     answer: dict[str, Any] = {
         "right": line.correct,
-        "scores": [[round(row[place], 4) for place in places] for row in line.scores],
-    }
-    if "rank" in line.values:
+        "scores": list(map(list, zip(*(shown_scores(row, places) for row in line.scores), strict=True))),
+        "first": [len(line.scores) == 1 and len(line.texts) > 1 and line.scores[0][place] == max(line.scores[0])
+                  for place in places],
+    }  # fmt: skip
+    if isinstance(line.values.get("rank"), int):
         answer["rank"] = line.values["rank"]
     return answer
 

@@ -100,7 +100,7 @@ def _bar(value: float, stderr: float | None) -> dict[str, Any]:
     """Places on a track from 0 to 100, of the value and the ends of its 95 % interval."""
     reach = _Z * (stderr or 0)
     low, high = max(0.0, value - reach), min(1.0, value + reach)
-    return {"value": f"{value:.6f}", "at": round(100 * value, 1), "from": round(100 * low, 1),
+    return {"value": repr(value), "at": round(100 * value, 1), "from": round(100 * low, 1),
             "width": round(100 * (high - low), 1)}  # fmt: skip
 
 
@@ -120,9 +120,10 @@ def _payload(board: Board, gallery: Disagreements) -> dict[str, Any]:
     }
     for score in board.scores:
         tasks[score.task]["scores"][place[score.model]] = {
-            "value": round(score.value, 6),
-            "stderr": None if score.stderr is None else round(score.stderr, 6),
-            "breakdown": {part: [each.n, round(each.value, 4)] for part, each in score.breakdown.items()},
+            "value": score.value,
+            "stderr": score.stderr,
+            "apart": score.rank is None and not score.published,
+            "breakdown": {part: [each.n, each.value] for part, each in score.breakdown.items()},
             "confusion": _indexed(score.confusion),
         }
     return {

@@ -122,7 +122,7 @@ function drawPlot() {
   shape("path", { class: "axis", fill: "none", d: `M${BOX.left} ${BOX.top}V${BOX.bottom}H${BOX.right}` });
   shape("text", { x: BOX.right, y: 430, "text-anchor": "end" }).textContent = `${across}, ${data.tasks[across].metric} →`;
   shape("text", { x: 4, y: 20 }).textContent = `↑ ${up}, ${data.tasks[up].metric}`;
-  const front = paretoFront(points);
+  const front = paretoFront(points.filter(({ x, y }) => !x.apart && !y.apart));
   shape("polyline", { class: "front", points: front.map((point) => `${x.place(point.x.value)},${y.place(point.y.value)}`).join(" ") });
   points.forEach((point, index) => drawPoint(point, index + 1, x, y, front.includes(point)));
 }
@@ -138,7 +138,7 @@ function drawPoint(point, number, x, y, onFront) {
   shape("circle", { cx, cy, r: 9 }, group);
   shape("text", { class: "number", x: cx, y: cy + 4, "text-anchor": "middle" }, group).textContent = number;
   shape("title", {}, group).textContent = point.name;
-  const text = `${point.name}: ${percent(point.x.value)} across, ${percent(point.y.value)} up${onFront ? ", on the Pareto front" : ""}`;
+  const text = `${point.name}: ${percent(point.x.value)} across, ${percent(point.y.value)} up${onFront ? ", on the Pareto front" : ""}${point.x.apart || point.y.apart ? ", set apart: does not compare with the rest" : ""}`;
   $("plot-list").append(element("li", { textContent: text, className: onFront ? "on-front" : "" }));
 }
 

@@ -12,9 +12,9 @@ function drawConcepts() {
   const body = [...concepts].sort().map(([concept, tasks]) => element("tr", {},
     element("th", { scope: "row", textContent: concept, title: tasks.join(", ") }),
     ...data.models.map((_, model) => {
-      const values = tasks.map((task) => data.tasks[task].scores[model]?.value);
-      if (values.includes(undefined)) return element("td", { textContent: "–" });
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const scores = tasks.map((task) => data.tasks[task].scores[model]);
+      if (scores.some((score) => !score || score.apart)) return element("td", { textContent: "–" });
+      const mean = scores.reduce((sum, { value }) => sum + value, 0) / scores.length;
       return element("td", { textContent: percent(mean), heat: mean, title: tasks.join(", ") });
     })));
   $("concepts").replaceChildren(element("thead", {}, head), element("tbody", {}, ...body));
@@ -82,9 +82,8 @@ function card(sample, models) {
   const body = sample.texts.map((text, place) => element("tr", {},
     element("td", { className: sample.own[place] ? "own" : "", textContent: text }),
     ...models.map((model) => {
-      const scores = sample.answers[model].scores;
-      const picked = scores.length === 1 && scores[0].length > 1 && Math.max(...scores[0]) === scores[0][place];
-      return element("td", { className: picked ? "picked" : "", textContent: scores.map((row) => row[place].toFixed(3)).join(" / ") });
+      const { scores, first } = sample.answers[model];
+      return element("td", { className: first[place] ? "picked" : "", textContent: scores[place].join(" / ") });
     })));
   const ranks = models.map((model) => sample.answers[model].rank);
   if (ranks[0] !== undefined) body.push(element("tr", {}, element("td", { textContent: "rank" }), ...ranks.map((rank) => element("td", { textContent: rank }))));
@@ -99,7 +98,7 @@ function drawGallery() {
     if (!answers[a] || !answers[b] || answers[a].right === answers[b].right) return false;
     return which === "either" || answers[which === "a" ? a : b].right;
   });
-  $("gallery-status").textContent = `${found.length} samples. In green the text that belongs to the image; underlined what a model ranks first.`;
+  $("gallery-status").textContent = `${found.length} samples. In green the text that belongs to the image; underlined what a model ranks first, or as high as the first.`;
   $("cards").replaceChildren(...found.map((sample) => card(sample, [a, b])));
 }
 
