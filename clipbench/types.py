@@ -111,7 +111,7 @@ class SampleError:
 
     Attributes:
         sample_id: The sample's id.
-        image: Key of the image that cannot be read.
+        image: Key of the image that cannot be read; empty where a text is at fault.
         reason: What is wrong, in one line.
     """
 

@@ -9,7 +9,7 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, progress_bar
-from clipbench.cli.options import evaluation_options, parse_model_args
+from clipbench.cli.options import evaluation_options, parse_model_args, text_cleaning_option
 from clipbench.errors import ConfigError
 from clipbench.models.embedding_file import SUFFIXES
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.command("embed", cls=Command)
 @click.option("--model", "-M", required=True, help="As in `clipbench eval`.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
+@text_cleaning_option
 @evaluation_options
 @click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
 @click.option("--dtype", help="float32, float16 or bfloat16, for the encoders.")
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 def command(
     model: str,
     model_args: str,
+    text_cleaning: str | None,
     options: EvaluationOptions,
     tasks: str,
     style: str,
@@ -64,7 +66,7 @@ def command(
 
         loaded = load_model(
             model,
-            model_args=parse_model_args(model_args),
+            model_args=parse_model_args(model_args, text_cleaning),
             device=device,
             dtype=dtype,
             trust_remote_code=trust_remote_code,

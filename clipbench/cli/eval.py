@@ -12,7 +12,14 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_profile, print_results, progress_bar
-from clipbench.cli.options import check_device, check_dtype, evaluation_options, parse_cache_folder, parse_model_args
+from clipbench.cli.options import (
+    check_device,
+    check_dtype,
+    evaluation_options,
+    parse_cache_folder,
+    parse_model_args,
+    text_cleaning_option,
+)
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 @click.command("eval", cls=Command)
 @click.option("--model", "-M", required=True, help="A hub id, a folder, open_clip:ARCH/TAG, or hf with --model_args.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
+@text_cleaning_option
 @evaluation_options
 @click.option("--device", callback=check_device, help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
 @click.option(
@@ -55,6 +63,7 @@ if TYPE_CHECKING:
 def command(
     model: str,
     model_args: str,
+    text_cleaning: str | None,
     options: EvaluationOptions,
     tasks: str,
     style: str,
@@ -86,7 +95,7 @@ def command(
     if log_samples and output_path is None:
         raise ConfigError("log_samples needs output_path")
     options = replace(options, seed=seed, use_cache=parse_cache_folder(use_cache))
-    arguments = parse_model_args(model_args)
+    arguments = parse_model_args(model_args, text_cleaning)
     # What is likely to fail is tried before the model is loaded, the cheapest first.
     check_name(model)
     selected = select_tasks(tasks, options.include_path)

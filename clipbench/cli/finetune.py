@@ -10,7 +10,7 @@ import click
 from clipbench.cli.command import Command
 from clipbench.cli.console import headline, note, print_rows, progress_bar, training_bar
 from clipbench.cli.option_flags import Section, comma_separated, flag, places
-from clipbench.cli.options import check_device, config_option, parse_model_args
+from clipbench.cli.options import check_device, config_option, parse_model_args, text_cleaning_option
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import NegativesIn, Precision, Recipe, Schedule
@@ -106,6 +106,7 @@ RUN = Section(
 @click.option("--vision", metavar="ID", help="With --text: pair any two encoders of transformers instead.")
 @click.option("--text", metavar="ID", help="With --vision: the text encoder.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…")
+@text_cleaning_option
 @click.option(
     "--train_data",
     required=True,
@@ -127,6 +128,7 @@ def command(
     vision: str | None,
     text: str | None,
     model_args: str,
+    text_cleaning: str | None,
     train_data: str,
     output_path: Path,
     **flags: Any,
@@ -138,7 +140,7 @@ def command(
         --concept color --output_path out
     clipbench finetune --model demo --train_data scenes --concept location --freeze image --lr 2e-3 --output_path out
     """
-    name, arguments = _model(model, vision, text, parse_model_args(model_args))
+    name, arguments = _model(model, vision, text, parse_model_args(model_args, text_cleaning))
     recipe, options = RECIPE.build(flags), RUN.build(flags, model_args=arguments)
     _check_names(train_data, recipe, options)
     from clipbench.training.trainer import FineTuning  # brings torch, which bad usage does without

@@ -10,7 +10,7 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows, progress_bar, say_json
-from clipbench.cli.options import check_device, evaluation_options
+from clipbench.cli.options import check_device, evaluation_options, parse_model_args, text_cleaning_option
 from clipbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("base")
 @click.argument("finetuned")
 @click.option("--alpha", "alphas", default="0,0.1,…,1", show_default=True, help="Shares of FINETUNED; … or ... fills.")
+@text_cleaning_option
 @evaluation_options
 @click.option("--device", callback=check_device, help="cpu, cuda, cuda:1, mps. Default: a GPU if available.")
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all results.")
@@ -32,6 +33,7 @@ def command(
     base: str,
     finetuned: str,
     alphas: str,
+    text_cleaning: str | None,
     options: EvaluationOptions,
     tasks: str,
     style: str,
@@ -68,8 +70,11 @@ def command(
     plans = [plan for plan in plans if plan.error is None]
     if not plans:
         return 1
-    original = load_model(base, device=device, trust_remote_code=trust_remote_code)
-    changed = load_model(finetuned, device=device, trust_remote_code=trust_remote_code)
+    arguments = parse_model_args("", text_cleaning)
+    original, changed = (
+        load_model(name, model_args=arguments, device=device, trust_remote_code=trust_remote_code)
+        for name in (base, finetuned)
+    )
     scored: dict[float, Results] = {}
     interrupted = False
     try:

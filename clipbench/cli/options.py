@@ -15,6 +15,7 @@ import click
 from clipbench.cli.command import joined, takes_list
 from clipbench.cli.console import FORMATS
 from clipbench.errors import ConfigError
+from clipbench.models.spec import TEXT_CLEANINGS
 from clipbench.utils.registry import close_matches
 from clipbench.utils.text import reason
 
@@ -43,24 +44,27 @@ def parse_pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
     return pairs
 
 
-def parse_model_args(text: str) -> dict[str, object]:
-    """Read ``--model_args``: ``key=value,…`` or a JSON object.
+def parse_model_args(text: str, text_cleaning: str | None = None) -> dict[str, object]:
+    """Read ``--model_args``: ``key=value,…`` or a JSON object; ``--text_cleaning`` becomes one of them.
 
     Examples:
         >>> parse_model_args("pretrained=openai/clip-vit-base-patch32,trust_remote_code=true")
         {'pretrained': 'openai/clip-vit-base-patch32', 'trust_remote_code': True}
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is neither, or the two disagree.
     """
     if text.lstrip().startswith("{"):
         try:
-            found: dict[str, object] = json.loads(text, object_pairs_hook=_once)
+            arguments: dict[str, object] = json.loads(text, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"--model_args {text}: not JSON: {reason(error)}") from None
-        return found
-    pairs = parse_pairs(tuple(part for part in text.split(",") if part), "--model_args")
-    return {name: _WORDS.get(value.lower(), value) for name, value in pairs.items()}
+    else:
+        pairs = parse_pairs(tuple(part for part in text.split(",") if part), "--model_args")
+        arguments = {name: _WORDS.get(value.lower(), value) for name, value in pairs.items()}
+    if text_cleaning is not None and arguments.setdefault("text_cleaning", text_cleaning) != text_cleaning:
+        raise ConfigError(f"--text_cleaning {text_cleaning}: --model_args says {arguments['text_cleaning']}")
+    return arguments
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -173,6 +177,12 @@ def _as_text(option: click.Option, value: Any) -> str:
         return str(value)
     raise ValueError(f"give text or a number, not {'true or false' if isinstance(value, bool) else repr(value)}")
 
+
+text_cleaning_option = click.option(
+    "--text_cleaning",
+    type=click.Choice(TEXT_CLEANINGS),
+    help="How captions are cleaned: as the model's text tower was trained (default), or as its library does it.",
+)
 
 config_option = click.option(
     "--config",

@@ -13,7 +13,7 @@ from clipbench.evaluation.options import Progress, ignore_progress
 from clipbench.task_types.base import Task
 from clipbench.types import ImageRef, Sample, SampleError
 from clipbench.utils.counting import Distinct
-from clipbench.utils.text import pluralize
+from clipbench.utils.text import pluralize, text_problem
 
 _EXAMPLES = 3  # names in a message
 
@@ -92,7 +92,7 @@ class DataReport:
                 if ref.missing:
                     self.missing.add(ref.key)
                     whole = False
-            reason = self.task.invalid_reason(sample)
+            reason = self.task.invalid_reason(sample) or _text_problem(sample)
             if reason is not None:
                 self.invalid.add(sample.id, f"{sample.id}: {reason}")
                 continue
@@ -111,8 +111,11 @@ class DataReport:
             self._distinct.add(repr((keys, text)))
 
     def add_error(self, error: SampleError) -> None:
-        """Take back a sample whose image turned out to be broken when a model was to see it."""
-        self.broken.add(error.image, error.reason)
+        """Take back a sample whose image or text turned out to be of no use when a model was to see it."""
+        if error.image:
+            self.broken.add(error.image, error.reason)
+        else:
+            self.invalid.add(error.sample_id, f"{error.sample_id}: {error.reason}")
         self.scorable -= 1
 
     @property
@@ -191,6 +194,11 @@ def validate_task(
                 if problem is not None:
                     report.broken.add(key, problem)
     return report
+
+
+def _text_problem(sample: Sample) -> str | None:
+    texts = [sample.texts.caption] if isinstance(sample.texts, Variants) else sample.texts
+    return next(filter(None, map(text_problem, texts)), None)
 
 
 def _problem(ref: ImageRef) -> str | None:

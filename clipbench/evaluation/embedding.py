@@ -29,7 +29,8 @@ def embed_tasks(
 ) -> Iterator[tuple[Kind, Sequence[str], Floats]]:
     """Encode every image and text of the tasks' samples once.
 
-    Images that cannot be read are left out; they have been counted when the data was checked.
+    Images that cannot be read are left out, and were counted when the data was checked; so are texts of which the
+    model can make nothing.
 
     Args:
         model: The model.
@@ -60,7 +61,9 @@ def embed_tasks(
             for group in chunk_groups(samples, 1, prepared.task.name, keyed=False):
                 for chunk in group.chunks:
                     yield from _image_part(images, namespace, _refs(chunk), seen_images)
-                    found = texts.features(list(dict.fromkeys(text for sample in chunk for text in sample.texts)))
+                    distinct = list(dict.fromkeys(text for sample in chunk for text in sample.texts))
+                    problems = texts.problems(distinct)
+                    found = texts.features([text for text in distinct if text not in problems])
                     fresh = [text for text in found if text not in seen_texts]
                     if fresh:
                         seen_texts.update(fresh)

@@ -203,19 +203,23 @@ class Scorer:
         whole = {key: image for key, image in images.items() if not isinstance(image, DataError)}
         before = self._texts.truncated
         sample_texts = [list(sample.texts) for sample in chunk]
-        texts = self._texts.features(list(dict.fromkeys(chain.from_iterable(sample_texts))))
+        distinct = list(dict.fromkeys(chain.from_iterable(sample_texts)))
+        problems = self._texts.problems(distinct)
+        faults = [next((problems[text] for text in own if text in problems), "") for own in sample_texts]
+        texts = self._texts.features([text for text in distinct if text not in problems])
         self.profile.texts_asked += sum(map(len, sample_texts))
         items: list[Item] = []
         # Captions of one image mostly stand together, and are compared with it at once.
-        for refs, together in groupby(zip(chunk, sample_texts, strict=True), key=lambda pair: pair[0].images):
+        parts = zip(chunk, sample_texts, faults, strict=True)
+        for (refs, fault), together in groupby(parts, key=lambda part: (part[0].images, part[2])):
             some = list(together)
-            unread = next((ref.key for ref in refs if ref.key in broken), None)
-            if unread is not None:
-                items.extend(SampleError(sample.id, unread, broken[unread]) for sample, _ in some)
+            unread = next((ref.key for ref in refs if ref.key in broken), "")
+            if unread or fault:
+                items.extend(SampleError(sample.id, unread, broken.get(unread, fault)) for sample, _, _ in some)
             else:
                 rows = np.array([whole[ref.key].feature for ref in refs])
-                text_rows = np.array([texts[text] for _, own in some for text in own])
-                items.extend(_OUTPUTS[what](rows, text_rows, [len(own) for _, own in some]))
+                text_rows = np.array([texts[text] for _, own, _ in some for text in own])
+                items.extend(_OUTPUTS[what](rows, text_rows, [len(own) for _, own, _ in some]))
         content = content_digest(image.key for image in whole.values())
         return ChunkScores(items, self._texts.truncated - before, content, broken)
 

@@ -42,6 +42,11 @@ class TextEncoder:
         # A row is as long as the context: several texts.
         self._row_batch = BatchSize(batch_size, automatic=16 if on_cpu else 256)
 
+    def problems(self, texts: Sequence[str]) -> dict[str, str]:
+        """The texts that the model can make nothing of, and why."""
+        found = {text: self._model.text_problem(text) for text in texts}
+        return {text: f"{problem} {text[:40]!r}" for text, problem in found.items() if problem}
+
     def features(self, texts: Sequence[str]) -> dict[str, Floats]:
         """Unit features ``(D,)`` of distinct texts.
 

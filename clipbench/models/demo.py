@@ -20,7 +20,7 @@ def load(request: ModelSpec) -> TransformersModel:
         ConfigError: Something was asked of it that there is no choice in.
         ModelError: The installation lacks it.
     """
-    request.only()
+    request.only("text_cleaning")
     if request.source or request.revision:
         what = f"demo:{request.source}" if request.source else f"revision {request.revision}"
         raise ConfigError(f"{what}: there is one demo model only, called demo")

@@ -14,6 +14,7 @@ from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
 from clipbench.models.network import NetworkModel
 from clipbench.models.plain_text import plain_tokenizer
+from clipbench.models.spec import TRAINED
 from clipbench.models.text_cleaning import has_clip_vocabulary
 
 # RoBERTa counts positions from its padding index + 1, so that many of its positions cannot be used.
@@ -37,16 +38,14 @@ class TransformersModel(NetworkModel):
         ModelError: Features of the two sides do not live in one space.
     """
 
-    def __init__(
-        self, module: Any, tokenizer: Any, image_processor: Any, *, id: str, cleaning: str = text_cleaning.TRAINED
-    ) -> None:
+    def __init__(self, module: Any, tokenizer: Any, image_processor: Any, *, id: str, cleaning: str = TRAINED) -> None:
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         text_config = module.config.get_text_config()
         # SigLIP's texts were padded to the full length in training, without a mask: padding is part of the input.
         self._full_length = _is_siglip(module, text_config, tokenizer)
         self._text_cleaning, self._reader = cleaning, tokenizer
-        if cleaning == text_cleaning.TRAINED:
+        if cleaning == TRAINED:
             siglip = self._full_length
             self._text_cleaning = text_cleaning.cleaning_of_transformers(text_config, tokenizer, siglip=siglip)
             self._reader = plain_tokenizer(tokenizer)

@@ -14,7 +14,7 @@ from clipbench.models.encoders import EncoderModel
 from clipbench.models.hf import TransformersModel
 from clipbench.models.open_clip.adapter import OpenClipModel
 from clipbench.models.open_clip.architecture import architecture_of
-from clipbench.models.text_cleaning import NATIVE, TRAINED
+from clipbench.models.spec import NATIVE, TRAINED
 
 KINDS = (
     "the name or path of a model, a clipbench Model, a (transformers model, processor) pair, an (open_clip model, "

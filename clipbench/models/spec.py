@@ -14,6 +14,8 @@ from clipbench.utils.registry import close_matches
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 TRANSFORMERS_CONFIG = "config.json"
+TRAINED, NATIVE = TEXT_CLEANINGS = ("trained", "native")
+"""What ``text_cleaning`` may be: as the text tower was trained, or whatever the library that loads it does."""
 
 N = TypeVar("N", int, float)
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")

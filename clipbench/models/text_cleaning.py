@@ -16,10 +16,7 @@ from typing import Any
 import ftfy
 
 from clipbench.errors import ConfigError
-from clipbench.models.spec import ModelSpec
-
-TRAINED, NATIVE = "trained", "native"
-"""What ``text_cleaning`` may be: as the tower was trained, or whatever the library that loads it does."""
+from clipbench.models.spec import NATIVE, TEXT_CLEANINGS, TRAINED, ModelSpec
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _STRAIGHT_QUOTES = str.maketrans("“”", '""')
@@ -73,7 +70,7 @@ def requested(request: ModelSpec) -> str:
         ConfigError: It is neither.
     """
     wanted = request.text("text_cleaning") or TRAINED
-    if wanted not in (TRAINED, NATIVE):
+    if wanted not in TEXT_CLEANINGS:
         raise ConfigError(f"text_cleaning={wanted!r}: {TRAINED} (the default) or {NATIVE}")
     return wanted
 

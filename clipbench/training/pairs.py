@@ -16,7 +16,7 @@ from clipbench.errors import ConfigError, DataError
 from clipbench.task_types.base import only_image
 from clipbench.training.sampling import Ints, Uniforms, distinct
 from clipbench.types import ImageRef
-from clipbench.utils.text import pluralize
+from clipbench.utils.text import pluralize, text_problem
 
 _NAMES_SHOWN = 12
 
@@ -157,7 +157,10 @@ def _matching(source: Source, concepts: Sequence[Concept]) -> Iterator[tuple[str
             found = (concept.variants(caption) for concept in concepts)
             entries = tuple(variants for variants in found if variants is not None)
             if entries:
-                yield row.id if len(row.captions) == 1 else f"{row.id}#{index}", image, entries
+                name = row.id if len(row.captions) == 1 else f"{row.id}#{index}"
+                if problem := text_problem(caption):
+                    raise DataError(f"{source.provenance.location}: row {name}: {problem}")
+                yield name, image, entries
 
 
 def _listed(concept: Concept) -> str:

@@ -18,7 +18,7 @@ from clipbench.models.network import NetworkModel
 from clipbench.models.open_clip import text_tower
 from clipbench.models.open_clip.center_crop import image_transform
 from clipbench.models.plain_text import plain_open_clip_tokenizer
-from clipbench.models.spec import OPEN_CLIP_CONFIG
+from clipbench.models.spec import NATIVE, OPEN_CLIP_CONFIG, TRAINED
 
 WEIGHTS_NAME = "open_clip_model.safetensors"
 
@@ -55,7 +55,7 @@ class OpenClipModel(NetworkModel):
         revision: str | None = None,
         center_crop: str = "open_clip",
         transform: Any = None,
-        cleaning: str = text_cleaning.TRAINED,
+        cleaning: str = TRAINED,
     ) -> None:
         self.tokenizer = tokenizer
         self.config = None if config is None else {**config, "quick_gelu": bool(config.get("quick_gelu"))}
@@ -72,8 +72,8 @@ class OpenClipModel(NetworkModel):
             self.untrainable = f"a checkpoint needs the configuration of this {type(module).__name__}: load it by name"
         self._tower = getattr(module, "text", module)
         known = text_cleaning.cleaning_of_open_clip(tokenizer, text_tower.pooling(self._tower)[0])
-        self._text_cleaning, self._reader = text_cleaning.NATIVE, tokenizer
-        if cleaning == text_cleaning.TRAINED and known:
+        self._text_cleaning, self._reader = NATIVE, tokenizer
+        if cleaning == TRAINED and known:
             self._text_cleaning = known
             self._reader = plain_open_clip_tokenizer(tokenizer, text_cleaning.CLEANINGS[known])
         super().__init__(module, id=id, dtype=dtype, context_length=int(tokenizer.context_length))
