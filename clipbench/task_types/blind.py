@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -92,20 +92,17 @@ class KeywordRules(BlindRules):
 
 
 class TextRules(BlindRules):
-    """Rules for texts that compete whatever they are.
+    """Rules for texts that compete whatever they are; where several are true, all of these must win.
 
     * ``longest_text``, ``shortest_text``: by characters.
     * ``word_frequency``: the text whose words are the most frequent in true texts of other images, by the mean of
       ``log(1 + count)`` over its words.
-
-    Args:
-        is_true: For each of a sample's texts, whether it is true; all of these must win.
     """
 
-    def __init__(self, is_true: Callable[[Sample], Sequence[bool]]) -> None:
-        self._is_true = is_true
-        self._images, self._texts = array("q"), array("q")  # of each sample: hash of its image, number of texts
-        self._true, self._lengths, self._sizes = array("b"), array("q"), array("q")  # of each text; size in words
+    def __init__(self) -> None:
+        # Of each sample: a hash of its image, how many texts it has, and how many of these are true.
+        self._images, self._texts, self._true = array("q"), array("q"), array("q")
+        self._lengths, self._sizes = array("q"), array("q")  # of each text, in characters and in words
         self._words = array("q")  # of all texts: hashes
 
     def add(self, sample: Sample) -> None:
@@ -113,7 +110,7 @@ class TextRules(BlindRules):
         texts = list(sample.texts)
         self._images.append(hash(sample.cluster))
         self._texts.append(len(texts))
-        self._true.extend(map(bool, self._is_true(sample)))
+        self._true.append(sample.true_texts)
         self._lengths.extend(map(len, texts))
         words = [_WORD.findall(text.lower()) for text in texts]
         self._sizes.extend(map(len, words))
@@ -121,8 +118,9 @@ class TextRules(BlindRules):
 
     def wins(self) -> dict[str, Flags]:
         """Of ``longest_text``, ``shortest_text`` and ``word_frequency``."""
-        counts, is_true = np.array(self._texts, dtype=np.int64), np.array(self._true, dtype=np.bool_)
+        counts = np.array(self._texts, dtype=np.int64)
         starts = np.cumsum(counts) - counts
+        is_true = np.arange(counts.sum()) < np.repeat(starts + np.array(self._true, dtype=np.int64), counts)
         lengths = np.array(self._lengths, dtype=np.int64)
         frequent = self._frequencies(np.repeat(_numbered(self._images), counts), is_true)
         scores: dict[str, Ints | Numbers]

@@ -14,6 +14,7 @@ from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
+    from clipbench.task_types.blind import BlindRules
 
 
 class ChoiceTask(SampleTask):
@@ -55,6 +56,12 @@ class ChoiceTask(SampleTask):
         if set(true) & set(false):
             return "a false caption is the same as a true one"
         return "two true captions are the same" if len(set(true)) < len(true) else None
+
+    def blind_rules(self) -> BlindRules | None:
+        """How long the texts are, and how frequent their words."""
+        from clipbench.task_types.blind import TextRules  # brings numpy
+
+        return TextRules()
 
     def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
         """The least similar true text against the most similar false one, a tie being no win."""
@@ -104,6 +111,9 @@ class ImageChoiceTask(ChoiceTask):
             return "empty caption"
         true, *others = (ref.key for ref in sample.images)
         return "a false image is the same as the true one" if true in others else None
+
+    def blind_rules(self) -> None:
+        """None: the images compete."""
 
     def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
         """The true image against all others, a tie being no win."""

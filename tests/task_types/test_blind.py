@@ -21,8 +21,8 @@ FLICKR8K = {"object": (0.567, 0.023), "color": (0.218, 0.111), "location": (0.79
 WORDS = ["a", "the", "cat", "dog", "runs,", "Cats!"]
 
 
-def choices(texts, image, number=0):
-    return Sample(f"s{number}", (), texts, "g", image)
+def choices(texts, image, number=0, true_texts=1):
+    return Sample(f"s{number}", (), texts, "g", image, true_texts)
 
 
 def by_rule(rules, samples):
@@ -59,16 +59,11 @@ def test_text_rules_decide_as_the_slow_reference(seed):
     for number in range(50):
         texts = [" ".join(draw.choices(WORDS, k=draw.randint(0, 4))) for _ in range(5)]
         texts = texts[: draw.randint(2, 5)]
-        samples.append(choices(texts, f"image {draw.randrange(8)}", number))
         true_counts.append(draw.randint(1, len(texts) - 1))
-    of_sample = dict(zip((sample.id for sample in samples), true_counts, strict=True))
-    wins = by_rule(TextRules(lambda s: [place < of_sample[s.id] for place in range(len(s.texts))]), samples)
+        samples.append(choices(texts, f"image {draw.randrange(8)}", number, true_counts[-1]))
+    wins = by_rule(TextRules(), samples)
     decided = list(zip(*(wins[rule] for rule in ("longest_text", "shortest_text", "word_frequency")), strict=True))
     assert decided == reference.text_rules(samples, true_counts)
-
-
-def first_is_true(sample):
-    return [place == 0 for place in range(len(sample.texts))]
 
 
 def test_no_text_is_judged_by_its_own_image():
@@ -78,7 +73,7 @@ def test_no_text_is_judged_by_its_own_image():
     assert KeywordRules().scores() == {}
     assert not any(map(any, by_rule(KeywordRules(), one_image).values()))
     texts = [choices(["a cat", "a dog"], "i") for _ in range(5)]
-    assert not any(by_rule(TextRules(first_is_true), texts)["word_frequency"])
+    assert not any(by_rule(TextRules(), texts)["word_frequency"])
     other_image = choices(location.variants("the cat on the left"), "j")
     assert by_rule(KeywordRules(), [*one_image, other_image])["keyword_prior"] == [True] * 6
 
@@ -97,7 +92,7 @@ def test_the_neighbors_decide_and_behind_unseen_ones_the_prior_does():
 
 def test_texts_of_the_same_words_tie():
     order = [choices(["the dog sees a cat", "a cat sees the dog"], f"image {n}") for n in range(7)]
-    wins = by_rule(TextRules(first_is_true), order)
+    wins = by_rule(TextRules(), order)
     assert not any(map(any, wins.values()))
 
 

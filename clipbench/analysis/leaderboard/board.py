@@ -40,6 +40,7 @@ class Score(_Strict):
         stderr: Its standard error, clustered by image; null where it is not known.
         n: Samples scored; null where it is not known.
         chance: What guessing gives.
+        blind: What rules that see no image have, by rule; of a published score, those measured on the same task.
         centred: ``(value − chance) / (1 − chance)``.
         rank: From 1 among measured scores without flags; equal values share a rank; null for all others, unless the
             board was told to rank what is mixed.
@@ -66,6 +67,7 @@ class Score(_Strict):
     stderr: StandardError | None = None
     n: Count | None = None
     chance: Share | None = None
+    blind: dict[str, Share] = {}
     centred: Number | None = None
     rank: Count | None = None
     flags: list[Flag] = []
@@ -83,6 +85,16 @@ class Score(_Strict):
     def comparable(self) -> bool:
         """Whether it takes part in ranks and means."""
         return not self.published and not set(self.flags) - {"contradicted"}
+
+    @property
+    def floor(self) -> float | None:
+        """What the best rule that sees no image has."""
+        return max(self.blind.values(), default=None)
+
+    @property
+    def below_blind(self) -> bool:
+        """Whether the model does no better than a rule that sees no image."""
+        return self.floor is not None and self.value <= self.floor
 
 
 class ModelFacts(_Strict):

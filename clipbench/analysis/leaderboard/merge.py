@@ -14,7 +14,7 @@ from clipbench.analysis.leaderboard.board import MIXED, Board, GroupMean, ModelF
 from clipbench.analysis.leaderboard.confusion import add_confusions
 from clipbench.analysis.leaderboard.reading import Gathered, gather
 from clipbench.analysis.leaderboard.reference import reference_board
-from clipbench.analysis.leaderboard.standards import Basis, find_standards, is_mixed, set_apart
+from clipbench.analysis.leaderboard.standards import Basis, compare_with_blind, find_standards, is_mixed, set_apart
 from clipbench.evaluation.assembly import git_hash
 from clipbench.metrics import mean_stderr
 from clipbench.task_types.registry import group_members, known_tasks
@@ -102,6 +102,7 @@ def merge(gathered: Gathered, include_path: Sequence[str | Path] = (), *, rank_m
     tasks = {task: gathered.tasks[task, version] for task, version in sorted(versions.items())}
     notes += _label(models)
     notes += set_apart(scores, models, standards, rank_mixed=rank_mixed)
+    notes += compare_with_blind(scores, models)
     notes += add_confusions(scores, tasks, include_path)
     ranked = [score for score in scores if score.comparable or (rank_mixed and is_mixed(score))]
     _rank(ranked, lambda score: score.task)

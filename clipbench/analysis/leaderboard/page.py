@@ -71,12 +71,14 @@ def _score_cell(score: Score | None) -> dict[str, Any] | None:
     number = "n unknown" if score.n is None else f"n = {score.n:,}"
     rank = "" if score.rank is None else f", rank {score.rank}"
     chance = "" if score.chance is None else f", chance {score.chance:.3f}"
+    blind = "".join(f", {rule} {share:.3f}" for rule, share in score.blind.items())
     return {
         **_bar(score.value, score.stderr),
         "text": cell(score),
-        "title": f"{score.metric}, {number}{chance}{rank}; {score.date or score.file}",
+        "title": f"{score.metric}, {number}{chance}{blind}{rank}; {score.date or score.file}",
         "heat": max(0, round(100 * (score.value if score.centred is None else score.centred))),
         "rank": score.rank,
+        "floor": None if score.floor is None else round(100 * score.floor, 1),
         "flagged": not score.comparable,
     }
 
@@ -114,11 +116,14 @@ def _payload(board: Board, gallery: Disagreements) -> dict[str, Any]:
             "whole_set": find_task_type(facts.task_type).whole_set,
             "metric": facts.metric,
             "concept": facts.concept or facts.task_type,
+            "blind": None,
             "scores": {},
         }
         for name, facts in board.tasks.items()
     }
     for score in board.scores:
+        if score.floor is not None and (score.comparable or tasks[score.task]["blind"] is None):
+            tasks[score.task]["blind"] = round(score.floor, 6)
         tasks[score.task]["scores"][place[score.model]] = {
             "value": score.value,
             "stderr": score.stderr,

@@ -54,5 +54,25 @@ def set_apart(
     ]
 
 
+def compare_with_blind(scores: Sequence[Score], models: Mapping[str, ModelFacts]) -> list[str]:
+    """Say which scores a rule that sees no image has as well, a line a task; published ones get its measured value."""
+    measured = {(score.task, score.metric): score.blind for score in scores if score.comparable and score.blind}
+    below: dict[str, list[Score]] = {}
+    for score in sorted(scores, key=lambda score: score.published):
+        if score.published:
+            score.blind = measured.get((score.task, score.metric), {})
+        if score.below_blind:
+            below.setdefault(score.task, []).append(score)
+    return [f"{task}: {_below_text(found, models)}" for task, found in below.items()]
+
+
+def _below_text(scores: Sequence[Score], models: Mapping[str, ModelFacts]) -> str:
+    rule = max(scores[0].blind, key=scores[0].blind.__getitem__)
+    names = [f"{models[score.model].label} ({score.value:.3f})" for score in scores]
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    fact = f"not above what a rule that sees no image has ({rule} {scores[0].blind[rule]:.3f})"
+    return f"{', '.join(names[:5])}{more} {'is' if len(names) == 1 else 'are'} {fact}"
+
+
 def _basis_text(n: int | None, data: str | None) -> str:
     return f"n = {'?' if n is None else f'{n:,}'} of data {excerpt(data or '?', 12)}"

@@ -17,8 +17,8 @@ _MEANINGS = {
     "other_data": "other data, or another number of samples, than the ranked ones",
     "contradicted": "another run of the same weights says otherwise",
 }
-_CSV_COLUMNS = ("model", "task", "version", "metric", "value", "stderr", "n", "chance", "centred", "rank", "flags",
-                "published", "parameters", "revision", "weights", "precision", "preprocessor", "date", "git_hash",
+_CSV_COLUMNS = ("model", "task", "version", "metric", "value", "stderr", "n", "chance", "blind", "centred", "rank",
+                "flags", "published", "parameters", "revision", "weights", "precision", "preprocessor", "date", "git_hash",
                 "clipbench_version", "file")  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def cell(score: Score | None) -> str:
     if score is None:
         return ""
     stderr = "" if score.stderr is None else f" ± {score.stderr:.3f}"
-    marks = "".join(_MARKS[flag] for flag in score.flags)
+    marks = "".join(_MARKS[flag] for flag in score.flags) + "B" * score.below_blind
     return f"{score.value:.3f}{stderr}{f' *{marks}' if marks else ''}"
 
 
@@ -69,7 +69,8 @@ def wide_table(board: Board) -> tuple[list[str], list[list[str]]]:
 def legend(board: Board) -> list[str]:
     """What the letters after ``*`` mean, those that are used."""
     used = {flag for score in board.scores for flag in score.flags}
-    return [f"*{_MARKS[flag]}: {_MEANINGS[flag]}" for flag in _MARKS if flag in used]
+    lines = [f"*{_MARKS[flag]}: {_MEANINGS[flag]}" for flag in _MARKS if flag in used]
+    return lines + ["*B: a rule that sees no image has as much"] * any(score.below_blind for score in board.scores)
 
 
 def to_csv(board: Board) -> str:
@@ -80,6 +81,7 @@ def to_csv(board: Board) -> str:
     for score in board.scores:
         facts = board.models[score.model]
         values = {**facts.model_dump(), **score.model_dump(), "model": facts.label, "flags": " ".join(score.flags)}
+        values["blind"] = score.floor
         writer.writerow([_disarmed(values[column]) for column in _CSV_COLUMNS])
     return text.getvalue()
 

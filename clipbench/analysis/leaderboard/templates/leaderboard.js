@@ -109,8 +109,9 @@ function drawPlot() {
     $("plot-list").append(element("li", { textContent: "No model has both scores." }));
     return;
   }
-  const x = scale(points.map((point) => point.x), BOX.left, BOX.right);
-  const y = scale(points.map((point) => point.y), BOX.bottom, BOX.top);
+  const floors = (task) => (data.tasks[task].blind === null ? [] : [{ value: data.tasks[task].blind }]);
+  const x = scale([...points.map((point) => point.x), ...floors(across)], BOX.left, BOX.right);
+  const y = scale([...points.map((point) => point.y), ...floors(up)], BOX.bottom, BOX.top);
   for (const tick of x.ticks) {
     shape("line", { class: "grid", x1: x.place(tick), x2: x.place(tick), y1: BOX.top, y2: BOX.bottom });
     shape("text", { x: x.place(tick), y: BOX.bottom + 24, "text-anchor": "middle" }).textContent = tick.toFixed(2);
@@ -120,6 +121,8 @@ function drawPlot() {
     shape("text", { x: BOX.left - 8, y: y.place(tick) + 5, "text-anchor": "end" }).textContent = tick.toFixed(2);
   }
   shape("path", { class: "axis", fill: "none", d: `M${BOX.left} ${BOX.top}V${BOX.bottom}H${BOX.right}` });
+  for (const { value } of floors(across)) shape("line", { class: "blind", x1: x.place(value), x2: x.place(value), y1: BOX.top, y2: BOX.bottom });
+  for (const { value } of floors(up)) shape("line", { class: "blind", x1: BOX.left, x2: BOX.right, y1: y.place(value), y2: y.place(value) });
   shape("text", { x: BOX.right, y: 430, "text-anchor": "end" }).textContent = `${across}, ${data.tasks[across].metric} →`;
   shape("text", { x: 4, y: 20 }).textContent = `↑ ${up}, ${data.tasks[up].metric}`;
   const front = paretoFront(points.filter(({ x, y }) => !x.apart && !y.apart));
