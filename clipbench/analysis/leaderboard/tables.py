@@ -18,8 +18,8 @@ _MEANINGS = {
     "contradicted": "another run of the same weights says otherwise",
 }
 _CSV_COLUMNS = ("model", "task", "version", "metric", "value", "stderr", "n", "chance", "blind", "centred", "rank",
-                "flags", "published", "parameters", "revision", "weights", "precision", "preprocessor", "date", "git_hash",
-                "clipbench_version", "file")  # fmt: skip
+                "flags", "published", "parameters", "revision", "weights", "precision", "preprocessor", "date",
+                "git_hash", "clipbench_version", "file")  # fmt: skip
 
 
 def ordered_models(board: Board) -> list[str]:
