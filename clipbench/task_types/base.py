@@ -23,7 +23,7 @@ TASK_TYPES: dict[str, type[Task]] = {}
 class Task(ABC):
     """One benchmark: what it is, which rows it takes, and how its samples are scored.
 
-    To declare a benchmark, subclass a task type (``RankingTask``, ``PairsTask``, ``RetrievalTask``) and
+    To declare a benchmark, subclass a task type (``RankingTask``, ``PairsTask``, ``ChoiceTask``) and
     set the class attributes. To make a new task type, subclass ``SampleTask`` where each sample is scored by
     itself, or this class where a score needs the whole set, and set ``task_type``, ``metrics`` and ``primary_metric``.
     Everything that is done with logged samples (drawing, comparing, rescoring, confusions, boards, hub cards) goes

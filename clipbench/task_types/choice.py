@@ -50,7 +50,7 @@ class ChoiceTask(SampleTask):
         texts = [" ".join(text.split()) for text in sample.texts]
         true, false = texts[: sample.true_texts], texts[sample.true_texts :]
         if not true or not false:
-            return "no false caption" if true else "no true caption"
+            return "no false caption: a column of them is named in `false_captions`" if true else "no true caption"
         if not all(texts):
             return "empty caption"
         if set(true) & set(false):

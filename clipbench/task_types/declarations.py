@@ -22,6 +22,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_template(value: Any) -> bool:
+    return isinstance(value, str) and value.count("{}") == 1 and "{" not in value.replace("{}", "")
+
+
 def _are_texts(value: Any) -> bool:
     return isinstance(value, tuple | list) and all(map(_is_text, value))
 
@@ -51,7 +55,7 @@ def _is_hub_table(value: Any) -> bool:
     return (
         isinstance(value, HubTable)
         and all(map(_is_text, (value.repo, value.revision, value.split)))
-        and all(map(_are_texts, (value.images, value.captions, value.fields)))
+        and all(map(_are_texts, (value.images, value.captions, value.fields, value.false_captions)))
     )
 
 
@@ -72,6 +76,8 @@ _RULES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "hub_task": (lambda value: _are_texts(value) and len(value) == 2, "a pair of texts"),
     "concept": (lambda value: _is_text(value) and bool(value), "the name of a concept, or of a YAML file"),
     "skip_keywords": (_are_texts, "a tuple of words"),
+    "group_field": (_is_text, "the name of a field"),
+    "text_template": (_is_template, "text with {} where the caption goes"),
 }
 
 

@@ -163,6 +163,8 @@ def test_a_broken_plugin_names_file_and_line(tmp_path, text, message):
         ("hub_task", "'x'", "hub_task is 'x': give a pair of texts"),
         ("skip_keywords", "None", "skip_keywords is None: give a tuple of words"),
         ("note", "3", "note is 3: give text"),
+        ("group_field", "3", "group_field is 3: give the name of a field"),
+        ("text_template", "'a photo'", "text_template is 'a photo': give text with {} where"),
         ("__init__", "lambda self: 1 / 0", "task 'my_color' cannot be made: ZeroDivisionError: division by zero"),
         ("task_type", "[]", r"bad.py:8: TypeError"),
     ],
