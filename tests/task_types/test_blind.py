@@ -1,6 +1,8 @@
 """Rules that see no image: against slow references, and on the official captions of COCO and Flickr8k."""
 
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from clipbench.task_types.registry import select_tasks
 from clipbench.types import Sample
 from tests.reference import blind as reference
 
-# FIELD figures for COCO val2017: rules that never see an image, as shares of the paper's samples.
+ROOT = Path(__file__).parents[2]
+
+# Figures for COCO val2017: rules that never see an image, as shares of the paper's samples.
 COCO = {"object": (0.072, 0.302), "color": (0.256, 0.388), "location": (0.697, 0.719), "size": (0.640, 0.709)}
 # For the test photographs of Flickr8k: the keyword prior over samples, and averaged over keywords.
 FLICKR8K = {"object": (0.567, 0.023), "color": (0.218, 0.111), "location": (0.797, 0.500), "size": (0.731, 0.583)}
@@ -115,6 +119,9 @@ def test_the_floor_of_the_papers_rankings(coco_folder, concept):
     keyword_prior, context_prior = COCO[concept]
     assert rules.scores()["keyword_prior"] == pytest.approx(keyword_prior, abs=0.005)
     assert rules.scores()["context_prior"] >= context_prior
+    row = re.search(rf"^\| {concept} \|.*$", (ROOT / "docs/scoring.md").read_text(encoding="utf-8"), re.MULTILINE)
+    said = [float(cell) for cell in row.group().strip("| ").split(" | ")[2:4]]
+    assert said == [round(share, 3) for share in rules.scores().values()]
 
 
 @pytest.mark.parametrize("concept", FLICKR8K)
