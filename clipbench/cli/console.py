@@ -10,6 +10,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ from clipbench.cli.streams import write
 from clipbench.utils.text import shorten
 
 if TYPE_CHECKING:
+    from clipbench.analysis.standings import Standing
     from clipbench.results import Measure, Results
 
 FORMATS = ("table", "json", "markdown")
@@ -159,6 +161,37 @@ def print_results(results: Results, style: str) -> None:
             title = f"{name}, mean" if group.complete else f"{name} (incomplete), mean"
             rows.append([title, "", group.metric, *_cells(group.mean), "", "", f"{len(group.tasks)} tasks"])
     print_rows(["task", "version", "metric", "value", "stderr", "chance", "blind", "n"], rows, style)
+
+
+def print_standings(rows: Sequence[Standing], results: Mapping[str, Results | None], style: str) -> None:
+    """Print several models' results on stdout: all of them as JSON, or a table of tasks by models.
+
+    The best value of a task has a ``*``, and one that is significantly lower than it a ``-``.
+    """
+    if style == "json":
+        say_json(
+            {
+                "results": {name: None if one is None else json.loads(one.to_json()) for name, one in results.items()},
+                "standings": [asdict(row) for row in rows],
+            }
+        )
+        return
+    tasks = {row.task: row.metric for row in rows if row.metric}
+    cells = {(row.task, row.model): row for row in rows}
+    table = [
+        [task, metric, *(_standing(cells.get((task, model))) for model in results)] for task, metric in tasks.items()
+    ]
+    print_rows(["task", "metric", *results], table, style)
+    if table:
+        note(
+            "* the best of its task; - significantly lower (exact paired test by image, Holm over all tests, p < 0.05)"
+        )
+
+
+def _standing(row: Standing | None) -> str:
+    if row is None or row.value is None:
+        return "failed"
+    return f"{row.value:.4f}{'*' if row.best else '-' if row.worse else ' '}"
 
 
 def print_profile(profile: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import complain, note, print_profile, print_results, progress_bar
+from clipbench.cli.console import complain, note, print_profile, print_results, print_standings, progress_bar
+from clipbench.cli.model_list import NamedModel, named_models
 from clipbench.cli.options import (
     check_device,
     check_dtype,
@@ -20,16 +21,27 @@ from clipbench.cli.options import (
     parse_model_args,
     text_cleaning_option,
 )
-from clipbench.errors import ConfigError
+from clipbench.errors import ClipbenchError, ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from clipbench.evaluation.options import EvaluationOptions
     from clipbench.evaluation.runner import EvaluationRun
+    from clipbench.models import Model
     from clipbench.results import Results
+    from clipbench.task_types.base import Task
+    from clipbench.types import SampleResult
+
+    OnSample = Callable[[str, SampleResult], None]
+    Evaluate = Callable[[NamedModel, OnSample | None], EvaluationRun]
 
 
 @click.command("eval", cls=Command)
-@click.option("--model", "-M", required=True, help="A hub id, a folder, open_clip:ARCH/TAG, or hf with --model_args.")
+@click.option(
+    "--model", "-M", "models", required=True, multiple=True, metavar="MODEL",
+    help="A hub id, a folder, open_clip:ARCH/TAG, or hf with --model_args; a .txt or .yaml file of models. Repeatable.",
+)  # fmt: skip
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
 @text_cleaning_option
 @evaluation_options
@@ -61,7 +73,7 @@ if TYPE_CHECKING:
     help="Seed for plug-in tasks that sample; built-in tasks are deterministic.",
 )
 def command(
-    model: str,
+    models: tuple[str, ...],
     model_args: str,
     text_cleaning: str | None,
     options: EvaluationOptions,
@@ -83,11 +95,12 @@ def command(
     \b
     clipbench eval --model openai/clip-vit-base-patch32 --tasks inpaintcoco_color
     clipbench eval --model open_clip:ViT-B-32/laion2b_s34b_b79k --tasks coco --data coco=COCO_FOLDER
+    clipbench eval --model openai/clip-vit-base-patch32 --model models.txt --tasks scenes
     torchrun --nproc_per_node 4 -m clipbench eval --model … --tasks coco --output_path OUT
     """
     from clipbench.evaluation.options import ignore_progress
     from clipbench.evaluation.preparation import prepare_tasks
-    from clipbench.models import check_name, load_model, model_name
+    from clipbench.models import check_name, model_name
     from clipbench.results import ResultsDirectory
     from clipbench.task_types.registry import select_tasks
     from clipbench.utils.distributed import started_processes
@@ -95,56 +108,115 @@ def command(
     if log_samples and output_path is None:
         raise ConfigError("log_samples needs output_path")
     options = replace(options, seed=seed, use_cache=parse_cache_folder(use_cache))
-    arguments = parse_model_args(model_args, text_cleaning)
-    # What is likely to fail is tried before the model is loaded, the cheapest first.
-    check_name(model)
+    # What is likely to fail is tried before a model is loaded, the cheapest first.
+    chosen = named_models(models, parse_model_args(model_args, text_cleaning))
+    for model in chosen:
+        check_name(model.name)
     selected = select_tasks(tasks, options.include_path)
     with started_processes() as processes, ExitStack() as stack:
-        directory = None
-        if output_path and processes.is_main:
-            directory = ResultsDirectory(output_path, model_name(model, arguments), datetime.now())
+        started = datetime.now()
+        directories = {
+            model: ResultsDirectory(output_path, model_name(model.name, model.args), started)
+            for model in chosen
+            if output_path and processes.is_main
+        }
         advance = stack.enter_context(progress_bar()) if processes.is_main else ignore_progress
         prepared = prepare_tasks(selected, options, advance)
         if all(task.error for task in prepared):
             for task in prepared:
                 complain(task.error or "")
             return 1
-        from clipbench.evaluation.runner import EvaluationRun  # brings torch, which bad usage does without
+        from clipbench.models import load_model  # brings torch, which bad usage does without
 
-        run = EvaluationRun(
-            load_model(
-                model,
-                model_args=arguments,
+        def load(model: NamedModel) -> Model:
+            return load_model(
+                model.name,
+                model_args=model.args,
                 device=device or processes.device,
                 dtype=dtype,
                 trust_remote_code=trust_remote_code,
                 torch_compile=torch_compile,
-            ),
-            prepared,
-            options,
-            directory=directory,
-            log_samples=log_samples,
-            resume=not no_resume,
-            profile=profile,
-            config={
-                "model_args": {**arguments, "device": device, "dtype": dtype, "trust_remote_code": trust_remote_code},
-            },
-            processes=processes,
-            on_progress=advance,
-            on_note=note,
-        )
-        interrupted = False
-        try:
-            for _ in run:
-                pass
-        except KeyboardInterrupt:
-            interrupted = True
+            )
+
+        def evaluate(model: NamedModel, on_sample: OnSample | None = None) -> EvaluationRun:
+            from clipbench.evaluation.runner import EvaluationRun
+
+            return EvaluationRun(
+                load(model),
+                prepared,
+                options,
+                directory=directories.get(model),
+                log_samples=log_samples,
+                resume=not no_resume,
+                profile=profile,
+                config={"model_args": {**model.args, "device": device, "dtype": dtype,
+                                       "trust_remote_code": trust_remote_code}},
+                processes=processes,
+                on_progress=advance,
+                on_note=note,
+                on_sample=on_sample,
+            )  # fmt: skip
+
+        if len(chosen) > 1:
+            return _evaluate_all(chosen, evaluate, [task.task for task in prepared], style, processes.is_main)
+        run = evaluate(chosen[0])
+        interrupted = _finish(run)
         stack.close()  # ends the progress bar
         if processes.is_main:
             _report(run, style, interrupted)
-        if interrupted or run.results is None:
-            return 130
-        return 1 if run.results.failed or run.write_error or run.sample_errors else 0
+        return _exit_code(run, interrupted)
+
+
+def _finish(run: EvaluationRun) -> bool:
+    """Score all tasks; whether that was interrupted."""
+    try:
+        for _ in run:
+            pass
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _exit_code(run: EvaluationRun, interrupted: bool) -> int:
+    if interrupted or run.results is None:
+        return 130
+    return 1 if run.results.failed or run.write_error or run.sample_errors else 0
+
+
+def _evaluate_all(
+    models: Sequence[NamedModel], evaluate: Evaluate, tasks: Sequence[Task], style: str, is_main: bool
+) -> int:
+    """Evaluate one model after another; one that fails does not end the others."""
+    from clipbench.analysis.standings import Answers, standings
+    from clipbench.models import model_name
+
+    answers, worst = Answers(), 0
+    metrics = {task.name: task.primary_metric for task in tasks}
+    results: dict[str, Results | None] = {}
+    for model in models:
+        name = model_name(model.name, model.args)
+        results[name] = None
+
+        def add(task: str, result: SampleResult, name: str = name) -> None:
+            answers.add(name, task, result, metrics[task])
+
+        try:
+            run = evaluate(model, add)
+            interrupted = _finish(run)
+        except ClipbenchError as error:
+            complain(f"{name}: {error}")
+            worst = 1
+            continue
+        results[name] = run.results
+        if is_main and run.results:
+            _report_rest(run, run.results, interrupted, prefix=f"{name}: ")
+        worst = max(worst, _exit_code(run, interrupted))
+        if interrupted:
+            break
+        del run  # or two models would be in memory
+    if is_main:
+        print_standings(standings(results, list(metrics), answers), results, style)
+    return worst
 
 
 def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
@@ -158,20 +230,20 @@ def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
         _report_rest(run, run.results, interrupted)
 
 
-def _report_rest(run: EvaluationRun, results: Results, interrupted: bool) -> None:
+def _report_rest(run: EvaluationRun, results: Results, interrupted: bool, prefix: str = "") -> None:
     for task, report in results.tasks.items():
         if report.error:
-            complain(report.error)
+            complain(prefix + report.error)
         else:
             for problem in report.problems:
-                note(f"{task}: {problem}")
+                note(f"{prefix}{task}: {problem}")
     if results.profile:
         print_profile(results.profile)
     if run.write_error:
-        complain(str(run.write_error))
+        complain(prefix + str(run.write_error))
     elif run.directory:
-        note(f"results in {run.directory.results_path}")
+        note(f"{prefix}results in {run.directory.results_path}")
     for error in run.sample_errors:
-        complain(str(error))
+        complain(prefix + str(error))
     if interrupted:
-        complain("interrupted; results of completed tasks were saved")
+        complain(f"{prefix}interrupted; results of completed tasks were saved")
