@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,13 @@ class _Answer:
 
 
 def compare_runs(
-    a: str | Path, b: str | Path, tasks: str | None = None, *, resamples: int = 10_000, seed: int = 0
+    a: str | Path,
+    b: str | Path,
+    tasks: str | None = None,
+    *,
+    resamples: int = 10_000,
+    seed: int = 0,
+    on_error: Callable[[str], None] | None = None,
 ) -> list[Comparison]:
     """Compare two runs on their logged samples.
 
@@ -76,6 +82,7 @@ def compare_runs(
         tasks: Names and globs, joined by commas; all tasks that both runs logged where left out.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
+        on_error: Called with why a task cannot be compared, one line; the other tasks go on. By default it is raised.
 
     Raises:
         ResultError: There are no samples, they cannot be read, or the runs share none.
@@ -87,8 +94,14 @@ def compare_runs(
         raise ResultError(
             f"no task that both have samples of: {a} has {', '.join(runs_a)}; {b} has {', '.join(runs_b)}"
         )
-    chosen = choose_tasks(common, tasks)
-    found = [_compare(task, runs_a[task], runs_b[task], resamples, seed) for task in chosen]
+    found = []
+    for task in choose_tasks(common, tasks):
+        try:
+            found.append(_compare(task, runs_a[task], runs_b[task], resamples, seed))
+        except ResultError as error:
+            if on_error is None:
+                raise
+            on_error(str(error))
     corrected = holm([comparison["p_value"] for comparison in found])
     return [Comparison(**each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
 

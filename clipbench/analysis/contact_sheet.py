@@ -15,7 +15,7 @@ from clipbench.evaluation.options import EvaluationOptions
 from clipbench.evaluation.preparation import DataSources
 from clipbench.results import Results, read_results
 from clipbench.results.sample_log import logged_samples
-from clipbench.task_types.registry import find_task_type, select_tasks
+from clipbench.task_types.registry import find_task, find_task_type
 from clipbench.types import LoggedSample
 from clipbench.utils.text import excerpt, writable
 
@@ -93,7 +93,7 @@ def open_images(
         ResultError: An image is no longer in the data.
         DataError: The data is no longer there.
     """
-    (task,) = select_tasks([name], include_path)
+    task = find_task(name, include_path)
     places = {**results.config.data, **(data or {})}
     places = {dataset: place for dataset, place in places.items() if dataset == task.dataset.name}
     source = DataSources([task], EvaluationOptions(data=places)).source_for(task)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clipbench.errors import ResultError
+from clipbench.errors import ResultError, UnknownName
 from clipbench.evaluation.task_totals import add_balanced
+from clipbench.results import read_results
 from clipbench.results.files import choose_tasks, logged_runs, samples_path
-from clipbench.results.sample_log import logged_samples
-from clipbench.task_types.registry import select_tasks
+from clipbench.results.sample_log import log_problem, logged_samples
+from clipbench.task_types.registry import find_task
 from clipbench.utils.counting import BalancedMean, ClusteredMean
+from clipbench.utils.json_files import is_regular_file
+from clipbench.utils.text import excerpt
 
 
 @dataclass
@@ -24,6 +27,7 @@ class RescoredTask:
         metrics: Metric to its mean, with the standard error.
         breakdown: Part of the task (the keyword) to the mean of the primary metric.
         changed: Ids of samples that were logged with another value of a metric.
+        notes: Why the log may not be the run's, a line each.
     """
 
     task: str
@@ -31,10 +35,15 @@ class RescoredTask:
     metrics: dict[str, ClusteredMean | BalancedMean] = field(default_factory=dict)
     breakdown: dict[str, ClusteredMean] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def rescore(
-    place: str | Path, tasks: str | None = None, *, include_path: Sequence[str | Path] = ()
+    place: str | Path,
+    tasks: str | None = None,
+    *,
+    include_path: Sequence[str | Path] = (),
+    on_error: Callable[[str], None] | None = None,
 ) -> list[RescoredTask]:
     """Recompute the metrics of logged samples.
 
@@ -42,27 +51,38 @@ def rescore(
         place: A sample log, a result file with samples, or a folder with those of one model.
         tasks: Names and globs, separated by commas; by default all that were logged.
         include_path: Where tasks that are not bundled are found.
+        on_error: Called with what is wrong with a task's log, one line; the other tasks go on. By default it is raised.
 
     Raises:
         ResultError: There are no samples, or a line is not a sample of the task.
         UnknownName: There is no such task.
     """
     runs = logged_runs(Path(place))
-    return [_rescore(name, runs[name], include_path) for name in choose_tasks(runs, tasks)]
+    rescored = []
+    for name in choose_tasks(runs, tasks):
+        try:
+            rescored.append(_rescore(name, runs[name], include_path))
+        except (ResultError, UnknownName) as error:
+            if on_error is None:
+                raise
+            on_error(str(error))
+    return rescored
 
 
 def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) -> RescoredTask:
-    (task,) = select_tasks([name], include_path)
+    task, path, count = find_task(name, include_path), samples_path(results_path, name), 0
     rescored = RescoredTask(name, task.primary_metric)
     means: dict[str, ClusteredMean] = {}
     balanced: dict[str, BalancedMean] = {}
-    for sample in logged_samples(results_path, name):
+    for count, sample in enumerate(logged_samples(results_path, name), 1):  # noqa: B007  # counted
         try:
             values = task.rescore(sample)
             logged = {metric: sample.values[metric] for metric in values}
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            place = samples_path(results_path, name)
-            raise ResultError(f"{place}: {sample.id} is not a sample of {name}: {error!r}") from None
+            wrong = f"{excerpt(sample.id, 60)} is not a sample of {name}: {excerpt(repr(error), 120)}"
+            raise ResultError(f"{path}: {wrong}") from None
+        if not values:
+            raise ResultError(f"{path}: {excerpt(sample.id, 60)} is not a sample of {name}: it has no metric of it")
         for metric, value in values.items():
             means.setdefault(metric, ClusteredMean()).add(value, sample.cluster)
         add_balanced(balanced, task, values, sample.cluster, sample.group)
@@ -71,5 +91,19 @@ def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) 
             part.add(values[task.primary_metric], sample.cluster)
         if values != logged:
             rescored.changed.append(sample.id)
+    if not count:
+        raise ResultError(f"{path}: there is no sample in it")
     rescored.metrics = {**means, **balanced}
+    rescored.notes = list(_doubts(results_path, name, count))
     return rescored
+
+
+def _doubts(results_path: Path, name: str, logged: int) -> Iterator[str]:
+    """A log can be rescored alone; where its result file is there, they should agree."""
+    if is_regular_file(results_path):
+        try:
+            problem = log_problem(read_results(results_path), name, logged)
+        except ResultError as error:
+            problem = f"{name}: its result file cannot be read: {error}"
+        if problem:
+            yield problem

@@ -12,7 +12,7 @@ from clipbench.errors import ResultError
 from clipbench.results import Results
 from clipbench.results.schema import Count, Number, Share, StandardError
 from clipbench.task_types.registry import find_task_type
-from clipbench.utils.json_files import read_json, validate
+from clipbench.utils.json_files import is_regular_file, read_json, validate
 from clipbench.utils.text import excerpt
 
 SCHEMA_VERSION = 1
@@ -168,7 +168,7 @@ def read_tradeoff(path: Path) -> Tradeoff:
     Raises:
         ResultError: It is not there, not JSON, or not written by clipbench.
     """
-    file = path / FILE_NAME if path.is_dir() else path
+    file = path if is_regular_file(path) else path / FILE_NAME
     data = read_json(file, "trade-off")
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import FORMATS, note, print_rows, say, say_json
+from clipbench.cli.console import FORMATS, Complaints, note, print_rows, say, say_json
 
 if TYPE_CHECKING:
     from clipbench.analysis.comparison import Comparison
@@ -49,7 +49,8 @@ def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, see
     """
     from clipbench.analysis.comparison import compare_runs
 
-    found = compare_runs(a, b, tasks, resamples=resamples, seed=seed)
+    complaints = Complaints()
+    found = compare_runs(a, b, tasks, resamples=resamples, seed=seed, on_error=complaints)
     if style == "json":
         say_json([asdict(comparison) for comparison in found])
     else:
@@ -58,7 +59,7 @@ def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, see
             _print_flips(comparison, flips)
     for line in (line for comparison in found for line in comparison.notes):
         note(line)
-    return 0
+    return 1 if complaints.any else 0
 
 
 def _row(comparison: Comparison) -> list[str]:

@@ -33,6 +33,18 @@ def complain(message: str) -> None:
     write(f"clipbench: error: {_message(message)}\n", err=True)
 
 
+class Complaints:
+    """Reports errors while the rest goes on, and knows whether there were any."""
+
+    def __init__(self) -> None:
+        self.any = False
+
+    def __call__(self, message: str) -> None:
+        """Report an error."""
+        self.any = True
+        complain(message)
+
+
 def note(message: str) -> None:
     """Report something on stderr, in one line."""
     write(f"clipbench: {_message(message)}\n", err=True)

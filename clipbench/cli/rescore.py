@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import FORMATS, note, print_rows, say_json
+from clipbench.cli.console import FORMATS, Complaints, note, print_rows, say_json
 
 if TYPE_CHECKING:
     from clipbench.analysis.rescoring import RescoredTask
@@ -24,21 +24,25 @@ def command(samples: Path, tasks: str | None, include_path: tuple[Path, ...], st
     """Recompute metrics from logged scores, without a model.
 
     SAMPLES is a sample log of `clipbench eval --log_samples`, a result file with samples, or a folder with those of one
-    model. Samples whose outcome differs from what was logged are counted.
+    model. Samples whose outcome differs from what was logged are counted. A damaged log is named, the others go on, and
+    the exit code is 1.
     """
     from clipbench.analysis.rescoring import rescore
 
-    found = rescore(samples, tasks, include_path=include_path)
+    complaints = Complaints()
+    found = rescore(samples, tasks, include_path=include_path, on_error=complaints)
     if style == "json":
         say_json({rescored.task: _facts(rescored) for rescored in found})
     else:
         headers = ("task", "metric", "value", "stderr", "n", "changed")
         print_rows(headers, [row for rescored in found for row in _rows(rescored)], style)
     for rescored in found:
+        for line in rescored.notes:
+            note(line)
         if rescored.changed:
             count, name = len(rescored.changed), rescored.changed[0]
             note(f"{rescored.task}: {count:,} samples have another outcome than was logged: {name}, …")
-    return 0
+    return 1 if complaints.any else 0
 
 
 def _rows(rescored: RescoredTask) -> list[list[str]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from clipbench.cli.command import Command, joined
-from clipbench.cli.console import note, say
+from clipbench.cli.console import Complaints, note, say
 from clipbench.cli.options import parse_pairs
-from clipbench.errors import ConfigError, ResultError
+from clipbench.errors import ConfigError, DataError, ResultError
 
 
 @click.command("show", cls=Command)
@@ -53,10 +53,13 @@ def command(
     if output_path and len(names) > 1:
         raise ConfigError(f"--output_path {output_path}: one file for {len(names)} tasks; leave it out to get one each")
     wanted = {"wrong": (False,), "right": (True,), "all": (False, True)}[which]
+    places, complaints = parse_pairs(data, "--data"), Complaints()
     for name in names:
-        target = output_path or Path(f"{name}.png")
-        _draw(runs[name], name, wanted, which, limit, parse_pairs(data, "--data"), include_path, target)
-    return 0
+        try:
+            _draw(runs[name], name, wanted, which, limit, places, include_path, output_path or Path(f"{name}.png"))
+        except (ResultError, DataError) as error:  # the other tasks go on
+            complaints(str(error))
+    return 1 if complaints.any else 0
 
 
 def _draw(

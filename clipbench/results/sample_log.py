@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipbench.errors import ResultError
 from clipbench.results.files import samples_path
+from clipbench.task_types.registry import find_task_type
 from clipbench.types import LoggedSample, SampleResult
 from clipbench.utils.files import open_regular
 from clipbench.utils.json_files import is_regular_file, parse_json
 from clipbench.utils.text import excerpt
+
+if TYPE_CHECKING:
+    from clipbench.results.results import Results
 
 _LONGEST_LINE = 64 << 20  # bytes
 _LARGEST_FLOAT32 = 3.4e38
@@ -57,6 +61,20 @@ def logged_samples(results_path: Path, task: str) -> Iterator[LoggedSample]:
                 f"{path}:{number}: sample {excerpt(sample.id, 60)!r} is there twice, also in line {first}"
             )
         yield sample
+
+
+def log_problem(results: Results, task: str, logged: int) -> str | None:
+    """Why a log is not the whole one of its result file: a line for the user, or None.
+
+    Args:
+        results: What the result file says.
+        task: The task.
+        logged: Samples in the log; queries, where a score depends on the whole set, are not compared.
+    """
+    result = results.tasks.get(task)
+    if result is None or find_task_type(result.task_type).whole_set or result.counts.effective == logged:
+        return None
+    return f"{task}: {logged:,} samples are logged, but the result file scored {result.counts.effective:,}"
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

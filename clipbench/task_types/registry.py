@@ -67,6 +67,16 @@ def select_tasks(
     return list(chosen.values())
 
 
+def find_task(name: str, include_path: Iterable[str | Path] = ()) -> Task:
+    """The task of this very name; no group, pattern or file.
+
+    Raises:
+        UnknownName: There is none.
+        ConfigError: As in ``known_tasks``.
+    """
+    return _registry(tuple(str(path) for path in include_path)).get(name)
+
+
 def find_task_type(name: str, include_path: Iterable[str | Path] = ()) -> type[Task]:
     """The task type of this name, bundled or from a plug-in.
 

@@ -120,7 +120,9 @@ class RetrievalTask(Task):
 
     def rescore(self, sample: LoggedSample) -> Mapping[str, float]:
         """From the rank: the scores of the whole set are not logged."""
-        way, rank = f"{sample.values['direction']}_recall@", int(sample.values["rank"])
+        way, rank = f"{sample.values['direction']}_recall@", sample.values["rank"]
+        if type(rank) is not int or rank < 1:
+            raise ValueError(f"rank {rank!r}")
         return {metric: float(rank <= int(metric.split("@")[1])) for metric in self.metrics if metric.startswith(way)}
 
     @classmethod
