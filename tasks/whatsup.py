@@ -1,5 +1,8 @@
 """What'sUp: where is it? Controlled photographs of two things, and spatial captions of COCO and Visual Genome."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from clipbench.data import Dataset
 from clipbench.task_types import ChoiceTask
 
@@ -22,8 +25,17 @@ class WhatsUp(ChoiceTask):
     tags = ("compositional",)
 
 
-A = WhatsUp.declare("whatsup_a", "Left, right, on or under.", where={"part": "a"}, expected_n=412, chance=1 / 4)
-B = WhatsUp.declare("whatsup_b", "Left, right, in front or behind.", where={"part": "b"}, expected_n=408, chance=1 / 4)
+class Controlled(WhatsUp):
+    """Four images a set: ``pair_acc`` asks for both of two opposites, ``set_acc`` for all four."""
+
+    metrics = ("acc", "pair_acc", "set_acc")
+    joint_metrics: ClassVar[Mapping[str, str]] = {"pair_acc": "group", "set_acc": "cluster"}
+    group_field = "axis"
+    chance = 1 / 4
+
+
+A = Controlled.declare("whatsup_a", "Left, right, on or under.", where={"part": "a"}, expected_n=412)
+B = Controlled.declare("whatsup_b", "Left, right, in front or behind.", where={"part": "b"}, expected_n=408)
 CocoOne = WhatsUp.declare(
     "whatsup_coco_one", "Where in a photograph of COCO.", where={"part": "coco_one"}, expected_n=2_247, chance=1 / 2
 )

@@ -117,10 +117,9 @@ def test_a_random_model_scores_what_its_features_give(world):
             texts = outcome.record["texts"]
             mine = [owners[text] for text in texts if text in owners]
             if task_type == "choice":
-                scores = {text: similar(mine[0], text) for text in texts}
-                right = min(scores[text] for text in texts if text in owners) > max(
-                    scores[text] for text in texts if text not in owners
-                )
+                scores = [similar(mine[0], text) for text in texts]
+                true = outcome.record["true_texts"]
+                right = min(scores[:true]) > max(scores[true:])
             elif task_type == "pairs":
                 (a, b), (first, second) = mine, texts
                 right = similar(a, first) > similar(b, first) and similar(b, second) > similar(a, second)
@@ -163,6 +162,29 @@ def test_means_over_relations_weigh_each_the_same(world, tmp_path):
     # Relations: `on 0` of rows 0 and 2, one of them right; `on 1` of row 1.
     assert results.metric("aro_vg_relation", "acc") == pytest.approx(2 / 3)
     assert results.metric("aro_vg_relation", "acc_macro") == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_pairs_and_sets_are_right_where_all_their_images_are(tmp_path):
+    made = benchmarks.World()
+    rows = []
+    for thing in ("mug", "hat"):
+        options = [f"a {thing} {where} it" for where in ("on", "under", "to the left of", "to the right of")]
+        for true in options:
+            name = f"controlled_images/{len(rows)}.jpeg"
+            made.picture(tmp_path / name, [true])
+            rows.append({"image_path": f"data/{name}", "caption_options": sorted(options, key=true.__ne__)})
+    options = rows[-1]["caption_options"]
+    options[0], options[1] = options[1], options[0]  # the model gets one of the hats wrong
+    (tmp_path / "controlled_images_dataset.json").write_text(json.dumps(rows))
+    results = clipbench.evaluate(
+        oracle("perfect", made.owners), "whatsup_a", data={"whatsup": str(tmp_path)}, allow_missing=True
+    )
+    task = results.tasks["whatsup_a"]
+    assert {name: measure.value for name, measure in task.metrics.items()} == {
+        "acc": 7 / 8, "pair_acc": 3 / 4, "set_acc": 1 / 2,
+    }  # fmt: skip
+    assert {name: part.n for name, part in task.breakdown.items()} == {"left-right": 3, "on-under": 5}
+    assert task.clusters == 2
 
 
 def test_an_image_is_cut_to_its_box(tmp_path):

@@ -9,7 +9,7 @@ from clipbench.data import Source
 from clipbench.evaluation.data_report import DataReport
 from clipbench.task_types.base import Task
 from clipbench.types import SampleResult
-from clipbench.utils.counting import BalancedMean, ClusteredMean, Mean
+from clipbench.utils.counting import BalancedMean, ClusteredMean, JointMean, Mean
 
 
 @dataclass
@@ -21,7 +21,7 @@ class TaskTotals:
         report: What its data held.
         source: Where the rows came from; None where it could not be opened.
         metrics: Metric to its mean over samples, with the standard error.
-        balanced: The same of metrics that average another one over groups first.
+        balanced: The same of metrics over groups or clusters of samples.
         breakdown: Part of the task to the mean of the primary metric.
         chance: What guessing gives on the primary metric, over the samples scored.
         scored: Results that were added; in retrieval, queries.
@@ -61,9 +61,14 @@ class TaskTotals:
 def add_balanced(
     means: dict[str, BalancedMean], task: Task, values: Mapping[str, float], cluster: str, group: str
 ) -> None:
-    """Add one sample to a task's balanced metrics."""
+    """Add one sample to a task's balanced and joint metrics."""
     for name, averaged in task.balanced_metrics.items():
         if averaged in values:
             if name not in means:
                 means[name] = BalancedMean()
             means[name].add(values[averaged], cluster, group)
+    for name, unit in task.joint_metrics.items():
+        if task.primary_metric in values:
+            if name not in means:
+                means[name] = JointMean()
+            means[name].add(values[task.primary_metric], cluster, f"{cluster} {group}" if unit == "group" else cluster)

@@ -44,6 +44,8 @@ class Task(ABC):
         metrics: Metrics, each a share in [0, 1] of which more is better.
         primary_metric: The metric to quote.
         balanced_metrics: Metrics that average another one over groups first, each group weighing the same; that one.
+        joint_metrics: Metrics that are the share of clusters, or of groups within them, in which every sample is right
+            by the primary metric; ``cluster`` or ``group``.
         needs_concept: Tasks of this type declare a concept.
         whole_set: A score depends on the whole set of samples, as in retrieval.
         hub_task: What the Hugging Face Hub calls this type, and its name on a model card.
@@ -63,6 +65,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[str, ...]]
     primary_metric: ClassVar[str]
     balanced_metrics: ClassVar[Mapping[str, str]] = {}
+    joint_metrics: ClassVar[Mapping[str, str]] = {}
     needs_concept: ClassVar[bool] = False
     whole_set: ClassVar[bool] = False
     hub_task: ClassVar[tuple[str, str]] = ("image-text-matching", "Image-text matching")

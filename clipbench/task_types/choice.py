@@ -137,8 +137,8 @@ class ImageChoiceTask(ChoiceTask):
 
 
 def _cluster(row: Row) -> str:
-    """The photograph, also where the image is a part of it."""
-    return str(row.fields.get("photograph", row.images[0].key))
+    """The image, unless the data tells more: that images are parts of one photograph, or belong to a set."""
+    return str(row.fields.get("cluster", row.images[0].key))
 
 
 def _chosen(scores: list[float], true: int) -> tuple[bool, bool]:

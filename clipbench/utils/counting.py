@@ -235,6 +235,29 @@ class BalancedMean:
         return means
 
 
+class JointMean(BalancedMean):
+    """The share of groups in which every value is 1, and its standard error, clustered.
+
+    Examples:
+        >>> share = JointMean()
+        >>> for value, name in [(1, "a"), (1, "a"), (1, "b"), (0, "b")]: share.add(value, name, name)
+        >>> share.mean, share.stderr
+        (0.5, 0.5)
+    """
+
+    @property
+    def stderr(self) -> float:
+        """The standard error of the share; NaN for fewer than two clusters."""
+        clusters = dict(zip(self._group_of, self._clusters, strict=True))  # a group lies within a cluster
+        total = ClusteredMean()
+        for group, value in enumerate(self._means()):
+            total.add(value, str(clusters[group]))
+        return total.stderr
+
+    def _means(self) -> list[float]:
+        return [float(mean == 1) for mean in super()._means()]
+
+
 def _sums(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """Sums by group, the smallest values first: the same in any order."""
     order = np.lexsort((values, groups))

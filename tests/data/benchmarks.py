@@ -177,7 +177,8 @@ def whatsup(root: Path, world: World) -> None:
     for part, folder in (("images", "controlled_images"), ("clevr", "controlled_clevr")):
         rows = []
         for row in range(COUNT):
-            options = [f"{part} {row} {where}" for where in ("on", "under", "left", "right")]
+            options = [f"a {part} {where} it" for where in ("on", "under", "to the left of", "to the right of")]
+            options = [*options[row:], *options[:row]]  # of a set, each image has another true caption
             world.picture(root / folder / f"{row}.jpeg", options[:1])
             rows.append({"image_path": f"data/{folder}/{row}.jpeg", "caption_options": options})
         _write(root / f"controlled_{part}_dataset.json", rows)

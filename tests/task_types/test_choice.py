@@ -107,7 +107,7 @@ def test_images_that_cannot_be_chosen_among():
 
 
 def test_rows_become_samples():
-    row = Row("1", (ref("a"),), ("true", "true too"), {"kind": "color", "photograph": "p"}, ("false",))
+    row = Row("1", (ref("a"),), ("true", "true too"), {"kind": "color", "cluster": "p"}, ("false",))
     (sample,) = Choice().samples(Rows(row))
     assert (list(sample.texts), sample.true_texts) == (["true", "true too", "false"], 2)
     assert (sample.group, sample.cluster) == ("color", "p")

@@ -42,7 +42,7 @@ def open_layout(files: dict[str, Path], location: str, images: Path | None = Non
 def _read(part: str, path: Path) -> Iterator[Annotation]:
     for entry in entries(path):
         name = entry.text("image_path")
-        about: dict[str, object] = {"photograph": name, "box": _box(entry)}
+        about: dict[str, object] = {"cluster": name, "box": _box(entry)}
         if part == "vg_relation":
             about["relation_name"] = entry.text("relation_name")
         else:

@@ -1,7 +1,8 @@
 """What'sUp as published: six JSON files, photographs beside them; the true caption stands first.
 
 Source: Kamath et al. 2023, https://github.com/amitakamath/whatsup_vlms. The controlled sets name their images; rows of
-COCO and Visual Genome are lists of an image's number, the true caption and a false one.
+COCO and Visual Genome are lists of an image's number, the true caption and a false one. Images of a controlled set show
+the same two things in every relation, so that they have the same captions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ _FILES = {
     "coco_two": "coco_qa_two_obj.json",
     "vg_one": "vg_qa_one_obj.json",
     "vg_two": "vg_qa_two_obj.json",
+}
+
+_AXES = {
+    "left-right": (" left of ", " right of "),
+    "front-behind": (" in front of ", " behind "),
+    "on-under": (" on ", " under "),
 }
 
 
@@ -44,9 +51,16 @@ def _read(part: str, path: Path) -> Iterator[Annotation]:
         if "caption_options" in entry.values:
             name = entry.text("image_path").removeprefix("data/")
             true, *false = entry.texts("caption_options")
+            fields = {"cluster": min(true, *false), "axis": _axis(true)}
         else:
             name, true, false = _numbered(part, entry), entry.text("true"), [entry.text("false")]
-        yield Annotation(entry.key, (name,), (true,), tuple(false))
+            fields = {}
+        yield Annotation(entry.key, (name,), (true,), tuple(false), fields)
+
+
+def _axis(caption: str) -> str:
+    """The relation of a caption and its opposite."""
+    return next((name for name, words in _AXES.items() if any(word in caption for word in words)), "other")
 
 
 def _numbered(part: str, entry: Entry) -> str:
