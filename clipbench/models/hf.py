@@ -187,9 +187,9 @@ def _features(output: Any) -> torch.Tensor:
 
 def _is_siglip(module: Any, text_config: Any, tokenizer: Any) -> bool:
     """Whether a text tower is SigLIP's, of any version, whatever the class around it is called."""
-    parts = {type(part).__name__.lower() for part in module.modules()}
-    names = {str(text_config.model_type), type(tokenizer).__name__.lower(), *(name for name in parts if "text" in name)}
-    return any("siglip" in name for name in names)
+    inner = {type(part).__name__ for part in module.modules() if "text" in type(part).__name__.lower()}
+    own = {str(module.config.model_type), type(module).__name__, type(tokenizer).__name__}
+    return any("siglip" in name.lower() for name in {str(text_config.model_type), *own, *inner})
 
 
 def _pool_at_the_end(module: Any, tokenizer: Any) -> None:

@@ -53,6 +53,16 @@ def _plain_backend(tokenizer: Any) -> Any:
     return new
 
 
+def hold_language(tokenizer: Any) -> None:
+    """Make a tokenizer of many languages (NLLB's) keep the one that open_clip set.
+
+    open_clip sets the tokens of a language and not the language, with which transformers overwrites them at each call.
+    """
+    code = getattr(tokenizer, "cur_lang_code", None)
+    if code is not None and hasattr(tokenizer, "src_lang"):
+        tokenizer.src_lang = tokenizer.convert_ids_to_tokens(code)
+
+
 def plain_open_clip_tokenizer(tokenizer: Any, clean: Callable[[str], str]) -> Any:
     """An open_clip tokenizer like the given one, which cleans as told and reads special tokens in a text as text."""
     plain = copy.copy(tokenizer)

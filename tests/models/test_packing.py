@@ -128,10 +128,12 @@ def test_texts_beyond_the_context_are_cut_as_ever(request, fixture, name):
     assert_same_directions(packed(model, texts), plain(model, texts))
 
 
+@pytest.mark.parametrize("cleaning", ["trained", "native"])
 @pytest.mark.parametrize("library", [0, 1])
 @torch.no_grad()
-def test_end_tokens_within_a_text(pair, library):
-    model = load_model(str(pair[library]))
+def test_end_tokens_within_a_text(pair, library, cleaning):
+    model = load_model(str(pair[library]), model_args={"text_cleaning": cleaning})
+    assert model.packed_text
     texts = [f"a cat{end} and a {word}" for end in ("<|endoftext|>", "<end_of_text>", "") for word in ("cat", "dog")]
     assert_same_directions(packed(model, texts), plain(model, texts))
 

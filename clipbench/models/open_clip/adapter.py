@@ -17,7 +17,7 @@ from clipbench.models.fingerprint import tokenizer_settings
 from clipbench.models.network import NetworkModel
 from clipbench.models.open_clip import text_tower
 from clipbench.models.open_clip.center_crop import image_transform
-from clipbench.models.plain_text import plain_open_clip_tokenizer
+from clipbench.models.plain_text import hold_language, plain_open_clip_tokenizer
 from clipbench.models.spec import NATIVE, OPEN_CLIP_CONFIG, TRAINED
 
 WEIGHTS_NAME = "open_clip_model.safetensors"
@@ -71,6 +71,7 @@ class OpenClipModel(NetworkModel):
         if config is None:
             self.untrainable = f"a checkpoint needs the configuration of this {type(module).__name__}: load it by name"
         self._tower = getattr(module, "text", module)
+        hold_language(getattr(tokenizer, "tokenizer", None))
         known = text_cleaning.cleaning_of_open_clip(tokenizer, text_tower.pooling(self._tower)[0])
         self._text_cleaning, self._reader = NATIVE, tokenizer
         if cleaning == TRAINED and known:
