@@ -49,13 +49,14 @@ def command(
                 report = validate_task(
                     task, sources.source_for(task), limit=limit, workers=workers, on_progress=advance
                 )
+                blind = report.blind_scores()
             except Exception as error:  # a plug-in's task may raise anything; the other tasks go on
                 complain(f"{task.name}: {format_error(error)}")
                 failed = True
                 rows.append((task.name, 0, task.expected_n, 0, 0, {}, [format_error(error)]))
                 continue
             counts = len(report.missing), len(report.invalid)
-            rows.append((task.name, report.n, task.expected_n, *counts, report.blind_scores, report.problems))
+            rows.append((task.name, report.n, task.expected_n, *counts, blind, report.problems))
     headers = ("task", "n", "expected_n", "missing_images", "invalid", "blind", "problems")
     if style != "json":
         rows = [(*row, _shares(blind), "; ".join(problems)) for *row, blind, problems in rows]

@@ -145,7 +145,7 @@ def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
         error=totals.error,
         data=asdict(totals.source.provenance) if totals.source else {},
         breakdown=_breakdown(totals.breakdown),
-        blind=report.blind_scores if means else {},
+        blind=totals.blind if means else {},
         declaration=declaration(task),
         seconds=totals.seconds,
     )

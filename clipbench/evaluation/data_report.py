@@ -11,6 +11,7 @@ from clipbench.data.dataset import Source
 from clipbench.errors import DataError
 from clipbench.evaluation.options import Progress, ignore_progress
 from clipbench.task_types.base import Task
+from clipbench.task_types.blind import BlindRules
 from clipbench.types import ImageRef, Sample, SampleError
 from clipbench.utils.counting import Distinct
 from clipbench.utils.text import pluralize, text_problem
@@ -60,7 +61,8 @@ class DataReport:
         missing: Images that do not exist.
         broken: Images that exist and cannot be read, and what is wrong.
         invalid: Samples that cannot be scored, and why.
-        blind: Rules that need no image, and so count the samples with a missing one; None where the task has none.
+        blind: Rules that need no image, and so count the samples with a missing one; None where the task has none, and
+            before samples were tracked.
     """
 
     def __init__(self, task: Task, source: Source | None, limit: int | None = None) -> None:
@@ -70,7 +72,7 @@ class DataReport:
         self.scorable = 0
         self.images = Distinct()
         self.missing, self.broken, self.invalid = ExampleList(), ExampleList(), ExampleList()
-        self.blind = task.blind_rules()
+        self.blind: BlindRules | None = None
         self._texts, self._distinct = 0, Distinct()
         problem = source.provenance.details.get("problem") if source else None
         self._notes = [problem] if problem else []
@@ -84,6 +86,7 @@ class DataReport:
         return islice(self._scorable(samples), self._limit)
 
     def _scorable(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        self.blind = self.task.blind_rules()
         for sample in samples:
             self.n += 1
             whole = True
@@ -118,7 +121,6 @@ class DataReport:
             self.invalid.add(error.sample_id, f"{error.sample_id}: {error.reason}")
         self.scorable -= 1
 
-    @property
     def blind_scores(self) -> dict[str, float]:
         """The share of valid samples that each rule that needs no image has right."""
         return self.blind.scores() if self.blind is not None else {}

@@ -25,6 +25,7 @@ from clipbench.inference.scorer import Scorer
 from clipbench.results import Interpolation, Results, ResultsDirectory
 from clipbench.types import SampleResult
 from clipbench.utils.distributed import Processes
+from clipbench.utils.text import format_error
 
 if TYPE_CHECKING:
     from clipbench.inference.images import ImageFeatures
@@ -237,9 +238,14 @@ class EvaluationRun:
 def _unless_blind(prepared: PreparedTask, model: Model) -> PreparedTask:
     """The task, refused where images compete and the model sees none."""
     task = prepared.task
-    if not model.text_only or prepared.error or task.blind_rules() is not None:
+    if not model.text_only or prepared.error:
         return prepared
-    reason = f"{model.id} sees no image, and a {task.task_type} task compares images: choose ranking or choice tasks"
+    try:
+        if task.blind_rules() is not None:
+            return prepared
+        reason = f"{model.id} sees no image, and in {task.task_type} tasks images compete: use ranking or choice tasks"
+    except Exception as error:  # of a plug-in's task
+        reason = format_error(error)
     return replace(prepared, error=f"{task.name}: {reason}")
 
 

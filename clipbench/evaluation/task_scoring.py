@@ -107,3 +107,4 @@ def _score_samples(
         if write:
             with scorer.profile.stage("write"):
                 write(result)
+    totals.blind = totals.report.blind_scores()

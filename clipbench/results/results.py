@@ -48,8 +48,9 @@ class Results(RunRecord):
     def to_dataframe(self) -> pd.DataFrame:
         """A table with one row per task and metric; a task without numbers has one row of NaN.
 
-        Columns: ``task``, ``metric``, ``value``, ``stderr``, ``n`` (samples scored), ``chance`` (of the primary
-        metric), ``primary`` (whether it is that), ``version``, ``complete``, ``error``.
+        Columns: ``task``, ``metric``, ``value``, ``stderr``, ``n`` (samples scored), ``chance`` and ``blind`` (of the
+        primary metric; the best rule that sees no image), ``primary`` (whether it is that), ``version``,
+        ``complete``, ``error``.
         """
         import pandas as pd
 
@@ -62,6 +63,7 @@ class Results(RunRecord):
                 "stderr": math.nan if measure.stderr is None else measure.stderr,
                 "n": task.counts.effective,
                 "chance": task.chance if metric == task.primary_metric and task.chance is not None else math.nan,
+                "blind": task.best_blind if metric == task.primary_metric and task.blind else math.nan,
                 "primary": metric == task.primary_metric,
                 "complete": task.complete,
                 "error": task.error,
@@ -69,7 +71,19 @@ class Results(RunRecord):
             for name, task in self.tasks.items()
             for metric, measure in (task.metrics or {task.primary_metric: Measure(math.nan)}).items()
         ]
-        columns = ["task", "metric", "value", "stderr", "n", "chance", "primary", "version", "complete", "error"]
+        columns = [
+            "task",
+            "metric",
+            "value",
+            "stderr",
+            "n",
+            "chance",
+            "blind",
+            "primary",
+            "version",
+            "complete",
+            "error",
+        ]
         return pd.DataFrame(rows, columns=columns)
 
     def to_json(self) -> str:

@@ -34,6 +34,10 @@ def _are_metrics(value: Any) -> bool:
     return _are_texts(value) and len(value) > 0 and len(set(value)) == len(value)
 
 
+def _is_text_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping) and _are_texts([*value, *value.values()])
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -71,6 +75,7 @@ _RULES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "note": (_is_text, "text"),
     "task_type": (_is_name, "up to 100 letters, digits and _ . -"),
     "metrics": (_are_metrics, "a tuple of names, each once"),
+    "balanced_metrics": (_is_text_mapping, "a mapping of metric to the metric that it averages"),
     "primary_metric": (_is_text, "one of its metrics"),
     "whole_set": (lambda value: isinstance(value, bool), "True or False"),
     "hub_task": (lambda value: _are_texts(value) and len(value) == 2, "a pair of texts"),

@@ -10,6 +10,7 @@ from clipbench.errors import ConfigError, UnknownName
 from clipbench.evaluation.options import EvaluationOptions
 from clipbench.evaluation.preparation import prepare_tasks
 from clipbench.results import Measure, read_results
+from clipbench.task_types import RankingTask
 from clipbench.task_types.registry import select_tasks
 from tests.oracles import OracleModel, numbered_image, oracle
 from tests.toy import CAPTIONS, write_toy
@@ -56,6 +57,21 @@ def test_results_hold_what_needs_no_image_whatever_the_model(tmp_path, kind):
     assert read_results(path).tasks["toy_color"].blind == task.blind
     if kind == "perfect":
         assert task.metrics["acc_balanced"] == task.metrics["acc"]
+
+
+def test_a_plug_in_whose_rules_fail_fails_alone(tmp_path):
+    class Failing(RankingTask):
+        name = "failing"
+        dataset = select_tasks("scenes_color")[0].dataset
+        concept = "color"
+
+        def blind_rules(self):
+            raise ZeroDivisionError("no rules")
+
+    results = clipbench.evaluate(oracle("random", {}), [Failing, "scenes_color"], limit=4)
+    assert results.failed == ["failing"]
+    assert "ZeroDivisionError" in results.tasks["failing"].error
+    assert results.tasks["scenes_color"].blind.keys() == {"keyword_prior", "context_prior"}
 
 
 def test_balanced_accuracy_takes_the_keyword_prior_away(tmp_path):

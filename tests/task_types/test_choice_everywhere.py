@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import clipbench
@@ -17,6 +18,7 @@ from clipbench.results import read_results
 from clipbench.results.files import find_result_files
 from clipbench.results.hub_cards import card_results
 from tests.oracles import numbered_image, oracle
+from tests.seeded import build_language_model
 
 # Image, true captions, false captions: k differs, the fourth has two true captions.
 TEXTS = [
@@ -174,3 +176,24 @@ def test_a_column_of_false_captions_that_is_not_there(files, tmp_path, tiny_clip
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(declared))
     error = clipbench.evaluate(str(tiny_clip), str(tmp_path / "bad.yaml")).tasks["bad"].error
     assert "no column 'negative_caption' (did you mean negative_captions" in error
+
+
+def test_results_hold_what_needs_no_image(valid, runs):
+    """By hand: true texts are as long as false ones or between them, and no two images share a word: all tie."""
+    tasks = read_results(runs["perfect"]).tasks
+    assert tasks["toy_texts"].blind == {"longest_text": 0, "shortest_text": 0, "word_frequency": 0}
+    assert tasks["toy_images"].blind == {}
+
+
+def test_a_language_model_chooses_among_texts_and_not_among_images(valid, tmp_path):
+    folder = build_language_model(tmp_path / "gpt2")
+    results = clipbench.evaluate(f"text_only:{folder}", str(valid), output_path=tmp_path / "out", log_samples=True)
+    assert results.failed == ["toy_images"]
+    assert "sees no image, and in image_choice tasks images compete" in results.tasks["toy_images"].error
+    model = clipbench.load_model(f"text_only:{folder}")
+    right = []
+    for _, true, false in TEXTS[:-1]:
+        with torch.inference_mode():
+            scores = model.text_features(model.tokenize([*true, *false]))[:, 0].tolist()
+        right.append(min(scores[: len(true)]) > max(scores[len(true) :]))
+    assert results.metric("toy_texts", "acc") == sum(right) / len(right)
