@@ -15,6 +15,7 @@ from clipbench.errors import DataError
 _IMAGE_NAMES = (
     ("image", "images", "img", "jpg", "jpeg", "png"),
     ("file_name", "filename", "filepath", "file_path", "image_path", "image_file", "image_name", "img_path", "path"),
+    ("file_names", "filepaths", "image_paths", "paths"),
 )
 _CAPTION_NAMES = (
     ("caption", "captions"),

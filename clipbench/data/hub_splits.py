@@ -94,6 +94,11 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def synonyms(split: str) -> tuple[str, ...]:
+    """What a split is called: ``validation`` also ``val`` and ``dev``."""
+    return _SYNONYMS_OF.get(split, (split,))
+
+
 def known_split(split: str, there: Sequence[str], where: str, *, or_only: bool) -> str:
     """The repository's name of a split: ``val`` may be called ``validation``."""
     for word in (split, *_SYNONYMS_OF.get(split, ())):

@@ -10,26 +10,44 @@ from pathlib import Path
 from clipbench.data.dataset import Provenance
 from clipbench.data.image_files import IMAGE_SUFFIXES, ImageFiles
 from clipbench.data.records import Record, RecordSource, absent_ref
-from clipbench.data.text_files import numbered_lines, read_bytes
+from clipbench.data.text_files import numbered_lines, read_bytes, text_encoding
+from clipbench.errors import DataError
 from clipbench.types import ImageRef
 
 
 def recognize(folder: Path) -> dict[str, str | None] | None:
-    """Caption files of a folder and its subfolders, each with the name of its image; None if no image has one."""
+    """Caption files of a folder and its subfolders, each with the name of its image; None if no image has one.
+
+    Raises:
+        DataError: A caption file belongs to two images.
+    """
     stems: dict[str, str] = {}
     texts = []
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         if file.suffix.lower() in IMAGE_SUFFIXES:
-            stems.setdefault(name[: -len(file.suffix)], name)
+            stem = name[: -len(file.suffix)]
+            if stem in stems and (folder / f"{stem}.txt").is_file():
+                raise DataError(
+                    f"{folder}: {stem}.txt is next to two images, {stems[stem]} and {name}: keep one of them"
+                )
+            stems[stem] = name
         elif file.suffix == ".txt":
             texts.append(name)
     pairs = {name: stems.get(name.removesuffix(".txt")) for name in texts}
     return pairs if any(pairs.values()) else None
 
 
-def open_folder(folder: Path, pairs: Mapping[str, str | None], location: str) -> RecordSource:
+def open_folder(
+    folder: Path, pairs: Mapping[str, str | None], location: str, *, caption_a_line: bool = True
+) -> RecordSource:
     """Open such a folder; rows are text files by name. A text file without an image is a missing image.
+
+    Args:
+        folder: The folder.
+        pairs: From ``recognize``.
+        location: The folder as the user gave it.
+        caption_a_line: Each line of a text file is a caption; else the whole file is one.
 
     Raises:
         DataError: A text file cannot be read.
@@ -39,14 +57,21 @@ def open_folder(folder: Path, pairs: Mapping[str, str | None], location: str) ->
         content = read_bytes(folder / text)
         digest.update(f"{text}\0{len(content)}\0".encode() + content)
     provenance = Provenance("folder", location, None, f"texts:sha256={digest.hexdigest()}", {"n": str(len(pairs))})
-    return RecordSource(provenance, partial(_records, folder, pairs, ImageFiles(folder, empty_is_missing=True)))
+    files = ImageFiles(folder, empty_is_missing=True)
+    return RecordSource(provenance, partial(_records, folder, pairs, files, caption_a_line))
 
 
 def _records(
-    folder: Path, pairs: Mapping[str, str | None], images: ImageFiles, where: Mapping[str, object]
+    folder: Path,
+    pairs: Mapping[str, str | None],
+    images: ImageFiles,
+    caption_a_line: bool,
+    where: Mapping[str, object],
 ) -> Iterator[Record]:
     for text, image in pairs.items():
-        captions = tuple(line for _, line in numbered_lines(folder / text))
+        encoding, _ = text_encoding(folder / text)
+        lines = [line for _, line in numbered_lines(folder / text, encoding=encoding)]
+        captions = tuple(lines if caption_a_line else ["\n".join(lines)])
         yield Record(image or text, captions, partial(_photo, images, image, text))
 
 

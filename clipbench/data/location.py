@@ -1,4 +1,4 @@
-"""Locations with column names or an image folder: ``LOCATION?images=…&captions=…``."""
+"""Locations with column names, an image folder or a split: ``LOCATION?images=…&captions=…&split=…``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from urllib.parse import parse_qsl
 
 from clipbench.data.dataset import Dataset, HubTable
 from clipbench.errors import ConfigError
+from clipbench.utils.files import local_path
 
-_COLUMNS = ("images", "captions", "false_captions", "fields")
+_COLUMNS = ("images", "captions", "false_captions", "fields", "split")
 
 
 def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str | None]:
     """Split column names, or the folder that the image files are in, off a location.
 
     ``images`` names columns, or a folder: with a path separator in it, or if the dataset comes in a raw layout, which
-    has no columns, and there is such a folder.
+    has no columns, and there is such a folder. ``split`` names the part of local data that comes in several.
 
     Examples:
         >>> books = Dataset("books", HubTable("me/books", "main", "train", ("image",), ("title",)))
@@ -46,14 +47,19 @@ def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str
         allowed = ", ".join(f"{name}=" for name in _COLUMNS)
         raise ConfigError(f"`data` {dataset.name}={location}: only {allowed} may follow '?'")
     if _is_folder(named.get("images", ""), bool(dataset.layouts) and not place.startswith("hub:")):
-        folder = Path(named.pop("images")).expanduser()
+        folder = local_path(named.pop("images"))
         if not folder.is_dir():
             raise ConfigError(f"`data` {dataset.name}={location}: no such folder of images: {folder}")
         dataset = dataclasses.replace(dataset, image_folder=str(folder))
         if not named:
             return dataset, place
+    table = dataset.hub or HubTable("", "main", "", (), ())
+    if "split" in named:
+        table = dataclasses.replace(table, split=named.pop("split"))
+        dataset = dataclasses.replace(dataset, hub=table)
+        if not named:
+            return dataset, place
     columns = {key: tuple(part for part in value.split(",") if part) for key, value in named.items()}
-    table = dataset.hub or HubTable("", "main", "train", (), ())
     table = dataclasses.replace(
         table,
         images=columns.get("images", table.images),

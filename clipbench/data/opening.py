@@ -12,9 +12,11 @@ from clipbench.data.dataset import Dataset, Source
 from clipbench.data.hub_errors import advice
 from clipbench.data.layouts import CAPTION_LAYOUTS, LAYOUTS
 from clipbench.errors import DataError
+from clipbench.utils.files import local_path, require_regular
 from clipbench.utils.text import pluralize
 
 _NAMES_SHOWN = 12
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
 
 
 def open_source(dataset: Dataset, location: str | None = None, *, streaming: bool = False) -> Source:
@@ -44,9 +46,14 @@ def open_source(dataset: Dataset, location: str | None = None, *, streaming: boo
         if location is None:
             table = replace(table, exact=True)  # its columns are known; guessing others would read different data
         return open_hub(dataset, table, streaming=streaming)
-    path = Path(location).expanduser()
-    if not path.exists():
-        raise DataError(f"dataset {dataset.name}: no such file or folder: {location}{advice(dataset)}")
+    path = local_path(location)
+    try:
+        if not path.is_dir():
+            require_regular(path)
+    except FileNotFoundError:
+        raise DataError(f"dataset {dataset.name}: no such file or folder: {location}{advice(dataset)}") from None
+    except OSError as error:
+        raise DataError(f"dataset {dataset.name}: cannot read {location}: {error.strerror}") from error
     return _open_path(path, dataset, location, streaming=streaming)
 
 
@@ -66,7 +73,7 @@ def _open_path(path: Path, dataset: Dataset, location: str, *, streaming: bool) 
     looked_for = [f"{name}: {import_module(f'clipbench.data.layouts.{name}').EXPECTS}" for name in layouts]
     raise DataError(
         f"dataset {dataset.name}: {location} has no known layout: looked for"
-        f" {'; '.join((*looked_for, *tables.EXPECTS))}; found {_contents(path)}"
+        f" {'; '.join((*looked_for, *tables.EXPECTS))}; found {_contents(path)}{_unpack_advice(path)}"
     )
 
 
@@ -76,8 +83,10 @@ def _open_layout(layout: ModuleType, found: object, dataset: Dataset, location: 
             f"dataset {dataset.name}: {location} has no columns to name; `images` may name the folder of its images,"
             " if there is one"
         )
-    folder = {} if dataset.image_folder is None else {"images": Path(dataset.image_folder)}
-    source: Source = layout.open_layout(found, location, **folder)
+    options: dict[str, object] = {} if dataset.image_folder is None else {"images": Path(dataset.image_folder)}
+    if getattr(layout, "HAS_SPLITS", False) and dataset.hub and not dataset.hub.repo:
+        options["split"] = dataset.hub.split
+    source: Source = layout.open_layout(found, location, **options)
     return source
 
 
@@ -87,6 +96,12 @@ def _layouts(dataset: Dataset) -> tuple[str, ...]:
     if unknown:
         raise DataError(f"dataset {dataset.name}: no layout {unknown[0]!r}; layouts are: {', '.join(LAYOUTS)}")
     return dataset.layouts or (() if dataset.hub and dataset.hub.repo else CAPTION_LAYOUTS)
+
+
+def _unpack_advice(path: Path) -> str:
+    files = [path] if path.is_file() else [entry for entry in path.iterdir() if entry.is_file()]
+    packed = [file.name for file in files if file.name.lower().endswith(_ARCHIVES)]
+    return f"; unpack {packed[0]} first" if packed else ""
 
 
 def _contents(path: Path) -> str:

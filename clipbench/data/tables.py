@@ -19,9 +19,11 @@ EXPECTS = (
     "a folder with *.parquet or data/*.parquet (a copy of a hub repository)",
     "a folder written by datasets' save_to_disk",
     "a folder with metadata.csv or metadata.jsonl (file_name, caption), or one other such table",
+    "a folder with train/metadata.jsonl, test/metadata.jsonl …",
     "a folder of images, each with a .txt of the same name",
 )
 _FOOTER_END_BYTES = 8
+_METADATA = (".csv", ".jsonl", ".parquet")
 
 
 def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool) -> RecordSource | None:
@@ -34,6 +36,8 @@ def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool)
         return _open_file(path, dataset, location, streaming=streaming)
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         return _open_saved(path, dataset, location)
+    if splits := _metadata_of_splits(path):
+        return _open_split_folder(path, splits, dataset, location, streaming=streaming)
     names = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*.parquet"))]
     if names:
         return _open_repository(path, names, dataset, location, streaming=streaming)
@@ -55,6 +59,31 @@ def _open_file(path: Path, dataset: Dataset, location: str, *, streaming: bool) 
 def _open_text_table(path: Path, dataset: Dataset, location: str) -> RecordSource:
     folder = Path(dataset.image_folder) if dataset.image_folder else None
     return text_tables.open_text_table(path, location, declared=dataset.hub, image_folder=folder)
+
+
+def _metadata_of_splits(path: Path) -> dict[str, Path]:
+    """Split to its table, of an image folder of the hub's: ``train/metadata.jsonl``, maybe in ``data/``."""
+    for root in (path, path / "data"):
+        tables = [file for suffix in _METADATA for file in sorted(root.glob(f"*/metadata{suffix}"))]
+        if tables and not any((path / f"metadata{suffix}").is_file() for suffix in _METADATA):
+            return {file.parent.name: file for file in tables}
+    return {}
+
+
+def _open_split_folder(
+    path: Path, splits: dict[str, Path], dataset: Dataset, location: str, *, streaming: bool
+) -> RecordSource | None:
+    """The split that the dataset names; of several where none is named, ``test``."""
+    from clipbench.data.hub_splits import known_split
+
+    wanted = dataset.hub.split if dataset.hub and dataset.hub.split else "test"
+    split = known_split(wanted, list(splits), str(path), or_only=not (dataset.hub and dataset.hub.repo))
+    source = _open_file(splits[split], dataset, location, streaming=streaming)
+    others = [name for name in splits if name != split]
+    if source and others:
+        problem = f"split {split}; not used: {', '.join(others)} (name one with NAME=PATH?split=)"
+        source.provenance = source.provenance.with_problem(problem)
+    return source
 
 
 def _only_table(folder: Path) -> Path | None:

@@ -10,6 +10,7 @@ from clipbench.concepts import concept_names, load_concept
 from clipbench.data.dataset import Dataset, HubTable
 from clipbench.task_types.base import TASK_TYPES, Task
 from clipbench.task_types.declarations import NAME
+from clipbench.utils.files import local_path
 from clipbench.utils.registry import close_matches
 from clipbench.utils.yaml import parse_yaml, read_yaml
 
@@ -138,10 +139,10 @@ def _dataset(file: TaskFile, folder: Path) -> Dataset:
             exact=bool(images or captions),
             false_captions=false_captions,
         ),
-        path=None if data.path is None else str(folder / data.path),
+        path=None if data.path is None else str(folder / local_path(data.path)),
         license=file.license,
         citation=file.citation,
-        image_folder=None if data.image_folder is None else str(folder / data.image_folder),
+        image_folder=None if data.image_folder is None else str(folder / local_path(data.image_folder)),
     )
 
 

@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import Final
 
 from clipbench.concepts import Concept, load_concept
-from clipbench.data import Dataset, Source, TrainingSplit, open_source
+from clipbench.data import Dataset, HubTable, Source, TrainingSplit, open_source
 from clipbench.data.location import parse_location
 from clipbench.errors import ConfigError, DataError
 from clipbench.task_types.registry import known_tasks
+from clipbench.utils.files import local_path
 from clipbench.utils.registry import close_matches
 
 SCENES: Final = 12_000  # pictures of the synthetic scenes' train split, unless another number is given
@@ -66,11 +67,14 @@ def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> 
 
 def _open_file(train_data: str, known: Iterable[str]) -> Source:
     bare = train_data.partition("?")[0]
-    if not Path(bare).expanduser().exists() and not bare.startswith("hub:"):
+    if not local_path(bare).exists() and not bare.startswith("hub:"):
         near = close_matches(train_data, known)
         names = ", ".join(known)
         raise ConfigError(f"train_data {train_data}: no such file or data set{near}; data sets are {names}")
-    return open_source(*parse_location(Dataset(Path(bare).name, None), train_data))
+    train = HubTable("", "main", "train", (), ())
+    return open_source(
+        *parse_location(Dataset(Path(bare).name, None if bare.startswith("hub:") else train), train_data)
+    )
 
 
 def training_concepts(train_data: str, names: Sequence[str]) -> tuple[Concept, ...]:
@@ -114,5 +118,5 @@ def is_on_hub(train_data: str, data: Mapping[str, str] = NO_PLACES) -> bool:
 
 
 def _train_captions(location: str) -> str:
-    folder = Path(location).expanduser()
+    folder = local_path(location)
     return next((str(folder / name) for name in _TRAIN_CAPTIONS if (folder / name).is_file()), location)

@@ -83,7 +83,7 @@ def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> No
 
 
 def local_path(location: str) -> Path:
-    """A path as people write it: also ``~/images`` and ``file:///images``.
+    r"""A path as people write it: also ``~/images``, ``file:///images``, and ``images\a.csv`` of Windows.
 
     Examples:
         >>> local_path("file:///my%20images/a.jpg").as_posix()
@@ -95,6 +95,8 @@ def local_path(location: str) -> Path:
         location = host + unquote(address.path)
         if os.name == "nt" and not host:
             location = location.lstrip("/")  # file:///C:/images
+    if os.name != "nt" and "\\" in location and not os.path.lexists(location):
+        location = location.replace("\\", "/")
     try:
         return Path(location).expanduser()
     except RuntimeError:  # ~ of a user that does not exist

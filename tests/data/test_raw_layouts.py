@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from clipbench.data import Dataset, Source, open_source
+from clipbench.data.location import parse_location
 from clipbench.errors import DataError
+from clipbench.task_types.registry import select_tasks
+from clipbench.training.datasets import open_training_data
 from clipbench.types import Row
 from tests.data.builders import picture
 
 FLICKR = Dataset("flickr30k", None, layouts=("flickr30k",))
 SBU = Dataset("sbu", None, layouts=("sbu",), instructions="put sbu-captions-all.json beside images/")
+MINE = Dataset("mine", None)
 FASHION = Dataset("fashion200k", None, layouts=("fashion200k",))
 
 
@@ -70,6 +76,29 @@ def test_flickr30k_karpathys_file_does_alone(tmp_path: Path) -> None:
         assert [(row.id, len(row.captions)) for row in rows] == [("3.jpg", 1), ("1.jpg", 2)]
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        'image_name| comment_number| comment\n1.jpg| 0| A dog .\n1.jpg| 1| 2 "red" dogs , big\n2.jpg| 0   A cat .\n',
+        'image_name,comment_number,comment\n1.jpg,0,A dog .\n1.jpg,1,"2 ""red"" dogs , big"\n2.jpg,0 A cat .\n',
+    ],
+)
+@pytest.mark.parametrize("place", ["", "results.csv", "nested"])
+def test_flickr30k_as_kaggle_has_it(tmp_path: Path, table: str, place: str) -> None:
+    """The third line lacks a separator, as one of the real file does."""
+    folder = tmp_path / "flickr30k_images" if place == "nested" else tmp_path
+    write(folder / "results.csv", table)
+    write(folder / "flickr30k_images/1.jpg", picture())
+    source = open_source(MINE, str(tmp_path / place if place != "nested" else tmp_path))
+    assert read(source) == [
+        ("1.jpg", ("A dog .", '2 "red" dogs , big'), "1.jpg", False),
+        ("2.jpg", ("A cat .",), "2.jpg", True),
+    ]
+    assert "dataset_flickr30k.json is not next to results.csv: every image" in source.provenance.details["problem"]
+    write(folder / "dataset_flickr30k.json", json.dumps(SPLIT))
+    assert [row.id for row in open_source(FLICKR, str(folder)).rows()] == ["1.jpg"]
+
+
 def test_flickr30k_broken_line_and_file(tmp_path: Path) -> None:
     write(tmp_path / "results_20130124.token", "1.jpg#0\tA dog .\n1.jpg#1 A dog .\n")
     with pytest.raises(DataError, match=r"results_20130124\.token, line 2: expected NAME\.jpg#k<TAB>caption"):
@@ -80,6 +109,207 @@ def test_flickr30k_broken_line_and_file(tmp_path: Path) -> None:
     path = write(tmp_path / "dataset_flickr30k.json", '{"images": [{"filename": "1.jpg"}]}')
     with pytest.raises(DataError, match="not Karpathy's format"):
         open_source(FLICKR, str(path))
+
+
+# --- Flickr8k
+
+TOKENS_8K = "".join(f"{n}.jpg#{k}\tA dog , {n} {k} .\n" for n in range(4) for k in range(2))
+
+
+@pytest.mark.parametrize("folder", [".", "Flickr8k_text"])
+@pytest.mark.parametrize(
+    ("split", "images"), [("", "31"), ("test", "31"), ("train", "0"), ("val", "2"), ("dev", "2"), ("validation", "2")]
+)
+def test_flickr8k_as_published(tmp_path: Path, folder: str, split: str, images: str) -> None:
+    write(tmp_path / folder / "Flickr8k.token.txt", TOKENS_8K)
+    for name, numbers in (("train", "0"), ("dev", "2"), ("test", "31")):
+        write(tmp_path / folder / f"Flickr_8k.{name}Images.txt", "".join(f"{n}.jpg\n" for n in numbers))
+    for n in range(4):
+        write(tmp_path / "Flicker8k_Dataset" / f"{n}.jpg", picture())
+    source = open_source(*parse_location(MINE, f"{tmp_path}?split={split}" if split else str(tmp_path)))
+    expected = [(f"{n}.jpg", (f"A dog , {n} 0 .", f"A dog , {n} 1 ."), f"{n}.jpg", False) for n in sorted(images)]
+    assert read(source) == expected
+    assert source.provenance.details["problem"].endswith(f": {len(images)} image{'s' * (len(images) > 1)} of 4")
+
+
+def test_flickr8k_as_kaggle_has_it(tmp_path: Path) -> None:
+    lines = [
+        "image,caption",
+        "1.jpg,A dog .",
+        '1.jpg,"A red dog , 2 ""big"" ones ."',
+        "1.jpg,2 dogs , here",
+        "2.jpg,Cats",
+    ]
+    write(tmp_path / "captions.txt", "\r\n".join(lines) + "\r\n")
+    write(tmp_path / "Images/1.jpg", picture())
+    for place in ("", "captions.txt"):
+        source = open_source(MINE, str(tmp_path / place))
+        assert read(source) == [
+            ("1.jpg", ("A dog .", 'A red dog , 2 "big" ones .', "2 dogs , here"), "1.jpg", False),
+            ("2.jpg", ("Cats",), "2.jpg", True),
+        ]
+        assert "every image is used (2 in all)" in source.provenance.details["problem"]
+
+
+def test_flickr8k_broken_files(tmp_path: Path) -> None:
+    write(tmp_path / "captions.txt", "image,caption\n1.jpg A dog\n")
+    with pytest.raises(
+        DataError, match=r"captions\.txt, line 2: expected an image and its caption, found '1\.jpg A dog'"
+    ):
+        open_source(MINE, str(tmp_path))
+    write(tmp_path / "Flickr8k.token.txt", TOKENS_8K)
+    write(tmp_path / "Flickr_8k.testImages.txt", "9.jpg\n")
+    with pytest.raises(DataError, match=r"testImages\.txt: 9\.jpg has no caption in Flickr8k\.token\.txt"):
+        open_source(MINE, str(tmp_path))
+    with pytest.raises(DataError, match="no split 'tset'; the splits are: train, dev, test"):
+        open_source(*parse_location(MINE, f"{tmp_path}?split=tset"))
+
+
+# --- Karpathy's splits
+
+
+def karpathy(name: str, split: str, folder: str = "") -> dict[str, object]:
+    sentences = [{"raw": f"A dog {name} {k} .", "tokens": ["a"]} for k in range(2)]
+    return {"filename": name, "split": split, "sentences": sentences, **({"filepath": folder} if folder else {})}
+
+
+SPLITS = [("1.jpg", "train"), ("2.jpg", "restval"), ("3.jpg", "val"), ("4.jpg", "test"), ("5.jpg", "test")]
+
+
+@pytest.mark.parametrize(
+    ("split", "images"), [("", "45"), ("test", "45"), ("validation", "3"), ("train+restval", "12"), ("restval", "2")]
+)
+@pytest.mark.parametrize(("name", "folder"), [("coco", "val2014"), ("flickr30k", ""), ("flickr8k", "")])
+@pytest.mark.parametrize("root", ["", "images"])
+def test_karpathys_splits(tmp_path: Path, split: str, images: str, name: str, folder: str, root: str) -> None:
+    content = {"images": [karpathy(file, of, folder) for file, of in SPLITS], "dataset": name}
+    file = write(tmp_path / f"dataset_{name}.json", json.dumps(content))
+    for image, _ in SPLITS:
+        write(tmp_path / root / folder / image, picture())
+    where = f"{folder}/" if folder else ""
+    texts = [(f"{where}{n}.jpg", (f"A dog {n}.jpg 0 .", f"A dog {n}.jpg 1 .")) for n in images]
+    for place in (tmp_path, file):
+        source = open_source(*parse_location(MINE, f"{place}?split={split}" if split else str(place)))
+        assert read(source) == [(key, captions, key, False) for key, captions in texts]
+        problem = source.provenance.details["problem"]
+        assert problem.startswith(f"split {split or 'test'}: ".replace("validation", "val"))
+        assert f"{len(images)} image{'s' * (len(images) > 1)} of 5; not used: " in problem
+
+
+def test_karpathys_splits_and_their_training(tmp_path: Path) -> None:
+    content = {"images": [karpathy(file, of) for file, of in SPLITS]}
+    file = write(tmp_path / "dataset_coco.json", json.dumps(content))
+    assert [row.id for row in open_training_data(str(file)).rows()] == ["1.jpg"]
+    with pytest.raises(DataError, match=r"no split 'tset'; the splits are: train, restval, val, test"):
+        open_source(*parse_location(MINE, f"{file}?split=tset"))
+    write(file, json.dumps({"images": [karpathy("1.jpg", "test"), karpathy("1.jpg", "test")]}))
+    with pytest.raises(DataError, match=r"the image 1\.jpg appears twice"):
+        open_source(MINE, str(file))
+
+
+# --- img2dataset
+
+
+def write_img2dataset(folder: Path) -> None:
+    for key, caption in (("000000000", "a dog\non two lines"), ("000000002", "a cat")):
+        write(folder / f"00000/{key}.jpg", picture())
+        write(folder / f"00000/{key}.txt", caption)
+        write(folder / f"00000/{key}.json", json.dumps({"caption": caption, "key": key, "status": "success"}))
+    write(folder / "00000_stats.json", json.dumps({"count": 3, "successes": 2, "failed_to_download": 1}))
+    rows = {"url": ["u", "v", "w"], "caption": ["a dog\non two lines", "lost", "a cat"], "key": ["0", "1", "2"]}
+    pd.DataFrame(rows).to_parquet(folder / "00000.parquet")
+
+
+def test_img2dataset_folders(tmp_path: Path) -> None:
+    write_img2dataset(tmp_path)
+    source = open_source(MINE, str(tmp_path))
+    assert read(source) == [
+        ("00000/000000000.jpg", ("a dog\non two lines",), "00000/000000000.jpg", False),
+        ("00000/000000002.jpg", ("a cat",), "00000/000000002.jpg", False),
+    ]
+    assert source.provenance.layout == "img2dataset"
+    assert source.provenance.details["problem"] == "1 of 3 images could not be downloaded (*_stats.json)"
+    for text in tmp_path.glob("00000/*.txt"):
+        text.unlink()
+    with pytest.raises(DataError, match=r"no image has a \.txt: give img2dataset --caption_col"):
+        open_source(MINE, str(tmp_path))
+
+
+def test_archives_are_to_be_unpacked(tmp_path: Path) -> None:
+    write(tmp_path / "00000.tar", "x")
+    write(tmp_path / "00000_stats.json", "{}")
+    with pytest.raises(DataError, match=r"00000\.tar is not unpacked: unpack each .* --output_format files"):
+        open_source(MINE, str(tmp_path))
+    write(tmp_path / "photos/all.zip", "x")
+    for place in ("photos", "photos/all.zip"):
+        with pytest.raises(DataError, match=r"; unpack all\.zip first$"):
+            open_source(MINE, str(tmp_path / place))
+
+
+# --- image folders with splits
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("root", [".", "data"])
+def test_image_folders_with_splits(tmp_path: Path, suffix: str, root: str) -> None:
+    for number, split in enumerate(("train", "validation")):
+        write(tmp_path / root / split / "a.jpg", picture((number, 0, 0)))
+        table = pd.DataFrame({"file_name": ["a.jpg"], "text": [f"a dog of {split}"]})
+        path = tmp_path / root / split / f"metadata.{suffix}"
+        match suffix:
+            case "jsonl":
+                table.to_json(path, orient="records", lines=True)
+            case "csv":
+                table.to_csv(path, index=False)
+            case _:
+                table.to_parquet(path)
+    with pytest.raises(DataError, match="no split 'test'; the splits are: train, validation"):
+        open_source(MINE, str(tmp_path))
+    for name, split in (("train", "train"), ("val", "validation")):
+        source = open_source(*parse_location(MINE, f"{tmp_path}?split={name}"))
+        assert [(captions, key, missing) for _, captions, key, missing in read(source)] == [
+            ((f"a dog of {split}",), "a.jpg", False)
+        ]
+        assert source.provenance.details["problem"].startswith(f"split {split}; not used: ")
+    assert [row.captions for row in open_training_data(str(tmp_path)).rows()] == [("a dog of train",)]
+    (tmp_path / root / f"validation/metadata.{suffix}").unlink()
+    source = open_source(MINE, str(tmp_path))
+    assert [row.captions for row in source.rows()] == [("a dog of train",)]
+    assert "problem" not in source.provenance.details
+
+
+# --- locations
+
+
+def test_locations_as_people_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "my data/t.csv", "image,caption\na.jpg,a dog\n")
+    for place in ("~/my data/t.csv", (tmp_path / "my data/t.csv").as_uri(), "my data\\t.csv", "./my data//t.csv"):
+        assert read(open_source(MINE, place)) == [("0", ("a dog",), "a.jpg", True)]
+        declared = {"name": "mine", "task_type": "retrieval", "dataset": {"path": place}}
+        write(tmp_path / "mine.yaml", json.dumps(declared))
+        (task,) = select_tasks("mine.yaml", ())
+        assert read(open_source(task.dataset, task.dataset.path)) == [("0", ("a dog",), "a.jpg", True)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json", "t.parquet", "captions_val2017.json", "captions.txt"])
+def test_a_table_is_a_regular_file(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="not a regular file"):
+        open_source(MINE, str(tmp_path / name))
+    with pytest.raises(DataError):
+        open_source(MINE, str(tmp_path))
+
+
+def test_a_caption_file_next_to_two_images_is_refused(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png"):
+        write(tmp_path / name, picture())
+    write(tmp_path / "a.txt", "a dog")
+    with pytest.raises(DataError, match=r"a\.txt is next to two images, a\.jpg and a\.png: keep one"):
+        open_source(MINE, str(tmp_path))
 
 
 # --- SBU

@@ -7,23 +7,25 @@ images. Benchmarks, and the paper's Table 2, use the 31,014 of Karpathy's split 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from clipbench.data.caption_lines import THREE_COLUMNS, kaggle_header, read_caption_lines
 from clipbench.data.dataset import Provenance
 from clipbench.data.image_files import ImageFiles
+from clipbench.data.layouts.karpathy import read_images
 from clipbench.data.records import Record, RecordSource, sha256_of
-from clipbench.data.text_files import first_folder, numbered_lines, read_json
-from clipbench.errors import DataError
+from clipbench.data.text_files import first_folder
 
-EXPECTS = "results_20130124.token and/or dataset_flickr30k.json + flickr30k-images/1000092795.jpg …"
+EXPECTS = (
+    "results_20130124.token (or Kaggle's results.csv) and/or dataset_flickr30k.json + flickr30k-images/1000092795.jpg …"
+)
 _CAPTIONS_NAME = "results_20130124.token"
 _SPLIT_NAME = "dataset_flickr30k.json"
 _IMAGE_FOLDERS = ("flickr30k-images", "flickr30k_images", "images", "Images")
-_TOKEN_LINE = re.compile(r"(?P<name>[^#\t]+)#(?P<index>\d+)\t(?P<caption>.*)", re.DOTALL)
+_KAGGLE_NAMES = ("results.csv", "captions.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,12 @@ def recognize(path: Path) -> CaptionFiles | None:
     if path.is_file():
         if path.name == _SPLIT_NAME:
             return CaptionFiles(None, path)
-        if path.suffix != ".token":
+        if path.suffix != ".token" and not _is_kaggles(path):
             return None
         return CaptionFiles(path, _existing(path.parent, _SPLIT_NAME))
-    files = CaptionFiles(_existing(folder, _CAPTIONS_NAME), _existing(folder, _SPLIT_NAME))
+    tables = (place / name for place in (folder, folder / _IMAGE_FOLDERS[1]) for name in _KAGGLE_NAMES)
+    token = _existing(folder, _CAPTIONS_NAME) or next(filter(_is_kaggles, tables), None)
+    files = CaptionFiles(token, _existing(folder, _SPLIT_NAME))
     return files if files.token or files.split else None
 
 
@@ -58,22 +62,27 @@ def open_layout(files: CaptionFiles, location: str, images: Path | None = None) 
     Raises:
         DataError: A file has an unexpected format.
     """
-    karpathy = _read_split(files.split) if files.split else None
+    karpathy = {image.name: image.captions for image in read_images(files.split)} if files.split else None
     if files.token is None:
         captions = karpathy or {}
     else:
-        captions = _read_tokens(files.token)
+        captions = read_caption_lines(files.token)
         if karpathy is not None:
             captions = {name: texts for name, texts in captions.items() if name in karpathy}
-    photos = ImageFiles(images or first_folder(files.folder, _IMAGE_FOLDERS))
+    photos = ImageFiles(images or _image_folder(files.folder))
     details = {"images": str(photos.root), "n_images": str(len(captions))}
     if karpathy is None:
+        captions_name = files.token.name if files.token else ""
         details["problem"] = (
-            f"{_SPLIT_NAME} is not next to {_CAPTIONS_NAME}: every image is used ({len(captions)} in all), not the"
+            f"{_SPLIT_NAME} is not next to {captions_name}: every image is used ({len(captions)} in all), not the"
             " 31014 of Karpathy's split, so results cannot be compared with published ones"
         )
     provenance = Provenance("flickr30k", location, None, sha256_of(files.token, files.split), details)
     return RecordSource(provenance, partial(_records, captions, photos))
+
+
+def _is_kaggles(path: Path) -> bool:
+    return path.name in _KAGGLE_NAMES and kaggle_header(path) == THREE_COLUMNS
 
 
 def _existing(folder: Path, name: str) -> Path | None:
@@ -87,25 +96,7 @@ def _records(
         yield Record(name, texts, partial(images.refs, name))
 
 
-def _read_tokens(path: Path) -> dict[str, tuple[str, ...]]:
-    captions: dict[str, list[str]] = {}
-    for number, line in numbered_lines(path):
-        match = _TOKEN_LINE.fullmatch(line)
-        if match is None:
-            raise DataError(f"{path}, line {number}: expected NAME.jpg#k<TAB>caption, found {line[:60]!r}")
-        captions.setdefault(match["name"], []).append(match["caption"])
-    return {name: tuple(texts) for name, texts in captions.items()}
-
-
-def _read_split(path: Path) -> dict[str, tuple[str, ...]]:
-    content = read_json(path)
-    try:
-        return {
-            str(image["filename"]): tuple(str(sentence["raw"]) for sentence in image["sentences"])
-            for image in content["images"]
-        }
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: not Karpathy's format: expected images with filename and sentences with raw;"
-            f" {type(error).__name__}: {error}"
-        ) from error
+def _image_folder(folder: Path) -> Path:
+    """Kaggle's archive has the folder of images within another one of that name."""
+    found = first_folder(folder, _IMAGE_FOLDERS)
+    return found / found.name if (found / found.name).is_dir() else found
