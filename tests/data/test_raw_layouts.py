@@ -153,9 +153,7 @@ def test_flickr8k_as_kaggle_has_it(tmp_path: Path) -> None:
 
 def test_flickr8k_broken_files(tmp_path: Path) -> None:
     write(tmp_path / "captions.txt", "image,caption\n1.jpg A dog\n")
-    with pytest.raises(
-        DataError, match=r"captions\.txt, line 2: expected an image and its caption, found '1\.jpg A dog'"
-    ):
+    with pytest.raises(DataError, match=r"captions\.txt, line 2: expected an image and its caption, found '1\.jpg A d"):
         open_source(MINE, str(tmp_path))
     write(tmp_path / "Flickr8k.token.txt", TOKENS_8K)
     write(tmp_path / "Flickr_8k.testImages.txt", "9.jpg\n")
