@@ -17,6 +17,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What is kept between runs is kept for this one only.
 os.environ["CLIPBENCH_CACHE"] = _CACHE.name
+os.environ.setdefault("HF_MODULES_CACHE", str(Path(_CACHE.name) / "modules"))  # code that comes with checkpoints
 
 
 @pytest.fixture(scope="session")

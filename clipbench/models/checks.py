@@ -118,7 +118,7 @@ def _some(names: list[str], what: str, limit: int = 3) -> str:
     if not names:
         return ""
     more = ", …" if len(names) > limit else ""
-    return f"{len(names)} {what} ({', '.join(names[:limit])}{more})"
+    return f"{len(names)} {what} ({', '.join(f'{name:.80}' for name in names[:limit])}{more})"
 
 
 def check_finite(source: str, state: Mapping[str, torch.Tensor]) -> None:

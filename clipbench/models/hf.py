@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from clipbench.errors import ModelError
 from clipbench.models import checks, packing, text_cleaning
 from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
@@ -104,12 +105,12 @@ class TransformersModel(NetworkModel):
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         pixels = pixels.to(self.device, non_blocking=True)
         if self._packs_patches:
-            return _features(self._module.get_image_features(**_unpack(pixels, self.dtype)))
-        return _features(self._module.get_image_features(pixel_values=pixels.to(self.dtype)))
+            return _features(self._module.get_image_features(**_unpack(pixels, self.dtype)), "image_embeds")
+        return _features(self._module.get_image_features(pixel_values=pixels.to(self.dtype)), "image_embeds")
 
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tokens.inputs.items()}
-        return _features(self._module.get_text_features(**inputs))
+        return _features(self._module.get_text_features(**inputs), "text_embeds")
 
     def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
         texts = [self._clean(text) for text in texts]
@@ -179,10 +180,15 @@ class _PackedText(PackedText):
         return features
 
 
-def _features(output: Any) -> torch.Tensor:
-    # transformers < 5 returned the tensor itself, and remote code still does.
-    features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
-    return features
+def _features(output: Any, embeds: str) -> torch.Tensor:
+    # transformers < 5 returned the tensor itself, and remote code still does, or an output with features by name.
+    if isinstance(output, torch.Tensor):
+        return output
+    for name in (embeds, "pooler_output"):
+        features = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+        if isinstance(features, torch.Tensor):
+            return features
+    raise ModelError(f"the model returns a {type(output).__name__} in which {embeds} and pooler_output are no tensors")
 
 
 def _is_siglip(module: Any, text_config: Any, tokenizer: Any) -> bool:

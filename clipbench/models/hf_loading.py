@@ -12,8 +12,11 @@ import torch
 from clipbench.errors import ClipbenchError, ConfigError, ModelError
 from clipbench.models import checks
 from clipbench.models.hf import TransformersModel
+from clipbench.models.hf_checks import check_size, check_vocabulary
 from clipbench.models.load_errors import explain
+from clipbench.models.peft_adapters import adapter_base, merge_adapter
 from clipbench.models.spec import TRANSFORMERS_CONFIG, ModelSpec
+from clipbench.models.state_dicts import read_state_dict
 from clipbench.models.text_cleaning import requested
 from clipbench.utils.hub import cache_if_unreached
 
@@ -31,7 +34,7 @@ def load(request: ModelSpec) -> TransformersModel:
     """
     from transformers import AutoModel
 
-    request.only("pretrained", "text_cleaning")
+    request.only("pretrained", "base", "text_cleaning")
     one_source(request, "pretrained")
     source = request.source or request.text("pretrained")
     if not source:
@@ -39,6 +42,9 @@ def load(request: ModelSpec) -> TransformersModel:
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with cache_if_unreached(not Path(source).exists()), checks.quiet():
         try:
+            base = adapter_base(source, request)
+            if base is not None:
+                return _with_adapter(base, source, request, device, dtype)
             config = _config(source, request)
             module = load_network(AutoModel, source, config, request, dtype)
             return finish(module.to(device), request, config=config, text=source, image=source)
@@ -46,6 +52,24 @@ def load(request: ModelSpec) -> TransformersModel:
             raise
         except Exception as error:  # transformers, the hub client, safetensors and pickle all raise what they like
             raise explain(error, source) from error
+
+
+def _with_adapter(
+    base: str, adapter: str, request: ModelSpec, device: torch.device, dtype: torch.dtype
+) -> TransformersModel:
+    """A base model with a PEFT adapter merged into it; tokenizer and image processor are the base's."""
+    from transformers import AutoModel
+
+    original = replace(request, revision=None)
+    try:
+        config = _config(base, original)
+        module = load_network(AutoModel, base, config, original, dtype)
+    except ClipbenchError:
+        raise
+    except Exception as error:  # as above
+        raise explain(error, f"{base} (the base of the PEFT adapter {adapter})") from error
+    module = merge_adapter(module, adapter, request.revision)
+    return finish(module.to(device), original, config=config, text=base, image=base)
 
 
 def load_dual(request: ModelSpec) -> TransformersModel:
@@ -95,6 +119,7 @@ def finish(module: Any, request: ModelSpec, *, config: Any, text: str, image: st
     checks.check_finite(request.id, module.state_dict())
     common: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
     tokenizer = load_tokenizer(text, request)
+    check_vocabulary(text, tokenizer, module.config)
     # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
     load_processor: Any = AutoImageProcessor.from_pretrained
     processor = load_processor(image, backend="pil", config=config, **common)
@@ -153,16 +178,19 @@ def load_network(kind: Any, source: str, config: Any, request: ModelSpec, dtype:
     Raises:
         ModelError: The weights do not fit the architecture.
     """
+    check_size(source, config)
+    options: dict[str, Any] = {
+        "config": config,
+        "dtype": dtype,
+        "weights_only": True,  # .bin files are pickles; this reads tensors and no code
+        "ignore_mismatched_sizes": True,  # so that they are reported below, all in one line
+        "output_loading_info": True,
+    }
     module, found = kind.from_pretrained(
-        source,
-        config=config,
-        revision=request.revision,
-        trust_remote_code=request.trust_remote_code,
-        dtype=dtype,
-        weights_only=True,  # .bin files are pickles; this reads tensors and no code
-        ignore_mismatched_sizes=True,  # so that they are reported below, all in one line
-        output_loading_info=True,
+        source, revision=request.revision, trust_remote_code=request.trust_remote_code, **options
     )
+    if found["missing_keys"] and found["unexpected_keys"] and (state := _without_prefixes(source)):
+        module, found = type(module).from_pretrained(None, state_dict=state, **options)
     checks.check_keys(
         source,
         missing=_serious(found["missing_keys"]),
@@ -172,15 +200,24 @@ def load_network(kind: Any, source: str, config: Any, request: ModelSpec, dtype:
     return module
 
 
+def _without_prefixes(source: str) -> dict[str, torch.Tensor] | None:
+    """The weights of a directory whose names have what torch.compile and other wrappers put before them."""
+    files = (Path(source) / name for name in ("model.safetensors", "pytorch_model.bin"))
+    file = next((file for file in files if file.is_file()), None)
+    return None if file is None else read_state_dict(file)
+
+
 def _serious(names: Any) -> list[str]:
     return [str(name) for name in names if not str(name).endswith(_HARMLESS)]
 
 
 def _pair(vision: str, text: str, request: ModelSpec) -> Any:
-    from transformers import VisionTextDualEncoderModel
+    from transformers import AutoConfig, VisionTextDualEncoderModel
 
     options = {"projection_dim": int(str(request.args.get("projection_dim", 512)))}
     # The projections are drawn at random; a seed makes two loads the same model.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(str(request.args.get("seed", 0))))
+        for source in (vision, text):
+            check_size(source, AutoConfig.from_pretrained(source))
         return VisionTextDualEncoderModel.from_vision_text_pretrained(vision, text, **options)

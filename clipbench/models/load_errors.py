@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from clipbench.errors import ModelError
@@ -9,6 +10,9 @@ from clipbench.utils.hub import causes, class_names, cut_off, not_reached, offli
 
 _HTTP_CLIENTS = ("httpx", "httpx2", "httpcore", "requests", "urllib3")  # the hub client changes them between majors
 _NOT_REACHED = ("couldn't connect", "offline mode", "cached files")
+# What libraries meet on input that they did not check.
+_INTERNAL = (AssertionError, AttributeError, IndexError, TypeError, ZeroDivisionError)
+_LONGEST = 200  # characters of a library's own words
 _FILES = "config.json, model.safetensors, preprocessor_config.json and the tokenizer files"
 
 
@@ -61,5 +65,17 @@ def _from_http_client(chain: list[BaseException]) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    """What an error says, in one line of bounded length."""
+    cause = next((link for link in causes(error) if type(link).__name__.startswith("StrictDataclass")), error)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    if isinstance(cause, KeyError):
+        return f"there is no {str(cause.args[0]) if cause.args else 'such entry'!r:.100}"
+    if cause is not error or (lines and lines[0].endswith(":")):  # a heading: what is wrong comes below it
+        lines = lines[1:] or lines
+        lines[0] = re.sub(r"^\w+(Error|Exception): ", "", lines[0])
+    text = lines[0] if lines else type(error).__name__
+    if isinstance(
+        cause, AssertionError | AttributeError | IndexError | TypeError | ZeroDivisionError
+    ):  # met inside a library
+        text = f"the library failed on it, {type(cause).__name__}: {text}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"

@@ -14,10 +14,12 @@ from clipbench.utils.registry import close_matches
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 TRANSFORMERS_CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 TRAINED, NATIVE = TEXT_CLEANINGS = ("trained", "native")
 """What ``text_cleaning`` may be: as the text tower was trained, or whatever the library that loads it does."""
 
 N = TypeVar("N", int, float)
+_CONFIGS = (OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, ADAPTER_CONFIG)
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no", "none", ""}
 
@@ -135,7 +137,7 @@ def split_prefix(spec: str, adapters: list[str]) -> tuple[str | None, str]:
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a path is one that ``local_adapter`` takes: a file, or a directory with a configuration."""
-    return path.is_file() or any((path / name).is_file() for name in (OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG))
+    return path.is_file() or any((path / name).is_file() for name in _CONFIGS)
 
 
 def is_results_folder(path: Path) -> bool:
@@ -155,10 +157,12 @@ def local_adapter(path: Path) -> str:
             raise ModelError(f"{path} is not a checkpoint: pass a directory, or a {' or '.join(WEIGHT_SUFFIXES)} file")
         if (path.parent / TRANSFORMERS_CONFIG).is_file():
             raise ModelError(f"{path} belongs to a transformers checkpoint: pass its directory, {path.parent}")
+        if (path.parent / ADAPTER_CONFIG).is_file():
+            raise ModelError(f"{path} belongs to a PEFT adapter: pass its directory, {path.parent}")
         return "open_clip"
     if (path / OPEN_CLIP_CONFIG).is_file():
         return "open_clip"
-    if (path / TRANSFORMERS_CONFIG).is_file():
+    if (path / TRANSFORMERS_CONFIG).is_file() or (path / ADAPTER_CONFIG).is_file():
         return "hf"
     raise ModelError(
         f"{path} holds no checkpoint: there is neither {TRANSFORMERS_CONFIG} (transformers) nor "
@@ -167,8 +171,7 @@ def local_adapter(path: Path) -> str:
 
 
 def _checkpoints_below(path: Path) -> str:
-    names = (TRANSFORMERS_CONFIG, OPEN_CLIP_CONFIG)
-    found = sorted({str(config.parent) for name in names for config in path.glob(f"*/{name}")})
+    found = sorted({str(config.parent) for name in _CONFIGS for config in path.glob(f"*/{name}")})
     weights = sorted(str(file) for file in path.glob("*") if file.suffix in WEIGHT_SUFFIXES)
     near = (found + weights)[:3]
     return f"; pass {' or '.join(near)}" if near else ""
