@@ -1,7 +1,9 @@
+import errno
 import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,3 +37,37 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.seeded import build_clip
 
     return build_clip(tmp_path_factory.mktemp("models") / "tiny-clip", "tiny", seed=0)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Parts of names of files that there is no space left for; add to it."""
+    names: list[str] = []
+    open_file = Path.open
+
+    class Full:
+        """Buffers like a file: what cannot be written is known when it is flushed or closed."""
+
+        def __init__(self, handle: Any) -> None:
+            self._handle = handle
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._handle, name)
+
+        def write(self, data: bytes) -> int:
+            return len(data)
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def close(self) -> None:
+            if not self._handle.closed:
+                self._handle.close()
+                self.flush()
+
+    def open_full(self: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        handle = open_file(self, mode, *arguments, **options)
+        return Full(handle) if mode != "rb" and any(name in self.name for name in names) else handle
+
+    monkeypatch.setattr(Path, "open", open_full)
+    return names

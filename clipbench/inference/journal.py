@@ -76,7 +76,8 @@ class Journal:
         with ExitStack() as stack:
             try:
                 stack.enter_context(lock(self._lock_path, on_busy=refuse))
-                self._file: BinaryIO = stack.enter_context(self._path.open("r+b" if self._path.exists() else "w+b"))
+                self._file: BinaryIO = self._path.open("r+b" if self._path.exists() else "w+b")
+                stack.callback(self._close_file)
                 self._scan(resume)
             except ResultError as error:
                 raise ConfigError(str(error)) from None
@@ -135,15 +136,19 @@ class Journal:
         self._file.write(_HEAD.pack(len(payload), _checksum(payload)) + payload)
         self._file.flush()
 
+    def _close_file(self) -> None:
+        with suppress(OSError):  # what could not be written is tried once more
+            self._file.close()
+
     def close(self) -> None:
         """Release it; the file stays for the next run."""
-        with suppress(OSError):  # what could not be written is tried once more
+        with suppress(OSError):
             self._resources.close()
 
     def finish(self) -> None:
         """Remove it: the run is done."""
+        self._close_file()
         with suppress(OSError):
-            self._file.close()
             self._path.unlink()
             self._lock_path.unlink()  # still held, so that no other process can have it
         self.close()

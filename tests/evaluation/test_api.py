@@ -1,9 +1,7 @@
 """What ``clipbench.evaluate`` can do beside scoring: write, resume, report, and share the work."""
 
-import errno
 import json
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -131,29 +129,6 @@ def test_results_that_cannot_be_written_are_an_error_after_which_nothing_is_lost
     decoded.clear()
     assert clipbench.evaluate(model, colors, output_path=tmp_path).failed == []
     assert decoded == []
-
-
-@pytest.fixture
-def full_disk(monkeypatch):
-    """No space left for files of certain names."""
-    names, open_file = [], Path.open
-
-    class Full:
-        def __init__(self, handle):
-            self.handle = handle
-
-        def __getattr__(self, name):
-            return getattr(self.handle, name)
-
-        def write(self, data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def open_full(self, *arguments, **options):
-        handle = open_file(self, *arguments, **options)
-        return Full(handle) if any(name in self.name for name in names) else handle
-
-    monkeypatch.setattr(Path, "open", open_full)
-    return names
 
 
 def test_samples_that_cannot_be_logged_cost_no_numbers(model, colors, tmp_path, decoded, full_disk):
