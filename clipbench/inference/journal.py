@@ -65,7 +65,7 @@ class Journal:
         self._lock_path = self._path.with_suffix(".lock")
         self._on_note, self._writable = on_note, True
         self._places: dict[bytes, tuple[int, int]] = {}
-        self._changed = False
+        self._changed = self._unidentified = False  # notes that were given
         self.known: dict[bytes, KnownChunk] = {}
         self.is_empty = True
         self.started = datetime.now()
@@ -82,6 +82,9 @@ class Journal:
             except ResultError as error:
                 raise ConfigError(str(error)) from None
             except OSError as error:
+                with suppress(OSError):
+                    if not self._path.stat().st_size:
+                        self._remove()
                 raise ConfigError(f"{self._path}: cannot be written to: {error.strerror or error}") from None
             self._resources = stack.pop_all()
 
@@ -122,6 +125,11 @@ class Journal:
         if key in self.known and not self._changed:
             self._changed = True
             self._on_note("images have changed since the run was started: what they belong to is scored again")
+        if scores.content is None and not self._unidentified:
+            self._unidentified = True
+            self._on_note(
+                "nothing identifies the content of some images: a resumed run scores what they belong to again"
+            )
         if not self._writable or scores.content is None:
             return
         try:
@@ -149,9 +157,12 @@ class Journal:
         """Remove it: the run is done."""
         self._close_file()
         with suppress(OSError):
-            self._path.unlink()
-            self._lock_path.unlink()  # still held, so that no other process can have it
+            self._remove()
         self.close()
+
+    def _remove(self) -> None:
+        self._path.unlink()
+        self._lock_path.unlink()  # still held, so that no other process can have it
 
 
 def _checksum(payload: bytes) -> bytes:

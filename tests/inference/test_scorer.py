@@ -19,7 +19,7 @@ def image(number, opened=None):
             opened.append(number)
         return numbered_image(number)
 
-    return ImageRef(f"{number}.png", open_image)
+    return ImageRef(f"{number}.png", open_image, content=str(number).encode)
 
 
 def make_samples(count, texts=3, opened=None, images=7):
