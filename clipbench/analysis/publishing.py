@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clipbench.analysis.hub_files import (
+    BENCHMARK,
+    EVAL_RESULTS,
+    merge_benchmark,
+    merge_eval_results,
+)
 from clipbench.analysis.leaderboard.reading import Gathered
 from clipbench.errors import ConfigError, ResultError
 from clipbench.results import Results, read_results, sanitize
 from clipbench.results.files import samples_path
-from clipbench.results.hub_cards import card_results, eval_result_entries
-from clipbench.utils.hub import error_status
+from clipbench.results.hub_cards import card_results, eval_result_entries, hub_data
+from clipbench.task_types.registry import known_tasks
 
 if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, HfApi
+    from huggingface_hub import EvalResult
 
-EVAL_RESULTS = ".eval_results/clipbench.yaml"
+_REPO_ID = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
 _CARD = """---
 tags: [clip, clipbench]
 configs:
@@ -42,6 +49,8 @@ class Upload:
         repo_type: ``model`` or ``dataset``.
         files: Path in the repository to its bytes, or to the local file.
         card_results: Metrics that the card's metadata gets; those of the same name are replaced.
+        entries: Results for ``.eval_results/*.yaml``, merged into the files that are there.
+        benchmark: What ``eval.yaml`` declares, merged into the one that is there.
         card: The whole card, written only where the repository has none.
         notes: What stays behind, a line each.
     """
@@ -50,28 +59,50 @@ class Upload:
     repo_type: str
     files: dict[str, bytes | Path] = field(default_factory=dict)
     card_results: list[EvalResult] = field(default_factory=list)
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    benchmark: Mapping[str, Any] | None = None
     card: str | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def model_upload(paths: Sequence[Path], repo_id: str) -> Upload:
+def check_repo_id(field: str, repo_id: str) -> None:
+    """Refuse what is no name of a repository.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not _REPO_ID.fullmatch(repo_id):
+        raise ConfigError(f"{field} {repo_id!r}: not OWNER/NAME of letters, digits, `-`, `_` and `.`")
+
+
+def model_upload(paths: Sequence[Path], repo_id: str, results_repo: str | None = None) -> Upload:
     """Metadata for a model's repository; of a task scored twice, the newer.
 
     Only complete results go out; others are named in the notes.
 
+    Args:
+        paths: Results files.
+        repo_id: The model's repository.
+        results_repo: The data set that the files are pushed to (``dataset_upload``), to be named as the source.
+
     Raises:
-        ConfigError: The results are of several models.
+        ConfigError: The results are of several models, or a repository cannot have this name.
         ResultError: They cannot be read, or none of them is complete.
     """
-    import yaml
-    from huggingface_hub import eval_result_entries_to_yaml
+    from huggingface_hub import constants, eval_result_entries_to_yaml
 
-    runs = sorted((read_results(path) for path in paths), key=lambda results: results.date)
+    check_repo_id("model_repo", repo_id)
+    read = sorted(((path, read_results(path)) for path in paths), key=lambda pair: pair[1].date)
+    runs = [results for _, results in read]
     names = sorted({f"{results.model_name} ({(results.model_fingerprint or '?')[:7]})" for results in runs})
     if len(names) > 1:
         raise ConfigError(f"model_repo takes the results of one model, and these are of {', '.join(names)}")
     found: dict[str | None, EvalResult] = {each.metric_name: each for results in runs for each in card_results(results)}
-    entries = {(each.dataset_id, each.task_id): each for results in runs for each in eval_result_entries(results)}
+    entries = {}
+    for path, results in read:
+        place = f"{constants.ENDPOINT}/datasets/{results_repo}/blob/main/{_folder(results)}/{path.name}"
+        for entry in eval_result_entries(results, place if results_repo else None):
+            entries[entry.dataset_id, entry.task_id] = entry
     left_out = [
         f"{task} stays behind: it is not complete"
         for task in sorted({task for results in runs for task in results.tasks})
@@ -79,9 +110,40 @@ def model_upload(paths: Sequence[Path], repo_id: str) -> Upload:
     ]
     if not found:
         raise ResultError(f"{paths[0]}: no complete result to put on a card")
-    text = yaml.safe_dump(eval_result_entries_to_yaml(list(entries.values())), sort_keys=False, allow_unicode=True)
-    files: dict[str, bytes | Path] = {EVAL_RESULTS: text.encode()} if entries else {}
-    return Upload(repo_id, "model", files, list(found.values()), notes=left_out)
+    written = eval_result_entries_to_yaml(list(entries.values()))
+    return Upload(repo_id, "model", {}, list(found.values()), written, notes=left_out)
+
+
+def benchmark_upload(paths: Sequence[Path], repo_id: str) -> Upload:
+    """The ``eval.yaml`` that makes a data set on the hub a benchmark: its tasks, as results and clipbench name them.
+
+    Raises:
+        ConfigError: No result is of this data, or a repository cannot have this name.
+        ResultError: A file cannot be read.
+    """
+    check_repo_id("benchmark_repo", repo_id)
+    tasks: dict[str, dict[str, Any]] = {}
+    others = set()
+    for results in map(read_results, paths):
+        for task, result in results.tasks.items():
+            hub = hub_data(result)
+            others.add(hub.get("repo"))
+            if hub.get("repo") == repo_id:
+                tasks[task] = {"id": task, "config": hub.get("config") or "default", "split": hub.get("split")}
+    if not tasks:
+        there = ", ".join(sorted(filter(None, others))) or "none from the hub"
+        raise ConfigError(f"benchmark_repo {repo_id}: no result is of this data; there is: {there}")
+    for known in known_tasks():
+        declared = known.dataset.hub
+        if declared and declared.repo == repo_id:
+            tasks[known.name] = {"id": known.name, "config": declared.config or "default", "split": declared.split}
+    benchmark = {
+        "name": repo_id.split("/")[1],
+        "description": "Do CLIP-like models tell these captions and images apart? Scored by clipbench.",
+        "evaluation_framework": "clipbench",
+        "tasks": [{key: value for key, value in tasks[task].items() if value is not None} for task in sorted(tasks)],
+    }
+    return Upload(repo_id, "dataset", benchmark=benchmark)
 
 
 def dataset_upload(paths: Sequence[Path], repo_id: str, samples: bool = True) -> Upload:
@@ -93,17 +155,24 @@ def dataset_upload(paths: Sequence[Path], repo_id: str, samples: bool = True) ->
         samples: Whether samples go too.
 
     Raises:
+        ConfigError: A repository cannot have this name.
         ResultError: A file cannot be read.
     """
+    check_repo_id("dataset_repo", repo_id)
     files: dict[str, bytes | Path] = {}
     for path in paths:
         results = read_results(path)
-        folder = sanitize(results.model_name)
+        folder = _folder(results)
         files[f"{folder}/{path.name}"] = path
         files[f"{folder}/{path.stem.replace('results_', 'scores_')}.jsonl"] = _score_lines(results, path).encode()
         logged = [samples_path(path, task) for task in results.tasks]
         files.update({f"{folder}/{each.name}": each for each in logged if samples and each.is_file()})
     return Upload(repo_id, "dataset", files, card=_CARD)
+
+
+def _folder(results: Results) -> str:
+    """Where a model's files are in a data set."""
+    return sanitize(results.model_name)
 
 
 def _score_lines(results: Results, path: Path) -> str:
@@ -136,6 +205,11 @@ def describe(upload: Upload) -> str:
     lines = [f"{upload.repo_type} {upload.repo_id}"]
     if upload.card_results:
         lines += ["README.md, merged into the card that is there:", merged_card(None, upload).rstrip()]
+    for name, text in merge_eval_results({}, upload.entries).items():
+        lines += [f"{name}, merged into the files of {EVAL_RESULTS} that are there:", (text or "").rstrip()]
+    if upload.benchmark:
+        text = merge_benchmark(None, upload.benchmark) or ""
+        lines += [f"{BENCHMARK}, merged into the one that is there:", text.rstrip()]
     if upload.card:
         lines += ["README.md, if there is none:", upload.card.rstrip()]
     for name, content in sorted(upload.files.items()):
@@ -145,60 +219,3 @@ def describe(upload: Upload) -> str:
         if isinstance(content, bytes):
             lines.append(raw.decode().rstrip())
     return "\n".join([*lines, *upload.notes]) + "\n"
-
-
-def push(upload: Upload, api: HfApi | None = None, *, private: bool = False, create_pr: bool = False) -> str:
-    """Send an upload, as one commit.
-
-    Args:
-        upload: What to send.
-        api: The hub's client; the default one where left out, with ``HF_ENDPOINT`` and ``HF_TOKEN``.
-        private: Make a repository that is not there yet a private one.
-        create_pr: Open a pull request rather than commit.
-
-    Returns:
-        The commit's address.
-
-    Raises:
-        ResultError: The hub refuses or cannot be reached.
-    """
-    import huggingface_hub as hub
-
-    client = api or hub.HfApi()
-
-    def send() -> str:
-        if not create_pr:
-            client.create_repo(upload.repo_id, repo_type=upload.repo_type, private=private, exist_ok=True)
-        operations = [
-            hub.CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
-            for name, content in sorted(upload.files.items())
-        ]
-        there = client.file_exists(upload.repo_id, "README.md", repo_type=upload.repo_type)
-        if upload.card_results:
-            text = _fetch(client, upload) if there else None
-            operations.append(hub.CommitOperationAdd("README.md", merged_card(text, upload).encode()))
-        elif upload.card and not there:
-            operations.append(hub.CommitOperationAdd("README.md", upload.card.encode()))
-        commit = client.create_commit(
-            upload.repo_id, operations, commit_message="Results of clipbench", repo_type=upload.repo_type,
-            create_pr=create_pr,
-        )  # fmt: skip
-        return str(commit.pr_url or commit.commit_url)
-
-    return _told(send, upload.repo_id)
-
-
-def _fetch(client: HfApi, upload: Upload) -> str:
-    path = client.hf_hub_download(upload.repo_id, "README.md", repo_type=upload.repo_type)
-    return Path(path).read_text(encoding="utf-8")
-
-
-def _told(send: Callable[[], str], repo_id: str) -> str:
-
-    try:
-        return send()
-    except Exception as error:  # which classes there are depends on the hub client's HTTP library
-        status = error_status(error)
-        hint = "; log in with `hf auth login` or set HF_TOKEN" if status in (401, 403, 404) else ""
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ResultError(f"{repo_id}: the hub did not take it: {reason}{hint}") from None

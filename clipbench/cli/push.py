@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import note, say
-from clipbench.errors import ConfigError
+from clipbench.cli.console import Complaints, note, say
+from clipbench.errors import ConfigError, ResultError
 
 
 @click.command("push", cls=Command)
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--model_repo", metavar="OWNER/NAME", help="Add the metrics to this model's card.")
 @click.option("--dataset_repo", metavar="OWNER/NAME", help="Upload the result files to this data set.")
+@click.option("--benchmark_repo", metavar="OWNER/NAME",
+              help="Declare the tasks in this data set's eval.yaml, which makes it a benchmark.")  # fmt: skip
 @click.option("--no_samples", is_flag=True, help="Do not upload logged samples.")
 @click.option("--private", is_flag=True, help="Create missing repositories as private ones.")
 @click.option("--create_pr", is_flag=True, help="Open pull requests instead of committing.")
@@ -23,6 +26,7 @@ def command(
     results: Path,
     model_repo: str | None,
     dataset_repo: str | None,
+    benchmark_repo: str | None,
     no_samples: bool,
     private: bool,
     create_pr: bool,
@@ -31,19 +35,36 @@ def command(
     """Upload results to the Hugging Face Hub.
 
     RESULTS is a result file of `clipbench eval`, or a folder with such files. A model card receives complete results
-    only, in its metadata and in `.eval_results/clipbench.yaml`; a data set receives the files as they are.
+    only, in its metadata and in `.eval_results/`, one file a benchmark; a data set receives the files as they are, and
+    is named as the source of the model's results if both are given. What is there already is merged with. A damaged
+    file stays behind and is named, and the exit code is 1.
 
     \b
     clipbench push results/openai__clip-vit-base-patch32 --dataset_repo me/clip-results --dry_run
     """
-    from clipbench.analysis.publishing import dataset_upload, describe, model_upload, push
+    from clipbench.analysis.hub_commit import push
+    from clipbench.analysis.publishing import (
+        benchmark_upload,
+        check_repo_id,
+        dataset_upload,
+        describe,
+        model_upload,
+    )
     from clipbench.results.files import result_files
 
-    if not (model_repo or dataset_repo):
+    repositories = {"model_repo": model_repo, "dataset_repo": dataset_repo, "benchmark_repo": benchmark_repo}
+    named = {field: repo for field, repo in repositories.items() if repo is not None}
+    if not named:
         raise ConfigError("name --model_repo, --dataset_repo, or both")
-    paths = result_files(results)
-    uploads = [model_upload(paths, model_repo)] if model_repo else []
-    uploads += [dataset_upload(paths, dataset_repo, not no_samples)] if dataset_repo else []
+    for field, repo in named.items():
+        check_repo_id(field, repo)
+    complaints = Complaints()
+    paths = _readable(result_files(results), complaints)
+    if not paths:
+        return 1
+    uploads = [dataset_upload(paths, dataset_repo, not no_samples)] if dataset_repo else []  # first: it is the source
+    uploads += [model_upload(paths, model_repo, dataset_repo)] if model_repo else []
+    uploads += [benchmark_upload(paths, benchmark_repo)] if benchmark_repo else []
     for upload in uploads:
         if dry_run:
             say(describe(upload))
@@ -51,4 +72,17 @@ def command(
         say(push(upload, private=private, create_pr=create_pr))
         for line in upload.notes:
             note(line)
-    return 0
+    return 1 if complaints.any else 0
+
+
+def _readable(paths: Sequence[Path], complaints: Complaints) -> list[Path]:
+    from clipbench.results import read_results
+
+    good = []
+    for path in paths:
+        try:
+            read_results(path)
+            good.append(path)
+        except ResultError as error:
+            complaints(str(error))
+    return good

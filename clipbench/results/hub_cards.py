@@ -44,8 +44,13 @@ def card_results(results: Results) -> Iterator[EvalResult]:
         )
 
 
-def eval_result_entries(results: Results) -> Iterator[EvalResultEntry]:
-    """What ``.eval_results/*.yaml`` of a model says: primary metrics of tasks whose data came from the hub."""
+def eval_result_entries(results: Results, source: str | None = None) -> Iterator[EvalResultEntry]:
+    """What ``.eval_results/*.yaml`` of a model says: primary metrics of tasks whose data came from the hub.
+
+    Args:
+        results: The run.
+        source: The address of its result file, if it is published.
+    """
     from huggingface_hub import EvalResultEntry
 
     for task, result, metric, measure in _comparable(results):
@@ -60,6 +65,8 @@ def eval_result_entries(results: Results) -> Iterator[EvalResultEntry]:
             value=measure.value,
             dataset_revision=result.data.get("revision"),
             date=datetime.fromtimestamp(results.date, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            source_url=source,
+            source_name=source and "clipbench results",
             notes=f"{notes}, clipbench {results.clipbench_version}",
         )
 

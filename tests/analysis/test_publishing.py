@@ -1,19 +1,16 @@
 """What goes out to the hub, by description and through the hub's own client against a server on this machine."""
 
-import base64
 import json
-import os
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 import yaml
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from clipbench.analysis.publishing import EVAL_RESULTS, dataset_upload, describe, merged_card, model_upload
+from clipbench.analysis.publishing import benchmark_upload, dataset_upload, describe, merged_card, model_upload
+from clipbench.cli import main
 from clipbench.errors import ConfigError, ResultError
 from tests.analysis.leaderboard.builders import lines, make_results, write
 
@@ -82,7 +79,7 @@ def test_a_card_is_of_one_model(tmp_path):
 
 def test_eval_results_name_the_hub_data_only(tmp_path):
     path = write(tmp_path, from_hub(make_results(values={"t": 0.5, "u": 0.25})))
-    (entry,) = yaml.safe_load(model_upload([path], "me/model").files[EVAL_RESULTS])
+    (entry,) = model_upload([path], "me/model").entries
     assert entry["dataset"] == {"id": "org/data", "task_id": "t", "revision": "c" * 40}
     assert (entry["value"], entry["date"]) == (0.5, "2026-01-01T00:00:00Z")
     assert "acc ± 0.0100, n = 100, task version 1" in entry["notes"]
@@ -110,103 +107,134 @@ def test_a_description_names_every_byte(tmp_path):
     assert f"{path.stat().st_size:,} bytes, sha256" in text
 
 
-class Hub(BaseHTTPRequestHandler):
-    """As much of the hub as a commit needs."""
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, code, body=b"", **headers):
-        self.send_response(code)
-        for name, value in {"Content-Length": len(body), **headers}.items():
-            self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def do_GET(self):
-        repo = self.path.split("/resolve/")[0].strip("/")
-        card = self.server.cards.get(repo)
-        if card is None:
-            self.answer(404, X_Error_Code="EntryNotFound", X_Repo_Commit="0" * 40)
-        else:
-            self.answer(200, card.encode(), ETag='"card"', X_Repo_Commit="0" * 40)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.posts.append((self.path, body))
-        if self.server.refuses:
-            self.answer(403, b'{"error": "forbidden"}', Content_Type="application/json")
-        elif "/paths-info/" in self.path:
-            self.answer(200, b"[]", Content_Type="application/json")
-        elif "/preupload/" in self.path:
-            files = [
-                {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
-                for each in json.loads(body)["files"]
-            ]
-            self.answer(200, json.dumps({"files": files}).encode(), Content_Type="application/json")
-        else:
-            url = f"http://127.0.0.1:{self.server.server_port}/me/x"
-            found = {"url": url, "commitUrl": f"{url}/commit/1", "commitOid": "1" * 40, "success": True}
-            self.answer(200, json.dumps(found).encode(), Content_Type="application/json")
-
-
-@pytest.fixture
-def hub():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.cards, server.posts, server.refuses = {}, [], False
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
 def push(hub, tmp_path, *arguments):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_TOKEN": "hf_x"}
-    environment["HF_HOME"] = str(tmp_path / "hf")
     command = [sys.executable, "-m", "clipbench", "push", *map(str, arguments)]
+    environment = hub.env(tmp_path / "hf", HF_TOKEN=hub.token)
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def committed(hub):
-    """Repository to path to text, of every commit."""
-    commits = {}
-    for path, body in hub.posts:
-        if "/commit/" in path:
-            entries = [json.loads(entry) for entry in body.splitlines()]
-            files = {entry["value"]["path"]: entry["value"]["content"] for entry in entries if entry["key"] == "file"}
-            commits[path] = {name: base64.b64decode(content).decode() for name, content in files.items()}
-    return commits
+def entries(hub, file=".eval_results/org__data.yaml", repository="me/m"):
+    return {entry["dataset"]["task_id"]: entry for entry in yaml.safe_load(hub.files("model", repository)[file])}
 
 
-def test_the_hub_gets_what_was_described(hub, tmp_path):
-    hub.cards["me/m"] = CARD
+def test_the_hub_gets_what_was_described_and_the_data_set_is_the_source(hub, tmp_path):
+    hub.add_files("model", "me/m", {"README.md": CARD.encode()})
     path = write(tmp_path, from_hub(make_results()), {"t": lines("+-")})
     done = push(hub, tmp_path, path.parent, "--model_repo", "me/m", "--dataset_repo", "me/d")
     assert (done.returncode, done.stderr) == (0, "")
-    commits = committed(hub)
-    model, data = commits["/api/models/me/m/commit/main"], commits["/api/datasets/me/d/commit/main"]
-    upload = model_upload([path], "me/m")
-    assert model == {"README.md": merged_card(CARD, upload), EVAL_RESULTS: upload.files[EVAL_RESULTS].decode()}
-    expected = dataset_upload([path], "me/d")
-    assert data.keys() == {*expected.files, "README.md"}
-    assert data[f"org__model/{path.name}"] == path.read_text()
+    model, data = hub.files("model", "me/m"), hub.files("dataset", "me/d")
+    assert model.keys() == {"README.md", ".eval_results/org__data.yaml"}
+    assert model["README.md"] == merged_card(CARD, model_upload([path], "me/m"))
+    place = f"org__model/{path.name}"
+    assert entries(hub)["t"]["source"] == {
+        "url": f"{hub.url}/datasets/me/d/blob/main/{place}", "name": "clipbench results",
+    }  # fmt: skip
+    assert data.keys() == {*dataset_upload([path], "me/d").files, "README.md"}
+    assert data[place] == path.read_text()
     assert yaml.safe_load(data["README.md"].split("---")[1])["configs"][0]["data_files"] == "*/scores_*.jsonl"
 
 
+def test_a_second_push_of_other_tasks_keeps_the_first_ones(hub, tmp_path):
+    """It replaced `.eval_results/clipbench.yaml`, and what was in it was gone."""
+    others = [{"dataset": {"id": "org/data", "task_id": "theirs"}, "value": 0.1, "source": {"url": "x"}, "more": 1}]
+    old = [
+        {"dataset": {"id": "org/data", "task_id": "old"}, "value": 0.2},
+        {"dataset": {"id": "org/other", "task_id": "t"}, "value": 0.3},
+        {"dataset": {"id": "org/data", "task_id": "u"}, "value": 0.4},
+    ]
+    hub.add_files("model", "me/m", {
+        ".eval_results/theirs.yaml": yaml.safe_dump(others).encode(),
+        ".eval_results/clipbench.yaml": yaml.safe_dump(old).encode(),
+    })  # fmt: skip
+    hub.status("*/commit/main", 412, times=1)  # somebody else commits meanwhile
+    first = write(tmp_path / "x", from_hub(make_results(values={"t": 0.5})))
+    assert push(hub, tmp_path, first, "--model_repo", "me/m").returncode == 0
+    assert len(hub.asked("*/commit/main")) == 2
+    results = from_hub(from_hub(make_results(values={"u": 0.75, "theirs": 0.9}, day=1), "u"), "theirs")
+    second = write(tmp_path / "y", results)
+    assert push(hub, tmp_path, second, "--model_repo", "me/m").returncode == 0
+    files = hub.files("model", "me/m")
+    assert files.keys() == {
+        "README.md", ".eval_results/theirs.yaml", ".eval_results/org__data.yaml", ".eval_results/org__other.yaml",
+    }  # fmt: skip
+    assert {task: entry["value"] for task, entry in entries(hub).items()} == {"old": 0.2, "u": 0.75, "t": 0.5}
+    assert entries(hub, ".eval_results/org__other.yaml")["t"]["value"] == 0.3
+    assert entries(hub, ".eval_results/theirs.yaml")["theirs"]["value"] == 0.9
+    _, metrics = model_index_to_eval_results(ModelCard(files["README.md"]).data.to_dict()["model-index"])
+    assert {each.metric_name for each in metrics} == {"t acc", "u acc", "theirs acc"}
+
+
+def test_a_verified_value_and_a_file_of_something_else_stay(hub, tmp_path):
+    verified = [{"dataset": {"id": "org/data", "task_id": "t"}, "value": 0.1, "verifyToken": "x"}]
+    hub.add_files("model", "me/m", {".eval_results/v.yaml": yaml.safe_dump(verified).encode()})
+    path = write(tmp_path, from_hub(make_results()))
+    assert push(hub, tmp_path, path, "--model_repo", "me/m").returncode == 0
+    assert entries(hub, ".eval_results/v.yaml")["t"]["value"] == 0.1
+    hub.add_files("model", "me/n", {".eval_results/org__data.yaml": b"a: 1"})
+    done = push(hub, tmp_path, path, "--model_repo", "me/n")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "me/n: .eval_results/org__data.yaml: is there and is no list of results" in done.stderr
+    assert hub.files("model", "me/n") == {".eval_results/org__data.yaml": "a: 1"}
+
+
+def test_a_benchmark_declares_its_tasks_once(hub, tmp_path):
+    path = write(tmp_path, from_hub(make_results(values={"t": 0.5, "u": 0.5})))
+    assert push(hub, tmp_path, path, "--benchmark_repo", "org/data").returncode == 0
+    declared = yaml.safe_load(hub.files("dataset", "org/data")["eval.yaml"])
+    assert declared["name"] == "data"
+    assert declared["evaluation_framework"] == "clipbench"
+    assert declared["tasks"] == [{"id": "t", "config": "default", "split": "test"}]
+    mine = {**declared, "description": "Mine.", "tasks": [{"id": "first", "split": "dev"}]}
+    hub.add_files("dataset", "org/data", {"eval.yaml": yaml.safe_dump(mine).encode()})
+    push(hub, tmp_path, path, "--benchmark_repo", "org/data")
+    there = yaml.safe_load(hub.files("dataset", "org/data")["eval.yaml"])
+    assert there == {**mine, "tasks": [*mine["tasks"], *declared["tasks"]]}
+    done = push(hub, tmp_path, path, "--benchmark_repo", "org/data")
+    assert (done.returncode, done.stdout) == (0, "org/data: all of it is there already\n")
+
+
+def test_a_benchmark_has_all_tasks_that_clipbench_knows_of_its_data(tmp_path):
+    results = from_hub(make_results(values={"inpaintcoco_color": 0.5}), "inpaintcoco_color")
+    results.tasks["inpaintcoco_color"].data["location"] = "phiyodr/InpaintCOCO"
+    path = write(tmp_path, results)
+    tasks = benchmark_upload([path], "phiyodr/InpaintCOCO").benchmark["tasks"]
+    assert {"inpaintcoco_color", "inpaintcoco_object", "inpaintcoco_size"} <= {task["id"] for task in tasks}
+    assert "evaluation_framework: clipbench" in describe(benchmark_upload([path], "phiyodr/InpaintCOCO"))
+    with pytest.raises(ConfigError, match="no result is of this data; there is: phiyodr/InpaintCOCO"):
+        benchmark_upload([path], "me/other")
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "x", "me/../x", "a/b/c", "me/", "/x", "", "me/x.git", "me/a--b", "me/é", "a b/c"]
+)
+@pytest.mark.parametrize("option", ["model_repo", "dataset_repo", "benchmark_repo"])
+def test_a_name_of_no_repository_is_refused_before_anything_is_read(option, name, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["push", "nowhere", f"--{option}", name])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"clipbench: error: --{option} {name!r}: not OWNER/NAME")
+
+
+def test_a_damaged_file_stays_behind_and_is_named(hub, tmp_path):
+    write(tmp_path, from_hub(make_results()))
+    (tmp_path / "results_x.json").write_text("{")
+    done = push(hub, tmp_path, tmp_path, "--model_repo", "me/m")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "results_x.json: not a readable result file" in done.stderr
+    assert entries(hub).keys() == {"t"}
+
+
 def test_a_dry_run_sends_nothing(hub, tmp_path):
-    path = write(tmp_path, make_results())
+    path = write(tmp_path, from_hub(make_results()))
     done = push(hub, tmp_path, path, "--dataset_repo", "me/d", "--model_repo", "me/m", "--dry_run")
     assert done.returncode == 0
-    assert hub.posts == []
+    assert hub.requests == []
     assert "dataset me/d" in done.stdout
+    assert f"url: {hub.url}/datasets/me/d/blob/main/org__model/{path.name}" in done.stdout
 
 
 def test_a_refusal_is_told_in_one_line(hub, tmp_path):
-    hub.refuses = True
+    hub.status("*", 403)
     done = push(hub, tmp_path, write(tmp_path, make_results()), "--dataset_repo", "me/d")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
 import struct
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from .repositories import Commit, File, Kind, Repository
@@ -84,6 +85,10 @@ class Handler(BaseHTTPRequestHandler):
         match parts:
             case ["api", "whoami-v2"]:
                 self._whoami()
+            case ["api", "validate-yaml"]:
+                self._json({"errors": [], "warnings": []})
+            case ["api", "repos", "create"]:
+                self._create(json.loads(self.form))
             case ["api", "agent-harnesses"]:  # which programs write code; clients ask once a day
                 self._json({"standardEnvVars": [], "harnesses": {}})
             case ["api", "models" | "datasets" as kinds, *rest]:
@@ -127,8 +132,36 @@ class Handler(BaseHTTPRequestHandler):
                 self._json(list(commit.paths_info(paths, expand=_is_set(form, "expand"))))
             case ["refs"]:
                 self._json(repository.refs())
+            case ["preupload", _]:
+                paths = [file["path"] for file in json.loads(self.form)["files"]]
+                files = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in paths]
+                self._json({"files": files})
+            case ["commit", "main"]:
+                self._receive(repository, [json.loads(line) for line in self.form.splitlines()])
             case _:
                 raise RefusalError(404, message="Not served by the loopback hub")
+
+    def _create(self, wanted: dict[str, str]) -> None:
+        kind, name = cast(Kind, wanted.get("type") or "model"), "/".join((wanted["organization"], wanted["name"]))
+        is_there = self.server.hub.find(kind, name) is not None
+        if not is_there:
+            self.server.hub.add_files(kind, name, {})
+        self._json({"url": f"{self.server.hub.url}/{name}", "name": name}, status=409 if is_there else 200)
+
+    def _receive(self, repository: Repository, lines: list[dict[str, Any]]) -> None:
+        """A commit: files in base64, and names of files that go."""
+        head = cast(Commit, repository.at("main"))
+        if lines[0]["value"].get("parentCommit", head.sha) != head.sha:
+            raise RefusalError(412, message="A commit has happened since. Please refresh and try again.")
+        files = {path: file.source.read_bytes() for path, file in head.files.items()}
+        for line in lines[1:]:
+            if line["key"] == "file":
+                files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            else:
+                del files[line["value"]["path"]]
+        sha = self.server.hub.add_files(repository.kind, repository.id, files).sha
+        url = f"{self.server.hub.url}/{repository.id}"
+        self._json({"url": url, "commitUrl": f"{url}/commit/{sha}", "commitOid": sha, "success": True})
 
     def _info(self, repository: Repository, revision: str, query: dict[str, list[str]]) -> None:
         self._json(repository.info(self._commit(repository, revision), blobs=_is_set(query, "blobs")))

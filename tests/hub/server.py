@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 import socket
+import tempfile
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from http.server import ThreadingHTTPServer
@@ -57,6 +59,7 @@ class Hub:
     page_size: int = 1000
     requests: list[Request] = field(default_factory=list)
     _repositories: dict[tuple[Kind, str], Repository] = field(default_factory=dict)
+    _received: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
     _troubles: list[Trouble] = field(default_factory=list)
     _servers: list[Server] = field(default_factory=list)
     _ports: tuple[int, int] = (0, 0)
@@ -102,6 +105,20 @@ class Hub:
         if tag:
             repository.tags[tag] = made.sha
         return made
+
+    def add_files(self, kind: Kind, name: str, files: Mapping[str, bytes]) -> Commit:
+        """Commit files by path, as clients upload them, to a repository's main branch."""
+        self._received.append(tempfile.TemporaryDirectory())
+        folder = Path(self._received[-1].name)
+        for path, content in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+        return self.add(kind, name, folder)
+
+    def files(self, kind: Kind, name: str) -> dict[str, str]:
+        """Path to text of what is on a repository's main branch."""
+        commit = self._repositories[kind, name].at("main")
+        return {path: file.source.read_text(encoding="utf-8") for path, file in commit.files.items()} if commit else {}
 
     def find(self, kind: Kind, name: str) -> Repository | None:
         """Look up a repository."""
