@@ -50,7 +50,7 @@ def tasks_page() -> str:
         hub = dataset.hub
         facts = {
             "home": f"<{dataset.homepage}>" if dataset.homepage else "",
-            "hub": f"`{hub.repo}`, split `{hub.split}`, at `{hub.revision}`" if hub else "",
+            "hub": f"`{hub.repo}`, split `{hub.split}`, at `{hub.revision}`" if hub and hub.repo else "",
             "made by": f"`{dataset.generator}`" if dataset.generator else "",
             "raw layout": ", ".join(f"`{layout}`" for layout in dataset.layouts),
             "licence": dataset.license,

@@ -82,3 +82,13 @@ class CocoRetrieval(RetrievalTask):
     chance = 5 / 5_000
     expected_n = 5_000
     tags = ("paper",)
+
+
+class CocoRetrievalFirst(RetrievalTask):
+    """The same with the first caption of each photograph, as in the paper's Table 7."""
+
+    name = "coco_retrieval_first"
+    dataset = COCO
+    captions = "first"
+    chance = 5 / 5_000
+    expected_n = 5_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
 from clipbench.task_types.base import SampleTask
-from clipbench.types import Sample, SampleResult
+from clipbench.types import Row, Sample, SampleResult
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
@@ -28,6 +28,7 @@ class PairsTask(SampleTask):
     Attributes:
         group_field: A field of the rows that parts the task for breakdowns.
         text_template: What every caption is put into.
+        caption_fields: The two fields that hold the captions, where rows have several such pairs (one a language).
     """
 
     task_type = "pairs"
@@ -37,19 +38,26 @@ class PairsTask(SampleTask):
     chance = 1 / 4
     group_field: ClassVar[str] = ""
     text_template: ClassVar[str] = "{}"
+    caption_fields: ClassVar[tuple[str, ...]] = ()
 
     def samples(self, source: Source) -> Iterator[Sample]:
         """Yield one sample for each row."""
         for row in source.rows(where=self.where):
-            if len(row.images) != 2 or len(row.captions) != 2:
+            captions = self._captions(row)
+            if len(row.images) != 2 or len(captions) != 2:
                 raise DataError(
-                    f"row {row.id} has {len(row.images)} images and {len(row.captions)} captions;"
-                    " a pair has two of each"
+                    f"row {row.id} has {len(row.images)} images and {len(captions)} captions; a pair has two of each"
                 )
             # An empty caption stays empty, to be counted.
-            texts = tuple(self.text_template.format(text) if text.strip() else text for text in row.captions)
+            texts = tuple(self.text_template.format(text) if text.strip() else text for text in captions)
             group = row.fields.get(self.group_field, self.name)
             yield Sample(row.id, row.images, texts, str(group), row.images[0].key)
+
+    def _captions(self, row: Row) -> tuple[str, ...]:
+        for name in self.caption_fields:
+            if name not in row.fields:
+                raise DataError(f"row {row.id}: no column {name!r} in this data")
+        return tuple(str(row.fields[name] or "") for name in self.caption_fields) or row.captions
 
     def invalid_reason(self, sample: Sample) -> str | None:
         """A caption is empty, or both are the same."""

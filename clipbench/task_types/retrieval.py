@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from clipbench.data.dataset import Source
 from clipbench.task_types.base import Task, only_image
@@ -21,30 +21,49 @@ _QUERIES = 256  # whose scores are in memory at once: 26 MB against the 25,014 c
 _ITEMS = 4096  # that are compared in double precision at once
 
 
+def _metrics(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(f"{way}_recall@{k}" for way in ("t2i", "i2t") for k in cutoffs)
+
+
 class RetrievalTask(Task):
     """Recall@k as the hit rate: the share of queries with an item of their own among the first k.
 
     ``t2i_recall@k``: a caption looks for its image among all images. ``i2t_recall@k``: an image looks for
     any of its captions among all captions. Ranks count equal scores as better ones.
 
-    A sample is an image with all its captions; its results are one for the image and one per caption.
+    A sample is an image with its captions; its results are one for the image and one per caption.
+
+    Attributes:
+        captions: Which captions of an image take part: ``all``, the ``first``, or the first so many.
+        cutoffs: The k. The primary metric is text to image at 5, or else at the middle one.
     """
 
     task_type = "retrieval"
-    metrics = tuple(f"{way}_recall@{k}" for way in ("t2i", "i2t") for k in _CUTOFFS)
+    captions: ClassVar[str | int] = "all"
+    cutoffs: ClassVar[tuple[int, ...]] = _CUTOFFS
+    metrics = _metrics(_CUTOFFS)
     primary_metric = "t2i_recall@5"
     whole_set = True
     hub_task = ("image-text-retrieval", "Retrieval")
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "cutoffs" in cls.__dict__:
+            cls.metrics = _metrics(cls.cutoffs)
+            k = 5 if 5 in cls.cutoffs else cls.cutoffs[len(cls.cutoffs) // 2]
+            cls.primary_metric = f"t2i_recall@{k}"
+
     def samples(self, source: Source) -> Iterator[Sample]:
         """Yield one sample for each image; rows that repeat an image add their captions to it."""
+        most = None if self.captions == "all" else 1 if self.captions == "first" else int(self.captions)
         gathered: dict[str, tuple[Sample, list[str]]] = {}
         for row in source.rows(where=self.where):
             image = only_image(row, "retrieval")
             if image.key not in gathered:
-                texts: list[str] = []
-                gathered[image.key] = Sample(row.id, (image,), texts, self.name, image.key), texts
-            gathered[image.key][1].extend(row.captions)
+                own: list[str] = []
+                gathered[image.key] = Sample(row.id, (image,), own, self.name, image.key), own
+            texts = gathered[image.key][1]
+            texts[:] = [*texts, *row.captions][:most]
         yield from (sample for sample, _ in gathered.values())
 
     def invalid_reason(self, sample: Sample) -> str | None:
@@ -107,8 +126,9 @@ class RetrievalTask(Task):
 
         rank, tied = best_rank(scores, own)
         # An image has several captions, and one of them is enough; but chance is quoted for text to image only.
-        chance = min(1.0, 5 / len(scores))
-        values = {f"{way}_recall@{k}": float(rank <= k) for k in _CUTOFFS}
+        primary = int(self.primary_metric.split("@")[1])
+        chance = min(1.0, primary / len(scores))
+        values = {f"{way}_recall@{k}": float(rank <= k) for k in self.cutoffs}
         record = {
             "direction": way,
             "images": [sample.images[0].key],
@@ -116,7 +136,7 @@ class RetrievalTask(Task):
             "scores": scores[own].tolist(),
             "rank": rank,
         }
-        return SampleResult(f"{way}:{name}", values, rank <= 5, chance, tied, way, sample.cluster, record)
+        return SampleResult(f"{way}:{name}", values, rank <= primary, chance, tied, way, sample.cluster, record)
 
     def rescore(self, sample: LoggedSample) -> Mapping[str, float]:
         """From the rank: the scores of the whole set are not logged."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from clipbench.concepts import concept_names, load_concept
 from clipbench.data.dataset import Dataset, HubTable
@@ -56,6 +57,9 @@ class TaskFile(BaseModel):
     tags: list[str] = []
     where: dict[str, str | int | bool] = {}
     group_field: str | None = None
+    text_template: str | None = None
+    captions: Literal["all", "first"] | PositiveInt | None = None
+    cutoffs: list[PositiveInt] | None = Field(None, min_length=1)
     license: str = ""
     citation: str = ""
 
@@ -78,10 +82,20 @@ class TaskFile(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _groups_if_possible(self) -> TaskFile:
-        if self.group_field is not None and not hasattr(TASK_TYPES[self.task_type], "group_field"):
-            raise ValueError(f"a {self.task_type} task has no group_field")
+    def _fits_the_type(self) -> TaskFile:
+        for name in self.of_some_types:
+            if not hasattr(TASK_TYPES[self.task_type], name):
+                raise ValueError(f"a {self.task_type} task has no {name}")
+        if self.text_template is not None and self.text_template.count("{}") != 1:
+            raise ValueError(f"text_template {self.text_template!r} needs one {{}}, where the caption goes")
         return self
+
+    @property
+    def of_some_types(self) -> dict[str, object]:
+        """The attributes given that only some task types have."""
+        cutoffs = None if self.cutoffs is None else tuple(sorted(set(self.cutoffs)))
+        given = {"group_field": self.group_field, "text_template": self.text_template, "captions": self.captions}
+        return {name: value for name, value in {**given, "cutoffs": cutoffs}.items() if value is not None}
 
 
 def is_concept_file(path: Path) -> bool:
@@ -108,8 +122,7 @@ def task_from_yaml(path: Path) -> Task:
         "where": file.where,
         "__doc__": f"Declared in {path.name}.",
     }
-    if file.group_field is not None:
-        attributes["group_field"] = file.group_field
+    attributes |= file.of_some_types
     if file.concept is not None:
         concept = file.concept if file.concept in concept_names() else _concept_path(file.concept, path.parent)
         load_concept(concept)  # complains now rather than when the first row is read

@@ -1,0 +1,55 @@
+"""InpaintCOCO, cleaned, with captions in 14 languages."""
+
+from clipbench.data import Dataset, HubTable
+from clipbench.task_types import PairsTask
+
+_LANGUAGES = ("en", "cs", "ro", "de", "it", "az", "el", "ja", "sk", "vi", "uk", "ar", "ru", "hi")
+_COLUMNS = {language: (f"coco_caption_{language}", f"inpaint_caption_{language}") for language in _LANGUAGES}
+MULTILINGUAL = Dataset(
+    name="inpaintcoco_multilingual",
+    hub=HubTable(
+        repo="",
+        revision="main",
+        split="test",
+        images=("coco_image", "inpaint_image"),
+        captions=_COLUMNS["en"],
+        fields=("concept", *(name for columns in _COLUMNS.values() for name in columns)),
+    ),
+    license="MIT; photographs of COCO val2017 with licenses that allow adaptation.",
+    citation="Rösch et al. 2024, arXiv 2403.02875, §4; translated and cleaned at ÚFAL, 2025",
+    homepage="https://ufal.mff.cuni.cz",
+    instructions="give the folder that save_to_disk wrote, a folder of parquet files, or hub:OWNER/NAME",
+)
+
+
+class Multilingual(PairsTask):
+    """953 of the 1,260 pairs; captions were corrected, the English ones too."""
+
+    dataset = MULTILINGUAL
+    groups = ("inpaintcoco_multilingual",)
+    group_field = "concept"
+    expected_n = 953
+
+
+English = Multilingual.declare("inpaintcoco_multilingual_en", "English.", caption_fields=_COLUMNS["en"])
+Czech = Multilingual.declare("inpaintcoco_multilingual_cs", "Czech.", caption_fields=_COLUMNS["cs"])
+Romanian = Multilingual.declare("inpaintcoco_multilingual_ro", "Romanian.", caption_fields=_COLUMNS["ro"])
+German = Multilingual.declare("inpaintcoco_multilingual_de", "German.", caption_fields=_COLUMNS["de"])
+Italian = Multilingual.declare("inpaintcoco_multilingual_it", "Italian.", caption_fields=_COLUMNS["it"])
+Azerbaijani = Multilingual.declare("inpaintcoco_multilingual_az", "Azerbaijani.", caption_fields=_COLUMNS["az"])
+Greek = Multilingual.declare("inpaintcoco_multilingual_el", "Greek.", caption_fields=_COLUMNS["el"])
+Japanese = Multilingual.declare("inpaintcoco_multilingual_ja", "Japanese.", caption_fields=_COLUMNS["ja"])
+Slovak = Multilingual.declare("inpaintcoco_multilingual_sk", "Slovak.", caption_fields=_COLUMNS["sk"])
+Vietnamese = Multilingual.declare("inpaintcoco_multilingual_vi", "Vietnamese.", caption_fields=_COLUMNS["vi"])
+Ukrainian = Multilingual.declare("inpaintcoco_multilingual_uk", "Ukrainian.", caption_fields=_COLUMNS["uk"])
+Arabic = Multilingual.declare("inpaintcoco_multilingual_ar", "Arabic.", caption_fields=_COLUMNS["ar"])
+Russian = Multilingual.declare("inpaintcoco_multilingual_ru", "Russian.", caption_fields=_COLUMNS["ru"])
+Hindi = Multilingual.declare("inpaintcoco_multilingual_hi", "Hindi.", caption_fields=_COLUMNS["hi"])
+
+
+class InpaintCocoCleaned(Multilingual):
+    """The English captions alone."""
+
+    name = "inpaintcoco_cleaned"
+    groups = ()
+    caption_fields = _COLUMNS["en"]
