@@ -70,6 +70,13 @@ def test_text_rules_decide_as_the_slow_reference(seed):
     assert decided == reference.text_rules(samples, true_counts)
 
 
+@pytest.mark.parametrize("rules", [KeywordRules, TextRules])
+def test_the_order_of_samples_changes_nothing(rules):
+    samples = caption_samples(0)
+    one, other = by_rule(rules(), samples), by_rule(rules(), samples[::-1])
+    assert one == {rule: wins[::-1] for rule, wins in other.items()}
+
+
 def test_no_text_is_judged_by_its_own_image():
     """Of one image alone nothing is known, so every rule that counts ties, and a tie is no win."""
     location = load_concept("location")
