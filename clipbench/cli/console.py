@@ -8,7 +8,7 @@ import re
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -191,13 +191,21 @@ def print_standings(rows: Sequence[Standing], results: Mapping[str, Results | No
     tasks = {row.task: row.metric for row in rows if row.metric}
     cells = {(row.task, row.model): row for row in rows}
     table = [
-        [task, metric, *(_standing(cells.get((task, model))) for model in results)] for task, metric in tasks.items()
+        [task, metric, *_floors(task, results.values()), *(_standing(cells.get((task, model))) for model in results)]
+        for task, metric in tasks.items()
     ]
-    print_rows(["task", "metric", *results], table, style)
+    print_rows(["task", "metric", "chance", "blind", *results], table, style)
     if table:
         note(
             "* the best of its task; - significantly lower (exact paired test by image, Holm over all tests, p < 0.05)"
         )
+
+
+def _floors(task: str, runs: Iterable[Results | None]) -> tuple[str, str]:
+    """Chance and the best rule that sees no image, of the first model that has been scored on the task."""
+    scored = (run.tasks[task] for run in runs if run is not None and task in run.tasks and run.tasks[task].metrics)
+    result = next(scored, None)
+    return ("", "") if result is None else (_floor(result.chance), _floor(result.best_blind))
 
 
 def _standing(row: Standing | None) -> str:

@@ -42,6 +42,9 @@ def test_a_model_that_fails_does_not_end_the_others(run, toy, tmp_path):
     assert str(broken) in err
     assert "failed" in out
     assert "*" in out
+    header, _, row = (line.split() for line in out.splitlines()[:3])
+    # Two captions, a keyword each: each one's own is unknown from the other's.
+    assert (header[:4], row[:4]) == (["task", "metric", "chance", "blind"], ["toy_color", "acc", "0.1111", "0.0000"])
 
 
 def test_files_name_models(run, toy, tmp_path):
