@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 
 import click
@@ -93,6 +94,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _exit_code(args: list[str] | None) -> int:
     try:
+        _check_environment()
         return cli.main(args=args, prog_name="clipbench", standalone_mode=False) or 0
     except (ConfigError, UnknownName) as error:
         return _failed(str(error), 2)
@@ -114,6 +116,14 @@ def _exit_code(args: list[str] | None) -> int:
         discard(sys.stdout)
         where = f"{error.filename}: " if error.filename else ""
         return _failed(f"{where}{error.strerror or error}", 2 if error.errno == errno.ENAMETOOLONG else 1)
+
+
+def _check_environment() -> None:
+    """Refuse what libraries would read as a number while they are imported."""
+    for name in ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "HF_DATASETS_IN_MEMORY_MAX_SIZE"):
+        value = os.environ.get(name)
+        if value is not None and not (value.isascii() and value.isdecimal() and len(value) < 12):
+            raise ConfigError(f"{name} is {value!r}: give a whole number, or unset it")
 
 
 def _failed(message: str, code: int) -> int:

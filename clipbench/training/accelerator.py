@@ -11,6 +11,7 @@ from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
 from clipbench.utils.distributed import started_processes
 from clipbench.utils.registry import close_matches
+from clipbench.utils.text import reason
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -26,10 +27,19 @@ def start_accelerator(options: FinetuneOptions, output_path: Path) -> Accelerato
     from accelerate import Accelerator
 
     _check_trackers(options.report_to)
-    with started_processes(options.device):  # accelerate keeps the connection after the block
-        return Accelerator(
-            cpu=options.device == "cpu", log_with=list(options.report_to) or None, project_dir=str(output_path)
-        )
+    with started_processes(options.device) as processes:  # accelerate keeps the connection after the block
+        try:
+            accelerator = Accelerator(
+                cpu=options.device == "cpu", log_with=list(options.report_to) or None, project_dir=str(output_path)
+            )
+        except (RuntimeError, ValueError) as error:  # such as ACCELERATE_USE_CPU=maybe
+            raise ConfigError(f"accelerate cannot start, as its environment is: {reason(error)}") from None
+        if accelerator.num_processes != processes.count:
+            raise ConfigError(
+                f"the launcher started {processes.count} processes, and accelerate sees {accelerator.num_processes}:"
+                " unset the ACCELERATE_ variables"
+            )
+        return accelerator
 
 
 def start_trackers(accelerator: Accelerator, recipe: Recipe) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LAUNCHERS_OWN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_MOST_PROCESSES = 65_536
 _LONGEST_WAIT = timedelta(hours=12)  # for the main process, while only it scores, downloads or decodes
 
 
@@ -167,11 +169,26 @@ def started_processes(device: str | None = None) -> Iterator[Processes]:
 def _launched() -> int:
     """The number of processes according to the launcher's environment."""
     text = os.environ.get("WORLD_SIZE", "1")
-    if not text.isdecimal() or text == "0":
+    count = _number(text, _MOST_PROCESSES)
+    if not count:
         raise ConfigError(f"WORLD_SIZE is {text!r}, not a number of processes: unset it, or start with torchrun")
-    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR") if name not in os.environ]
-    if int(text) > 1 and missing:
-        raise ConfigError(f"WORLD_SIZE is {text}, but {missing[0]} is not set: unset it, or start with torchrun")
+    for name, most in (("RANK", count - 1), ("LOCAL_RANK", count - 1), ("MASTER_PORT", 65_535)):
+        value = os.environ.get(name)
+        if value is not None and value != "-1" and _number(value, most) is None:
+            raise ConfigError(f"{name} is {value!r}, not a number from 0 to {most}: unset it, or start with torchrun")
+    # accelerate takes a LOCAL_RANK alone for a launcher.
+    started_by = next((name for name in ("WORLD_SIZE", "LOCAL_RANK") if name in os.environ), None)
+    missing = [name for name in _LAUNCHERS_OWN if name not in os.environ]
+    if missing and (count > 1 or os.environ.get("LOCAL_RANK", "-1") != "-1"):
+        value = os.environ[str(started_by)]
+        raise ConfigError(f"{started_by} is {value}, but {missing[0]} is not set: unset it, or start with torchrun")
+    return count
+
+
+def _number(text: str, most: int) -> int | None:
+    """A number from 0 to ``most``, or None."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(most)) or int(text) > most:
+        return None
     return int(text)
 
 

@@ -239,11 +239,19 @@ def test_torchrun_without_a_gpu_is_seen_by_accelerate_and_gathers():
     [
         ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', not a number of processes"),
         ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', not a number of processes"),
+        ({"WORLD_SIZE": "1" * 30}, "not a number of processes"),
+        ({"WORLD_SIZE": "٢"}, "WORLD_SIZE is '٢', not a number of processes"),
         ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but RANK is not set"),
+        ({"LOCAL_RANK": "0"}, "LOCAL_RANK is 0, but WORLD_SIZE is not set"),
+        ({"LOCAL_RANK": "abc"}, "LOCAL_RANK is 'abc', not a number from 0 to 0"),
+        ({"RANK": "abc"}, "RANK is 'abc', not a number from 0 to 0"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK is '2', not a number from 0 to 1"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_PORT": "x"}, "MASTER_PORT is 'x', not a number from 0 to 65535"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "a"}, "MASTER_PORT is not set"),
     ],
 )
 def test_an_invalid_launcher_environment_is_an_error(monkeypatch, environment, message):
-    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR"):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -252,7 +260,13 @@ def test_an_invalid_launcher_environment_is_an_error(monkeypatch, environment, m
 
 
 def test_fewer_processes_than_the_launcher_names_is_an_error(monkeypatch):
-    for name, value in {"WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost"}.items():
+    for name, value in {
+        "WORLD_SIZE": "4",
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(distributed, "LaunchedProcesses", lambda device: Processes())
     monkeypatch.setattr(distributed.atexit, "register", lambda call: None)
