@@ -18,6 +18,7 @@ from clipbench.models.peft_adapters import adapter_base, merge_adapter
 from clipbench.models.spec import TRANSFORMERS_CONFIG, ModelSpec
 from clipbench.models.state_dicts import read_state_dict
 from clipbench.models.text_cleaning import requested
+from clipbench.models.versions import require_tested
 from clipbench.utils.hub import cache_if_unreached
 
 _FEWEST_TOKENS = 20
@@ -39,6 +40,7 @@ def load(request: ModelSpec) -> TransformersModel:
     source = request.source or request.text("pretrained")
     if not source:
         raise ConfigError(f"{request.id}: name a checkpoint: hf:ORG/NAME, or model_args pretrained=ORG/NAME")
+    require_tested("transformers")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with cache_if_unreached(not Path(source).exists()), checks.quiet():
         try:
@@ -91,6 +93,7 @@ def load_dual(request: ModelSpec) -> TransformersModel:
         raise ConfigError(
             f"{request.id}: name a checkpoint (dual_encoder:DIR), or both encoders (model_args vision=ID,text=ID)"
         )
+    require_tested("transformers")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with cache_if_unreached(not (Path(vision).exists() and Path(text).exists())), checks.quiet():
         try:

@@ -15,6 +15,7 @@ from clipbench.models.hf import TransformersModel
 from clipbench.models.open_clip.adapter import OpenClipModel
 from clipbench.models.open_clip.architecture import architecture_of
 from clipbench.models.spec import NATIVE, TRAINED
+from clipbench.models.versions import require_tested
 
 KINDS = (
     "the name or path of a model, a clipbench Model, a (transformers model, processor) pair, an (open_clip model, "
@@ -87,6 +88,7 @@ def _identify(network: torch.nn.Module) -> str:
 
 
 def _from_transformers(network: Any, processor: Any, device: str | None, cleaning: str) -> TransformersModel:
+    require_tested("transformers")
     name = _identify(network)
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
         raise ConfigError(
@@ -114,6 +116,7 @@ def _on_pil(image_processor: Any) -> Any:
 
 
 def _from_open_clip(network: Any, preprocess: Any, tokenizer: Any, device: str | None, cleaning: str) -> OpenClipModel:
+    require_tested("open_clip")
     name = _identify(network)
     if not callable(preprocess):
         raise ConfigError(f"{name}: a {type(preprocess).__name__} does not turn a PIL image into a tensor")

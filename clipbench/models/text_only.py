@@ -21,6 +21,7 @@ from clipbench.models.hf_loading import check_json, load_network, load_tokenizer
 from clipbench.models.load_errors import explain
 from clipbench.models.network import NetworkModel
 from clipbench.models.spec import ModelSpec
+from clipbench.models.versions import require_tested
 from clipbench.utils.hub import cache_if_unreached
 
 SCORES = ("sum", "mean")
@@ -47,6 +48,7 @@ def load(request: ModelSpec) -> LanguageModel:
         raise ConfigError(f"{request.id}: name a language model: text_only:gpt2, or model_args pretrained=gpt2")
     if score not in SCORES:
         raise ConfigError(f"{request.id}: score={score}: give {' or '.join(SCORES)}")
+    require_tested("transformers")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with cache_if_unreached(not Path(source).exists()), checks.quiet():
         try:

@@ -29,6 +29,7 @@ from clipbench.models.open_clip.weight_files import (
 )
 from clipbench.models.spec import OPEN_CLIP_CONFIG, ModelSpec, as_bool, as_positive
 from clipbench.models.text_cleaning import requested
+from clipbench.models.versions import require_tested
 from clipbench.utils.hub import cache_if_unreached
 
 _FILES = f"{OPEN_CLIP_CONFIG} and open_clip_model.safetensors"
@@ -47,6 +48,7 @@ def load(request: ModelSpec) -> OpenClipModel:
     request.only("pretrained", "model_name", "center_crop", "crop", "text_cleaning", *_OPTIONS)
     center_crop, cleaning = requested_crop(request), requested(request)
     options = _read_options(request)
+    require_tested("open_clip")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     plan = make_plan(request)
     with cache_if_unreached(not (plan.file or plan.directory)), checks.quiet():
