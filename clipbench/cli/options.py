@@ -238,6 +238,8 @@ def evaluation_options(command: F) -> F:
         num_workers: int,
         batch_size: str,
         allow_missing: bool,
+        text_template: str,
+        lowercase: bool,
         **others: Any,
     ) -> Any:
         from clipbench.evaluation.options import EvaluationOptions
@@ -250,11 +252,20 @@ def evaluation_options(command: F) -> F:
             streaming=streaming,
             workers=num_workers,
             include_path=include_path,
+            text_template=text_template,
+            lowercase=lowercase,
         )
         return command(options=options, **others)
 
     decorated: Any = with_options
     for option in (
+        click.option(
+            "--text_template",
+            default="{}",
+            metavar="TEXT",
+            help="Put every text into this before it is encoded: 'a photo of {}'.",
+        ),
+        click.option("--lowercase", is_flag=True, help="Lower-case every text before it is encoded."),
         click.option("--allow_missing", is_flag=True, help="Evaluate even if images or rows are missing."),
         click.option(
             "--batch_size", "-b", default="auto", show_default=True, help="N or auto; halved when memory runs out."

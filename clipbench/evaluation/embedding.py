@@ -47,7 +47,7 @@ def embed_tasks(
     """
     profile = Profile()
     images = ImageEncoder(model, options.batch_size, options.workers, profile)
-    texts = TextEncoder(model, options.batch_size, profile)
+    texts = TextEncoder(model, options.batch_size, profile, prompt=options.prompt)
     seen_images: dict[str, tuple[str, bytes]] = {}
     seen_texts: set[str] = set()
     try:

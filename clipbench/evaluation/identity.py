@@ -104,5 +104,6 @@ def run_identity(
             "allow_missing": options.allow_missing,
             "streaming": options.streaming,
             "seed": options.seed,
+            "prompt": [options.text_template, options.lowercase],
         },
     }  # fmt: skip

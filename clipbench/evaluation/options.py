@@ -30,6 +30,9 @@ class EvaluationOptions:
         workers: Threads that decode images ahead.
         seed: Set before each task, for plug-ins that sample; built-in tasks are deterministic.
         include_path: Files or folders with further tasks.
+        text_template: What texts are put into before they are encoded, with ``{}`` for the text. The prompts of a
+            classification task are templates already, and left as they are.
+        lowercase: Lower-case texts before they are encoded.
         use_cache: Folder of the embedding cache; None for none. Results are the same with and without.
 
     Raises:
@@ -45,13 +48,27 @@ class EvaluationOptions:
     seed: int = 0
     include_path: tuple[str | Path, ...] = ()
     use_cache: str | Path | None = None
+    text_template: str = "{}"
+    lowercase: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size != "auto":
             check_whole("batch_size", self.batch_size, 1, MOST_IN_A_BATCH)
         if self.limit is not None:
             check_whole("limit", self.limit, 1, MOST_SAMPLES)
+        if "{}" not in self.text_template:
+            raise ConfigError(f"text_template {self.text_template!r}: has no {{}} for the text")
         check_whole("workers", self.workers, 1, MOST_WORKERS)
         check_whole("seed", self.seed, 0, 2**32 - 1)  # numpy's range
         if self.use_cache is not None and Path(self.use_cache).exists() and not Path(self.use_cache).is_dir():
             raise ConfigError(f"use_cache {self.use_cache}: is a file: give a folder")
+
+    def prompt(self, text: str) -> str:
+        """A text as it is encoded.
+
+        Examples:
+            >>> EvaluationOptions(text_template="a photo of {}", lowercase=True).prompt("A Cat")
+            'a photo of a cat'
+        """
+        filled = self.text_template.replace("{}", text)
+        return filled.lower() if self.lowercase else filled

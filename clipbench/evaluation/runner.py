@@ -126,7 +126,7 @@ class EvaluationRun:
         cache = open_cache(self.model, options.use_cache, self.on_note)
         with Scorer(
             self.model, options.batch_size, options.workers, cache,
-            processes=self.processes, journal=journal, image_features=self.image_features,
+            processes=self.processes, journal=journal, image_features=self.image_features, prompt=options.prompt,
         ) as scorer, ExitStack() as stack:  # fmt: skip
             # The libraries' objects stay: looking for garbage among them takes a fifth of the time outside encoders.
             gc.freeze()

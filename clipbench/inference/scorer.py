@@ -63,6 +63,7 @@ class Scorer:
         journal: The chunks scored before the run was interrupted, and where new scores go; the main process has it.
         image_features: Image features of a model with the same image encoder, by sources that are still open; they
             are used and added to. The caller vouches for the encoder.
+        prompt: What a sample's text becomes before it is encoded.
 
     Attributes:
         model: The model.
@@ -82,11 +83,12 @@ class Scorer:
         processes: Processes | None = None,
         journal: Journal | None = None,
         image_features: ImageFeatures | None = None,
+        prompt: Callable[[str], str] = str,
     ) -> None:
         self.model = model
         self.profile = Profile()
         self.truncated_texts = 0
-        self._texts = TextEncoder(model, batch_size, self.profile, cache)
+        self._texts = TextEncoder(model, batch_size, self.profile, cache, prompt)
         self._processes = processes or Processes()
         self._journal = journal
         # The main process alone has the journal; each process finds out which of its own chunks still hold.
@@ -148,7 +150,7 @@ class Scorer:
             ModelError: A feature is not finite; names the text.
         """
         before = self._texts.truncated
-        found = self._texts.features(list(dict.fromkeys(texts)))
+        found = self._texts.prompt_features(list(dict.fromkeys(texts)))
         self.truncated_texts += self._texts.truncated - before
         return np.stack([found[text] for text in texts])
 

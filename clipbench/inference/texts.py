@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -26,15 +26,22 @@ class TextEncoder:
         batch_size: Texts a batch, or ``auto``: as many as make up a fixed number of tokens.
         profile: Where the time goes.
         cache: Features of earlier runs.
+        prompt: What a text becomes before it is encoded.
 
     Attributes:
         truncated: Texts so far that were longer than the model's context and were cut.
     """
 
     def __init__(
-        self, model: Model, batch_size: int | str, profile: Profile, cache: EmbeddingCache | None = None
+        self,
+        model: Model,
+        batch_size: int | str,
+        profile: Profile,
+        cache: EmbeddingCache | None = None,
+        prompt: Callable[[str], str] = str,
     ) -> None:
         self.truncated = 0
+        self._prompt = prompt
         self._model, self._profile, self._cache = model, profile, cache
         on_cpu = model.device.type == "cpu"
         self._by_tokens = batch_size == "auto"
@@ -44,16 +51,26 @@ class TextEncoder:
 
     def problems(self, texts: Sequence[str]) -> dict[str, str]:
         """The texts that the model can make nothing of, and why."""
-        found = {text: self._model.text_problem(text) for text in texts}
+        found = {text: self._model.text_problem(self._prompt(text)) for text in texts}
         return {text: f"{problem} {text[:40]!r}" for text, problem in found.items() if problem}
 
     def features(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """Unit features ``(D,)`` of distinct texts.
+        """Unit features ``(D,)`` of distinct texts, made prompts of.
 
         Raises:
             ModelError: A feature is not finite; names the text.
         """
-        found = self._hits(texts)
+        prompts = {text: self._prompt(text) for text in texts}
+        found = self.prompt_features(list(dict.fromkeys(prompts.values())))
+        return {text: found[prompt] for text, prompt in prompts.items()}
+
+    def prompt_features(self, prompts: Sequence[str]) -> dict[str, Floats]:
+        """Unit features ``(D,)`` of distinct texts as they are.
+
+        Raises:
+            ModelError: A feature is not finite; names the text.
+        """
+        found = self._hits(prompts)
         self.truncated += sum(one.truncated for one in found.values())
         return {text: one.feature for text, one in found.items()}
 

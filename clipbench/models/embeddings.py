@@ -76,6 +76,9 @@ class EmbeddingModel(Model):
         why = f"{len(near)} images of this file name have one" if near else "no embedding of it"
         raise DataError(f"{key}: {why} in {self.id}")
 
+    def text_problem(self, text: str) -> str | None:
+        return None if text in self._texts else f"{self.id} holds no embedding of"
+
     def texts(self, texts: Sequence[str]) -> Floats:
         """The unit features ``(M, D)`` of texts.
 

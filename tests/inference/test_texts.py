@@ -122,3 +122,31 @@ def test_some_of_the_texts_are_tokens_as_if_they_were_alone(model):
     trims = model.info.text_batching == "trimmed"
     assert (tokens.lengths is not None) == trims
     assert not trims or tokens.lengths[0] < tokens.lengths[3] < tokens.lengths[6]
+
+
+@pytest.mark.parametrize(
+    ("template", "lowercase", "expected"), [("a photo of {}", False, "a photo of A Cat"), ("{}", True, "a cat")]
+)
+def test_texts_are_scored_as_prompts_and_cached_as_such(tmp_path, template, lowercase, expected):
+    """Features are those of the prompt; with the cache too, where the text alone was encoded before."""
+    from clipbench.evaluation.options import EvaluationOptions
+    from clipbench.inference.embedding_cache import open_cache
+    from clipbench.models import load_model
+
+    model = load_model("demo")
+    cache = open_cache(model, str(tmp_path), lambda text: None)
+    TextEncoder(model, "auto", Profile(), cache).features(["A Cat"])
+    options = EvaluationOptions(text_template=template, lowercase=lowercase)
+    found = TextEncoder(model, "auto", Profile(), cache, options.prompt).features(["A Cat"])
+    plain = TextEncoder(model, "auto", Profile()).features([expected, "A Cat"])
+    assert found["A Cat"] == pytest.approx(plain[expected], abs=1e-6)
+    if template != "{}":
+        assert found["A Cat"] != pytest.approx(plain["A Cat"], abs=1e-3)
+
+
+def test_a_template_without_a_place_for_the_text_is_refused():
+    from clipbench.errors import ConfigError
+    from clipbench.evaluation.options import EvaluationOptions
+
+    with pytest.raises(ConfigError, match="text_template 'a photo': has no {} for the text"):
+        EvaluationOptions(text_template="a photo")
