@@ -58,9 +58,13 @@ class ResultsDirectory:
         Raises:
             ConfigError: It cannot be made.
         """
-        with self._refusal():
-            self._made += [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-            self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._refusal():
+                self._made += [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+                self.path.mkdir(parents=True, exist_ok=True)
+        except ConfigError:
+            self.remove_empty()
+            raise
 
     def remove_empty(self) -> None:
         """Remove the folders that ``create`` has made and that have stayed empty."""

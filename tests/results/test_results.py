@@ -82,6 +82,22 @@ def test_the_samples_of_two_models_in_one_folder_are_not_one_run(tmp_path):
         logged_runs(tmp_path / "a__b")
 
 
+def test_folders_that_stay_empty_are_removed_and_others_are_not(tmp_path):
+    (tmp_path / "there").mkdir()
+    place = ResultsDirectory(tmp_path / "there/new", "a/b", datetime.now())
+    place.create()
+    assert (tmp_path / "there/new/a__b").is_dir()
+    place.remove_empty()
+    assert list((tmp_path / "there").iterdir()) == []
+    place.create()
+    (tmp_path / "there/new/other").write_text("")
+    place.remove_empty()
+    assert [path.name for path in (tmp_path / "there/new").iterdir()] == ["other"]
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        ResultsDirectory(tmp_path / "deep" / ("x" * 300), "a/b", datetime.now()).create()
+    assert not (tmp_path / "deep").exists()
+
+
 def test_half_a_character_and_a_value_that_json_lacks_cost_no_more_than_themselves(tmp_path):
     place = folder(tmp_path)
     odd = replace(OUTCOME, record={"texts": ["half \ud800"], "scores": [0.5], "images": ["i"]})
