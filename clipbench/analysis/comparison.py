@@ -11,6 +11,7 @@ import numpy as np
 
 from clipbench.analysis.statistics import Interval, clustered_bootstrap, holm, mcnemar_exact, sign_flip_test
 from clipbench.errors import ResultError
+from clipbench.evaluation.task_totals import tie_note
 from clipbench.results import Results, read_results
 from clipbench.results.files import choose_tasks, logged_runs, samples_path
 from clipbench.results.sample_log import logged_samples
@@ -63,6 +64,7 @@ class _Answer:
     right: bool
     cluster: str
     content: int
+    tied: bool
 
 
 def compare_runs(
@@ -139,7 +141,12 @@ def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -
     }
     same = path_a.resolve() == path_b.resolve()
     itself = [f"{task}: A and B are the same results, {path_a}: a model compared with itself"] if same else []
-    return {**fields, "notes": [*itself, *_seen(fields), *_differing(task, results_a, results_b)]}
+    ties = [
+        f"{task}: {side}: {said}"
+        for side, answers in (("A", answers_a), ("B", answers_b))
+        if (said := tie_note(sum(answers[name].tied for name in shared), len(shared)))
+    ]
+    return {**fields, "notes": [*itself, *_seen(fields), *_differing(task, results_a, results_b), *ties]}
 
 
 def _metric(results: Results, path: Path, task: str) -> str:
@@ -156,7 +163,7 @@ def _answers(path: Path, task: str, metric: str) -> dict[str, _Answer]:
         value = sample.values[metric]
         if value not in (0, 1):
             raise ResultError(f"{samples_path(path, task)}: {metric} is {value!r}; only 0 and 1 can be compared")
-        found[sample.id] = _Answer(bool(value), sample.cluster, hash((sample.images, sample.texts)))
+        found[sample.id] = _Answer(bool(value), sample.cluster, hash((sample.images, sample.texts)), sample.tied)
     return found
 
 

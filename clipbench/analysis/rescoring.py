@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipbench.errors import ResultError, UnknownName
-from clipbench.evaluation.task_totals import add_balanced
+from clipbench.evaluation.task_totals import add_balanced, tie_note
 from clipbench.results import read_results
 from clipbench.results.files import choose_tasks, logged_runs, samples_path
 from clipbench.results.sample_log import log_problem, logged_samples
@@ -27,7 +27,7 @@ class RescoredTask:
         metrics: Metric to its mean, with the standard error.
         breakdown: Part of the task (the keyword) to the mean of the primary metric.
         changed: Ids of samples that were logged with another value of a metric.
-        notes: Why the log may not be the run's, a line each.
+        notes: Ties that decided, and why the log may not be the run's, a line each.
     """
 
     task: str
@@ -70,7 +70,7 @@ def rescore(
 
 
 def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) -> RescoredTask:
-    task, path, count = find_task(name, include_path), samples_path(results_path, name), 0
+    task, path, count, tied = find_task(name, include_path), samples_path(results_path, name), 0, 0
     rescored = RescoredTask(name, task.primary_metric)
     means: dict[str, ClusteredMean] = {}
     balanced: dict[str, BalancedMean] = {}
@@ -89,12 +89,14 @@ def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) 
         if task.primary_metric in values:
             part = rescored.breakdown.setdefault(sample.group, ClusteredMean())
             part.add(values[task.primary_metric], sample.cluster)
+        tied += sample.tied
         if values != logged:
             rescored.changed.append(sample.id)
     if not count:
         raise ResultError(f"{path}: there is no sample in it")
     rescored.metrics = {**means, **balanced}
-    rescored.notes = list(_doubts(results_path, name, count))
+    ties = tie_note(tied, count)
+    rescored.notes = [*([f"{name}: {ties}"] if ties else []), *_doubts(results_path, name, count)]
     return rescored
 
 

@@ -112,10 +112,24 @@ def _finish(scored: Mapping[float, Results], base: str, finetuned: str, output_p
     if points:
         title = f"Weights between {base} and {finetuned}"
         note(f"figure in {', '.join(map(str, draw_tradeoff(points, output_path, title)))}")
+    for line in _notes(scored):
+        note(line)
     problems = {report.error for results in scored.values() for report in results.tasks.values() if report.error}
     for problem in sorted(problems):
         complain(problem)
     return bool(problems)
+
+
+def _notes(scored: Mapping[float, Results]) -> list[str]:
+    """What a user should know of the numbers, once each, with the alphas where not all share it."""
+    from clipbench.training.interpolation import alpha_name
+
+    alphas: dict[str, list[str]] = {}
+    for alpha, results in scored.items():
+        for task, report in results.tasks.items():
+            for problem in [] if report.error else report.problems:
+                alphas.setdefault(f"{task}: {problem}", []).append(alpha_name(alpha))
+    return [line if len(some) == len(scored) else f"alpha {', '.join(some)}: {line}" for line, some in alphas.items()]
 
 
 def _print_table(scored: Mapping[float, Results], points: list[Point], style: str) -> None:

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clipbench.evaluation.task_totals import tie_note
 from clipbench.metrics import mean_stderr
 from clipbench.results import (
     BreakdownEntry,
@@ -26,7 +27,6 @@ from clipbench.results import (
 )
 from clipbench.task_types.registry import group_members, known_tasks
 from clipbench.utils.counting import BalancedMean, ClusteredMean, Mean
-from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
     from clipbench.evaluation.options import EvaluationOptions
@@ -121,8 +121,8 @@ def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
     problems = report.problems
     if totals.truncated_texts:
         problems.append(f"{totals.truncated_texts:,} texts longer than the model's context were cut")
-    if totals.tied:
-        problems.append(_tie_note(totals))
+    if ties := tie_note(totals.tied, totals.scored):
+        problems.append(ties)
     if limit is not None:
         problems.append(f"limited to the first {limit:,} samples that can be scored")
     return TaskResult(
@@ -148,15 +148,6 @@ def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
         blind=totals.blind if means else {},
         declaration=declaration(task),
         seconds=totals.seconds,
-    )
-
-
-def _tie_note(totals: TaskTotals) -> str:
-    if totals.tied < totals.scored:
-        return f"{totals.tied:,} of {totals.scored:,} samples tied: an equal score is not a win"
-    return (
-        f"all {pluralize(totals.scored, 'sample')} tied: right and wrong answers have equal scores, which is not a win;"
-        " the model may not see the difference (upper and lower case, words beyond its context)"
     )
 
 

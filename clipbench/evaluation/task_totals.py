@@ -10,6 +10,7 @@ from clipbench.evaluation.data_report import DataReport
 from clipbench.task_types.base import Task
 from clipbench.types import SampleResult
 from clipbench.utils.counting import BalancedMean, ClusteredMean, JointMean, Mean
+from clipbench.utils.text import pluralize
 
 
 @dataclass
@@ -74,3 +75,20 @@ def add_balanced(
             if name not in means:
                 means[name] = JointMean()
             means[name].add(values[task.primary_metric], cluster, f"{cluster} {group}" if unit == "group" else cluster)
+
+
+def tie_note(tied: int, scored: int) -> str | None:
+    """What to say of samples whose equal scores prevented a win; None where there is none.
+
+    Args:
+        tied: How many they are.
+        scored: Samples in all.
+    """
+    if not tied:
+        return None
+    if tied < scored:
+        return f"{tied:,} of {scored:,} samples tied: an equal score is not a win"
+    return (
+        f"all {pluralize(scored, 'sample')} tied: right and wrong answers have equal scores, which is not a win;"
+        " the model may not see the difference (upper and lower case, words beyond its context)"
+    )

@@ -34,9 +34,21 @@ def test_exchanging_the_runs_turns_the_sign_only(tmp_path):
 
 
 def test_a_run_and_itself_do_not_differ(tmp_path):
-    a = run(tmp_path, "a", {"t": lines("+-+-")})
-    (found,) = compare_runs(a, a)
+    run(tmp_path, "a", {"t": lines("+-+-")})
+    (found,) = compare_runs(tmp_path, tmp_path / "a")
     assert (found.p_value, found.p_mcnemar, found.interval.low, found.interval.high) == (1, 1, 0, 0)
+    (note,) = found.notes
+    assert "t: A and B are the same results" in note
+
+
+def test_two_runs_of_one_model_and_ties_are_said(tmp_path):
+    a = run(tmp_path, "a", {"t": [{**each, "tied": True} for each in lines("----")]}, weights="same", day=1)
+    b = run(tmp_path, "b", {"t": [{**lines("-")[0], "tied": True}, *lines("++++")[1:]]}, weights="same", day=2)
+    (found,) = compare_runs(a, b)
+    weights, all_tied, one_tied = found.notes
+    assert weights == "t: A (a) and B (b) have the same weights"
+    assert all_tied.startswith("t: A: all 4 samples tied")
+    assert one_tied == "t: B: 1 of 4 samples tied: an equal score is not a win"
 
 
 def test_holm_counts_the_tasks_compared(tmp_path):

@@ -33,6 +33,8 @@ def test_rescored_metrics_are_those_of_the_run(logged):
             part: score.value for part, score in results.tasks[task].breakdown.items()
         }
         assert rescored.changed == []
+        said = [problem for problem in results.tasks[task].problems if " tied: " in problem]
+        assert [note for note in rescored.notes if " tied: " in note] == [f"{task}: {note}" for note in said]
 
 
 def changed(logged, tmp_path, task, change):
