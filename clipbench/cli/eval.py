@@ -101,6 +101,7 @@ def command(
     from clipbench.evaluation.options import ignore_progress
     from clipbench.evaluation.preparation import prepare_tasks
     from clipbench.models import check_name, model_name
+    from clipbench.models.registry import sees_images
     from clipbench.results import ResultsDirectory
     from clipbench.task_types.registry import select_tasks
     from clipbench.utils.distributed import started_processes
@@ -122,7 +123,8 @@ def command(
         }
         advance = stack.enter_context(progress_bar()) if processes.is_main else ignore_progress
         prepared = prepare_tasks(selected, options, advance)
-        if all(task.error for task in prepared):
+        images_needed = all(sees_images(model.name) for model in chosen)
+        if all(task.error and (images_needed or not task.report.missing) for task in prepared):
             for task in prepared:
                 complain(task.error or "")
             return 1

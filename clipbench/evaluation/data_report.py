@@ -52,6 +52,7 @@ class DataReport:
         task: The task.
         source: Its rows; None where they cannot be opened.
         limit: Stop after this many samples that can be scored.
+        needs_images: Samples with a missing image cannot be scored, and fail the run.
 
     Attributes:
         n: Samples in the data, including those with a missing image and those that cannot be scored.
@@ -65,8 +66,10 @@ class DataReport:
             before samples were tracked.
     """
 
-    def __init__(self, task: Task, source: Source | None, limit: int | None = None) -> None:
-        self.task, self._limit = task, limit
+    def __init__(
+        self, task: Task, source: Source | None, limit: int | None = None, *, needs_images: bool = True
+    ) -> None:
+        self.task, self._limit, self._needs_images = task, limit, needs_images
         self.expected_n = None if limit is not None else task.expected_n
         self.n = 0
         self.scorable = 0
@@ -92,7 +95,7 @@ class DataReport:
             whole = True
             for ref in sample.images:
                 self.images.add(ref.key)
-                if ref.missing:
+                if ref.missing and self._needs_images:
                     self.missing.add(ref.key)
                     whole = False
             reason = self.task.invalid_reason(sample) or _text_problem(sample)

@@ -117,6 +117,30 @@ def _prepare(task: Task, sources: DataSources, options: EvaluationOptions, on_pr
     return PreparedTask(task, source, report, reject_reason(report, options))
 
 
+def without_images(prepared: PreparedTask, options: EvaluationOptions) -> PreparedTask:
+    """The task for a model that sees no image: it is refused if images compete, and not because some are missing.
+
+    Args:
+        prepared: The task, prepared for models that see images.
+        options: The run's options.
+    """
+    task, source = prepared.task, prepared.source
+    try:
+        if task.blind_rules() is None:
+            error = (
+                f"the model sees no image, and in {task.task_type} tasks images compete: use ranking or choice tasks"
+            )
+            return replace(prepared, error=f"{task.name}: {error}")
+        if source is None or not prepared.report.missing:
+            return prepared
+        report = DataReport(task, source, options.limit, needs_images=False)
+        for _ in report.track(task.samples(source)):
+            pass
+    except Exception as error:  # a plug-in's task may raise anything
+        return replace(prepared, error=f"{task.name}: {format_error(error)}")
+    return PreparedTask(task, source, report, reject_reason(report, options))
+
+
 def reject_reason(report: DataReport, options: EvaluationOptions) -> str | None:
     """Why a task must not be scored on such data, in one line; None where it may."""
     failures, task = report.failures, report.task

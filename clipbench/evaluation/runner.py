@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from clipbench.errors import ConfigError, ModelError, ResultError
 from clipbench.evaluation.assembly import assemble_results
 from clipbench.evaluation.identity import run_identity
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
-from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.preparation import PreparedTask, without_images
 from clipbench.evaluation.task_scoring import SampleSink, score_tasks
 from clipbench.evaluation.task_totals import TaskTotals
 from clipbench.inference.journal import Journal
@@ -25,7 +25,6 @@ from clipbench.inference.scorer import Scorer
 from clipbench.results import Interpolation, Results, ResultsDirectory
 from clipbench.types import SampleResult
 from clipbench.utils.distributed import Processes
-from clipbench.utils.text import format_error
 
 if TYPE_CHECKING:
     from clipbench.inference.images import ImageFeatures
@@ -81,7 +80,8 @@ class EvaluationRun:
     sample_errors: list[ResultError] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self.tasks = [_unless_blind(prepared, self.model) for prepared in self.tasks]
+        if self.model.text_only:
+            self.tasks = [without_images(prepared, self.options) for prepared in self.tasks]
 
     def run(self) -> Results:
         """Score all tasks.
@@ -233,20 +233,6 @@ class EvaluationRun:
             for prepared, totals in zip(self.tasks, done, strict=True)
         )
         return failed or self.write_error is not None or bool(self.sample_errors)
-
-
-def _unless_blind(prepared: PreparedTask, model: Model) -> PreparedTask:
-    """The task, refused where images compete and the model sees none."""
-    task = prepared.task
-    if not model.text_only or prepared.error:
-        return prepared
-    try:
-        if task.blind_rules() is not None:
-            return prepared
-        reason = f"{model.id} sees no image, and in {task.task_type} tasks images compete: use ranking or choice tasks"
-    except Exception as error:  # of a plug-in's task
-        reason = format_error(error)
-    return replace(prepared, error=f"{task.name}: {reason}")
 
 
 def _send(sinks: Sequence[SampleSink], result: SampleResult) -> None:

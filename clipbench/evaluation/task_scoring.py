@@ -64,7 +64,8 @@ def _score_task(
     if prepared.error is not None or source is None:
         return TaskTotals(task, prepared.report, source, error=prepared.error)
     _seed(options.seed)
-    totals = TaskTotals(task, DataReport(task, source, options.limit), source)
+    report = DataReport(task, source, options.limit, needs_images=not scorer.model.text_only)
+    totals = TaskTotals(task, report, source)
     total = prepared.report.scorable or None  # unknown where the data is streamed
     truncated, scored = scorer.truncated_texts, False
     try:

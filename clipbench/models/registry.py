@@ -216,6 +216,12 @@ def _text(flag: str | None, argument: object) -> str | None:
     return flag if flag is not None else None if argument is None else str(argument)
 
 
+def sees_images(model: str) -> bool:
+    """Whether a model of this name looks at images, as far as its name says."""
+    name, _ = split_prefix(model.strip(), [adapter.name for adapter in adapters()])
+    return name != "text_only"
+
+
 def check_name(model: object) -> None:
     """Refuse, without torch or the hub, a name that cannot be a model's.
 
