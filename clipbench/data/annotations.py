@@ -135,7 +135,7 @@ def open_annotations(
     part_field: str = "part",
     fields: tuple[str, ...] = (),
     refer: Callable[[ImageFiles, Annotation], tuple[ImageRef, ...]] | None = None,
-    problem: str = "",
+    gap: str = "",
 ) -> RecordSource:
     """Open a benchmark's annotations; a pass over one part reads the file of that part only.
 
@@ -148,11 +148,11 @@ def open_annotations(
         part_field: The field that holds the part.
         fields: Further fields that rows can be filtered by.
         refer: From a row to its images, where they are not its files as they are.
-        problem: What readers of results must know about these files.
+        gap: What these files lack of the published ones, where a task's number of samples would not tell.
     """
     paths = {part: (found,) if isinstance(found, Path) else tuple(found) for part, found in files.items()}
     photos = Photographs(images)
-    details = {"images": str(images), "parts": ", ".join(files), **({"problem": problem} if problem else {})}
+    details = {"images": str(images), "parts": ", ".join(files), **({"gap": gap} if gap else {})}
     provenance = Provenance(
         layout, location, None, sha256_of(*(path for found in paths.values() for path in found)), details
     )

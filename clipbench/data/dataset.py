@@ -97,7 +97,8 @@ class Provenance:
         revision: The commit that was read (hub), else None.
         fingerprint: Digest of what identifies the rows (file name, size and content digest of the
             caption file; or repository and commit): equal means equal rows.
-        details: More about it, by name; ``problem`` is what users are told whenever the rows are used.
+        details: More about it, by name; ``problem`` is what users are told whenever the rows are used, ``gap`` what
+            they lack of the complete data, which fails a run.
     """
 
     layout: str

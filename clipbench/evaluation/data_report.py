@@ -77,7 +77,9 @@ class DataReport:
         self.missing, self.broken, self.invalid = ExampleList(), ExampleList(), ExampleList()
         self.blind: BlindRules | None = None
         self._texts, self._distinct = 0, Distinct()
-        problem = source.provenance.details.get("problem") if source else None
+        details = source.provenance.details if source else {}
+        self._gap = details.get("gap") if limit is None else None
+        problem = details.get("problem")
         self._notes = [problem] if problem else []
 
     def track(self, samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -131,7 +133,7 @@ class DataReport:
     @property
     def failures(self) -> list[str]:
         """What makes a score incomparable with others; empty where the data is complete."""
-        found = []
+        found = [self._gap] if self._gap else []
         if self.expected_n is not None and self.n != self.expected_n:
             found.append(f"{pluralize(self.n, 'sample')} where {self.expected_n:,} are expected")
         if not self.n:

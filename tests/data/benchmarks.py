@@ -257,6 +257,8 @@ WRITERS: dict[str, Callable[[Path, World], None]] = {
     "sugarcrepe": sugarcrepe,
     "sugarcrepe_pp": lambda root, world: sugarcrepe(root, world, second=True),
     "aro": aro,
+    "aro_coco_order": aro_order,
+    "aro_flickr_order": lambda root, world: aro_order(root, world, flickr=True),
     "winoground": winoground,
     "bivlc": lambda root, world: pairs(
         root, world, ("image", "negative_image"), ("caption", "negative_caption"), type="swap", subtype="obj"
@@ -270,4 +272,4 @@ WRITERS: dict[str, Callable[[Path, World], None]] = {
     "mmvp_vlm": mmvp_vlm,
     "cola": cola,
 }
-"""Data set to what writes it into a folder; ARO's order tasks come from the hub alone."""
+"""Data set to what writes it into a folder."""

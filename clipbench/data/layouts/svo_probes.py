@@ -14,9 +14,11 @@ from clipbench.data.annotations import Annotation, Entry, open_annotations
 from clipbench.data.records import RecordSource
 from clipbench.data.text_files import first_folder
 from clipbench.errors import DataError
+from clipbench.utils.text import pluralize
 
 EXPECTS = "svo_probes.csv + images/IMAGE_ID.jpg …"
-_KINDS = {"subj_neg": "subject", "verb_neg": "verb", "obj_neg": "object"}
+_KINDS = ("subj_neg", "verb_neg", "obj_neg")
+_ROWS = 36_841
 
 
 def recognize(path: Path) -> Path | None:
@@ -28,7 +30,9 @@ def recognize(path: Path) -> Path | None:
 def open_layout(file: Path, location: str, images: Path | None = None) -> RecordSource:
     """Open the rows; the fields ``subj_neg``, ``verb_neg`` and ``obj_neg`` tell what the false image has wrong."""
     photos = images or first_folder(file.parent, ("images", "."))
-    return open_annotations("svo_probes", location, {"test": file}, _read, photos, fields=tuple(_KINDS))
+    count = sum(1 for _ in _read("", file))
+    gap = "" if count == _ROWS else f"{pluralize(count, 'row')} where {_ROWS:,} are published"
+    return open_annotations("svo_probes", location, {"test": file}, _read, photos, fields=_KINDS, gap=gap)
 
 
 def _read(part: str, path: Path) -> Iterator[Annotation]:

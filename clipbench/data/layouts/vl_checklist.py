@@ -35,10 +35,8 @@ def open_layout(root: Path, location: str, images: Path | None = None) -> Record
     for file in files:
         parts.setdefault(_type(file.relative_to(root)), []).append(file)
     photos = images or first_folder(root.parent if root.name == "data" else root, ("images", "datasets", "."))
-    problem = "" if len(files) == _FILES else f"{len(files)} annotation files where {_FILES} are published"
-    return open_annotations(
-        "vl_checklist", location, parts, partial(_read, root), photos, refer=_image, problem=problem
-    )
+    gap = "" if len(files) == _FILES else f"{len(files)} annotation files where {_FILES} are published"
+    return open_annotations("vl_checklist", location, parts, partial(_read, root), photos, refer=_image, gap=gap)
 
 
 def _type(file: Path) -> str:
