@@ -118,7 +118,8 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
 
 def shorten(names: Sequence[str]) -> str:
     """Names for a message, of which there may be 100,000."""
-    shown = ", ".join(name if len(name) <= 60 else f"{name[:60]} …" for name in names[:_NAMES_SHOWN])
+    lines = (" ".join(name[:200].split()) for name in names[:_NAMES_SHOWN])
+    shown = ", ".join(name if len(name) <= 60 else f"{name[:60]} …" for name in lines)
     return shown + (f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else "")
 
 
