@@ -204,12 +204,12 @@ def _pool_at_the_end(module: Any, tokenizer: Any) -> None:
     Configurations once said 2, whatever the vocabulary; the tower then takes the largest id, which a text with an added
     token has elsewhere.
     """
-    tower = getattr(module, "text_model", None)
+    tower: Any = getattr(module, "text_model", None)
     end = tokenizer.eos_token_id
     if getattr(tower, "eos_token_id", None) != 2 or end is None or not has_clip_vocabulary(tokenizer):
         return
     added = [number for number in tokenizer.added_tokens_decoder if number > end]
-    if added and end == len(tokenizer) - len(added) - 1:
+    if added and end == tokenizer.vocab_size - 1:
         tower.eos_token_id = tower.config.eos_token_id = end
 
 

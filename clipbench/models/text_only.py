@@ -20,6 +20,7 @@ from clipbench.models.hf import VOLATILE, context_length_of, without
 from clipbench.models.hf_loading import check_json, load_network, load_tokenizer, one_source
 from clipbench.models.load_errors import explain
 from clipbench.models.network import NetworkModel
+from clipbench.models.plain_text import plain_tokenizer
 from clipbench.models.spec import ModelSpec
 from clipbench.models.versions import require_tested
 from clipbench.utils.hub import cache_if_unreached
@@ -83,6 +84,7 @@ class LanguageModel(NetworkModel):
 
     def __init__(self, module: Any, tokenizer: Any, *, id: str, score: str = "sum") -> None:
         self.tokenizer, self.score = tokenizer, score
+        self._reader = plain_tokenizer(tokenizer)
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         if start is None:
             raise ModelError(f"{id}: its tokenizer has no token that begins or ends a text")
@@ -103,6 +105,7 @@ class LanguageModel(NetworkModel):
             precision=checks.dtype_name(self.dtype),
             context_length=self.context_length,
             feature_dim=1,
+            text_cleaning="none",
             text_batching=self.text_batching,
             likelihood=self.score,
         )
@@ -152,7 +155,7 @@ class LanguageModel(NetworkModel):
         yield from (slice(start, start + step) for start in range(0, rows, step))
 
     def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+        encoded = self._reader(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
         rows = [[self._start, *ids][: self.context_length] for ids in encoded]
         padded = torch.zeros(len(rows), max(map(len, rows), default=1), dtype=torch.int64)
         for row, ids in zip(padded, rows, strict=True):
@@ -185,6 +188,7 @@ class LanguageModel(NetworkModel):
             "architecture": type(self._module).__name__,
             "config": without(self._module.config.to_dict(), VOLATILE),
             "tokenizer": tokenizer_settings(self.tokenizer),
+            "text_cleaning": "none",
             "context_length": self.context_length,
             "start": self._start,
             "score": self.score,

@@ -235,3 +235,20 @@ def test_in_memory_and_on_disk_read_alike(both):
         (hf.module, CLIPProcessor(hf.image_processor, hf.tokenizer)), model_args={"text_cleaning": "native"}
     )
     assert native.info.text_cleaning == "native"
+
+
+@pytest.mark.parametrize(
+    ("family", "cleaning", "text", "read"),
+    [
+        ("chinese-clip", "chinese_clip", "A “White” cat &amp;", 'a "white" cat &amp;'),
+        ("metaclip2", "whitespace", "A “white”\n cat &amp; dog", 'A "white" cat & dog'),
+        ("altclip", "none", "A “white” cat &amp;", "A “white” cat &amp;"),
+        ("dual-encoder", "none", "A “white” cat &amp;", "A “white” cat &amp;"),
+    ],
+)
+def test_other_towers(model_families, family, cleaning, text, read):
+    directory = model_families(family)
+    model = load_model(str(directory))
+    assert model.info.text_cleaning == cleaning
+    expected = AutoTokenizer.from_pretrained(directory)(read)["input_ids"]
+    assert model.tokenize([text]).inputs["input_ids"].tolist() == [expected]

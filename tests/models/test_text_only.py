@@ -12,7 +12,7 @@ from clipbench.errors import ConfigError, ModelError
 from clipbench.inference.scorer import Scorer
 from clipbench.models import text_only
 from clipbench.models.text_only import LanguageModel
-from clipbench.types import ImageRef, Sample
+from clipbench.types import ImageRef, Sample, SampleError
 from tests.seeded import build_language_model
 from tests.toy import write_toy
 
@@ -159,8 +159,11 @@ def test_long_texts_are_cut_and_counted(folder, tmp_path):
 
 def test_a_text_without_tokens_has_no_likelihood(folder):
     model = clipbench.load_model(f"text_only:{folder}")
-    with Scorer(model) as scorer, pytest.raises(ModelError, match="score of text '' is not finite"):
-        list(scorer.similarities([Sample("s", (unseen("i"),), ["a dog", ""], "g", "i")], "here"))
+    samples = [Sample("s", (unseen("i"),), ["a dog", ""], "g", "i"), Sample("t", (unseen("i"),), ["a dog"], "g", "i")]
+    with Scorer(model) as scorer:
+        empty, other = (scored.similarities for scored in scorer.similarities(samples, "here"))
+    assert empty == SampleError("s", "", "empty caption ''")
+    assert other.shape == (1, 1)
 
 
 def test_a_model_that_looks_ahead_is_no_language_model():
@@ -190,3 +193,10 @@ def test_what_is_no_language_model_is_refused_in_one_line(folder, tiny_clip, tmp
     assert "HF_HUB_OFFLINE" in refusal("text_only:gpt2", ModelError)
     with pytest.raises(ModelError, match="no image encoder"):
         clipbench.load_model(f"text_only:{folder}").save(tmp_path / "saved")
+
+
+def test_the_name_of_a_special_token_is_text(any_folder):
+    model = clipbench.load_model(f"text_only:{any_folder}")
+    for name in model.tokenizer.all_special_tokens:
+        ids = model.tokenize([f"a cat{name} and a dog"]).inputs["input_ids"][0].tolist()
+        assert model.tokenizer.convert_tokens_to_ids(name) not in ids[1:], name
