@@ -35,6 +35,15 @@ def task_identity(prepared: PreparedTask, limit: int | None) -> dict[str, object
     }
 
 
+def options_identity(options: EvaluationOptions) -> dict[str, object]:
+    """The options that scores depend on whatever the data and the batches."""
+    return {
+        "allow_missing": options.allow_missing,
+        "seed": options.seed,
+        "prompt": [options.text_template, options.lowercase],
+    }
+
+
 def images_digest(prepared: PreparedTask, options: EvaluationOptions) -> str | None:
     """Digest of the contents of a task's images, which the fingerprint of local data leaves out. Reads them all once.
 
@@ -101,9 +110,7 @@ def run_identity(
         "options": {
             "data": dict(options.data),
             "batch_size": options.batch_size,
-            "allow_missing": options.allow_missing,
             "streaming": options.streaming,
-            "seed": options.seed,
-            "prompt": [options.text_template, options.lowercase],
+            **options_identity(options),
         },
     }  # fmt: skip

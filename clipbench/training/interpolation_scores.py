@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from clipbench.analysis.published import ORIGINAL
 from clipbench.analysis.tradeoff import Point, pareto_front, point_from_results
 from clipbench.errors import ConfigError, ResultError
-from clipbench.evaluation.identity import images_digest, task_identity
+from clipbench.evaluation.identity import images_digest, options_identity, task_identity
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask
 from clipbench.evaluation.runner import EvaluationRun
@@ -112,7 +112,7 @@ def _identity(base: Model, finetuned: Model, alpha: float, inputs: str) -> Inter
 def _inputs(plans: Sequence[PreparedTask], options: EvaluationOptions) -> str:
     """Digest of all that scores depend on apart from the models."""
     tasks = [(task_identity(plan, options.limit), images_digest(plan, options) or uuid.uuid4().hex) for plan in plans]
-    return digest([tasks, options.allow_missing, options.seed, metadata.version("clipbench")])
+    return digest([tasks, options_identity(options), metadata.version("clipbench")])
 
 
 def _finished(folder: ResultsDirectory, identity: Interpolation, plans: Sequence[PreparedTask]) -> Results | None:

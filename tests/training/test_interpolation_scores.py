@@ -89,6 +89,8 @@ def test_other_weights_tasks_or_options_are_scored_anew(ends, tasks, tmp_path, s
         lambda: score(ends, tasks, tmp_path, alphas=[0.5], limit=3),
         lambda: score(ends[::-1], tasks, tmp_path, alphas=[0.5]),
         lambda: score(ends, tasks[:1], tmp_path, alphas=[0.5]),
+        lambda: score(ends, tasks, tmp_path, alphas=[0.5], text_template="a photo of {}"),
+        lambda: score(ends, tasks, tmp_path, alphas=[0.5], lowercase=True),
     ):
         scored_alphas.clear()
         dict(changed())
