@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from clipbench.data.dataset import Provenance
 from clipbench.data.image_files import IMAGE_SUFFIXES, ImageFiles
@@ -13,10 +14,23 @@ from clipbench.data.records import Record, RecordSource, absent_ref
 from clipbench.data.text_files import numbered_lines, read_bytes, text_encoding
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
+from clipbench.utils.text import pluralize
 
 
-def recognize(folder: Path) -> dict[str, str | None] | None:
-    """Caption files of a folder and its subfolders, each with the name of its image; None if no image has one.
+class CaptionedImages(NamedTuple):
+    """Images of a folder and their caption files.
+
+    Attributes:
+        pairs: Caption file to the name of its image, None if it has none.
+        uncaptioned: The number of images without a caption file.
+    """
+
+    pairs: Mapping[str, str | None]
+    uncaptioned: int
+
+
+def recognize(folder: Path) -> CaptionedImages | None:
+    """Images and caption files of a folder and its subfolders; None if no image has a caption file.
 
     Raises:
         DataError: A caption file belongs to two images.
@@ -35,30 +49,39 @@ def recognize(folder: Path) -> dict[str, str | None] | None:
         elif file.suffix == ".txt":
             texts.append(name)
     pairs = {name: stems.get(name.removesuffix(".txt")) for name in texts}
-    return pairs if any(pairs.values()) else None
+    if not any(pairs.values()):
+        return None
+    return CaptionedImages(pairs, len(stems.keys() - {name.removesuffix(".txt") for name in pairs}))
 
 
-def open_folder(
-    folder: Path, pairs: Mapping[str, str | None], location: str, *, caption_a_line: bool = True
-) -> RecordSource:
+def open_folder(folder: Path, found: CaptionedImages, location: str, *, caption_a_line: bool = True) -> RecordSource:
     """Open such a folder; rows are text files by name. A text file without an image is a missing image.
 
     Args:
         folder: The folder.
-        pairs: From ``recognize``.
+        found: From ``recognize``.
         location: The folder as the user gave it.
         caption_a_line: Each line of a text file is a caption; else the whole file is one.
 
     Raises:
         DataError: A text file cannot be read.
     """
-    digest = hashlib.sha256()
-    for text in pairs:
+    digest, foreign = hashlib.sha256(), 0
+    for text in found.pairs:
+        foreign += bool(text_encoding(folder / text)[1])
         content = read_bytes(folder / text)
         digest.update(f"{text}\0{len(content)}\0".encode() + content)
-    provenance = Provenance("folder", location, None, f"texts:sha256={digest.hexdigest()}", {"n": str(len(pairs))})
+    provenance = Provenance(
+        "folder", location, None, f"texts:sha256={digest.hexdigest()}", {"n": str(len(found.pairs))}
+    )
+    if found.uncaptioned:
+        provenance = provenance.with_problem(f"{pluralize(found.uncaptioned, 'image')} without a .txt not used")
+    if foreign:
+        provenance = provenance.with_problem(
+            f"{pluralize(foreign, 'text file')} read as Windows-1252 (Latin-1), not UTF-8"
+        )
     files = ImageFiles(folder, empty_is_missing=True)
-    return RecordSource(provenance, partial(_records, folder, pairs, files, caption_a_line))
+    return RecordSource(provenance, partial(_records, folder, found.pairs, files, caption_a_line))
 
 
 def _records(

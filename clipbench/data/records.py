@@ -78,7 +78,7 @@ class RecordSource:
                 continue
             if keep is not None and not keep(record.captions):
                 continue
-            if not all(map(_is_unicode, record.captions)):
+            if not all(map(_is_unicode, (*record.captions, *record.false_captions))):
                 raise DataError(
                     f"{self.provenance.location}: a caption of row {record.id!r} has half a character in it"
                 )

@@ -43,8 +43,8 @@ def open_tables(path: Path, dataset: Dataset, location: str, *, streaming: bool)
         return _open_repository(path, names, dataset, location, streaming=streaming)
     if table := _only_table(path):
         return _open_text_table(table, dataset, location)
-    pairs = image_folder.recognize(path)
-    return None if pairs is None else image_folder.open_folder(path, pairs, location)
+    found = image_folder.recognize(path)
+    return None if found is None else image_folder.open_folder(path, found, location)
 
 
 def _open_file(path: Path, dataset: Dataset, location: str, *, streaming: bool) -> RecordSource | None:

@@ -239,8 +239,11 @@ def test_a_folder_of_images_with_texts(folder: Path) -> None:
         ("pictures/a.png", ("a dog", "a red dog"), False),
         ("pictures/b.txt", ("nobody",), True),
     ]
+    assert source.provenance.details["problem"] == "1 image without a .txt not used"  # empty.png
     before = source.provenance.fingerprint
-    (folder / "pictures/b.txt").write_text("nobody!")
+    (folder / "pictures/b.txt").write_bytes("un café".encode("latin-1"))
+    assert [row.captions for row in open_source(MINE, str(folder)).rows()][1] == ("un café",)
+    assert "1 text file read as Windows-1252" in open_source(MINE, str(folder)).provenance.details["problem"]
     assert open_source(MINE, str(folder)).provenance.fingerprint != before
 
 

@@ -43,10 +43,10 @@ def open_layout(path: Path, location: str, images: Path | None = None) -> Record
     Raises:
         DataError: There are no captions, or a file cannot be read.
     """
-    pairs = image_folder.recognize(path)
-    if pairs is None:
+    found = image_folder.recognize(path)
+    if found is None:
         raise DataError(f"{path}: no image has a .txt: give img2dataset --caption_col when downloading")
-    source = image_folder.open_folder(path, pairs, location, caption_a_line=False)
+    source = image_folder.open_folder(path, found, location, caption_a_line=False)
     source.provenance = replace(source.provenance, layout="img2dataset").with_problem(_losses(path))
     return source
 
