@@ -81,7 +81,7 @@ def command(
         with progress_bar() as advance:
             advance("alphas", 0, len(folders))
             for alpha, results in score_interpolations(
-                original, changed, folders, plans, options, save=saved, on_progress=advance
+                original, changed, folders, plans, options, save=saved, on_progress=advance, on_note=note
             ):
                 scored[alpha] = results
                 advance("alphas", len(scored), len(folders))

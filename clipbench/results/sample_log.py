@@ -140,7 +140,7 @@ def _share(line: Mapping[str, Any], name: str) -> float:
 
 def _scores(line: Mapping[str, Any], images: int, texts: int) -> tuple[tuple[float, ...], ...]:
     scores = line.get("scores")
-    rows = scores if isinstance(scores, list) and scores and isinstance(scores[0], list) else [scores]
+    rows: list[Any] = scores if isinstance(scores, list) and scores and isinstance(scores[0], list) else [scores]
     if any(not isinstance(row, list) or len(row) != texts for row in rows) or len(rows) != images:
         raise ValueError(f"`scores` are not {images} x {texts}, a row an image and a column a text")
     for row in rows:

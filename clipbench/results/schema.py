@@ -47,7 +47,6 @@ class _Hub(_Open):
 
 class _Declaration(_Open):
     dataset: str = ""
-    concept: str | None = None
     groups: list[str] = []
     tags: list[str] = []
     hub: _Hub | None = None

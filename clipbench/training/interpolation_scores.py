@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -45,6 +45,7 @@ def score_interpolations(
     *,
     save: Sequence[float] = (),
     on_progress: Progress = ignore_progress,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[float, Results]]:
     """Score each α's model; what an earlier run finished with the same weights, tasks and data is read again.
 
@@ -56,6 +57,7 @@ def score_interpolations(
         options: The run's options.
         save: α whose model is written as a checkpoint, ``alpha-0.50/model``.
         on_progress: Called with the progress of a task.
+        on_note: Called with one line where an earlier run's file cannot be read, and α is scored again.
 
     Yields:
         α and its results.
@@ -70,7 +72,7 @@ def score_interpolations(
             raise ConfigError(f"alpha {alpha_name(alpha)}: only a scored alpha can be saved; add it to alphas")
     inputs = _inputs(plans, options)
     identities = {alpha: _identity(base, finetuned, alpha, inputs) for alpha in folders}
-    kept = {alpha: _finished(folder, identities[alpha], plans) for alpha, folder in folders.items()}
+    kept = {alpha: _finished(folder, identities[alpha], plans, on_note) for alpha, folder in folders.items()}
     needed = [alpha for alpha in folders if kept[alpha] is None or alpha in save]
     with closing(interpolate(base, finetuned, needed)) as models:
         for alpha, folder in folders.items():
@@ -115,14 +117,19 @@ def _inputs(plans: Sequence[PreparedTask], options: EvaluationOptions) -> str:
     return digest([tasks, options_identity(options), metadata.version("clipbench")])
 
 
-def _finished(folder: ResultsDirectory, identity: Interpolation, plans: Sequence[PreparedTask]) -> Results | None:
+def _finished(
+    folder: ResultsDirectory, identity: Interpolation, plans: Sequence[PreparedTask], on_note: Callable[[str], None]
+) -> Results | None:
     """Results of an earlier run with every task scored, or None."""
     for path in reversed(find_result_files(folder.path)):
-        with suppress(ResultError):
+        try:
             results = read_results(path)
-            whole = all(plan.task.name in results.tasks for plan in plans) and not results.failed
-            if whole and results.interpolation == identity:
-                return results
+        except ResultError as error:
+            on_note(f"{error}; left out of account")
+            continue
+        whole = all(plan.task.name in results.tasks for plan in plans) and not results.failed
+        if whole and results.interpolation == identity:
+            return results
     return None
 
 

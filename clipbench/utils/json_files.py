@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="BaseModel")
 
 _MOST_BYTES = 256 << 20
-_MOST_DIGITS = 18  # of a whole number: 64 bits hold them
+_MOST_DIGITS = 30  # of a whole number; a seed may have 20
 _DEEPEST = 48
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 

@@ -37,10 +37,10 @@ def tasks(tmp_path_factory):
     return [color, write_toy(folder / "look", CAPTIONS, name="toy_look", task_type="retrieval", concept=None)]
 
 
-def score(ends, tasks, out, alphas=(0.0, 0.5, 1.0), save=(), **options):
+def score(ends, tasks, out, alphas=(0.0, 0.5, 1.0), save=(), on_note=lambda text: None, **options):
     chosen = EvaluationOptions(**options)
     plans = prepare_tasks([str(task) for task in tasks], chosen)
-    return score_interpolations(*ends, alpha_folders(out, alphas), plans, chosen, save=save)
+    return score_interpolations(*ends, alpha_folders(out, alphas), plans, chosen, save=save, on_note=on_note)
 
 
 def numbers(results):
@@ -123,7 +123,9 @@ def test_results_that_are_damaged_or_failed_are_scored_anew(ends, tasks, tmp_pat
     (file,) = (tmp_path / "alpha-0.50").glob("results_*.json")
     whole = file.read_text()
     file.write_text(whole[:-50])
-    dict(score(ends, tasks, tmp_path, alphas=[0.5]))
+    said = []
+    dict(score(ends, tasks, tmp_path, alphas=[0.5], on_note=said.append))
+    assert [line.startswith(f"{file}: not a readable result file") for line in said] == [True]
     data = json.loads(whole)
     for other in (tmp_path / "alpha-0.50").glob("results_*.json"):
         other.unlink()
