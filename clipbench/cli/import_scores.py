@@ -1,0 +1,55 @@
+"""`clipbench import-scores`: judge similarities that were computed elsewhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipbench.cli.command import Command
+from clipbench.cli.console import complain, note, print_results, progress_bar
+from clipbench.cli.options import evaluation_options
+
+if TYPE_CHECKING:
+    from clipbench.evaluation.options import EvaluationOptions
+
+
+@click.command("import_scores", cls=Command)
+@click.argument("scores", type=click.Path(path_type=Path))
+@evaluation_options
+@click.option("--name", "-n", required=True, help="What results call the model.")
+@click.option("--output_path", "-o", type=click.Path(path_type=Path), help="Folder for results and samples.")
+def command(
+    scores: Path, options: EvaluationOptions, tasks: str, style: str, name: str, output_path: Path | None
+) -> int:
+    """Judge similarities that were computed elsewhere, for tasks of pairs, ranking and choice.
+
+    SCORES is a file of JSON lines with `doc_id` (as in sample logs) and `scores` (a row per image), or a CSV with the
+    columns `doc_id`, `image`, `text` and `score`.
+
+    \b
+    clipbench import-scores scores.jsonl --tasks winoground --data winoground=FOLDER --name their-model -o results
+    """
+    from clipbench.evaluation.preparation import prepare_tasks
+    from clipbench.results import ResultsDirectory
+
+    directory = ResultsDirectory(output_path, name, datetime.now()) if output_path else None
+    with progress_bar() as advance:
+        prepared = prepare_tasks(tasks, options, advance)
+        from clipbench.evaluation.imported_scores import ScoreFile, import_scores
+
+        file = ScoreFile(scores)
+        results = import_scores(file, prepared, options, name=name, directory=directory, on_progress=advance)
+    print_results(results, style)
+    for task, report in results.tasks.items():
+        if report.error:
+            complain(report.error)
+        for problem in report.problems if not report.error else ():
+            note(f"{task}: {problem}")
+    if file.unused:
+        note(f"{scores}: {file.unused:,} samples are of none of the tasks")
+    if directory:
+        note(f"results in {directory.results_path}")
+    return 1 if results.failed else 0

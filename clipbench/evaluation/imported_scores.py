@@ -1,0 +1,181 @@
+"""Similarities that somebody else computed, sample by sample, judged as those of a model are."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from clipbench.errors import DataError
+from clipbench.evaluation.assembly import assemble_results
+from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.task_scoring import score_tasks
+from clipbench.inference.profile import Profile
+from clipbench.models.base import ModelInfo
+from clipbench.task_types.base import SampleTask
+from clipbench.types import Sample, SampleError
+from clipbench.utils.files import open_regular_text
+
+if TYPE_CHECKING:
+    from clipbench.inference.scorer import ScoredSample, Scorer
+    from clipbench.metrics import Floats
+    from clipbench.models import Model
+    from clipbench.results import Results, ResultsDirectory
+
+_SCORES = dict[tuple[int, int], float]
+
+
+class ScoreFile:
+    """Similarities by sample.
+
+    Args:
+        path: JSON lines with ``doc_id`` (as in sample logs), ``scores`` (a row per image, or plainly a list where
+            there is one image or one text) and maybe ``task``; or CSV with the columns ``doc_id``, ``image``, ``text``
+            (places, from 0), ``score`` and maybe ``task``.
+
+    Attributes:
+        fingerprint: Digest of the file's content.
+        info: What results say of the model.
+        profile: Empty: nothing is encoded.
+        truncated_texts: 0.
+        unused: Samples of the file that no task had.
+
+    Raises:
+        DataError: It cannot be read; names the line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.profile, self.truncated_texts = Profile(), 0
+        self.info = ModelInfo(library="imported scores")
+        self._path, self._task = path, ""
+        self._scores: dict[tuple[str, str], _SCORES] = {}
+        digest = hashlib.sha256()
+        with open_regular_text(path) as file:
+            for number, entry in _entries(path, file):
+                digest.update(repr(sorted(entry.items(), key=repr)).encode("utf-8", "surrogatepass"))
+                self._add(f"{path}:{number}", entry)
+        self.fingerprint = digest.hexdigest()
+        self._used: set[tuple[str, str]] = set()
+
+    @property
+    def unused(self) -> int:
+        return len(self._scores) - len(self._used)
+
+    def begin(self, task: str, *, images_return: bool) -> None:
+        """Announce a task, as to a ``Scorer``."""
+        self._task = task
+
+    def similarities(self, samples: Iterable[Sample], namespace: str) -> Iterator[ScoredSample]:
+        """Each sample's similarities, as of a ``Scorer``; or which of them the file lacks."""
+        from clipbench.inference.scorer import ScoredSample
+
+        for sample in samples:
+            yield ScoredSample(sample, self._matrix(sample))
+
+    def _matrix(self, sample: Sample) -> Floats | SampleError:
+        key = (self._task, sample.id) if (self._task, sample.id) in self._scores else ("", sample.id)
+        found = self._scores.get(key)
+        if found is None:
+            return SampleError(sample.id, "", f"{self._path} has no scores of it")
+        self._used.add(key)
+        shape = len(sample.images), len(sample.texts)
+        places = [(image, text) for image in range(shape[0]) for text in range(shape[1])]
+        missing = [place for place in places if place not in found]
+        if missing:
+            lacking = (
+                f"{len(missing)} of {len(places)} scores, such as of image {missing[0][0]} and text {missing[0][1]}"
+            )
+            return SampleError(sample.id, "", f"{self._path} lacks {lacking}")
+        if len(found) > len(places):
+            reason = f"{len(found)} scores for {shape[0]} images and {shape[1]} texts"
+            return SampleError(sample.id, "", f"{self._path} has {reason}")
+        return np.array([found[place] for place in places], dtype=np.float32).reshape(shape)
+
+    def _add(self, where: str, entry: Mapping[str, Any]) -> None:
+        try:
+            key = str(entry.get("task") or ""), str(entry["doc_id"])
+            if "scores" in entry:
+                rows = entry["scores"]
+                nested = bool(rows) and isinstance(rows[0], list)
+                cells = [(image, text, value) for image, row in enumerate(rows if nested else [rows])
+                         for text, value in enumerate(row)]  # fmt: skip
+            else:
+                cells = [(int(entry["image"]), int(entry["text"]), entry["score"])]
+            scores = [(image, text, float(value)) for image, text, value in cells]
+        except KeyError as error:
+            raise DataError(f"{where}: lacks {error.args[0]!r}") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"{where}: not a sample's scores: {str(error)[:100]}") from None
+        found = self._scores.setdefault(key, {})
+        for image, text, value in scores:
+            if not math.isfinite(value):
+                raise DataError(f"{where}: the score of image {image} and text {text} is {value}")
+            if (image, text) in found:
+                raise DataError(f"{where}: sample {key[1]} has two scores of image {image} and text {text}")
+            found[image, text] = value
+
+
+def _entries(path: Path, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    number = 0
+    try:
+        if path.suffix.lower() == ".csv":
+            for number, row in enumerate(csv.DictReader(file), 2):
+                yield number, {name: cell for name, cell in row.items() if name is not None and cell is not None}
+            return
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                entry = json.loads(line)
+                if not isinstance(entry, dict):
+                    raise DataError(f"{path}:{number}: expected an object with doc_id and scores")
+                yield number, entry
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{path}:{number}: cannot be read: {str(error)[:100]}") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"{path}:{number}: cannot be read: {str(error)[:100]}") from None
+
+
+def import_scores(
+    scores: ScoreFile,
+    tasks: Sequence[PreparedTask],
+    options: EvaluationOptions,
+    *,
+    name: str,
+    directory: ResultsDirectory | None = None,
+    on_progress: Progress = ignore_progress,
+) -> Results:
+    """Judge imported similarities.
+
+    Args:
+        scores: The file.
+        tasks: Tasks whose samples are judged one by one (pairs, ranking, choice), with their data.
+        options: ``allow_missing`` and ``limit`` count.
+        name: What results call the model.
+        directory: Where results and sample logs are written.
+        on_progress: Called with a task's name, samples done, and samples in all if known.
+
+    Raises:
+        DataError: A task needs features, not scores.
+        ResultError: Results cannot be written.
+    """
+    for prepared in tasks:
+        if not isinstance(prepared.task, SampleTask):
+            raise DataError(
+                f"{prepared.task.name}: a {prepared.task.task_type} task ranks the whole set: score embeddings of it"
+                " instead (embeddings:FILE)"
+            )
+    started = time.time()
+    sinks = (lambda prepared: directory.samples(prepared.task.name)) if directory else None
+    arguments = (sinks,) if sinks else ()
+    done = list(score_tasks(tasks, cast("Scorer", scores), options, *arguments, on_progress=on_progress))
+    results = assemble_results(done, cast("Model", scores), options, name=name, started=started)
+    if directory:
+        directory.write(results)
+    return results
