@@ -190,11 +190,13 @@ def _follow(tuning: FineTuning) -> None:
                 continue
             if isinstance(event, StepLog):
                 last = event
-                advance(event.step, f"loss {event.loss:.3f}  {event.samples_per_second:,.0f} samples/s")
+                scale, speed = f"logit scale {event.logit_scale:.3g}", f"{event.samples_per_second:,.0f} samples/s"
+                advance(event.step, f"loss {event.loss:.3f}  {scale}  {speed}")
                 continue
             if event.path and last:
                 epoch, speed = f"epoch {last.epoch:.2f}", f"{last.samples_per_second:,.0f} samples/s"
-                note(f"step {event.step:,} of {tuning.steps:,}, {epoch}, loss {last.loss:.3f}, {speed}: {event.path}")
+                loss = f"loss {last.loss:.3f}, logit scale {last.logit_scale:.3g}"
+                note(f"step {event.step:,} of {tuning.steps:,}, {epoch}, {loss}, {speed}: {event.path}")
             if event.results:
                 scores = headline(event.results)
                 headers = ["step", *scores]

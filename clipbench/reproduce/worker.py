@@ -54,7 +54,8 @@ def train(job: TrainingJob) -> None:
     for event in tuning.run():
         if isinstance(event, Checkpoint) and last and tuning.is_main:
             rate = f"{last.samples_per_second:,.0f} samples/s"
-            _log.info("step %d of %d, epoch %.2f, loss %.3f, %s", event.step, last.steps, last.epoch, last.loss, rate)
+            numbers = (event.step, last.steps, last.epoch, last.loss, last.logit_scale, rate)
+            _log.info("step %d of %d, epoch %.2f, loss %.3f, logit scale %.3g, %s", *numbers)
         last = event if isinstance(event, StepLog) else last
 
 

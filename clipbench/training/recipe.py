@@ -39,7 +39,7 @@ _WHOLE = {  # the least and the most
     "seed": (0, 2**63 - 1),
 }
 _NUMBERS = {
-    "learning_rate": (0, 1_000),
+    "learning_rate": (0, 1e30),  # what float32 can still multiply
     "weight_decay": (0, 1_000),
     "lora_alpha": (0, 1e6),
     "max_grad_norm": (1e-9, 1e9),  # 0 would train nothing

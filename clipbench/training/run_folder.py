@@ -96,7 +96,7 @@ class RunFolder:
         atomic_write(self.path / _LOG, "".join(lines))
 
     def read_log(self) -> list[dict[str, Any]]:
-        """The log: a dict with ``step``, ``epoch``, ``loss``, ``learning_rate`` for each step."""
+        """The log: a dict with ``step``, ``epoch``, ``loss``, ``logit_scale``, ``learning_rate`` for each step."""
         try:
             text = (self.path / _LOG).read_text()
             return [json.loads(line) for line in text.splitlines()]

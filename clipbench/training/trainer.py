@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from clipbench.training.checkpoints import (
     sweep,
     write_checkpoint,
 )
+from clipbench.training.collapse import CollapseWatch
 from clipbench.training.events import Checkpoint, Clock, StepLog, peak_memory
 from clipbench.training.freezing import training_mode
 from clipbench.training.gradient_cache import Batch, GradientCache
@@ -31,6 +32,16 @@ from clipbench.training.optimizer import Optimizer
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
 from clipbench.training.setup import Note, TrainingSetup, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A step that is not logged yet, its numbers still on the device."""
+
+    step: int
+    loss: Tensor
+    logit_scale: Tensor
+    batch: Batch
 
 
 class FineTuning:
@@ -136,17 +147,18 @@ class FineTuning:
             setup.model, recipe, setup.accelerator, optimizer.scaler, image_features=setup.image_features
         )
         stops = recipe.checkpoint_steps(self.steps, setup.batches.steps_per_epoch)
-        pending: tuple[int, Tensor, Batch] | None = None
+        watch = CollapseWatch(recipe, self._on_note if self.is_main else lambda text: None)
+        pending: _Pending | None = None
         training_mode(setup.model, recipe.freeze)
         self._clock.resume()
         for step, batch in enumerate(setup.batches.from_step(first), first):
-            loss = gradients.backward(batch)
+            loss, scale = gradients.backward(batch), setup.model.logit_scale.detach().clone()
             if pending is not None:  # the loss of the step before: reading this one's would stall a GPU
-                yield self._logged(*pending)
+                yield self._logged(pending, watch)
             optimizer.step(learning_rate(recipe, step, self.steps))
-            pending = (step, loss, batch)
+            pending = _Pending(step, loss, scale, batch)
             if step + 1 in stops:
-                yield self._logged(*pending)
+                yield self._logged(pending, watch)
                 pending = None
                 self._clock.pause()
                 yield from self._save(step + 1)
@@ -154,20 +166,22 @@ class FineTuning:
                 self._clock.resume()
         self._clock.pause()
 
-    def _logged(self, step: int, loss: Tensor, batch: Batch) -> StepLog:
+    def _logged(self, pending: _Pending, watch: CollapseWatch) -> StepLog:
         """Log a step, after its loss is known to be finite."""
-        value, epoch = float(loss), (step + 1) / self.setup.batches.steps_per_epoch
+        step, value, scale, batch = pending.step, float(pending.loss), float(pending.logit_scale), pending.batch
+        epoch = (step + 1) / self.setup.batches.steps_per_epoch
         if not math.isfinite(value):
             raise ModelError(
                 f"the loss of step {step + 1} is {value} (batch {', '.join(batch.ids[:8])}, …): the last checkpoint is"
                 " kept; a lower learning_rate or precision bf16 may help"
             )
         rate = learning_rate(self.setup.recipe, step, self.steps)
-        self._log.append({"step": step + 1, "epoch": round(epoch, 6), "loss": value, "learning_rate": rate})
+        watch.see(step + 1, value, scale)
+        values = {"loss": value, "logit_scale": scale, "learning_rate": rate}
+        self._log.append({"step": step + 1, "epoch": round(epoch, 6), **values})
         if self.setup.options.report_to:
-            values = {"loss": value, "learning_rate": rate, "epoch": epoch}
-            self.setup.accelerator.log(values, step=step + 1)
-        return StepLog(step + 1, self.steps, epoch, value, self._clock.samples_per_second(step + 1))
+            self.setup.accelerator.log({**values, "epoch": epoch}, step=step + 1)
+        return StepLog(step + 1, self.steps, epoch, value, scale, self._clock.samples_per_second(step + 1))
 
     def _save(self, step: int) -> Iterator[Checkpoint]:
         """Write a checkpoint and score it. Training continues if one cannot be written, unless it is the last."""

@@ -1,0 +1,70 @@
+"""Notices a collapsed training: the loss stays where it is when all images and texts look alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import torch
+
+from clipbench.training.losses import find_loss
+from clipbench.training.recipe import Recipe
+
+_STEPS: Final = 20
+_TOLERANCE: Final = 0.002  # a share of the loss; a model that knows anything is further below
+
+
+def uninformed_loss(recipe: Recipe) -> float:
+    """The loss of a model to which all images and texts look alike.
+
+    It is ln N for batches of N pairs, more where hard negatives add columns.
+
+    Examples:
+        >>> round(uninformed_loss(Recipe(("color",), batch_size=64)), 4)  # ln 64
+        4.1589
+        >>> round(uninformed_loss(Recipe(("color",), batch_size=64, loss="negclip")), 4)  # (ln 128 + ln 64) / 2
+        4.5055
+    """
+    pairs, negatives = recipe.batch_size, recipe.negatives
+    alike = torch.zeros(pairs, 1)
+    positions = (torch.arange(pairs).unsqueeze(1) + 1 + torch.arange(negatives)) % pairs
+    loss = find_loss(recipe.loss)(
+        alike,
+        alike,
+        torch.zeros(pairs, negatives, 1) if negatives else None,
+        positions if negatives else None,
+        None,
+        torch.tensor(1.0),
+        recipe.negatives_in,
+    )
+    return float(loss)
+
+
+class CollapseWatch:
+    """Warns once when the loss has been that of a model that tells nothing apart for many steps.
+
+    Args:
+        recipe: The run's recipe.
+        on_note: Called with the warning.
+    """
+
+    def __init__(self, recipe: Recipe, on_note: Callable[[str], None]) -> None:
+        self._level, self._pairs, self._on_note = uninformed_loss(recipe), recipe.batch_size, on_note
+        self._since: tuple[int, float] | None = None
+        self._warned = False
+
+    def see(self, step: int, loss: float, logit_scale: float) -> None:
+        """Look at a step's loss, and the logit scale (the factor of the cosine similarities) that it was made with."""
+        if not math.isclose(loss, self._level, rel_tol=_TOLERANCE):
+            self._since = None
+            return
+        self._since = self._since or (step, logit_scale)
+        first, scale = self._since
+        if step - first + 1 >= _STEPS and not self._warned:
+            self._warned = True
+            self._on_note(
+                f"warning: since step {first} the loss is {loss:.3f}, that of a model to which all images and texts of"
+                f" a batch of {self._pairs} look alike; the logit scale went from {scale:.3g} to {logit_scale:.3g}: the"
+                " training has collapsed, or has not begun; try a lower learning_rate, or warmup_steps"
+            )
