@@ -13,6 +13,7 @@ from typing import cast
 from clipbench.errors import ConfigError, ModelError, UnknownName
 from clipbench.models.base import Model
 from clipbench.models.spec import ModelSpec, as_bool, is_results_folder, local_adapter, looks_like_path, split_prefix
+from clipbench.utils.files import require_regular
 from clipbench.utils.registry import Registry, close_matches
 
 ENTRY_POINTS = "clipbench.models"
@@ -197,7 +198,19 @@ def _load(spec: str, request: ModelSpec) -> Model:
     request = replace(request, source=source)
     if name is None:
         name, request = _find_adapter(request)
+    for place in filter(None, (request.source, request.args.get("pretrained"))):
+        _require_regular_files(Path(str(place).removeprefix("local-dir:")).expanduser())
     return known[name].load(request)
+
+
+def _require_regular_files(folder: Path) -> None:
+    """Libraries would wait for what a FIFO among the files of a checkpoint never holds."""
+    for file in folder.iterdir() if folder.is_dir() else ():
+        try:
+            if file.exists() and not file.is_dir():
+                require_regular(file)
+        except OSError as error:
+            raise ModelError(f"{file}: {error.strerror}") from None
 
 
 def _from_memory(model: object, request: ModelSpec) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,17 @@ def test_an_encoder_of_texts_only(tmp_path):
     assert "bert model" in message
     assert "no image features" in message
     assert "dual_encoder" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@pytest.mark.parametrize("prefix", ["", "hf:", "open_clip:local-dir:"])
+def test_a_fifo_among_the_files_of_a_checkpoint_is_refused_not_waited_for(tmp_path, prefix):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "open_clip_config.json" if "open_clip" in prefix else folder / "config.json").write_text("{}")
+    os.mkfifo(folder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"model\.safetensors: not a regular file$"):
+        load_model(f"{prefix}{folder}")
 
 
 def test_a_directory_without_a_checkpoint(tmp_path, pair):
