@@ -19,7 +19,9 @@ def plain_tokenizer(tokenizer: Any) -> Any:
     The two share their vocabulary; the given one is left as it is. CLIP's is OpenAI's algorithm to the letter, for
     texts that are already clean.
     """
-    plain = copy.copy(tokenizer)
+    # Not copy.copy: a slow tokenizer would read its vocabulary's file again, which may be gone.
+    plain = object.__new__(type(tokenizer))
+    plain.__dict__.update(tokenizer.__dict__)
     plain.split_special_tokens = True
     if tokenizer.is_fast:
         plain._tokenizer = _plain_backend(tokenizer)

@@ -25,6 +25,7 @@ from tests.models.builders import (
     build_siglip2,
     open_clip_config,
     siglip2_tokenizer,
+    siglip_tokenizer,
     xlm_roberta_tokenizer,
 )
 from tests.models.conftest import assert_same_directions
@@ -252,3 +253,13 @@ def test_other_towers(model_families, family, cleaning, text, read):
     assert model.info.text_cleaning == cleaning
     expected = AutoTokenizer.from_pretrained(directory)(read)["input_ids"]
     assert model.tokenize([text]).inputs["input_ids"].tolist() == [expected]
+
+
+def test_a_slow_tokenizer_needs_its_file_no_more(tmp_path):
+    tokenizer = siglip_tokenizer(tmp_path)
+    (tmp_path / "spiece.model").unlink()
+    assert not tokenizer.is_fast
+    plain = plain_tokenizer(tokenizer)
+    assert plain("a white cat")["input_ids"] == tokenizer("a white cat")["input_ids"]
+    assert plain("a cat </s> dog")["input_ids"].count(tokenizer.eos_token_id) == 1
+    assert tokenizer("a cat </s> dog")["input_ids"].count(tokenizer.eos_token_id) == 2
