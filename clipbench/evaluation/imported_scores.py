@@ -8,7 +8,9 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from clipbench.errors import DataError
 from clipbench.evaluation.assembly import assemble_results
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
-from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.preparation import PreparedTask, without_images
 from clipbench.evaluation.task_scoring import score_tasks
 from clipbench.inference.profile import Profile
 from clipbench.models.base import ModelInfo
@@ -25,6 +27,7 @@ from clipbench.types import Sample, SampleError
 from clipbench.utils.files import open_regular_text
 
 if TYPE_CHECKING:
+    from clipbench.evaluation.task_scoring import SampleSink
     from clipbench.inference.scorer import ScoredSample, Scorer
     from clipbench.metrics import Floats
     from clipbench.models import Model
@@ -54,6 +57,7 @@ class ScoreFile:
 
     def __init__(self, path: Path) -> None:
         self.profile, self.truncated_texts = Profile(), 0
+        self.model = SimpleNamespace(opens_images=False)  # as a Scorer's
         self.info = ModelInfo(library="imported scores")
         self._path, self._task = path, ""
         self._scores: dict[tuple[str, str], _SCORES] = {}
@@ -172,9 +176,12 @@ def import_scores(
                 " instead (embeddings:FILE)"
             )
     started = time.time()
-    sinks = (lambda prepared: directory.samples(prepared.task.name)) if directory else None
-    arguments = (sinks,) if sinks else ()
-    done = list(score_tasks(tasks, cast("Scorer", scores), options, *arguments, on_progress=on_progress))
+
+    def open_sink(prepared: PreparedTask) -> AbstractContextManager[SampleSink | None]:
+        return directory.samples(prepared.task.name) if directory else nullcontext()
+
+    tasks = [without_images(prepared, options) for prepared in tasks]
+    done = list(score_tasks(tasks, cast("Scorer", scores), options, open_sink, on_progress))
     results = assemble_results(done, cast("Model", scores), options, name=name, started=started)
     if directory:
         directory.write(results)

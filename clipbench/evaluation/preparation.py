@@ -117,16 +117,17 @@ def _prepare(task: Task, sources: DataSources, options: EvaluationOptions, on_pr
     return PreparedTask(task, source, report, reject_reason(report, options))
 
 
-def without_images(prepared: PreparedTask, options: EvaluationOptions) -> PreparedTask:
-    """The task for a model that sees no image: it is refused if images compete, and not because some are missing.
+def without_images(prepared: PreparedTask, options: EvaluationOptions, *, blind: bool = False) -> PreparedTask:
+    """The task where no image is opened: it is not refused because some are missing.
 
     Args:
-        prepared: The task, prepared for models that see images.
+        prepared: The task, prepared for models that open images.
         options: The run's options.
+        blind: The model knows nothing of images either: the task is refused if images compete.
     """
     task, source = prepared.task, prepared.source
     try:
-        if task.blind_rules() is None:
+        if blind and task.blind_rules() is None:
             error = (
                 f"the model sees no image, and in {task.task_type} tasks images compete: use ranking or choice tasks"
             )

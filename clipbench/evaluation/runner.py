@@ -80,8 +80,9 @@ class EvaluationRun:
     sample_errors: list[ResultError] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if self.model.text_only:
-            self.tasks = [without_images(prepared, self.options) for prepared in self.tasks]
+        if not self.model.opens_images:
+            blind = self.model.text_only
+            self.tasks = [without_images(prepared, self.options, blind=blind) for prepared in self.tasks]
 
     def run(self) -> Results:
         """Score all tasks.

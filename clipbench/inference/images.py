@@ -127,9 +127,9 @@ class ImageEncoder:
     def _decode(self, ref: ImageRef) -> DecodedImage | EncodedImage:
         if self._model.text_only:
             return EncodedImage(np.ones(1, dtype=np.float32), _UNSEEN)
-        key = _content_key(ref) if self._identify else None
         if self._model.lookup is not None:
-            return EncodedImage(self._model.lookup.image(ref.key), key)
+            return EncodedImage(self._model.lookup.image(ref.key), _UNSEEN)
+        key = _content_key(ref) if self._identify else None
         if self._cache is not None and key is not None:
             found = self._cache.find([key])
             if key in found:
@@ -138,7 +138,7 @@ class ImageEncoder:
 
     def content_keys(self, refs: Iterable[ImageRef]) -> list[bytes | None]:
         """The key of each image's content; None where nothing identifies it, or it cannot be read."""
-        return [_UNSEEN for _ in refs] if self._model.text_only else list(self._pool.map(_content_key, refs))
+        return list(self._pool.map(_content_key, refs)) if self._model.opens_images else [_UNSEEN for _ in refs]
 
     def reasons(self, refs: Iterable[ImageRef]) -> list[str | None]:
         """What is wrong with each image when it is opened now; None where it can be read."""

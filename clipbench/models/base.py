@@ -162,6 +162,11 @@ class Model(ABC):
     text_only = False
 
     @property
+    def opens_images(self) -> bool:
+        """Whether it needs the photographs."""
+        return not self.text_only and self.lookup is None
+
+    @property
     @abstractmethod
     def fingerprint(self) -> str:
         """Hex digest over weights, preprocessing and tokenizer: equal means equal features.

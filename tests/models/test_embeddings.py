@@ -91,6 +91,18 @@ def test_missing_images_and_texts_are_named_and_counted(toy, tmp_path):
     assert f"holds no embedding of {str(parts['texts'][0])!r}" in result.error
 
 
+def test_photographs_are_not_needed(toy, tmp_path):
+    folder, task = toy
+    np.savez(tmp_path / "made.npz", **random_embeddings(folder, task, True))
+    _, expected = scored(f"embeddings:{tmp_path / 'made.npz'}", task)
+    (tmp_path / "moved").mkdir()
+    for name in ("toy.csv", task.name):
+        (tmp_path / "moved" / name).write_text((folder / name).read_text())
+    result, found = scored(f"embeddings:{tmp_path / 'made.npz'}", tmp_path / "moved" / task.name)
+    assert result.error is None
+    assert found == expected
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
