@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from clipbench.errors import ResultError
 from clipbench.results import Results
@@ -59,7 +60,7 @@ class Point(BaseModel):
     curve: str
     label: str
     retrieval: Score
-    concepts: tuple[Score, ...]
+    concepts: Annotated[tuple[Score, ...], Field(min_length=1)]
     step: Count | None = None
     alpha: Number | None = None
 
@@ -92,7 +93,7 @@ class Tradeoff(BaseModel):
 
     schema_version: Count = SCHEMA_VERSION
     title: str
-    points: tuple[Point, ...]
+    points: Annotated[tuple[Point, ...], Field(min_length=1)]
 
     def panel(self, task: str) -> list[Point]:
         """The points that have a number for a task."""

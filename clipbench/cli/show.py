@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import click
@@ -87,7 +88,9 @@ def _draw(
         if target.suffix == ".html":
             atomic_write(target, html_page(shown, title))
         else:
-            contact_sheet(shown, title).save(target)
+            picture = io.BytesIO()
+            contact_sheet(shown, title).save(picture, "PNG")
+            atomic_write(target, picture.getvalue())
     except OSError as error:
         raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from None
     say(target)

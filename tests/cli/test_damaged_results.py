@@ -124,11 +124,12 @@ def test_tradeoff(run, tmp_path):
         Score(task=task, version=1, metric="acc", value=0.5, n=100) for task in ("scenes_retrieval", "scenes_color")
     )
     point = Point(curve="c", label="1", retrieval=retrieval, concepts=(color,))
-    for name, text in (("a", Tradeoff(title="t", points=(point,)).model_dump_json()), ("b", "{"), ("c", "[" * 100_000)):
+    for name, text in (("a", Tradeoff(title="t", points=(point,)).model_dump_json()), ("b", "{"), ("c", "[" * 100_000),
+                       ("d", '{"schema_version": 1, "title": "t", "points": []}')):  # fmt: skip
         (tmp_path / name).mkdir()
         (tmp_path / name / "tradeoff.json").write_text(text)
-    code, out, err = run("tradeoff", *(tmp_path / name for name in "abc"), "-o", tmp_path / "figure")
-    assert (code, len(out.splitlines()), err.count("\n")) == (1, 3, 2)
+    code, out, err = run("tradeoff", *(tmp_path / name for name in "abcd"), "-o", tmp_path / "figure")
+    assert (code, len(out.splitlines()), err.count("\n")) == (1, 3, 3)
     code, _, err = run("tradeoff", tmp_path / "b", "-o", tmp_path / "other")
     assert code == 1
     one_line(err, tmp_path / "b")

@@ -9,12 +9,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clipbench.analysis.comparison import compare_runs
+from clipbench.analysis.leaderboard.disagreements import find_disagreements
 from clipbench.analysis.leaderboard.merge import build_leaderboard
 from clipbench.analysis.leaderboard.page import html_page
 from clipbench.analysis.leaderboard.tables import to_csv, to_latex, to_markdown
 from clipbench.analysis.publishing import dataset_upload, describe, model_upload
 from clipbench.analysis.rescoring import rescore
-from clipbench.analysis.tradeoff import read_tradeoff
+from clipbench.analysis.tradeoff import Point, Score, Tradeoff, read_tradeoff
+from clipbench.analysis.tradeoff_overlay import overlay
 from clipbench.errors import ClipbenchError
 from clipbench.results import read_results
 from clipbench.results.sample_log import logged_samples
@@ -164,3 +166,43 @@ def test_any_json_as_a_sample_log(value):
 @given(damaged(GOOD_LINES))
 def test_a_damaged_sample_log(data):
     use_samples(b"".join(text_of(line) + b"\n" for line in (data if isinstance(data, list) else [data])))
+
+
+def good_board():
+    with tempfile.TemporaryDirectory() as folder:
+        for name in "ab":
+            for day in range(2):
+                results = make_results(name, {TASK: 0.5}, weights=name * 64, breakdown={"red": 0.5}, day=day)
+                write(Path(folder), results, {TASK: GOOD_LINES})
+        return json.loads(build_leaderboard([folder], reference=True).to_json())
+
+
+def good_tradeoff():
+    retrieval, color = (Score(task=task, version=1, metric="acc", value=0.5, n=9) for task in ("r", "c"))
+    points = [Point(curve=curve, label="1", retrieval=retrieval, concepts=(color,)) for curve in "xy"]
+    return json.loads(Tradeoff(title="t", points=tuple(points)).model_dump_json())
+
+
+@quick
+@given(damaged(good_board()))
+def test_a_damaged_board(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "b.json"
+        path.write_bytes(text_of(data))
+        for arguments in (([path],), ([],)):
+            board = attempt(lambda given=arguments[0]: build_leaderboard(given, board=path))
+            if board is not None:
+                for make in (html_page, to_csv, to_latex, to_markdown, type(board).to_json):
+                    make(board).encode()
+                find_disagreements(board, 2)
+
+
+@quick
+@given(damaged(good_tradeoff()))
+def test_a_damaged_tradeoff(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tradeoff.json"
+        path.write_bytes(text_of(data))
+        found = attempt(read_tradeoff, path)
+        if found is not None:
+            attempt(overlay, {"a": found, "b": found}, "title")
