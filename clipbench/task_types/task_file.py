@@ -19,7 +19,7 @@ from clipbench.utils.yaml import parse_yaml, read_yaml
 class DatasetFile(BaseModel):
     """Where a YAML task's rows are: ``path`` (relative to the file) or ``hub``.
 
-    Column names left out are guessed from the common ones. ``image_folder`` (relative to the file) is where images are,
+    Column names left out are guessed from the common ones. ``label`` is the column of the class, for classification. ``image_folder`` (relative to the file) is where images are,
     if not next to the table.
     """
 
@@ -33,6 +33,7 @@ class DatasetFile(BaseModel):
     images: list[str] | str = []
     captions: list[str] | str = []
     false_captions: list[str] | str = []
+    label: str = ""
     image_folder: str | None = None
 
     @model_validator(mode="after")
@@ -60,6 +61,8 @@ class TaskFile(BaseModel):
     text_template: str | None = None
     captions: Literal["all", "first"] | PositiveInt | None = None
     cutoffs: list[PositiveInt] | None = Field(None, min_length=1)
+    class_names: list[str] | None = Field(None, min_length=2)
+    templates: list[str] | None = Field(None, min_length=1)
     license: str = ""
     citation: str = ""
 
@@ -86,6 +89,9 @@ class TaskFile(BaseModel):
         for name in self.of_some_types:
             if not hasattr(TASK_TYPES[self.task_type], name):
                 raise ValueError(f"a {self.task_type} task has no {name}")
+        for template in self.templates or ():
+            if "{}" not in template:
+                raise ValueError(f"template {template!r} has no {{}} for the class")
         if self.text_template is not None and self.text_template.count("{}") != 1:
             raise ValueError(f"text_template {self.text_template!r} needs one {{}}, where the caption goes")
         return self
@@ -94,8 +100,9 @@ class TaskFile(BaseModel):
     def of_some_types(self) -> dict[str, object]:
         """The attributes given that only some task types have."""
         cutoffs = None if self.cutoffs is None else tuple(sorted(set(self.cutoffs)))
-        given = {"group_field": self.group_field, "text_template": self.text_template, "captions": self.captions}
-        return {name: value for name, value in {**given, "cutoffs": cutoffs}.items() if value is not None}
+        names = ("group_field", "text_template", "captions", "class_names", "templates")
+        given = {**{name: getattr(self, name) for name in names}, "cutoffs": cutoffs}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def is_concept_file(path: Path) -> bool:
@@ -151,7 +158,9 @@ def _dataset(file: TaskFile, folder: Path) -> Dataset:
             data.config,
             exact=bool(images or captions),
             false_captions=false_captions,
+            label=data.label,
         ),
+        layouts=() if file.task_type != "classification" or data.label else ("webdataset", "class_folders"),
         path=None if data.path is None else str(folder / local_path(data.path)),
         license=file.license,
         citation=file.citation,

@@ -220,3 +220,38 @@ def test_unknown_labels_are_named(folder, tmp_path):
     task = ClassificationTask.declare("some", "Some.", dataset=dataset, class_names=CLASSES, templates=TEMPLATES)
     result, _ = evaluate(random_answers(0), task)
     assert "row 0: no class 'cot' among the 3" in result.error
+
+
+def test_a_yaml_file_declares_classes_and_prompts(folder, tmp_path):
+    model = random_answers(1)
+    expected, _ = evaluate(model, task_of(folder))
+    (tmp_path / "some.yaml").write_text(
+        f"name: some\ntask_type: classification\ntemplates: {list(TEMPLATES)}\ndataset: {{path: {folder}}}\n"
+    )
+    results = clipbench.evaluate(model, str(tmp_path / "some.yaml"))
+    assert results.tasks["some"].metrics == expected.metrics
+    rows = [f"{folder / CLASSES[label]}/{number}.png,{label}" for number, label in enumerate(LABELS)]
+    (tmp_path / "t.csv").write_text("\n".join(["image,kind", *rows]) + "\n")
+    (tmp_path / "some.yaml").write_text(
+        "name: some\ntask_type: classification\ndataset: {path: t.csv, images: image, label: kind}\n"
+        f"class_names: {list(CLASSES)}\ntemplates: {list(TEMPLATES)}\n"
+    )
+    results = clipbench.evaluate(model, str(tmp_path / "some.yaml"))
+    assert results.tasks["some"].metrics == expected.metrics
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("templates: [a photo]", "has no {} for the class"),
+        ("class_names: [one]", "class_names"),
+        ("class_names: []", "class_names"),
+        ("cutoffs: [1]", "has no cutoffs"),
+    ],
+)
+def test_yaml_files_that_cannot_be_used_are_refused(folder, tmp_path, line, message):
+    from clipbench.errors import ConfigError
+
+    (tmp_path / "some.yaml").write_text(f"name: some\ntask_type: classification\ndataset: {{path: {folder}}}\n{line}\n")
+    with pytest.raises(ConfigError, match=message):
+        clipbench.evaluate(random_answers(0), str(tmp_path / "some.yaml"))
