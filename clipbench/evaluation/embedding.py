@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipbench.errors import ConfigError, DataError
+from clipbench.errors import ConfigError, DataError, ModelError
 from clipbench.evaluation.data_report import DataReport
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask
@@ -43,8 +43,10 @@ def embed_tasks(
 
     Raises:
         ConfigError: Two data sets use one key for different images.
-        ModelError: A feature is not finite.
+        ModelError: A feature is not finite, or the model scores texts and has no features.
     """
+    if model.text_only:
+        raise ModelError(f"{model.id} has no embeddings: it scores texts by their likelihood and sees no image")
     profile = Profile()
     images = ImageEncoder(model, options.batch_size, options.workers, profile)
     texts = TextEncoder(model, options.batch_size, profile, prompt=options.prompt)
