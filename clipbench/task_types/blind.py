@@ -97,6 +97,7 @@ class TextRules(BlindRules):
     * ``longest_text``, ``shortest_text``: by characters.
     * ``word_frequency``: the text whose words are the most frequent in true texts of other images, by the mean of
       ``log(1 + count)`` over its words.
+    * ``word_pair_frequency``: the same of words after the word before them, and so of word order.
     """
 
     def __init__(self) -> None:
@@ -117,24 +118,32 @@ class TextRules(BlindRules):
         self._words.extend(map(hash, chain.from_iterable(words)))
 
     def wins(self) -> dict[str, Flags]:
-        """Of ``longest_text``, ``shortest_text`` and ``word_frequency``."""
+        """Of all four rules."""
         counts = np.array(self._texts, dtype=np.int64)
         starts = np.cumsum(counts) - counts
         is_true = np.arange(counts.sum()) < np.repeat(starts + np.array(self._true, dtype=np.int64), counts)
         lengths = np.array(self._lengths, dtype=np.int64)
-        frequent = self._frequencies(np.repeat(_numbered(self._images), counts), is_true)
-        scores: dict[str, Ints | Numbers]
-        scores = {"longest_text": lengths, "shortest_text": -lengths, "word_frequency": frequent}
+        scores: dict[str, Ints | Numbers] = {"longest_text": lengths, "shortest_text": -lengths}
+        images = np.repeat(_numbered(self._images), counts)
+        scores["word_frequency"] = self._frequencies(images, is_true, paired=False)
+        scores["word_pair_frequency"] = self._frequencies(images, is_true, paired=True)
         return {rule: true_wins(values, is_true, starts) for rule, values in scores.items()}
 
-    def _frequencies(self, images: Ints, is_true: Flags) -> Numbers:
-        """The mean of ``log(1 + count)`` over the words of each text, 0 where it has none."""
+    def _frequencies(self, images: Ints, is_true: Flags, *, paired: bool) -> Numbers:
+        """The mean of ``log(1 + count)`` over the words of each text, 0 where it has none.
+
+        Args:
+            images: Of each text, ``(M,)``.
+            is_true: Which texts are true, ``(M,)``.
+            paired: Count a word after the word before it, or after none where it is the first.
+        """
         sizes, words = np.array(self._sizes, dtype=np.int64), _numbered(self._words)
         texts = np.repeat(np.arange(len(sizes)), sizes)
-        counted = is_true[texts]
-        nowhere = np.zeros_like(words)
-        counts = OtherImages(images[texts][counted], nowhere[counted], words[counted])
-        logs = np.log1p(counts.of(images[texts], nowhere, words))
+        counted, contexts = is_true[texts], np.zeros_like(words)
+        if paired:
+            contexts[1:] = np.where(texts[1:] == texts[:-1], words[:-1] + 1, 0)
+        counts = OtherImages(images[texts][counted], contexts[counted], words[counted])
+        logs = np.log1p(counts.of(images[texts], contexts, words))
         order = np.lexsort((logs, texts))  # texts of the same words tie exactly, in whatever order these stand
         return np.bincount(texts, weights=logs[order], minlength=len(sizes)) / np.maximum(sizes, 1)
 

@@ -36,7 +36,7 @@ def keyword_rules(samples):
 
 
 def text_rules(samples, true_counts):
-    """Of each sample, whether the longest text, the shortest and the one of the most frequent words is true.
+    """Of each sample, whether the longest text, the shortest, and those of the most frequent words and pairs are true.
 
     The first ``true_counts[i]`` texts of sample i are true.
     """
@@ -44,24 +44,22 @@ def text_rules(samples, true_counts):
     def words(text):
         return re.findall(r"\w+", text.lower())
 
+    def pairs(text):
+        return list(zip(["", *words(text)], words(text), strict=False))
+
     decided = []
     for sample, true in zip(samples, true_counts, strict=True):
-        counted = [
-            word
-            for other, number in zip(samples, true_counts, strict=True)
-            if other.cluster != sample.cluster
-            for text in other.texts[:number]
-            for word in words(text)
-        ]
         lengths = [len(text) for text in sample.texts]
-        scores = [
-            math.fsum(math.log(1 + counted.count(word)) for word in words(text)) / max(1, len(words(text)))
-            for text in sample.texts
-        ]
-        decided.append(
-            tuple(
-                min(values[:true]) > max(values[true:])
-                for values in (lengths, [-length for length in lengths], [round(score, 9) for score in scores])
-            )
-        )
+        rules = [lengths, [-length for length in lengths]]
+        for parts in (words, pairs):
+            counted = [
+                part
+                for other, number in zip(samples, true_counts, strict=True)
+                if other.cluster != sample.cluster
+                for text in other.texts[:number]
+                for part in parts(text)
+            ]
+            logs = [[math.log(1 + counted.count(part)) for part in parts(text)] for text in sample.texts]
+            rules.append([round(math.fsum(found) / max(1, len(found)), 9) for found in logs])
+        decided.append(tuple(min(values[:true]) > max(values[true:]) for values in rules))
     return decided

@@ -181,7 +181,8 @@ def test_a_column_of_false_captions_that_is_not_there(files, tmp_path, tiny_clip
 def test_results_hold_what_needs_no_image(valid, runs):
     """By hand: true texts are as long as false ones or between them, and no two images share a word: all tie."""
     tasks = read_results(runs["perfect"]).tasks
-    assert tasks["toy_texts"].blind == {"longest_text": 0, "shortest_text": 0, "word_frequency": 0}
+    rules = ("longest_text", "shortest_text", "word_frequency", "word_pair_frequency")
+    assert tasks["toy_texts"].blind == dict.fromkeys(rules, 0)
     assert tasks["toy_images"].blind == {}
 
 
