@@ -193,7 +193,7 @@ def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: s
             )
     urls = [name for name in available if _URL_NAME.fullmatch(name)]
     if what == "image" and urls:
-        raise DataError(f"{where}: found no image column, but {shorten(urls)}: {download_advice(urls[0])}")
+        raise DataError(f"{where}: found no image column, but URLs ({shorten(urls)}): {download_advice(urls[0])}")
     known = ", ".join(name for tier in tiers for name in tier)
     raise DataError(
         f"{where}: found no {what} column: looked for {known};"
@@ -204,7 +204,7 @@ def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: s
 def download_advice(column: str) -> str:
     """What to do with a table of addresses."""
     return (
-        "images are not downloaded from URLs: download them first, for instance with"
+        "download the images first, for instance with"
         f" `img2dataset --url_list TABLE --url_col {column} --caption_col CAPTION --output_folder FOLDER`; give FOLDER"
     )
 

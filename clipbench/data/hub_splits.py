@@ -107,7 +107,9 @@ def known_split(split: str, there: Sequence[str], where: str, *, or_only: bool) 
     if or_only and len(there) == 1:
         return there[0]
     wanted = f"no split {split!r}" if split else "several splits: name one"
-    raise DataError(f"{where}: {wanted}; the splits are: {', '.join(there)}")
+    raise DataError(
+        f"{where}: {wanted}; the splits are: {', '.join(there)} (?split={there[0]} after the place names one)"
+    )
 
 
 def _by_name(parquet: list[str], split: str, where: str, *, or_only: bool) -> list[str]:

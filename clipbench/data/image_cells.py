@@ -51,7 +51,7 @@ def _image(value: object, files: ImageFiles, place: str, column: str, absent: st
     if not isinstance(value, str):
         raise DataError(f"{place}: expected an image's path, found {str(value)[:40]!r}")
     if re.match(r"\s*(https?|ftp|s3|gs)://", value[:40], re.IGNORECASE):
-        raise DataError(f"{place}: {value[:60]} is a URL: download the images first: {download_advice(column)}")
+        raise DataError(f"{place}: {value[:60]} is a URL: {download_advice(column)}")
     if value[:5].lower() == "data:":
         return _from_data_url(value, place)
     if _BASE64.fullmatch(value):

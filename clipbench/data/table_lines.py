@@ -133,7 +133,10 @@ class TextTable:
             raise DataError(f"{self.path}: not {self.encoding} text: {error}") from error
         items = parse_json(text, str(self.path))
         if not isinstance(items, list):
-            raise DataError(f"{self.path}: expected a list of objects, found {type(items).__name__}")
+            raise DataError(
+                f"{self.path}: expected a list of objects, found {type(items).__name__}: write one object a row (pandas:"
+                " to_json(orient='records'))"
+            )
         for row, item in enumerate(items):
             where = f"{self.path}, row {row}"
             yield Line(where, _object(item, where))

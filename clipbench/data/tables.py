@@ -102,22 +102,25 @@ def _open_repository(
     folder: Path, names: list[str], dataset: Dataset, location: str, *, streaming: bool
 ) -> RecordSource:
     """A copy of a hub repository: the dataset's split, or all parquet files if none belongs to a split."""
+    from clipbench.data.hub_errors import explained
     from clipbench.data.hub_splits import split_files
 
     card: dict[str, Any] | None = None
     if (folder / "README.md").is_file():
         from huggingface_hub.repocard import metadata_load
 
-        card = metadata_load(folder / "README.md")
-    chosen = split_files(
-        names,
-        card,
-        config=dataset.hub.config if dataset.hub else None,
-        split=dataset.hub.split if dataset.hub else "",
-        where=str(folder),
-        # A hub dataset needs the split it declares; of a user's dataset, a single split is used under any name.
-        or_only=not (dataset.hub and dataset.hub.repo),
-    )
+        with explained(dataset, f"{folder / 'README.md'}"):
+            card = metadata_load(folder / "README.md")
+    with explained(dataset, str(folder)):
+        chosen = split_files(
+            names,
+            card,
+            config=dataset.hub.config if dataset.hub else None,
+            split=dataset.hub.split if dataset.hub else "",
+            where=str(folder),
+            # A hub dataset needs the split it declares; of a user's dataset, a single split is used under any name.
+            or_only=not (dataset.hub and dataset.hub.repo),
+        )
     return _open_parquet(folder, chosen, dataset, location, streaming=streaming)
 
 

@@ -175,3 +175,16 @@ def test_any_text_as_yaml(kind: str, edits: list[tuple[float, int, str]]) -> Non
         path = Path(folder, "x.yaml")
         path.write_bytes(content)
         value_or_error(lambda: load_concept(str(path)) if kind == "concept" else select_tasks(str(path), ()), 12_000)
+
+
+README = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: test\n    path: t.parquet\n---\n# Data\n"
+
+
+@settings(**QUICK, max_examples=60)
+@given(edits=_YAML_EDITS)
+def test_any_text_as_the_readme_of_a_copy(edits: list[tuple[float, int, str]]) -> None:
+    pieces = [(place, removed, piece.encode("utf-8", "surrogatepass")) for place, removed, piece in edits]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "README.md").write_bytes(edited(README.encode(), pieces))
+        Path(folder, "t.parquet").write_bytes(b"")
+        value_or_error(lambda: open_source(MINE, folder), 12_000)

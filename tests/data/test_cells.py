@@ -243,7 +243,7 @@ def test_a_large_image_in_a_cell(tmp_path: Path) -> None:
     [
         ("data:text/plain;base64,AAAA", "is no `data:image/…` URL"),
         ("data:image/png;base64,A!AA", "base64 that cannot be decoded"),
-        ("https://x.org/a.jpg", "is a URL: download the images first: images are not downloaded"),
+        ("https://x.org/a.jpg", "is a URL: download the images first, for instance with `img2dataset"),
         ("S3://bucket/a.jpg", "is a URL"),
         ("/9j/" + "é" * 100_000, "100,004 characters, beginning '/9j/ééé"),
         ({"bytes": 5}, "expected an image's path"),
@@ -273,7 +273,7 @@ def test_base64_of_what_is_no_image_is_one_short_line(tmp_path: Path) -> None:
 
 def test_a_table_of_urls_says_how_to_download(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("URL,TEXT\nhttp://x/a.jpg,a dog\n")
-    with pytest.raises(DataError, match=r"found no image column, but URL: .* --url_list TABLE --url_col URL"):
+    with pytest.raises(DataError, match=r"found no image column, but URLs \(URL\): .* --url_list TABLE --url_col URL"):
         open_source(MINE, str(tmp_path / "t.csv"))
 
 

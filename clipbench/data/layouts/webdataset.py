@@ -14,6 +14,7 @@ from clipbench.data.dataset import Dataset, Provenance
 from clipbench.data.parquet import Files, open_table, quiet
 from clipbench.data.records import RecordSource
 from clipbench.errors import DataError
+from clipbench.utils.files import require_regular
 
 EXPECTS = "test/*.tar or *.tar of images with .cls files, and classnames.txt"
 _IMAGES = ("jpg", "jpeg", "png", "webp")
@@ -42,6 +43,11 @@ def open_layout(
     """
     import datasets
 
+    for tar in tars:
+        try:
+            require_regular(tar)
+        except OSError as error:
+            raise DataError(f"cannot read {tar}: {error.strerror}") from None
     name = tars[0].name if len(tars) == 1 else f"{tars[0].parent.name}/*.tar"
     try:
         with quiet():
