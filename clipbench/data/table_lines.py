@@ -134,8 +134,8 @@ class TextTable:
         items = parse_json(text, str(self.path))
         if not isinstance(items, list):
             raise DataError(
-                f"{self.path}: expected a list of objects, found {type(items).__name__}: write one object a row (pandas:"
-                " to_json(orient='records'))"
+                f"{self.path}: expected a list of objects, found {type(items).__name__}: write a row each"
+                " (pandas: to_json(orient='records'))"
             )
         for row, item in enumerate(items):
             where = f"{self.path}, row {row}"
