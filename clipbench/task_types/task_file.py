@@ -19,8 +19,8 @@ from clipbench.utils.yaml import parse_yaml, read_yaml
 class DatasetFile(BaseModel):
     """Where a YAML task's rows are: ``path`` (relative to the file) or ``hub``.
 
-    Column names left out are guessed from the common ones. ``label`` is the column of the class, for classification. ``image_folder`` (relative to the file) is where images are,
-    if not next to the table.
+    Column names left out are guessed from the common ones. ``label`` is the column of the class, for classification.
+    ``image_folder`` (relative to the file) is where images are, if not next to the table.
     """
 
     model_config = ConfigDict(extra="forbid")
