@@ -43,6 +43,7 @@ def html_page(board: Board, gallery: Disagreements | None = None) -> str:
         groups=groups,
         rows=[_row(board, key, groups) for key in ordered_models(board)],
         legend=legend(board),
+        unranked=any(not score.comparable and not score.published for score in board.scores),
         payload=_embedded(_payload(board, gallery or Disagreements())),
         **parts,
     )

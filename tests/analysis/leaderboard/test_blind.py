@@ -55,7 +55,7 @@ def test_tables_mark_them(board):
     assert (rows["weak"]["blind"], rows["good"]["blind"]) == ("0.788", "0.788")
     assert r"0.580 ± 0.010 \*B" in to_markdown(board)
     assert "0.580 $\\pm$ 0.010 *B" in to_latex(board)
-    assert "*B: a rule that sees no image has as much" in legend(board)
+    assert "*B: not above what a rule that sees no image has" in legend(board)
 
 
 def test_the_page_draws_it(board):
