@@ -70,7 +70,8 @@ def legend(board: Board) -> list[str]:
     """What the letters after ``*`` mean, those that are used."""
     used = {flag for score in board.scores for flag in score.flags}
     lines = [f"*{_MARKS[flag]}: {_MEANINGS[flag]}" for flag in _MARKS if flag in used]
-    return lines + ["*B: not above what a rule that sees no image has"] * any(score.below_blind for score in board.scores)
+    below_blind = any(score.below_blind for score in board.scores)
+    return lines + ["*B: not above what a rule that sees no image has"] * below_blind
 
 
 def to_csv(board: Board) -> str:
