@@ -97,6 +97,7 @@ def test_flickr30k_as_kaggle_has_it(tmp_path: Path, table: str, place: str) -> N
     assert "dataset_flickr30k.json is not next to results.csv: every image" in source.provenance.details["problem"]
     write(folder / "dataset_flickr30k.json", json.dumps(SPLIT))
     assert [row.id for row in open_source(FLICKR, str(folder)).rows()] == ["1.jpg"]
+    assert open_source(Dataset("k", None, layouts=("karpathy",)), str(folder)).provenance.layout == "karpathy"
 
 
 def test_flickr30k_broken_line_and_file(tmp_path: Path) -> None:

@@ -51,14 +51,18 @@ class SplitImage:
 
 
 def recognize(path: Path) -> Path | None:
-    """The file, or the only such file of a folder without Flickr30k's own token file, which has its own layout."""
+    """The file, or the only such file of a folder.
+
+    Raises:
+        DataError: A folder has several.
+    """
     if path.is_file():
         return path if _NAME.fullmatch(path.name) else None
     found = [file for file in sorted(path.glob("dataset_*.json")) if _NAME.fullmatch(file.name)]
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
         raise DataError(f"{path}: several files of splits ({names}): name one of them as the path")
-    return found[0] if found and not list(path.glob("results*.token")) else None
+    return found[0] if found else None
 
 
 def open_layout(file: Path, location: str, images: Path | None = None, split: str = "") -> RecordSource:
