@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from clipbench.data.dataset import Source
 from clipbench.errors import DataError
-from clipbench.task_types.base import SampleTask
+from clipbench.task_types.base import SampleTask, only_image
 from clipbench.types import LoggedSample, Row, Sample, SampleResult
-from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
@@ -36,10 +35,9 @@ class ChoiceTask(SampleTask):
     def samples(self, source: Source) -> Iterator[Sample]:
         """Yield one sample for each row: its captions are true, its false captions false."""
         for row in source.rows(where=self.where):
-            if len(row.images) != 1:
-                raise DataError(f"row {row.id} has {pluralize(len(row.images), 'image')}: a choice among texts has one")
+            image = only_image(row, "a choice among texts")
             texts = (*row.captions, *row.false_captions)
-            yield Sample(row.id, row.images, texts, self._group(row), _cluster(row), len(row.captions))
+            yield Sample(row.id, (image,), texts, self._group(row), _cluster(row), len(row.captions))
 
     def _group(self, row: Row) -> str:
         part = row.fields.get(self.group_field, self.name)

@@ -11,8 +11,8 @@ from clipbench.analysis.published import ORIGINAL, published_figure, published_f
         ("flickr30k_size", "size", "HN1", 3, 0.92),
         ("oldbooks_object", "object", "HN3", 1, 0.31),
         ("coco_location", "location", "Clas.", 3, 0.62),
-        ("coco_retrieval", "color", "HN3", 3, 0.57),
-        ("coco_retrieval", "size", ORIGINAL, 1, 0.53),
+        ("coco_retrieval_first", "color", "HN3", 3, 0.57),
+        ("coco_retrieval_first", "size", ORIGINAL, 1, 0.53),
     ],
 )
 def test_figures_are_the_papers(task, concept, kind, epoch, expected):

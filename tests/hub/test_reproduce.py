@@ -143,13 +143,13 @@ def test_figure_four_has_a_curve_for_every_kind(done: Done) -> None:
     points = json.loads((done.folder / "tradeoff.json").read_text(encoding="utf-8"))["points"]
     assert list(dict.fromkeys(point["curve"] for point in points)) == ["Orig.", "Clas.", "HN1", "HN2", "HN3"]
     assert {score["task"] for point in points for score in point["concepts"]} == {f"coco_{name}" for name in CONCEPTS}
-    assert {point["retrieval"]["task"] for point in points} == {"coco_retrieval"}
+    assert {point["retrieval"]["task"] for point in points} == {"coco_retrieval_first"}
 
 
 def test_shared_photographs_are_told_by_the_tasks_name(done: Done) -> None:
     named = [warning.split(":")[0] for warning in done.report["overlaps"]]
-    assert named == ["coco_size", "coco_retrieval"]  # the last captions are those of size
-    assert "clipbench: warning: coco_retrieval: 2 of its 12 images are among the training images" in done.said
+    assert named == ["coco_size", "coco_retrieval_first"]  # the last captions are those of size
+    assert "clipbench: warning: coco_retrieval_first: 2 of its 12 images are among the training images" in done.said
 
 
 def test_published_training_facts_stand_beside_ours(done: Done) -> None:

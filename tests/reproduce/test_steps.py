@@ -24,13 +24,13 @@ def test_the_paper_trains_two_or_four_models_a_concept():
 
 def test_checkpoints_are_scored_on_what_their_tables_need_and_no_task_twice():
     color = RUNS["color-hn2-seed0"]
-    assert tasks_at(PAPER, color, 0.3) == ["coco_color", "coco_retrieval"]
-    assert tasks_at(PAPER, color, 2.0) == ["inpaintcoco_color", "coco_color", "coco_retrieval"]
+    assert tasks_at(PAPER, color, 0.3) == ["coco_color", "coco_retrieval_first"]
+    assert tasks_at(PAPER, color, 2.0) == ["inpaintcoco_color", "coco_color", "coco_retrieval_first"]
     assert tasks_at(PAPER, color, 2.999) == [
         "inpaintcoco_color", "flickr30k_color", "sbu_color", "fashion200k_color", "nasa_earth_color", "coco_color",
-        "coco_retrieval",
+        "coco_retrieval_first",
     ]  # fmt: skip
-    assert tasks_at(PAPER, RUNS["location-control-seed0"], 1.0) == ["coco_location", "coco_retrieval"]
+    assert tasks_at(PAPER, RUNS["location-control-seed0"], 1.0) == ["coco_location", "coco_retrieval_first"]
     assert sorted(tasks_at(PAPER, RUNS["orig"], 0)) == sorted(PAPER.tasks())
 
 
@@ -50,7 +50,7 @@ def test_a_table_alone_trains_only_what_it_shows():
     assert PAPER.tasks(tables) == ["inpaintcoco_object", "inpaintcoco_color", "inpaintcoco_size"]
     runs, tables = chosen(PAPER, "figure,location-hn1-seed0")
     assert [run.name for run in runs] == ["location-hn1-seed0"]
-    assert tasks_at(PAPER, runs[0], 0.5, tables) == ["coco_location", "coco_retrieval"]
+    assert tasks_at(PAPER, runs[0], 0.5, tables) == ["coco_location", "coco_retrieval_first"]
 
 
 def test_a_training_is_known_by_what_its_concept_holds_not_by_where_it_lies(tmp_path):

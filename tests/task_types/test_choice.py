@@ -117,7 +117,7 @@ def test_rows_become_samples():
 
 
 def test_rows_of_the_wrong_form():
-    with pytest.raises(DataError, match="row 1 has 2 images: a choice among texts has one"):
+    with pytest.raises(DataError, match="row 1 has 2 images, and a choice among texts takes one"):
         list(Choice().samples(Rows(Row("1", (ref("a"), ref("b")), ("t",)))))
     with pytest.raises(DataError, match="row 1 has 1 images and 2 captions: a choice among images has several images"):
         list(ImageChoice().samples(Rows(Row("1", (ref("a"),), ("t", "u")))))

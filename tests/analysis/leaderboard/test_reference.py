@@ -18,8 +18,8 @@ def value(board, model, task):
         ("HN1 size", "flickr30k_size", 0.92),
         ("HN3 object", "oldbooks_object", 0.31),
         ("Clas. location, epoch 3", "coco_location", 0.62),
-        ("HN3 color, epoch 3", "coco_retrieval", 0.57),
-        ("openai/clip-vit-base-patch32", "coco_retrieval", 0.53),
+        ("HN3 color, epoch 3", "coco_retrieval_first", 0.57),
+        ("openai/clip-vit-base-patch32", "coco_retrieval_first", 0.53),
         ("openai/clip-vit-base-patch32", "sugarcrepe_swap_obj", 0.6122),
     ],
 )
