@@ -116,10 +116,9 @@ def _picture(sample: LoggedSample, own: Sequence[bool], images: Mapping[str, Ima
     others = sorted((place for place, is_own in enumerate(own) if not is_own), key=lambda place: -best[place])
     mine = [place for place, is_own in enumerate(own) if is_own][:_MOST_TEXTS]
     shown = [*mine, *others[: _MOST_TEXTS - 1]]
-    by_text = zip(*(shown_scores(row, shown) for row in sample.scores), strict=True)
     captions = [
         (excerpt(writable(sample.texts[place]), _LONGEST_TEXT), scores, own[place])
-        for place, scores in zip(shown, by_text, strict=True)
+        for place, scores in zip(shown, shown_scores(sample.scores, shown), strict=True)
     ]
     return SamplePicture(
         excerpt(writable(sample.id), _LONGEST_TEXT),
@@ -129,23 +128,26 @@ def _picture(sample: LoggedSample, own: Sequence[bool], images: Mapping[str, Ima
     )
 
 
-def shown_scores(row: Sequence[float], places: Sequence[int]) -> list[str]:
-    """Scores of an image as text, with as many digits as tell apart those that differ.
+def shown_scores(rows: Sequence[Sequence[float]], places: Sequence[int]) -> list[tuple[str, ...]]:
+    """Scores as text, with as many digits as tell apart those that differ.
 
     Args:
-        row: All scores of the image.
-        places: Which of them are shown.
+        rows: All scores, a row an image and a column a text.
+        places: Which texts are shown.
+
+    Returns:
+        For each text its scores, one an image.
 
     Examples:
-        >>> shown_scores([0.49003, 0.48998, 0.1], [0, 1])
-        ['0.49003', '0.48998']
+        >>> shown_scores([[0.49003, 0.48998, 0.1]], [0, 1])
+        [('0.49003',), ('0.48998',)]
     """
-    scores = [row[place] for place in places]
-    for digits in range(_DIGITS, _MOST_DIGITS):
-        texts = [f"{score:.{digits}f}" for score in scores]
-        if len(set(texts)) == len(set(scores)):
-            return texts
-    return [f"{score:.{_MOST_DIGITS}f}" for score in scores]
+    scores = [tuple(row[place] for row in rows) for place in places]
+    distinct = {score for each in scores for score in each}
+    digits = _DIGITS
+    while digits < _MOST_DIGITS and len({f"{score:.{digits}f}" for score in distinct}) < len(distinct):
+        digits += 1
+    return [tuple(f"{score:.{digits}f}" for score in each) for each in scores]
 
 
 def contact_sheet(samples: Sequence[SamplePicture], title: str, columns: int = 3) -> Image.Image:

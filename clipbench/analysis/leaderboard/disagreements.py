@@ -143,7 +143,7 @@ def _answer(line: LoggedSample, places: Sequence[int]) -> dict[str, Any]:
     """What a model answered: what is first is decided here, on full scores; the page gets them as text."""
     answer: dict[str, Any] = {
         "right": line.correct,
-        "scores": list(map(list, zip(*(shown_scores(row, places) for row in line.scores), strict=True))),
+        "scores": shown_scores(line.scores, places),
         "first": [len(line.scores) == 1 and len(line.texts) > 1 and line.scores[0][place] == max(line.scores[0])
                   for place in places],
     }  # fmt: skip

@@ -49,7 +49,11 @@ def test_pairs_have_no_first_text(tmp_path):
         write(tmp_path, results, {"t": [{**logged, "scores": scores, "acc": right}]})
     found, _ = find_disagreements(build_leaderboard([tmp_path]), 4)
     answer = next(answer for model, answer in found.samples["t"][0]["answers"].items() if model.startswith("a"))
-    assert (answer["first"], answer["scores"]) == ([False, False], [["0.500", "0.100"], ["0.400", "0.500"]])
+    assert (answer["first"], answer["scores"]) == ([False, False], [("0.500", "0.100"), ("0.400", "0.500")])
+
+
+def test_scores_of_two_images_are_told_apart_too():
+    assert shown_scores([[0.5151, 0.2], [0.5149, 0.2]], [0, 1]) == [("0.5151", "0.5149"), ("0.2000", "0.2000")]
 
 
 def test_the_page_holds_values_to_their_last_digit(tmp_path):
@@ -61,5 +65,5 @@ def test_the_page_holds_values_to_their_last_digit(tmp_path):
 
 def test_float32_neighbors_are_told_apart():
     score = np.float32(0.3)
-    texts = shown_scores([float(score), float(np.nextafter(score, np.float32(1)))], [0, 1])
+    texts = shown_scores([[float(score), float(np.nextafter(score, np.float32(1)))]], [0, 1])
     assert texts[0] != texts[1]

@@ -193,6 +193,7 @@ def test_the_gallery_opens_by_keyboard_and_shows_what_two_models_disagree_on(pag
     assert set(names) <= {"0.png", "1.png", "3.png"}  # "++++" against "--+-"
     assert browser.run("[...document.querySelectorAll('#cards img')].every(img => img.complete && img.naturalWidth)")
     assert browser.run("document.querySelectorAll('#cards .own').length") == len(names)
+    assert browser.run("document.querySelectorAll('#cards .picked').length") == 2 * len(names)  # one by each model
     browser.run(
         "const which = document.getElementById('gallery-which'); which.value = 'b';"
         "which.dispatchEvent(new Event('input'))"
