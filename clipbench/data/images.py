@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 from clipbench.errors import DataError
@@ -51,6 +53,7 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
     content = data if isinstance(data, bytes) else _read(data, key)
     if not content:
         raise DataError(f"{key}: the image is empty (0 bytes); download it again")
+    _silence_pillow()
     try:
         with Image.open(io.BytesIO(content)) as image:
             _require_plausible_size(*image.size)
@@ -81,6 +84,14 @@ def _read(path: str | os.PathLike[str], key: str) -> bytes:
         raise DataError(f"{key}: no such image file: {os.fspath(path)}") from error
     except OSError as error:
         raise DataError(f"{key}: cannot read {os.fspath(path)}: {error.strerror}") from error
+
+
+@cache
+def _silence_pillow() -> None:
+    """Pillow warns of images that are large and no error yet; here they are either refused or wanted."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def _require_plausible_size(width: int, height: int) -> None:
