@@ -41,23 +41,23 @@ def check_size(source: str, config: Any) -> None:
         )
 
 
-def check_vocabulary(source: str, tokenizer: Any, config: Any) -> None:
+def check_vocabulary(source: str, tokenizer: Any, rows: int | None) -> None:
     """Refuse a tokenizer with tokens that the text encoder has no embedding for.
+
+    Args:
+        source: The checkpoint, for the message.
+        tokenizer: A tokenizer of transformers.
+        rows: How many embeddings there are; None where that is unknown.
 
     Raises:
         ModelError: It belongs to another model.
     """
-    rows = getattr(config.get_text_config(), "vocab_size", None)
-    if not isinstance(rows, int):
+    if rows is None:
         return
     # Special tokens that no text holds, such as T5's placeholders, may lie outside.
     used = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
-    never = set(tokenizer.all_special_ids) - set(used)
-    outside = (
-        {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
-        if len(tokenizer) > rows
-        else {}
-    )
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    never = (special | set(tokenizer.all_special_ids)) - set(used)
     numbers = tokenizer.get_vocab() if len(tokenizer) > rows else {}
     outside = {token: number for token, number in numbers.items() if number >= rows and number not in never}
     if outside:

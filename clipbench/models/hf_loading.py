@@ -15,8 +15,9 @@ from clipbench.models.hf import TransformersModel
 from clipbench.models.hf_checks import check_size, check_vocabulary
 from clipbench.models.load_errors import explain
 from clipbench.models.peft_adapters import adapter_base, merge_adapter
+from clipbench.models.registry import check_name
 from clipbench.models.spec import TRANSFORMERS_CONFIG, ModelSpec
-from clipbench.models.state_dicts import read_state_dict
+from clipbench.models.state_dicts import check_file, read_state_dict
 from clipbench.models.text_cleaning import requested
 from clipbench.models.versions import require_tested
 from clipbench.utils.hub import cache_if_unreached
@@ -40,6 +41,8 @@ def load(request: ModelSpec) -> TransformersModel:
     source = request.source or request.text("pretrained")
     if not source:
         raise ConfigError(f"{request.id}: name a checkpoint: hf:ORG/NAME, or model_args pretrained=ORG/NAME")
+    if not Path(source).exists():
+        check_name(source)
     require_tested("transformers")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with cache_if_unreached(not Path(source).exists()), checks.quiet():
@@ -122,7 +125,7 @@ def finish(module: Any, request: ModelSpec, *, config: Any, text: str, image: st
     checks.check_finite(request.id, module.state_dict())
     common: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
     tokenizer = load_tokenizer(text, request)
-    check_vocabulary(text, tokenizer, module.config)
+    check_vocabulary(text, tokenizer, getattr(module.config.get_text_config(), "vocab_size", None))
     # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
     load_processor: Any = AutoImageProcessor.from_pretrained
     processor = load_processor(image, backend="pil", config=config, **common)
@@ -181,6 +184,8 @@ def load_network(kind: Any, source: str, config: Any, request: ModelSpec, dtype:
     Raises:
         ModelError: The weights do not fit the architecture.
     """
+    for file in (*Path(source).glob("*.safetensors"), *Path(source).glob("*.bin")) if Path(source).is_dir() else ():
+        check_file(file)
     check_size(source, config)
     options: dict[str, Any] = {
         "config": config,

@@ -33,6 +33,11 @@ def explain(error: BaseException, source: str, *, files: str = _FILES) -> ModelE
             "save the state_dict as .safetensors and pass that"
         )
     if Path(source).exists():
+        if not_reached(error) or any(words in text for words in _NOT_REACHED):
+            return ModelError(
+                f"{source} needs a tokenizer or a text tower from the hub, which could not be reached "
+                f"({_first_line(error)}): try again, or put the files into the folder"
+            )
         return ModelError(f"cannot load {source}: {_first_line(error)}")
     if "GatedRepoError" in names or "trying to access a gated repo" in text:
         return ModelError(

@@ -76,7 +76,7 @@ def merge_adapter(module: Any, source: str, revision: str | None) -> Any:
     checks.check_finite(source, weights)
     # On the meta device nothing of the size that the configuration says is allocated.
     adapted = get_peft_model(module, config, low_cpu_mem_usage=True)
-    found = set_peft_model_state_dict(adapted, weights, low_cpu_mem_usage=True)
+    found: Any = set_peft_model_state_dict(adapted, weights, low_cpu_mem_usage=True)
     left = [name for name, tensor in adapted.state_dict().items() if tensor.is_meta]
     checks.check_keys(source, missing=left, unexpected=found.unexpected_keys)
     return adapted.merge_and_unload()

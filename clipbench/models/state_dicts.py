@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ _SETTINGS = (
     "argparse", "types", "pathlib", "enum", "typing", "omegaconf", "easydict", "yacs", "ml_collections",
     "pytorch_lightning", "lightning", "lightning_fabric", "numpy", "_codecs",
 )  # fmt: skip
+_LARGE = 10**7
 _DICTIONARIES = ("AttributeDict", "CfgNode", "ConfigDict", "EasyDict")
 
 
@@ -36,8 +38,34 @@ def read_state_dict(path: Path, *, key: str | None = None, lora_alpha: float | N
     """
     loaded = _load(path)
     weights = _choose(_weights(loaded), key, path)
+    for name, tensor in weights.items():
+        # A tensor can be stored as one number that is repeated; building a network as large would take all memory.
+        if tensor.numel() > _LARGE and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ModelError(f"{path}: {name:.80} has {tensor.numel():,} numbers, and the file does not hold as many")
     alpha = _setting(loaded, "lora_alpha") if lora_alpha is None else lora_alpha
     return merge_lora(strip_prefixes(weights), alpha, path)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file of weights by its first bytes, and an archive that unpacks to far more than its size.
+
+    Raises:
+        ModelError: It is one of these.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(100).lstrip().lower()
+    if not start:
+        raise ModelError(f"{path} is empty: download or save it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise ModelError(f"{path} is the pointer to a file in Git LFS, not the file: run git lfs pull")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ModelError(f"{path} is a web page, not weights: download the file itself")
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > 2 * path.stat().st_size:
+        raise ModelError(f"{path} is compressed, and holds {unpacked:,} bytes: save the weights with torch.save")
 
 
 def strip_prefixes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -120,3 +120,38 @@ def test_a_truncated_file_of_weights(checkpoint):
     directory, weights = checkpoint
     weights.write_bytes(weights.read_bytes()[:1000])
     assert str(directory) in refusal(directory)
+
+
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path):
+    import zipfile
+
+    torch.save({"logit_scale": torch.zeros(10**6)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    assert "is compressed" in refusal(tmp_path / "packed.pt")
+
+
+def test_one_number_repeated_is_no_large_weight(tmp_path):
+    torch.save({"token_embedding.weight": torch.zeros(1, 1).expand(10**9, 512)}, tmp_path / "weights.pt")
+    assert "the file does not hold as many" in refusal(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "web page"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_named(checkpoint, tmp_path, content, words):
+    directory, weights = checkpoint
+    weights.write_bytes(content)
+    assert words in refusal(directory)
+    for suffix in (".pt", ".safetensors"):
+        (tmp_path / f"alone{suffix}").write_bytes(content)
+        assert words in refusal(tmp_path / f"alone{suffix}")

@@ -28,9 +28,9 @@ def fit_to_weights(config: Mapping[str, Any], state: State, source: str, *, adju
     Raises:
         ModelError: The weights are of another architecture, which is found before anything is built.
     """
-    config = copy.deepcopy(dict(config))
     _check_layers(config, state, source)
     _check_dimensions(config, state, source)
+    fitted: dict[str, Any] = copy.deepcopy(dict(config))
     sizes = {("vision_cfg", "image_size"): _image_size(config, state, source)}
     sizes["text_cfg", "context_length"] = _context_length(config, state)
     for (part, name), shown in sizes.items():
@@ -42,10 +42,10 @@ def fit_to_weights(config: Mapping[str, Any], state: State, source: str, *, adju
                 f"{source}: the configuration says {name} {stated}, the weights are for {shown}: correct it there, "
                 f"or pass model_args {name}={shown}"
             )
-        config[part][name] = shown
+        fitted[part][name] = shown
     # A bias of the loss (SigLIP's): it is kept with the weights, and no similarity depends on it.
-    config["init_logit_bias"] = float(state["logit_bias"].flatten()[0]) if "logit_bias" in state else None
-    return {name: value for name, value in config.items() if value is not None}
+    fitted["init_logit_bias"] = float(state["logit_bias"].flatten()[0]) if "logit_bias" in state else None
+    return {name: value for name, value in fitted.items() if value is not None}
 
 
 def _check_layers(config: Mapping[str, Any], state: State, source: str) -> None:
@@ -65,6 +65,11 @@ def _check_dimensions(config: Mapping[str, Any], state: State, source: str) -> N
         if name in state and state[name].ndim > axis and state[name].shape[axis] != wanted
     ]
     checks.check_keys(source, missing=(), unexpected=(), shapes=wrong)
+    most = sum(tensor.numel() for tensor in state.values())
+    for part in ("vision_cfg", "text_cfg", "multimodal_cfg"):
+        for name, value in config.get(part, {}).items():
+            if isinstance(value, int) and value > max(most, 10**6):
+                raise ModelError(f"{source}: {part} says {name} {value:,}, and the weights are {most:,} numbers")
 
 
 def _dimensions(config: Mapping[str, Any], state: State) -> Iterator[tuple[str, int, int]]:
@@ -81,6 +86,8 @@ def _dimensions(config: Mapping[str, Any], state: State) -> Iterator[tuple[str, 
         yield "visual.conv1.weight", 2, vision.get("patch_size", 16)
         yield "visual.transformer.resblocks.0.mlp.c_fc.weight", 0, int(width * vision.get("mlp_ratio", 4.0))
         yield "visual.proj", 1, config["embed_dim"]
+    if decoder := config.get("multimodal_cfg"):
+        yield "text_decoder.ln_final.weight", 0, decoder.get("width", 512)
 
 
 def text_prefix(state: State) -> str:

@@ -18,6 +18,7 @@ from clipbench.models.open_clip.building import create, load_weights
 from clipbench.models.open_clip.center_crop import requested_crop
 from clipbench.models.open_clip.fitting import fit_to_weights
 from clipbench.models.open_clip.names import LOCAL_PREFIX, Plan, make_plan
+from clipbench.models.open_clip.tokenizers import has_tokenizer, load_tokenizer
 from clipbench.models.open_clip.weight_files import (
     build_from_state,
     config_from_state,
@@ -34,7 +35,6 @@ from clipbench.utils.hub import cache_if_unreached
 
 _FILES = f"{OPEN_CLIP_CONFIG} and open_clip_model.safetensors"
 _OPTIONS = ("quick_gelu", "force_quick_gelu", "image_size", "context_length", "lora_alpha", "weights_key")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
 
 
 def load(request: ModelSpec) -> OpenClipModel:
@@ -51,13 +51,13 @@ def load(request: ModelSpec) -> OpenClipModel:
     require_tested("open_clip")
     device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     plan = make_plan(request)
-    with cache_if_unreached(not (plan.file or plan.directory)), checks.quiet():
+    with cache_if_unreached(_asks_hub(plan)), checks.quiet():
         try:
             loaded = _open(plan, options, request.revision, dtype)
             checks.check_finite(request.id, loaded.module.state_dict())
             return OpenClipModel(
                 loaded.module.to(device),
-                _tokenizer(loaded.config, loaded.directory),
+                load_tokenizer(loaded.config, loaded.directory, plan.source),
                 loaded.config,
                 id=request.id,
                 architecture=_architecture_name(plan.architecture, loaded),
@@ -70,6 +70,20 @@ def load(request: ModelSpec) -> OpenClipModel:
             raise
         except Exception as error:  # open_clip, the hub client, torch and pickle all raise what they like
             raise explain(error, plan.source, files=_FILES) from error
+
+
+def _asks_hub(plan: Plan) -> bool:
+    """Whether the weights, or what a local checkpoint names as its tokenizer or text tower, are on the hub."""
+    import open_clip
+
+    if plan.directory:
+        config = plan.directory / OPEN_CLIP_CONFIG
+        text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+        return "hf_model_name" in text or ("hf_tokenizer_name" in text and not has_tokenizer(plan.directory))
+    if plan.file:
+        named = open_clip.get_model_config(plan.architecture) if plan.architecture else {}
+        return any(name.startswith("hf_") for name in named.get("text_cfg", {}))
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,18 +243,3 @@ def _architecture_name(name: str | None, loaded: _Loaded) -> str:
         if loaded.config[part].get(key) != named[part].get(key)
     ]
     return ", ".join([name, *other])
-
-
-def _tokenizer(config: dict[str, Any], directory: Path | None) -> Any:
-    """As ``open_clip.get_tokenizer``, without the hub where the directory has the tokenizer."""
-    from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, SimpleTokenizer
-
-    text = copy.deepcopy(config.get("text_cfg", {}))
-    options = dict(text.get("tokenizer_kwargs") or {})
-    options["context_length"] = text.get("context_length", DEFAULT_CONTEXT_LENGTH)
-    name = text.get("hf_tokenizer_name")
-    if not name:
-        return SimpleTokenizer(**options)
-    if directory is not None and any((directory / file).is_file() for file in _TOKENIZER_FILES):
-        name = str(directory)
-    return HFTokenizer(name, tokenizer_mode=text.get("tokenizer_mode"), trust_remote_code=False, **options)

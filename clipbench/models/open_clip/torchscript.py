@@ -6,6 +6,7 @@ are in a zip with a pickle that maps them; it is read here with a handful of nam
 
 from __future__ import annotations
 
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -98,6 +99,8 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuild(storage: torch.Tensor, offset: int, size: Any, stride: Any, *_: Any) -> torch.Tensor:
+    if math.prod(size) > storage.numel():  # one number repeated, which a copy would make of any size
+        raise ValueError("a tensor is larger than what is stored of it")
     return torch.as_strided(storage, tuple(size), tuple(stride), offset).clone()
 
 

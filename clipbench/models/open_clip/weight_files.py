@@ -13,7 +13,7 @@ from clipbench.errors import ModelError
 from clipbench.models.open_clip.building import load_weights
 from clipbench.models.open_clip.fitting import fit_to_weights
 from clipbench.models.open_clip.torchscript import is_jit_archive, read_jit_archive
-from clipbench.models.state_dicts import read_state_dict
+from clipbench.models.state_dicts import check_file, read_state_dict
 
 # Long-CLIP's code is OpenAI's, and only OpenAI stored these three numbers with the weights.
 _LONG_CLIP = "positional_embedding_res"
@@ -29,6 +29,7 @@ def read_weights(path: Path, *, key: str | None = None, lora_alpha: float | None
         ModelError: It holds no weights, or they cannot be told.
         pickle.UnpicklingError: It holds code.
     """
+    check_file(path)
     return read_jit_archive(path) if is_jit_archive(path) else read_state_dict(path, key=key, lora_alpha=lora_alpha)
 
 
