@@ -9,7 +9,8 @@ and threads, in float32; medians of the rounds are printed, and what was found i
     pip install clip-benchmark    (or, apart: pip install --no-deps --target DIR clip-benchmark, and PYTHONPATH=DIR)
 
 Parts: `ranking`, coco_object's captions with 79 variants each, on --samples of them; `retrieval`, coco_retrieval on all
-photographs there are; both also against bare forwards of the same batches. `tasks`: five COCO tasks, --limit samples
+photographs there are; `choice`, captions against four shuffles; `classification`, 20 classes of 80 prompts; all also
+against bare forwards of the same batches. `tasks`: five COCO tasks, --limit samples
 each, in one run and in five. `cache`: coco_retrieval twice with --use_cache. `start`: `--help` and `ls tasks`.
 """
 
@@ -19,6 +20,7 @@ import argparse
 import importlib.util
 import json
 import os
+import random
 import resource
 import statistics
 import subprocess
@@ -119,6 +121,57 @@ def retrieval(options: argparse.Namespace, asked: Answer) -> None:
     against_peer("retrieval", "coco_retrieval", "≥ 3", asked, options.rounds, same_recall)
 
 
+def choice(options: argparse.Namespace, asked: Answer) -> None:
+    """Every photograph's first caption against four shuffles of its words, as ARO's order tasks."""
+    draw = random.Random(0)
+    lines = []
+    for name, caption in _first_captions(Path(asked["coco"])).items():
+        words = caption.split()
+        shuffled = [" ".join(draw.sample(words, len(words))) for _ in range(4)]
+        lines.append(json.dumps({"image": name, "caption": caption, "false_captions": shuffled}) + "\n")
+    folder = Path(asked["folder"])
+    (folder / "choice.jsonl").write_text("".join(lines))
+    (folder / "choice.yaml").write_text(
+        "name: order\ntask_type: choice\ndataset: {path: choice.jsonl, images: image, captions: caption,"
+        f" false_captions: false_captions, image_folder: {asked['coco']}/val2017}}\n"
+    )
+    asked = {**asked, "samples": 0, "peer_batch": 16}
+    against_peer("choice", str(folder / "choice.yaml"), "≥ 3", asked, options.rounds, same_decisions)
+
+
+def classification(options: argparse.Namespace, asked: Answer) -> None:
+    """Every photograph and 20 classes of 80 prompts; classes are dealt out in turn, for lack of labels."""
+    from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
+
+    names = IMAGENET_CLASSNAMES[:20]
+    templates = [template("{}") for template in OPENAI_IMAGENET_TEMPLATES]
+    photographs = _first_captions(Path(asked["coco"]))
+    rows = [f"{asked['coco']}/val2017/{name},{number % len(names)}" for number, name in enumerate(photographs)]
+    folder = Path(asked["folder"])
+    (folder / "classes.csv").write_text("\n".join(["image,label", *rows]) + "\n")
+    declared = {"name": "classes", "task_type": "classification", "class_names": names, "templates": templates,
+                "dataset": {"path": "classes.csv", "images": "image", "label": "label"}}  # fmt: skip
+    (folder / "classes.yaml").write_text(json.dumps(declared))  # JSON is YAML
+    asked = {**asked, "samples": 0, "peer_batch": 64}
+    against_peer("classification", str(folder / "classes.yaml"), "≥ 1", asked, options.rounds, same_answers)
+
+
+def _first_captions(coco: Path) -> dict[str, str]:
+    """Photographs that are there, each with its first caption."""
+    data = json.loads((coco / "annotations/captions_val2017.json").read_text())
+    names = {image["id"]: image["file_name"] for image in data["images"]}
+    found: dict[str, str] = {}
+    for line in data["annotations"]:
+        found.setdefault(names[line["image_id"]], line["caption"])
+    return {name: caption for name, caption in found.items() if (coco / "val2017" / name).exists()}
+
+
+def same_answers(ours: Answer, peer: Answer) -> str:
+    """On how many samples both are right or wrong alike."""
+    same = sum(one == other for one, other in zip(ours["right"], peer["right"], strict=True))
+    return f"the same answer on {same} of {len(ours['right'])} samples"
+
+
 def tasks(options: argparse.Namespace, asked: Answer) -> None:
     """Five tasks in one run, and in a run each; once, since it takes long."""
     asked = {**asked, "limit": options.limit}
@@ -170,7 +223,15 @@ def start(options: argparse.Namespace, asked: Answer) -> None:
         show("start", f"`clipbench {' '.join(arguments)}` (target < 0.4)", runs)
 
 
-PARTS = {"ranking": ranking, "retrieval": retrieval, "tasks": tasks, "cache": cache, "start": start}
+PARTS = {
+    "ranking": ranking,
+    "retrieval": retrieval,
+    "choice": choice,
+    "classification": classification,
+    "tasks": tasks,
+    "cache": cache,
+    "start": start,
+}
 
 
 def read_options() -> argparse.Namespace:
@@ -192,7 +253,9 @@ def main() -> None:
     """Run the parts and print a table."""
     options = read_options()
     parts = options.parts.split(",")
-    if {"ranking", "retrieval"} & set(parts) and importlib.util.find_spec("clip_benchmark") is None:
+    if {"ranking", "retrieval", "choice", "classification"} & set(parts) and importlib.util.find_spec(
+        "clip_benchmark"
+    ) is None:
         sys.exit("CLIP_benchmark is not there: pip install clip-benchmark")
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
@@ -200,7 +263,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         wanted = set(parts) - {"start"}
         model = options.model or (build_clip(Path(folder), "vit-b-32", library="open_clip") if wanted else None)
-        asked = {"coco": coco, "model": str(model), "workers": options.workers, "amp": options.amp}
+        asked = {
+            "coco": str(Path(coco).resolve()),
+            "folder": folder,
+            "model": str(model),
+            "workers": options.workers,
+            "amp": options.amp,
+        }
         print(f"{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}\n")
         print("| part | what | wall s | CPU s |\n|---|---|---|---|")
         for part in parts:

@@ -53,7 +53,10 @@ def clock() -> Iterator[dict[str, float]]:
 def options_of(asked: Answer) -> EvaluationOptions:
     """Local COCO, of which photographs may be missing."""
     return EvaluationOptions(
-        data={"coco": asked["coco"]}, allow_missing=True, workers=asked["workers"], limit=asked.get("limit")
+        data={} if str(asked.get("task")).endswith(".yaml") else {"coco": asked["coco"]},
+        allow_missing=True,
+        workers=asked["workers"],
+        limit=asked.get("limit"),
     )
 
 
@@ -72,6 +75,7 @@ def restricted(task: Task, samples: list[Sample]) -> Task:
 
     class Restricted(type(task)):  # type: ignore[misc]
         def samples(self, source: Source) -> Iterator[Sample]:
+            next(super().samples(source))  # a classification task learns its classes
             yield from samples
 
     return Restricted()
@@ -119,9 +123,11 @@ def ours(asked: Answer) -> Answer:
     model.fingerprint  # noqa: B018  # hashes the weights, once a model
     prepared = prepare_tasks([restricted(task, samples)], options_of(asked))
     scores: list[list[float]] = []
+    right: list[bool] = []
 
     def keep(name: str, outcome: SampleResult) -> None:
         scores.append(outcome.record["scores"])
+        right.append(outcome.correct)
 
     recording = Recording(model)
     with clock() as times:
@@ -130,24 +136,29 @@ def ours(asked: Answer) -> Answer:
     if report.error:
         raise SystemExit(report.error)
     found = {**times, "floor": recording.replay(), "images": recording.images, "tokens": recording.tokens}
-    if task.task_type == "ranking":
+    if task.task_type == "classification":
+        return {**found, "right": right}
+    if task.task_type in ("ranking", "choice"):
         return {**found, "scores": scores}
     return {**found, "recall": {name: results.metric(task.name, name) for name in task.metrics}}
 
 
 class _Photographs(torch.utils.data.Dataset[Any]):
-    """Images and their texts as CLIP_benchmark's datasets give them."""
+    """Images with their texts, or their class, as CLIP_benchmark's datasets give them."""
 
-    def __init__(self, folder: Path, samples: list[Sample], transform: Any) -> None:
-        self.entries = [(folder / sample.images[0].key, list(sample.texts)) for sample in samples]
+    def __init__(self, samples: list[Sample], transform: Any, classes: list[str]) -> None:
+        self.entries = [
+            (sample.images[0].path, classes.index(sample.group) if classes else list(sample.texts))
+            for sample in samples
+        ]
         self.transform = transform
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, list[str]]:
-        path, texts = self.entries[index]
-        return self.transform(Image.open(path).convert("RGB")), texts
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+        path, texts_or_class = self.entries[index]
+        return self.transform(Image.open(path).convert("RGB")), texts_or_class
 
 
 def _collate(items: list[tuple[torch.Tensor, list[str]]]) -> tuple[torch.Tensor, list[list[str]]]:
@@ -173,20 +184,29 @@ class _Kept:
 
 def peer(asked: Answer) -> Answer:
     """CLIP_benchmark's loader of models and its metric on one task's samples."""
-    from clip_benchmark.metrics import image_caption_selection, zeroshot_retrieval
+    from clip_benchmark.metrics import image_caption_selection, zeroshot_classification, zeroshot_retrieval
     from clip_benchmark.models.open_clip import load_open_clip
 
-    task, source, samples = chosen(asked)
+    task, _, samples = chosen(asked)
     model, transform, tokenizer = load_open_clip(PEER_MODEL, str(Path(asked["model"]) / WEIGHTS_NAME))
     kept = _Kept(model.eval())
-    photographs = _Photographs(Path(str(source.provenance.details["images"])), samples, transform)
+    classes = list(getattr(task, "class_names", ()))
     loader = torch.utils.data.DataLoader(
-        photographs, batch_size=asked["peer_batch"], num_workers=asked["workers"], collate_fn=_collate
+        _Photographs(samples, transform, classes),
+        batch_size=asked["peer_batch"],
+        num_workers=asked["workers"],
+        collate_fn=None if classes else _collate,
     )
     with torch.inference_mode():
         model.encode_image(torch.zeros(1, 3, 224, 224)), model.encode_text(tokenizer(WARM_UP))
     settings = {"device": "cpu", "amp": asked["amp"]}
-    if task.task_type == "ranking":
+    if classes:
+        with clock() as times:
+            templates = [template.replace("{}", "{c}") for template in task.templates]
+            weights = zeroshot_classification.zero_shot_classifier(kept, tokenizer, classes, templates, **settings)
+            logits, target = zeroshot_classification.run_classification(kept, weights, loader, **settings)
+        return {**times, "tokens": kept.tokens, "right": (logits.argmax(dim=1) == target).tolist()}
+    if task.task_type in ("ranking", "choice"):
         with clock() as times:
             found = image_caption_selection.evaluate(kept, loader, tokenizer, **settings)
         return {**times, "tokens": kept.tokens, "scores": _scores(kept, len(samples))}
