@@ -13,6 +13,7 @@ from clipbench.cli.console import complain, note, print_results, progress_bar
 from clipbench.cli.options import evaluation_options
 
 if TYPE_CHECKING:
+    from clipbench.errors import ResultError
     from clipbench.evaluation.options import EvaluationOptions
 
 
@@ -35,13 +36,16 @@ def command(
     from clipbench.evaluation.preparation import prepare_tasks
     from clipbench.results import ResultsDirectory
 
+    errors: list[ResultError] = []
     directory = ResultsDirectory(output_path, name, datetime.now()) if output_path else None
     with progress_bar() as advance:
         prepared = prepare_tasks(tasks, options, advance)
         from clipbench.evaluation.imported_scores import ScoreFile, import_scores
 
         file = ScoreFile(scores)
-        results = import_scores(file, prepared, options, name=name, directory=directory, on_progress=advance)
+        results = import_scores(
+            file, prepared, options, name=name, directory=directory, on_progress=advance, on_error=errors.append
+        )
     print_results(results, style)
     for task, report in results.tasks.items():
         if report.error:
@@ -50,6 +54,8 @@ def command(
             note(f"{task}: {problem}")
     if file.unused:
         note(f"{scores}: {file.unused:,} samples are of none of the tasks")
-    if directory:
+    for error in errors:
+        complain(str(error))
+    if directory and directory.results_path.exists():
         note(f"results in {directory.results_path}")
-    return 1 if results.failed else 0
+    return 1 if results.failed or errors else 0

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from clipbench.errors import DataError
+from clipbench.errors import DataError, ResultError
 from clipbench.evaluation.assembly import assemble_results
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask, without_images
@@ -154,6 +154,7 @@ def import_scores(
     name: str,
     directory: ResultsDirectory | None = None,
     on_progress: Progress = ignore_progress,
+    on_error: Callable[[ResultError], None] | None = None,
 ) -> Results:
     """Judge imported similarities.
 
@@ -164,6 +165,8 @@ def import_scores(
         name: What results call the model.
         directory: Where results and sample logs are written.
         on_progress: Called with a task's name, samples done, and samples in all if known.
+        on_error: Called with why results or samples cannot be written; the numbers are still returned. By default it is
+            raised.
 
     Raises:
         DataError: A task needs features, not scores.
@@ -178,11 +181,16 @@ def import_scores(
     started = time.time()
 
     def open_sink(prepared: PreparedTask) -> AbstractContextManager[SampleSink | None]:
-        return directory.samples(prepared.task.name) if directory else nullcontext()
+        return directory.samples(prepared.task.name, on_error) if directory else nullcontext()
 
     tasks = [without_images(prepared, options) for prepared in tasks]
     done = list(score_tasks(tasks, cast("Scorer", scores), options, open_sink, on_progress))
     results = assemble_results(done, cast("Model", scores), options, name=name, started=started)
     if directory:
-        directory.write(results)
+        try:
+            directory.write(results)
+        except ResultError as error:
+            if on_error is None:
+                raise
+            on_error(error)
     return results

@@ -173,37 +173,10 @@ class EvaluationRun:
         task, sinks = prepared.task.name, list[SampleSink]()
         with ExitStack() as stack:
             if self.directory and self.log_samples:
-                sinks.append(stack.enter_context(self._sample_log(self.directory, task)))
+                sinks.append(stack.enter_context(self.directory.samples(task, self.sample_errors.append)))
             if self.on_sample:
                 sinks.append(partial(self.on_sample, task))
             yield partial(_send, sinks) if sinks else None
-
-    @contextmanager
-    def _sample_log(self, directory: ResultsDirectory, task: str) -> Iterator[SampleSink]:
-        """A task's sample log; where it cannot be written, the task is scored all the same."""
-        errors: list[ResultError] = []
-        opened = scored = False
-
-        def log(result: SampleResult) -> None:
-            if not errors:
-                try:
-                    write(result)
-                except ResultError as error:
-                    errors.append(error)
-
-        try:
-            with directory.samples(task) as write:
-                opened = True
-                yield log
-                scored = True
-                for error in errors:
-                    raise error  # discards the half of the log that was written
-        except ResultError as error:
-            if opened and not scored:  # the task's own
-                raise
-            self.sample_errors.append(ResultError(f"{task}: its samples are not logged: {error}"))
-            if not opened:
-                yield lambda result: None
 
     def _update(self, done: Sequence[TaskTotals], scorer: Scorer, started: datetime, interrupted: bool = False) -> None:
         """Write the results so far; where that fails, go on: the caller still gets them."""

@@ -106,8 +106,14 @@ class ResultsDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def samples(self, task: str) -> Iterator[Callable[[SampleResult], None]]:
+    def samples(
+        self, task: str, on_error: Callable[[ResultError], None] | None = None
+    ) -> Iterator[Callable[[SampleResult], None]]:
         """Write a task's sample log; the file appears when the block ends without an error.
+
+        Args:
+            task: The task.
+            on_error: Called with why the log cannot be written; the block goes on without. By default it is raised.
 
         Yields:
             A function that appends a sample.
@@ -115,17 +121,40 @@ class ResultsDirectory:
         Raises:
             ResultError: It cannot be written.
         """
+        errors: list[ResultError] = []
+        opened = done = False
+
+        def append(result: SampleResult) -> None:
+            if not errors:
+                try:
+                    write(_line(path, task, result))
+                except ResultError as error:
+                    if on_error is None:
+                        raise
+                    errors.append(error)
+
         path = samples_path(self.results_path, task)
-
-        def line(result: SampleResult) -> bytes:
-            found = sample_line(task, result)
-            try:
-                return json.dumps(found, ensure_ascii=False).encode() + b"\n"
-            except UnicodeEncodeError:  # half a character, which JSON can only spell
-                return json.dumps(found).encode() + b"\n"
-            except (TypeError, ValueError) as error:  # of a plug-in's record
-                raise ResultError(f"{path}: sample {result.sample_id} cannot be logged: {error}") from None
-
         self._ensure()
-        with atomic_writer(path) as write:
-            yield lambda result: write(line(result))
+        try:
+            with atomic_writer(path) as write:
+                opened = True
+                yield append
+                done = True
+                for error in errors:
+                    raise error  # discards the half of the log that was written
+        except ResultError as error:
+            if on_error is None or (opened and not done):  # the block's own
+                raise
+            on_error(ResultError(f"{task}: its samples are not logged: {error}"))
+            if not opened:
+                yield lambda result: None
+
+
+def _line(path: Path, task: str, result: SampleResult) -> bytes:
+    found = sample_line(task, result)
+    try:
+        return json.dumps(found, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half a character, which JSON can only spell
+        return json.dumps(found).encode() + b"\n"
+    except (TypeError, ValueError) as error:  # of a plug-in's record
+        raise ResultError(f"{path}: sample {result.sample_id} cannot be logged: {error}") from None

@@ -37,6 +37,17 @@ def test_a_sample_log_is_a_file_of_scores(run, toy, tmp_path, logged):
     assert [json.loads(line) for line in log.read_text().splitlines()] == lines
 
 
+def test_a_full_disk_costs_no_numbers(run, toy, tmp_path, logged, full_disk):
+    results, lines = logged
+    file = write(tmp_path / "scores.jsonl", [{"doc_id": line["doc_id"], "scores": line["scores"]} for line in lines])
+    full_disk += ["samples_", "results_"]
+    code, out, err = run("import-scores", file, "-t", toy, "-n", "theirs", "--format", "json", "-o", tmp_path / "full")
+    assert code == 1
+    assert json.loads(out)["results"] == results
+    assert err.count("No space left on device") == 2
+    assert not [path for path in (tmp_path / "full").rglob("*") if path.is_file()]
+
+
 def test_csv_gives_the_same(run, toy, tmp_path, logged):
     results, lines = logged
     cells = [f"{line['doc_id']},0,{place},{score!r}" for line in lines for place, score in enumerate(line["scores"])]
