@@ -85,7 +85,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
     features = load_file(path)
-    names = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    names = json.loads(path.with_suffix(".json").read_text(encoding="utf-8-sig"))
     return {
         **{name: features[name] for name in ("image_features", "text_features")},
         **{name: names[name] for name in _KEYS.values()},

@@ -142,7 +142,7 @@ def write_tar(folder, classes=True):
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
     if classes:
-        (folder / "classnames.txt").write_text("\n".join(CLASSES) + "\n")
+        (folder / "classnames.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8-sig")
         (folder / "zeroshot_classification_templates.txt").write_text("\n".join(TEMPLATES).replace("{}", "{c}") + "\n")
 
 

@@ -13,6 +13,7 @@ from clipbench.data.annotations import Annotation, open_annotations
 from clipbench.data.records import RecordSource
 from clipbench.data.text_files import first_folder
 from clipbench.errors import DataError
+from clipbench.utils.files import open_regular_text
 
 EXPECTS = "Questions.csv + MLLM_VLM Images/PATTERN/1.jpg …"
 
@@ -41,7 +42,7 @@ def _read(part: str, path: Path) -> Iterator[Annotation]:
 def _lines(path: Path) -> Iterator[list[str]]:
     """Number, pattern and statement."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_regular_text(path, newline="") as file:
             reader = csv.reader(file, strict=True)
             next(reader, None)
             for cells in filter(None, reader):

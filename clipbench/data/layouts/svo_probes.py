@@ -14,6 +14,7 @@ from clipbench.data.annotations import Annotation, Entry, open_annotations
 from clipbench.data.records import RecordSource
 from clipbench.data.text_files import first_folder
 from clipbench.errors import DataError
+from clipbench.utils.files import open_regular_text
 from clipbench.utils.text import pluralize
 
 EXPECTS = "svo_probes.csv + images/IMAGE_ID.jpg …"
@@ -37,7 +38,7 @@ def open_layout(file: Path, location: str, images: Path | None = None) -> Record
 
 def _read(part: str, path: Path) -> Iterator[Annotation]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_regular_text(path, newline="") as file:
             reader = csv.DictReader(file, strict=True)
             for row, values in enumerate(reader):
                 where = f"{path}, line {reader.line_num}"

@@ -13,6 +13,7 @@ from clipbench.data.columns import Columns
 from clipbench.data.dataset import Dataset, Provenance
 from clipbench.data.parquet import Files, open_table, quiet
 from clipbench.data.records import RecordSource
+from clipbench.data.text_files import numbered_lines
 from clipbench.errors import DataError
 from clipbench.utils.files import require_regular
 
@@ -77,5 +78,5 @@ def open_layout(
 def _lines(folder: Path, name: str) -> list[str]:
     for place in (folder, folder.parent):
         if (place / name).is_file():
-            return [line.strip() for line in (place / name).read_text(encoding="utf-8").splitlines() if line.strip()]
+            return [line.strip() for _, line in numbered_lines(place / name) if line.strip()]
     return []

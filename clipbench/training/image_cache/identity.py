@@ -11,7 +11,7 @@ from pathlib import Path
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
 from clipbench.utils.digest import digest
-from clipbench.utils.files import atomic_write
+from clipbench.utils.files import atomic_write, read_regular
 
 Stamp = list[int]  # size and time of change of a file
 
@@ -51,7 +51,7 @@ def _identify(ref: ImageRef, before: tuple[Stamp, str]) -> tuple[Stamp, str]:
 
 def _read(memo: Path, count: int) -> list[tuple[Stamp, str]]:
     with suppress(OSError, ValueError, TypeError):
-        entries = [(list(map(int, stamp)), str(content)) for stamp, content in json.loads(memo.read_bytes())]
+        entries = [(list(map(int, stamp)), str(content)) for stamp, content in json.loads(read_regular(memo))]
         if len(entries) == count:
             return entries
     return [([], "")] * count
