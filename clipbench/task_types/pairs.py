@@ -49,7 +49,7 @@ class PairsTask(SampleTask):
                     f"row {row.id} has {len(row.images)} images and {len(captions)} captions; a pair has two of each"
                 )
             # An empty caption stays empty, to be counted.
-            texts = tuple(self.text_template.format(text) if text.strip() else text for text in captions)
+            texts = tuple(self.text_template.replace("{}", text) if text.strip() else text for text in captions)
             group = row.fields.get(self.group_field, self.name)
             yield Sample(row.id, row.images, texts, str(group), row.images[0].key)
 

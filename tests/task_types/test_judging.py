@@ -165,3 +165,18 @@ def test_a_second_image_is_refused_not_ignored(task):
         list(task.samples(source))
     with pytest.raises(DataError, match=r"^row 3 has no image$"):
         list(task.samples(Rows(Row("3", (), ("a white cat",)))))
+
+
+def test_the_captions_of_pairs_are_put_into_the_template_unless_they_are_empty():
+    class Prompted(PairsTask):
+        name = "toy_prompted"
+        dataset = DATA
+        text_template = "a photo of {}"
+
+    class Rows:
+        def rows(self, *, where=None, keep=None):
+            yield Row("1", (ref("a"), ref("b")), ("a {cat}", " "))
+
+    (sample,) = Prompted().samples(Rows())
+    assert list(sample.texts) == ["a photo of a {cat}", " "]
+    assert Prompted().invalid_reason(sample) == "empty caption"
