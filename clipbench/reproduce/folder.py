@@ -18,13 +18,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from clipbench.errors import ConfigError, ResultError
 from clipbench.reproduce.steps import Run
 from clipbench.reproduce.study import Study
 from clipbench.results import Results, read_results
 from clipbench.utils.files import atomic_write, lock
+from clipbench.utils.text import reason
 
 _STUDY = "study.json"
 
@@ -109,10 +110,11 @@ class StudyFolder:
         """
         file, mine = self.path / _STUDY, _identity(study)
         try:
-            theirs = json.loads(file.read_text())["identity"] if file.is_file() else mine
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{file}: cannot be read ({error}): pass a new folder") from None
-        for name in [*mine, *theirs]:
+            theirs = dict(json.loads(file.read_text())["identity"]) if file.is_file() else mine
+            names = list(theirs)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ConfigError(f"{file}: cannot be read: {reason(error)}: pass a new folder") from None
+        for name in [*mine, *names]:
             if mine.get(name) != theirs.get(name):
                 raise ConfigError(
                     f"output_path {self.path}: holds study {theirs.get('name')}, {name} {theirs.get(name)} there and"
@@ -176,7 +178,7 @@ class StudyFolder:
         try:
             found = json.loads((self.path / "overlap.json").read_text())
             return str(found["of"]), list(found["warnings"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "", []
 
     def write_overlaps(self, of: str, warnings: list[str]) -> None:
@@ -241,7 +243,7 @@ def _give_up() -> None:
 
 
 def _read_record(file: Path) -> TrainingRecord | None:
-    with suppress(OSError, ValidationError):
+    with suppress(OSError, ValueError):  # pydantic's errors, and text that is no UTF-8
         return TrainingRecord.model_validate_json(file.read_text())
     return None
 

@@ -25,9 +25,11 @@ from clipbench.errors import ResultError
 from clipbench.models import Model
 from clipbench.training.lora import merged
 from clipbench.utils.files import atomic_directory, remove_parts
+from clipbench.utils.text import reason
 
 _NAME = re.compile(r"checkpoint-(?P<step>\d+)")
 _STATE, _FACTS = "training_state.safetensors", "training.json"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 _STATES_KEPT = 2  # the newest, and one to fall back on
 
 
@@ -72,8 +74,8 @@ def epoch_of(checkpoint: Path) -> float:
     """
     try:
         return float(json.loads((checkpoint / _FACTS).read_text())["epoch"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultError(f"{checkpoint / _FACTS}: cannot be read: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ResultError(f"{checkpoint / _FACTS}: cannot be read: {reason(error)}") from error
 
 
 def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optimizer, state: TrainingState) -> Path:
@@ -111,9 +113,11 @@ def read_checkpoint(checkpoint: Path, model: Model, optimizer: torch.optim.Optim
             raise ResultError(f"{checkpoint / _STATE}: damaged: the checksum differs")
         tensors = load_file(checkpoint / _STATE)
         state = TrainingState(**facts)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ResultError(f"{checkpoint}: cannot be read: {error}") from error
-    _restore(model.module, optimizer, tensors)
+        if not all(isinstance(value, int | float) for value in (state.step, state.seconds)):
+            raise TypeError("its facts are damaged")
+        _restore(model.module, optimizer, tensors)
+    except (*_DAMAGE, SafetensorError) as error:
+        raise ResultError(f"{checkpoint}: cannot be read: {reason(error)}") from error
     return state
 
 
@@ -159,6 +163,11 @@ def _state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Ten
 
 @torch.no_grad()
 def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    expected = {f"weight/{name}": weight for name, weight in _trained(module)}
+    expected |= {f"buffer/{name}": buffer for name, buffer in module.named_buffers()}
+    for name, tensor in expected.items():  # before anything is changed
+        if state[name].shape != tensor.shape:
+            raise ValueError(f"{name} is of another shape")
     for name, weight in _trained(module):
         weight.copy_(state[f"weight/{name}"])
         moments = {key: state[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in state}

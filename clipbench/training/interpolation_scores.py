@@ -21,6 +21,7 @@ from clipbench.results import Interpolation, Results, ResultsDirectory, read_res
 from clipbench.results.files import find_result_files
 from clipbench.training.interpolation import alpha_name, interpolate
 from clipbench.utils.digest import digest
+from clipbench.utils.files import atomic_directory
 
 if TYPE_CHECKING:
     from clipbench.models import Model
@@ -80,7 +81,8 @@ def score_interpolations(
             if alpha in needed:
                 _, model = next(models)
                 if alpha in save:
-                    model.save(folder.results_path.parent / "model")
+                    with atomic_directory(folder.results_path.parent / "model") as part:
+                        model.save(part)
                 if results is None:
                     results = _score(model, folder, plans, options, identities[alpha], on_progress)
             if results is not None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from clipbench.errors import ConfigError, ResultError
-from clipbench.utils.files import atomic_write
+from clipbench.utils.files import atomic_write, lock
+from clipbench.utils.text import reason
 
 SCHEMA_VERSION: Final = 1
-_RUN, _LOG = "finetune.json", "training_log.jsonl"
+_RUN, _LOG, _LOCK = "finetune.json", "training_log.jsonl", "finetune.lock"
+
+
+_PARTS: Final = ("recipe", "model", "data")
 
 
 class RunFolder:
@@ -34,10 +39,27 @@ class RunFolder:
             raise ConfigError(f"output_path {path}: cannot be created: {error.strerror}") from None
         if not writable:
             raise ConfigError(f"output_path {path}: cannot be written to")
-        if any(path.iterdir()) and not (path / _RUN).is_file():
+        if any(file.name != _LOCK for file in path.iterdir()) and not (path / _RUN).is_file():
             raise ConfigError(
                 f"output_path {path}: holds other files but no fine-tuning run; choose a new or empty folder"
             )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A block in which no other process trains in the folder.
+
+        Raises:
+            ConfigError: Another one does.
+            ResultError: The folder cannot be locked.
+        """
+
+        def busy() -> None:
+            raise ConfigError(
+                f"output_path {self.path}: another process trains in this folder: wait for it, or choose another"
+            )
+
+        with lock(self.path / _LOCK, busy):
+            yield
 
     def facts(self) -> dict[str, Any]:
         """The content of ``finetune.json``; empty for a new run.
@@ -48,9 +70,12 @@ class RunFolder:
         if not (self.path / _RUN).is_file():
             return {}
         try:
-            return dict(json.loads((self.path / _RUN).read_text()))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.path / _RUN}: cannot be read ({error}); choose a new folder") from None
+            facts = json.loads((self.path / _RUN).read_text(encoding="utf-8"))
+            if not isinstance(facts, dict) or not all(isinstance(facts.get(part, {}), dict) for part in _PARTS):
+                raise ValueError("not what a fine-tuning writes")
+            return facts
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{self.path / _RUN}: cannot be read: {reason(error)}; choose a new folder") from None
 
     def check(self, identity: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuse to continue a run that has another recipe, model or data.
@@ -99,11 +124,16 @@ class RunFolder:
         """The log: a dict with ``step``, ``epoch``, ``loss``, ``logit_scale``, ``learning_rate`` for each step."""
         try:
             text = (self.path / _LOG).read_text()
-            return [json.loads(line) for line in text.splitlines()]
+            entries = [dict(json.loads(line)) for line in text.splitlines()]
+            if not all(isinstance(entry.get("step"), int) for entry in entries):
+                raise ValueError("a line has no step")
+            return entries
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
-            raise ResultError(f"{self.path / _LOG}: cannot be read: {error}") from error
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ResultError(
+                f"{self.path / _LOG}: cannot be read: {reason(error)}; remove it to go on without the log so far"
+            ) from error
 
 
 def _short(value: object) -> str:

@@ -72,6 +72,16 @@ class TrainingSetup:
     scores: CheckpointScores
     facts: dict[str, Any]
 
+    def check_folder(self) -> None:
+        """Refuse a folder that holds another run.
+
+        Raises:
+            ConfigError: It does.
+        """
+        named = {"model": ("fingerprint",), "data": ("pairs", "fingerprint")}
+        parts = {part: {name: self.facts[part][name] for name in names} for part, names in named.items()}
+        self.folder.check({"recipe": self.recipe.as_dict(), **parts})
+
 
 def prepare(
     model: object,
@@ -92,6 +102,9 @@ def prepare(
     accelerator = start_accelerator(options, output_path)
     device = options.device if options.device and accelerator.num_processes == 1 else str(accelerator.device)
     recipe, folder = resolve_precision(recipe, torch.device(device)), RunFolder(output_path)
+    if accelerator.is_main_process:
+        with folder.held():
+            pass  # refused before the data is read
     tasks, evaluation = _evaluation_tasks(train_data, options, accelerator.is_main_process, on_progress)
     scores = CheckpointScores(output_path, tasks, evaluation, on_progress)
     concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)

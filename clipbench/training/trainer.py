@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,13 @@ class FineTuning:
         Raises:
             ModelError: A loss is not finite; the last checkpoint is kept.
             ResultError: The last checkpoint or the model cannot be written.
+            ConfigError: Another process trains in the folder.
         """
+        with self.setup.folder.held() if self.is_main else nullcontext():
+            self.setup.check_folder()  # another run may have begun there meanwhile
+            yield from self._run()
+
+    def _run(self) -> Iterator[StepLog | Checkpoint]:
         setup, accelerator = self.setup, self.setup.accelerator
         if setup.options.report_to:
             start_trackers(accelerator, setup.recipe)
@@ -129,6 +136,7 @@ class FineTuning:
         folder = self.setup.folder.path
         if self.is_main:
             sweep(folder)
+            self.setup.folder.read_log()  # damage is said now, not at the first checkpoint
         self.setup.accelerator.wait_for_everyone()
         for checkpoint in reversed(checkpoints_in(folder)):
             try:

@@ -63,7 +63,10 @@ class Damage:
 
 def list_spaces(folder: Path) -> list[CachedSpace]:
     """The spaces in a cache folder, most recently used first."""
-    spaces = [_describe(path) for path in _space_folders(folder)]
+    spaces = []
+    for path in _space_folders(folder):
+        with suppress(FileNotFoundError):  # another process has just removed it
+            spaces.append(_describe(path))
     return sorted(spaces, key=lambda space: (-space.last_used, space.key))
 
 
@@ -134,14 +137,16 @@ def _space_folders(folder: Path) -> list[Path]:
 
 
 def _files(space: Path) -> list[Path]:
-    """The files of a space that the cache wrote."""
+    """The files of a space that the cache wrote; none where another process has just removed it."""
+    if not space.is_dir():
+        return []
     return [path for path in sorted(space.iterdir()) if path.name == MODEL_FILE or path.suffix in (SUFFIX, PART_SUFFIX)]
 
 
 def _describe(folder: Path) -> CachedSpace:
     name = folder / MODEL_FILE
     space = CachedSpace(folder.name, "", "", "", 0, 0, 0, folder.stat().st_mtime, folder)
-    with suppress(OSError, ValueError, LookupError, TypeError):
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
         said = json.loads(read_regular(name))
         space = replace(space, model=str(said["model"]), precision=said["precision"], device=said["device"])
         space = replace(space, last_used=name.stat().st_mtime)
