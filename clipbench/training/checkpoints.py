@@ -163,7 +163,7 @@ def _state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Ten
 
 @torch.no_grad()
 def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    expected = {f"weight/{name}": weight for name, weight in _trained(module)}
+    expected: dict[str, Tensor] = {f"weight/{name}": weight for name, weight in _trained(module)}
     expected |= {f"buffer/{name}": buffer for name, buffer in module.named_buffers()}
     for name, tensor in expected.items():  # before anything is changed
         if state[name].shape != tensor.shape:

@@ -106,6 +106,8 @@ def local_path(location: str) -> Path:
 def atomic_write(path: Path, data: str | bytes) -> None:
     """Write a file atomically: readers see the old content or the new; text is written as UTF-8.
 
+    Half a character (of a name that is no UTF-8) is written as JSON spells it.
+
     Raises:
         ResultError: It cannot be written; the old file is unchanged.
     """
@@ -129,7 +131,7 @@ def atomic_writer(path: Path) -> Iterator[Callable[[str | bytes], None]]:
 
     def write(data: str | bytes) -> None:
         with _write_errors(path):
-            handle.write(data.encode() if isinstance(data, str) else data)
+            handle.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
 
     try:
         yield write

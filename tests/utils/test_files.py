@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -228,3 +229,9 @@ def test_paths_as_people_write_them(tmp_path, monkeypatch):
     assert local_path("~/a.csv") == tmp_path / "a.csv"
     assert local_path((tmp_path / "ä b.csv").as_uri()) == tmp_path / "ä b.csv"
     assert str(local_path("~nobody-of-this-name/a")) == "~nobody-of-this-name/a"
+
+
+def test_a_name_that_is_no_utf8_can_be_written_and_read_back(tmp_path):
+    name = b"\xff.png".decode("utf-8", "surrogateescape")
+    atomic_write(tmp_path / "a.json", json.dumps({"image": name}, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"image": name}

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from clipbench.errors import ModelError
+from clipbench.utils.text import reason
 
 _STORAGES = {
     "FloatStorage": torch.float32,
@@ -49,7 +50,7 @@ def read_jit_archive(path: Path) -> dict[str, torch.Tensor]:
     except ModelError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path} is a damaged TorchScript archive: {error}") from None
+        raise ModelError(f"{path} is a damaged TorchScript archive: {reason(error)}") from None
     state: dict[str, torch.Tensor] = {}
     _collect(root, "", state)
     return state

@@ -62,7 +62,14 @@ def read_chunk(path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype[A
         sound = footer["sha256"] == _sha256(rows, broken)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a FIFO, cut off, or not this JSON
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # a FIFO, cut off, other JSON
         raise DamagedChunk from None
     if not sound:
         raise DamagedChunk

@@ -50,7 +50,7 @@ def _identify(ref: ImageRef, before: tuple[Stamp, str]) -> tuple[Stamp, str]:
 
 
 def _read(memo: Path, count: int) -> list[tuple[Stamp, str]]:
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         entries = [(list(map(int, stamp)), str(content)) for stamp, content in json.loads(read_regular(memo))]
         if len(entries) == count:
             return entries
