@@ -31,20 +31,30 @@ class Multilingual(PairsTask):
     expected_n = 953
 
 
-English = Multilingual.declare("inpaintcoco_multilingual_en", "English.", caption_fields=_COLUMNS["en"])
-Czech = Multilingual.declare("inpaintcoco_multilingual_cs", "Czech.", caption_fields=_COLUMNS["cs"])
-Romanian = Multilingual.declare("inpaintcoco_multilingual_ro", "Romanian.", caption_fields=_COLUMNS["ro"])
-German = Multilingual.declare("inpaintcoco_multilingual_de", "German.", caption_fields=_COLUMNS["de"])
-Italian = Multilingual.declare("inpaintcoco_multilingual_it", "Italian.", caption_fields=_COLUMNS["it"])
-Azerbaijani = Multilingual.declare("inpaintcoco_multilingual_az", "Azerbaijani.", caption_fields=_COLUMNS["az"])
-Greek = Multilingual.declare("inpaintcoco_multilingual_el", "Greek.", caption_fields=_COLUMNS["el"])
-Japanese = Multilingual.declare("inpaintcoco_multilingual_ja", "Japanese.", caption_fields=_COLUMNS["ja"])
-Slovak = Multilingual.declare("inpaintcoco_multilingual_sk", "Slovak.", caption_fields=_COLUMNS["sk"])
-Vietnamese = Multilingual.declare("inpaintcoco_multilingual_vi", "Vietnamese.", caption_fields=_COLUMNS["vi"])
-Ukrainian = Multilingual.declare("inpaintcoco_multilingual_uk", "Ukrainian.", caption_fields=_COLUMNS["uk"])
-Arabic = Multilingual.declare("inpaintcoco_multilingual_ar", "Arabic.", caption_fields=_COLUMNS["ar"])
-Russian = Multilingual.declare("inpaintcoco_multilingual_ru", "Russian.", caption_fields=_COLUMNS["ru"])
-Hindi = Multilingual.declare("inpaintcoco_multilingual_hi", "Hindi.", caption_fields=_COLUMNS["hi"])
+English = Multilingual.declare("inpaintcoco_multilingual_en", "English.", language="en", caption_fields=_COLUMNS["en"])
+Czech = Multilingual.declare("inpaintcoco_multilingual_cs", "Czech.", language="cs", caption_fields=_COLUMNS["cs"])
+Romanian = Multilingual.declare(
+    "inpaintcoco_multilingual_ro", "Romanian.", language="ro", caption_fields=_COLUMNS["ro"]
+)
+German = Multilingual.declare("inpaintcoco_multilingual_de", "German.", language="de", caption_fields=_COLUMNS["de"])
+Italian = Multilingual.declare("inpaintcoco_multilingual_it", "Italian.", language="it", caption_fields=_COLUMNS["it"])
+Azerbaijani = Multilingual.declare(
+    "inpaintcoco_multilingual_az", "Azerbaijani.", language="az", caption_fields=_COLUMNS["az"]
+)
+Greek = Multilingual.declare("inpaintcoco_multilingual_el", "Greek.", language="el", caption_fields=_COLUMNS["el"])
+Japanese = Multilingual.declare(
+    "inpaintcoco_multilingual_ja", "Japanese.", language="ja", caption_fields=_COLUMNS["ja"]
+)
+Slovak = Multilingual.declare("inpaintcoco_multilingual_sk", "Slovak.", language="sk", caption_fields=_COLUMNS["sk"])
+Vietnamese = Multilingual.declare(
+    "inpaintcoco_multilingual_vi", "Vietnamese.", language="vi", caption_fields=_COLUMNS["vi"]
+)
+Ukrainian = Multilingual.declare(
+    "inpaintcoco_multilingual_uk", "Ukrainian.", language="uk", caption_fields=_COLUMNS["uk"]
+)
+Arabic = Multilingual.declare("inpaintcoco_multilingual_ar", "Arabic.", language="ar", caption_fields=_COLUMNS["ar"])
+Russian = Multilingual.declare("inpaintcoco_multilingual_ru", "Russian.", language="ru", caption_fields=_COLUMNS["ru"])
+Hindi = Multilingual.declare("inpaintcoco_multilingual_hi", "Hindi.", language="hi", caption_fields=_COLUMNS["hi"])
 
 
 class InpaintCocoCleaned(Multilingual):
@@ -53,3 +63,4 @@ class InpaintCocoCleaned(Multilingual):
     name = "inpaintcoco_cleaned"
     groups = ()
     caption_fields = _COLUMNS["en"]
+    language = "en"

@@ -57,6 +57,7 @@ def embed_tasks(
             if prepared.source is None:
                 continue
             namespace, done = str(id(prepared.source)), 0
+            texts.use_language(prepared.task.language)
             report = DataReport(prepared.task, prepared.source, options.limit)
             samples = report.track(prepared.task.samples(prepared.source))
             # Chunk by chunk, as an evaluation encodes: the last digits of a feature depend on its batch.

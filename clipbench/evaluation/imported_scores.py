@@ -73,7 +73,7 @@ class ScoreFile:
     def unused(self) -> int:
         return len(self._scores) - len(self._used)
 
-    def begin(self, task: str, *, images_return: bool) -> None:
+    def begin(self, task: str, *, images_return: bool, language: str = "") -> None:
         """Announce a task, as to a ``Scorer``."""
         self._task = task
 

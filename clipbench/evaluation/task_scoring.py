@@ -46,7 +46,7 @@ def score_tasks(
     """
     for number, prepared in enumerate(tasks):
         later = {id(other.source) for other in tasks[number + 1 :] if other.error is None}
-        scorer.begin(prepared.task.name, images_return=id(prepared.source) in later)
+        scorer.begin(prepared.task.name, images_return=id(prepared.source) in later, language=prepared.task.language)
         started = time.perf_counter()
         totals = _score_task(prepared, scorer, options, open_sink(prepared), on_progress)
         totals.seconds = time.perf_counter() - started

@@ -105,13 +105,15 @@ class Scorer:
     ) -> None:
         self._images.close()
 
-    def begin(self, task: str, *, images_return: bool) -> None:
+    def begin(self, task: str, *, images_return: bool, language: str = "") -> None:
         """Announce a task.
 
         Args:
             task: The task's name, part of its chunks' keys.
             images_return: A later task uses the same images, so their features are kept.
+            language: Of its texts, as in ``Model.use_language``.
         """
+        self._texts.use_language(language)
         self._task = task
         self._images.capacity = SHARED_IMAGES if images_return else RECENT_IMAGES
 

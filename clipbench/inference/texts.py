@@ -41,13 +41,17 @@ class TextEncoder:
         prompt: Callable[[str], str] = str,
     ) -> None:
         self.truncated = 0
-        self._prompt = prompt
+        self._prompt, self._language = prompt, ""
         self._model, self._profile, self._cache = model, profile, cache
         on_cpu = model.device.type == "cpu"
         self._by_tokens = batch_size == "auto"
         self._batch = BatchSize(batch_size, automatic=(128 if on_cpu else 1024) * _CONTEXT_LENGTH)
         # A row is as long as the context: several texts.
         self._row_batch = BatchSize(batch_size, automatic=16 if on_cpu else 256)
+
+    def use_language(self, language: str) -> None:
+        """Encode the next texts as of this language, where it makes a difference; see ``Model.use_language``."""
+        self._language = self._model.use_language(language)
 
     def problems(self, texts: Sequence[str]) -> dict[str, str]:
         """The texts that the model can make nothing of, and why."""
@@ -77,7 +81,8 @@ class TextEncoder:
     def _hits(self, texts: Sequence[str]) -> dict[str, CacheHit]:
         if self._cache is None:
             return self._encode(texts)
-        keys = {text: text_key(text) for text in texts}
+        # Features of a language that was chosen are kept apart; the default one is part of the model's key.
+        keys = {text: text_key(f"{self._language}\0{text}" if self._language else text) for text in texts}
         cached = self._cache.find(list(keys.values()))
         fresh = self._encode([text for text in texts if keys[text] not in cached])
         if fresh:

@@ -193,6 +193,17 @@ class Model(ABC):
         """Why the model can make nothing of a text, in one line; None where it can."""
         return text_problem(text)
 
+    def use_language(self, language: str) -> str:
+        """Tell the tokenizer which language the next texts are in, where it makes a difference (NLLB's).
+
+        Args:
+            language: By ISO 639-1 code; empty for the model's own default.
+
+        Returns:
+            What features depend on: the language's code in the tokenizer; empty where it makes no difference.
+        """
+        return ""
+
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tokens:
         """Tokenize texts, cut to the context where they are longer."""

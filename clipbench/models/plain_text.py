@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from clipbench.errors import ConfigError
 from clipbench.models.text_cleaning import has_clip_vocabulary
 
 # OpenAI's pattern without its special tokens, which would be alternatives.
@@ -53,6 +54,35 @@ def _plain_backend(tokenizer: Any) -> Any:
         new.pre_tokenizer = pre_tokenizers.Sequence(splits)
     new.post_processor, new.decoder = old.post_processor, old.decoder
     return new
+
+
+# ISO 639-1 to FLORES-200, where more than one code of that would fit: the most spoken.
+_NLLB_CODES = (
+    "ar=arb_Arab az=azj_Latn bn=ben_Beng bg=bul_Cyrl ca=cat_Latn cs=ces_Latn da=dan_Latn de=deu_Latn "
+    "el=ell_Grek en=eng_Latn es=spa_Latn et=est_Latn fa=pes_Arab fi=fin_Latn fr=fra_Latn he=heb_Hebr "
+    "hi=hin_Deva hr=hrv_Latn hu=hun_Latn id=ind_Latn it=ita_Latn ja=jpn_Jpan ko=kor_Hang lt=lit_Latn "
+    "lv=lvs_Latn nl=nld_Latn no=nob_Latn pl=pol_Latn pt=por_Latn ro=ron_Latn ru=rus_Cyrl sk=slk_Latn "
+    "sl=slv_Latn sr=srp_Cyrl sv=swe_Latn sw=swh_Latn th=tha_Thai tr=tur_Latn uk=ukr_Cyrl vi=vie_Latn "
+    "zh=zho_Hans"
+)
+_NLLB = dict(pair.split("=") for pair in _NLLB_CODES.split())
+
+
+def nllb_code(language: str) -> str:
+    """A language as NLLB's tokenizer calls it.
+
+    Examples:
+        >>> nllb_code("de"), nllb_code("deu_Latn")
+        ('deu_Latn', 'deu_Latn')
+
+    Raises:
+        ConfigError: It is not known; names those that are.
+    """
+    if "_" in language:
+        return language
+    if language not in _NLLB:
+        raise ConfigError(f"language {language!r}: known are {', '.join(_NLLB)}, and codes such as deu_Latn")
+    return _NLLB[language]
 
 
 def hold_language(tokenizer: Any) -> None:

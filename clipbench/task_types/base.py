@@ -40,6 +40,7 @@ class Task(ABC):
         allow_invalid: The published data is known to hold invalid rows: they are counted and left out of the mean, and
             do not fail the run.
         note: A caveat that the result file carries.
+        language: Of its texts, by ISO 639-1 code, for tokenizers that must be told; empty for a model's own default.
         task_type: The task type's name.
         metrics: Metrics, each a share in [0, 1] of which more is better.
         primary_metric: The metric to quote.
@@ -60,6 +61,7 @@ class Task(ABC):
     where: ClassVar[Mapping[str, object]] = {}
     allow_invalid: ClassVar[bool] = False
     note: ClassVar[str] = ""
+    language: ClassVar[str] = ""
 
     task_type: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]

@@ -22,6 +22,7 @@ from transformers import (
     ViTModel,
 )
 
+from clipbench.errors import ConfigError
 from clipbench.models import load_model
 from clipbench.models.hf import TransformersModel
 from clipbench.models.open_clip.adapter import OpenClipModel
@@ -171,6 +172,34 @@ def test_nllbs_language_comes_first_and_a_code_in_a_caption_is_text(tmp_path, la
 def test_nllbs_language_is_part_of_the_fingerprint(tmp_path):
     english, french = (_open_clip_model(nllb(tmp_path / name, name), tmp_path) for name in ("eng_Latn", "fra_Latn"))
     assert english.fingerprint != french.fingerprint
+
+
+def test_the_language_of_a_task_comes_first_and_is_taken_back(tmp_path):
+    tokenizer = nllb(tmp_path / "nllb")
+    model = _open_clip_model(tokenizer, tmp_path)
+    codes = {name: tokenizer.tokenizer.convert_tokens_to_ids(name) for name in ("eng_Latn", "deu_Latn", "ces_Latn")}
+    for language, code, key in (("", "eng_Latn", ""), ("de", "deu_Latn", "deu_Latn"), ("cs", "ces_Latn", "ces_Latn"),
+                                ("en", "eng_Latn", ""), ("", "eng_Latn", "")):  # fmt: skip
+        assert model.use_language(language) == key
+        assert int(model.tokenize(["a cat"]).inputs["input_ids"][0, 0]) == codes[code]
+    with pytest.raises(ConfigError, match="language 'xx'"):
+        model.use_language("xx")
+
+
+def test_cached_texts_of_one_language_are_not_anothers(tmp_path):
+    from clipbench.inference.embedding_cache import open_cache
+    from clipbench.inference.profile import Profile
+    from clipbench.inference.texts import TextEncoder
+
+    model = _open_clip_model(nllb(tmp_path / "nllb"), tmp_path)
+    encoder = TextEncoder(model, "auto", Profile(), open_cache(model, str(tmp_path / "cache"), lambda text: None))
+    found = {}
+    for language in ("", "de", "", "de"):
+        encoder.use_language(language)
+        found.setdefault(language, []).append(encoder.features(["a cat"])["a cat"].tolist())
+    assert found[""][0] == found[""][1]
+    assert found["de"][0] == found["de"][1]
+    assert found["de"][0] != found[""][0]
 
 
 def _open_clip_model(tokenizer, folder):

@@ -17,7 +17,7 @@ from clipbench.models.fingerprint import tokenizer_settings
 from clipbench.models.network import NetworkModel
 from clipbench.models.open_clip import text_tower
 from clipbench.models.open_clip.center_crop import image_transform
-from clipbench.models.plain_text import hold_language, plain_open_clip_tokenizer
+from clipbench.models.plain_text import hold_language, nllb_code, plain_open_clip_tokenizer
 from clipbench.models.spec import NATIVE, OPEN_CLIP_CONFIG, TRAINED
 
 WEIGHTS_NAME = "open_clip_model.safetensors"
@@ -77,6 +77,7 @@ class OpenClipModel(NetworkModel):
         if cleaning == TRAINED and known:
             self._text_cleaning = known
             self._reader = plain_open_clip_tokenizer(tokenizer, text_cleaning.CLEANINGS[known])
+        self._default_language: str | None = getattr(getattr(self._reader, "tokenizer", None), "src_lang", None)
         super().__init__(module, id=id, dtype=dtype, context_length=int(tokenizer.context_length))
 
     @property
@@ -112,6 +113,14 @@ class OpenClipModel(NetworkModel):
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = self._transform(image)
         return pixels
+
+    def use_language(self, language: str) -> str:
+        inner = getattr(self._reader, "tokenizer", None)
+        if self._default_language is None or inner is None:
+            return ""
+        code = nllb_code(language) if language else self._default_language
+        inner.src_lang = code
+        return code if code != self._default_language else ""
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         # normalize=False because CoCa normalizes by default
