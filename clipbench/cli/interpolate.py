@@ -76,20 +76,24 @@ def command(
         for name in (base, finetuned)
     )
     scored: dict[float, Results] = {}
+    unwritten: list[ResultError] = []
     interrupted = False
     try:
         with progress_bar() as advance:
             advance("alphas", 0, len(folders))
             for alpha, results in score_interpolations(
-                original, changed, folders, plans, options, save=saved, on_progress=advance, on_note=note
-            ):
+                original, changed, folders, plans, options,
+                save=saved, on_progress=advance, on_note=note, on_error=unwritten.append,
+            ):  # fmt: skip
                 scored[alpha] = results
                 advance("alphas", len(scored), len(folders))
     except KeyboardInterrupt:
         interrupted = True
         complain(f"interrupted: {len(scored)} of {len(folders)} alphas are saved; run the same command to resume")
     failed = _finish(scored, _short(base), _short(finetuned), output_path, style)
-    return 130 if interrupted else 1 if errors or failed else 0
+    for failure in unwritten:
+        complain(str(failure))
+    return 130 if interrupted else 1 if errors or failed or unwritten else 0
 
 
 def _short(model: str) -> str:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def alpha_folders(output_path: Path, alphas: Sequence[float]) -> dict[float, ResultsDirectory]:
-    """Make ``alpha-0.30`` and so on, which proves that the place can be written to.
+    """Where results go, ``alpha-0.30`` and so on; each is made with its first file.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: The place cannot be written to.
     """
     now = datetime.now()
     return {alpha: ResultsDirectory(output_path, f"alpha-{alpha_name(alpha)}", now) for alpha in alphas}
@@ -47,6 +47,7 @@ def score_interpolations(
     save: Sequence[float] = (),
     on_progress: Progress = ignore_progress,
     on_note: Callable[[str], None] = lambda text: None,
+    on_error: Callable[[ResultError], None] | None = None,
 ) -> Iterator[tuple[float, Results]]:
     """Score each α's model; what an earlier run finished with the same weights, tasks and data is read again.
 
@@ -59,6 +60,7 @@ def score_interpolations(
         save: α whose model is written as a checkpoint, ``alpha-0.50/model``.
         on_progress: Called with the progress of a task.
         on_note: Called with one line where an earlier run's file cannot be read, and α is scored again.
+        on_error: Called with why an α's results cannot be written; they are still yielded. By default it is raised.
 
     Yields:
         α and its results.
@@ -84,7 +86,7 @@ def score_interpolations(
                     with atomic_directory(folder.results_path.parent / "model") as part:
                         model.save(part)
                 if results is None:
-                    results = _score(model, folder, plans, options, identities[alpha], on_progress)
+                    results = _score(model, folder, plans, options, identities[alpha], on_progress, on_error)
             if results is not None:
                 yield alpha, results
 
@@ -96,6 +98,7 @@ def _score(
     options: EvaluationOptions,
     identity: Interpolation,
     on_progress: Progress,
+    on_error: Callable[[ResultError], None] | None,
 ) -> Results:
     run = EvaluationRun(
         model,
@@ -105,7 +108,13 @@ def _score(
         interpolation=identity,
         on_progress=on_progress,
     )
-    return run.run()
+    try:
+        return run.run()
+    except ResultError as error:
+        if on_error is None or run.results is None:
+            raise
+        on_error(error)
+        return run.results
 
 
 def _identity(base: Model, finetuned: Model, alpha: float, inputs: str) -> Interpolation:

@@ -71,6 +71,15 @@ def test_table_results_figure_and_checkpoint(run, ends, tasks, tmp_path):
     assert len(list(out.rglob("results_*.json"))) == 3  # nothing was scored twice
 
 
+def test_a_full_disk_costs_no_numbers(run, ends, tasks, tmp_path, full_disk):
+    full_disk.append("results_")
+    code, out, err = run("interpolate", *ends, "-t", tasks.split(",")[0], "--alpha", "0,1", "-o", tmp_path / "out")
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()[-2:]] == ["0.00", "1.00"]
+    assert "failed" not in out
+    assert err.count("No space left on device") == 2
+
+
 def test_without_retrieval_there_is_a_table_and_no_figure(run, ends, tasks, tmp_path):
     code, out, err = run("interpolate", *ends, "-t", tasks.split(",")[0], "--alpha", "1", "-o", tmp_path / "out")
     assert code == 0

@@ -67,9 +67,9 @@ def scored_alphas(monkeypatch):
     seen = []
     inner = interpolated_scores._score
 
-    def spy(model, folder, plans, options, identity, on_progress):
+    def spy(model, folder, plans, options, identity, *calls):
         seen.append(identity.alpha)
-        return inner(model, folder, plans, options, identity, on_progress)
+        return inner(model, folder, plans, options, identity, *calls)
 
     monkeypatch.setattr(interpolated_scores, "_score", spy)
     return seen
