@@ -102,9 +102,9 @@ def text_problem(text: str) -> str | None:
     if text.isprintable():  # neither of the below
         return None if text.strip() else "empty caption"
     if "\0" in text:
-        return "the caption holds a NUL character"
+        return "the caption has a NUL in it"
     if any("\ud800" <= character <= "\udfff" for character in text):
-        return "the caption holds half a surrogate pair, which is no character"
+        return "the caption has half a character in it"
     visible = any(character.isprintable() and not character.isspace() for character in text)
     return None if visible else "empty caption"
 

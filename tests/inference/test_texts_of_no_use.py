@@ -8,13 +8,16 @@ import pytest
 
 import clipbench
 from clipbench.errors import DataError
+from clipbench.inference.scorer import Scorer
 from clipbench.models import load_model
+from clipbench.types import ImageRef, Sample
 from clipbench.utils.text import may_be_nothing, text_problem
 from tests.models.builders import build_siglip
 from tests.oracles import numbered_image, oracle
 from tests.seeded import build_clip
 
 HALF = "\ud83d"  # of an emoji's two UTF-16 halves
+PAIR = [("a", f"a {HALF} dog"), ("b", "a dog")]
 NOTHING = ["", "  ", "\u200b\u200d\ufeff", "\u00a0\n\t", "\x07", "\u2066\u2069"]
 
 
@@ -52,7 +55,7 @@ def test_what_can_be_seen_is_none(text):
 
 
 def test_characters_that_are_none():
-    assert "half a surrogate" in text_problem(f"a {HALF} dog")
+    assert "half a character" in text_problem(f"a {HALF} dog")
     assert "NUL" in text_problem("a\0dog")
 
 
@@ -71,7 +74,7 @@ def test_only_texts_without_words_are_tried():
     assert [may_be_nothing(text) for text in ("a", "(a)", "7 &nbsp;")] == [False, False, False]
 
 
-@pytest.mark.parametrize("bad", [*NOTHING, f"a {HALF} dog", "a\0dog"])
+@pytest.mark.parametrize("bad", [*NOTHING, "a\0dog"])
 def test_an_evaluation_names_the_sample_and_scores_the_others(tmp_path, bad):
     file = write(tmp_path / "t", ["a white cat", bad, "a brown dog"])
     results = clipbench.evaluate(oracle("random", {}), file)
@@ -92,8 +95,23 @@ def test_what_only_the_model_knows_to_be_nothing_is_reported_too(tmp_path, clips
     assert clipbench.evaluate(clips["hf"], file).tasks["toy"].error is None
 
 
-def test_ranking_and_training_refuse_half_characters(tmp_path):
+def test_half_characters_of_a_table_are_refused_in_ranking_and_training(tmp_path):
     file = write(tmp_path / "t", ["a white cat", f"a white {HALF} dog"], task_type="ranking", concept="color")
-    assert "half a surrogate pair" in clipbench.evaluate(oracle("random", {}), file).tasks["toy"].error
-    with pytest.raises(DataError, match=r"t\.jsonl: row .*half a surrogate pair"):
+    assert "row '1' has half a character" in clipbench.evaluate(oracle("random", {}), file).tasks["toy"].error
+    with pytest.raises(DataError, match=r"t\.jsonl: .*row .*half a character"):
         clipbench.finetune("demo", str(tmp_path / "t" / "t.jsonl"), "color", tmp_path / "out")
+
+
+def test_training_refuses_what_no_model_can_read(tmp_path):
+    write(tmp_path / "t", ["a white cat", "a white dog \0"])
+    with pytest.raises(DataError, match=r"t\.jsonl: row .*NUL"):
+        clipbench.finetune("demo", str(tmp_path / "t" / "t.jsonl"), "color", tmp_path / "out")
+
+
+def test_a_source_of_somebodys_own_may_have_half_characters():
+    samples = [Sample(name, (ImageRef("i", lambda: numbered_image(0)),), [text], "g", "i") for name, text in PAIR]
+    with Scorer(oracle("random", {})) as scorer:
+        bad, good = (scored.similarities for scored in scorer.similarities(samples, "here"))
+    assert (bad.sample_id, bad.image) == ("a", "")
+    assert "half a character" in bad.reason
+    assert good.shape == (1, 1)
