@@ -110,6 +110,8 @@ def check_keys(source: str, *, missing: Iterable[str], unexpected: Iterable[str]
         _some(list(shapes), "of the wrong shape"),
     ]
     found = "; ".join(part for part in parts if part)
+    if len(found) > 250:
+        found = f"{found[:250]} …"
     if found:
         raise ModelError(f"{source}: the weights do not fit the architecture: {found}")
 

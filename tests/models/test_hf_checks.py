@@ -132,3 +132,11 @@ def test_remote_code_that_returns_something_else(copy):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "own.Own"}}))
     assert "text_embeds" in refusal(copy, trust_remote_code=True)
+
+
+def test_a_message_about_many_weights_is_short(copy):
+    state = load_file(copy / "model.safetensors")
+    other = {f"some.other.very.long.name.of.a.wrapper.{'x' * 200}.{name}": tensor for name, tensor in state.items()}
+    save_file(other, copy / "model.safetensors", metadata={"format": "pt"})
+    message = refusal(copy)
+    assert f"{len(state)} missing" in message
