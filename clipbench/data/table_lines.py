@@ -77,8 +77,13 @@ class TextTable:
         own = "\t" if self.path.suffix.lower() == ".tsv" else ","
         best: list[str] = []
         for delimiter in (own, *_DELIMITERS):
-            with closing(self._csv_rows({"delimiter": delimiter})) as rows:
-                head = next(rows, None)
+            try:
+                with closing(self._csv_rows({"delimiter": delimiter})) as rows:
+                    head = next(rows, None)
+            except DataError:  # "image";"caption" is invalid where commas are expected
+                if delimiter == "|" and not best:
+                    raise
+                continue
             if head is None:
                 raise DataError(f"{self.path}: the table is empty: expected a line of column names")
             if len(head[1]) > max(1, len(best)) or not best:
@@ -88,7 +93,8 @@ class TextTable:
                 self._dialect = {"delimiter": delimiter, "skipinitialspace": spaced}
             if len(best) > 1 and delimiter == own:
                 break
-        names = [name.strip() for name in best]
+        with closing(self._csv_rows(self._dialect)) as rows:
+            names = [name.strip() for name in next(rows)[1]]
         twice = [name for name, count in Counter(names).items() if name and count > 1]
         if twice:
             raise DataError(f"{self.path}, line 1: column {twice[0][:60]!r} appears twice")

@@ -327,6 +327,8 @@ def test_parquet_cells_of_urls(tmp_path: Path) -> None:
     ("name", "content"),
     [
         ("t.csv", 'image;caption\nimg/a.png;a dog, black\nimg/b.png;"a; cat"\n'),
+        ("t.csv", '"image";"caption"\n"img/a.png";"a dog, black"\n"img/b.png";"a; cat"\n'),
+        ("t.csv", '"image", "caption"\n"img/a.png", "a dog, black"\n"img/b.png", "a; cat"\n'),
         ("t.csv", 'image, caption\nimg/a.png, "a dog, black"\nimg/b.png, a; cat\n'),
         ("t.csv", "image| caption\nimg/a.png| a dog, black\nimg/b.png| a; cat\n"),
         ("t.csv", "image\tcaption\nimg/a.png\ta dog, black\nimg/b.png\ta; cat\n"),

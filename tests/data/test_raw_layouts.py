@@ -303,6 +303,22 @@ def test_a_table_is_a_regular_file(tmp_path: Path, name: str) -> None:
         open_source(MINE, str(tmp_path))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_captions_and_photographs_of_a_folder_are_regular_files(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", picture())
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(DataError, match=r"a\.txt: not a regular file"):
+        open_source(MINE, str(tmp_path))
+    (tmp_path / "a.txt").unlink()
+    write(tmp_path / "a.txt", "a dog")
+    (tmp_path / "a.jpg").unlink()
+    os.mkfifo(tmp_path / "a.jpg")
+    (row,) = open_source(MINE, str(tmp_path)).rows()
+    assert row.images[0].missing
+    with pytest.raises(DataError, match="not a regular file"):
+        row.images[0].open()
+
+
 def test_a_caption_file_next_to_two_images_is_refused(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png"):
         write(tmp_path / name, picture())
