@@ -52,7 +52,8 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        name = _ALIASES.get(cmd_name, cmd_name)
+        name = _underscores(cmd_name)
+        name = _ALIASES.get(name, name)
         if name not in _COMMANDS:
             return None
         module = importlib.import_module(f"clipbench.cli.{name}")
