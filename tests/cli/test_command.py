@@ -121,7 +121,7 @@ def test_the_help_lists_every_command_once():
 def test_the_command_line_has_the_defaults_of_the_option_class(name, monkeypatch):
     """Python and the command line agree."""
     command = cli.get_command(None, name)
-    given = {"eval": ["-M", "x"], "interpolate": ["a", "b", "-o", "out"]}[name]
+    given = {"eval": ["-M", "demo"], "interpolate": ["a", "b", "-o", "out"]}[name]
     monkeypatch.setattr("clipbench.task_types.registry.select_tasks", lambda tasks, include_path: 1 / 0)
     built = []
     monkeypatch.setattr(EvaluationOptions, "__post_init__", lambda self: built.append(self))
