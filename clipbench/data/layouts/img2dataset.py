@@ -31,7 +31,7 @@ def recognize(path: Path) -> Path | None:
     if tars and not any(entry.is_dir() for entry in shards):
         raise DataError(
             f"{path}: {tars[0].name} is not unpacked: unpack each into a folder of its name, or download with"
-            " --output_format files"
+            " its output format files"
         )
     beside = any(entry.suffix == ".parquet" for entry in shards) or any(path.glob("*_stats.json"))
     return path if beside and any(entry.is_dir() for entry in shards) else None
