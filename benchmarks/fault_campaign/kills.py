@@ -36,10 +36,15 @@ class Operation:
 
 
 def _scores(folder: Path) -> object:
-    """Metrics and sample lines, times and names of files aside."""
-    found = [json.loads(path.read_text())["results"] for path in sorted((folder / "out").rglob("results_*.json"))]
-    lines = [sorted(path.read_text().splitlines()) for path in sorted((folder / "out").rglob("samples_*.jsonl"))]
-    return found, lines
+    """Metrics and sample lines, times and names of files aside.
+
+    A run that was over when it was to be killed has its own files, beside the equal ones of the next run.
+    """
+    results = (folder / "out").rglob("results_*.json")
+    samples = (folder / "out").rglob("samples_*.jsonl")
+    found = {json.dumps(json.loads(path.read_text())["results"], sort_keys=True) for path in results}
+    lines = {"\n".join(sorted(path.read_text().splitlines())) for path in samples}
+    return sorted(found), sorted(lines)
 
 
 def _weights(folder: Path) -> object:

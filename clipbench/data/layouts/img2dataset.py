@@ -45,7 +45,7 @@ def open_layout(path: Path, location: str, images: Path | None = None) -> Record
     """
     found = image_folder.recognize(path)
     if found is None:
-        raise DataError(f"{path}: no image has a .txt: give img2dataset --caption_col when downloading")
+        raise DataError(f"{path}: no image has a .txt: name the column of captions (caption_col) when downloading")
     source = image_folder.open_folder(path, found, location, caption_a_line=False)
     source.provenance = replace(source.provenance, layout="img2dataset").with_problem(_losses(path))
     return source
