@@ -230,7 +230,7 @@ def test_img2dataset_folders(tmp_path: Path) -> None:
     assert source.provenance.details["problem"] == "1 of 3 images could not be downloaded (*_stats.json)"
     for text in tmp_path.glob("00000/*.txt"):
         text.unlink()
-    with pytest.raises(DataError, match=r"no image has a \.txt: give img2dataset --caption_col"):
+    with pytest.raises(DataError, match=r"no image has a \.txt: name the column of captions"):
         open_source(MINE, str(tmp_path))
 
 
