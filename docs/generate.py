@@ -53,7 +53,7 @@ def tasks_page() -> str:
             "hub": f"`{hub.repo}`, split `{hub.split}`, at `{hub.revision}`" if hub and hub.repo else "",
             "made by": f"`{dataset.generator}`" if dataset.generator else "",
             "raw layout": ", ".join(f"`{layout}`" for layout in dataset.layouts),
-            "licence": dataset.license,
+            "license": dataset.license,
             "cite": dataset.citation,
             "local copy": dataset.instructions,
         }
