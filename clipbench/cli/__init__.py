@@ -20,7 +20,7 @@ _SECTIONS = {
         "validate": "Check tasks' data without a model.",
         "ls": "List tasks, groups, tags, models, concepts or studies.",
         "embed": "Write the embeddings of tasks' images and texts.",
-        "import_scores": "Judge similarities that were computed elsewhere.",
+        "import_scores": "Score tasks with similarities computed elsewhere.",
         "cache": "List, check and remove cached embeddings.",
     },
     "Look and compare": {

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 @click.command("import_scores", cls=Command)
 @click.argument("scores", type=click.Path(path_type=Path))
 @evaluation_options
-@click.option("--name", "-n", required=True, help="What results call the model.")
+@click.option("--name", "-n", required=True, help="The model's name in the results.")
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), help="Folder for results and samples.")
 def command(
     scores: Path, options: EvaluationOptions, tasks: str, style: str, name: str, output_path: Path | None
 ) -> int:
-    """Judge similarities that were computed elsewhere, for tasks of pairs, ranking and choice.
+    """Score pairs, ranking and choice tasks with similarities that were computed elsewhere.
 
     SCORES is a file of JSON lines with `doc_id` (as in sample logs) and `scores` (a row per image), or a CSV with the
     columns `doc_id`, `image`, `text` and `score`.

@@ -37,7 +37,7 @@ _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
 @click.option(
     "--rank_mixed",
     is_flag=True,
-    help="Rank scores of other data, numbers of samples or task versions too; they keep their mark.",
+    help="Also rank scores of other data, sample counts or task versions; they keep their flag.",
 )
 @click.option(
     "--gallery",

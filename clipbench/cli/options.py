@@ -263,7 +263,7 @@ def evaluation_options(command: F) -> F:
             "--text_template",
             default="{}",
             metavar="TEXT",
-            help="Put every text into this before it is encoded: 'a photo of {}'.",
+            help="Template for every text before it is encoded: 'a photo of {}'.",
         ),
         click.option("--lowercase", is_flag=True, help="Lower-case every text before it is encoded."),
         click.option("--allow_missing", is_flag=True, help="Evaluate even if images or rows are missing."),

@@ -35,9 +35,9 @@ def command(
     """Upload results to the Hugging Face Hub.
 
     RESULTS is a result file of `clipbench eval`, or a folder with such files. A model card receives complete results
-    only, in its metadata and in `.eval_results/`, one file a benchmark; a data set receives the files as they are, and
-    is named as the source of the model's results if both are given. What is there already is merged with. A damaged
-    file stays behind and is named, and the exit code is 1.
+    only, in its metadata and in `.eval_results/`, one file per benchmark. A data set receives the files as they are; if
+    both are given, it is named as the source of the model's results. Everything is merged with what is already there.
+    Damaged files are reported and not pushed, and the exit code is 1.
 
     \b
     clipbench push results/openai__clip-vit-base-patch32 --dataset_repo me/clip-results --dry_run
@@ -55,7 +55,7 @@ def command(
     repositories = {"model_repo": model_repo, "dataset_repo": dataset_repo, "benchmark_repo": benchmark_repo}
     named = {field: repo for field, repo in repositories.items() if repo is not None}
     if not named:
-        raise ConfigError("name --model_repo, --dataset_repo, or both")
+        raise ConfigError("name --model_repo, --dataset_repo or --benchmark_repo")
     for field, repo in named.items():
         check_repo_id(field, repo)
     complaints = Complaints()

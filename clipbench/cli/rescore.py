@@ -24,8 +24,8 @@ def command(samples: Path, tasks: str | None, include_path: tuple[Path, ...], st
     """Recompute metrics from logged scores, without a model.
 
     SAMPLES is a sample log of `clipbench eval --log_samples`, a result file with samples, or a folder with those of one
-    model. Samples whose outcome differs from what was logged are counted. A damaged log is named, the others go on, and
-    the exit code is 1.
+    model. Samples whose outcome differs from what was logged are counted. If a log is damaged, this is reported, the
+    others are rescored, and the exit code is 1.
     """
     from clipbench.analysis.rescoring import rescore
 

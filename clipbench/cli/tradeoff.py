@@ -18,7 +18,7 @@ from clipbench.errors import ConfigError, ResultError
 def command(runs: tuple[Path, ...], output_path: Path, title: str) -> int:
     """Draw the tradeoff.json of several runs in one figure.
 
-    A file that cannot be read is named, the others are drawn, and the exit code is 1.
+    Files that cannot be read are reported, the others are drawn, and the exit code is 1.
 
     \b
     clipbench tradeoff out/clas out/hn1 out/hn2 --output_path out/figure4

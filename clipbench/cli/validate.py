@@ -28,7 +28,7 @@ def command(
 ) -> int:
     """Check tasks' data without a model: count samples, missing images and invalid rows, and score blind rules.
 
-    Blind rules see no image: what they have right, a model must exceed.
+    Blind rules see no image; a model should score higher than they do.
 
     Exits with status 1 if a task's data cannot be read at all; gaps are reported and are no error.
     """
