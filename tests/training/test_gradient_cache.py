@@ -11,7 +11,8 @@ from clipbench.training.losses import LOSSES
 from tests.training.gradients import gradients
 
 
-def assert_equal_gradients(left, right, tolerance=1e-6):
+def assert_equal_gradients(left, right, tolerance=2e-6):
+    """Up to float32's rounding, which differs between processors: 1.1e-6 has been seen."""
     assert left.keys() == right.keys()
     for name, gradient in left.items():
         largest = max(1.0, float(gradient.abs().max()))
