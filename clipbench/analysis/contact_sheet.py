@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_TEXTS = 4  # of a ranking's variants: the caption and the best of the others
 _LONGEST_TEXT = 600  # characters
-_DIGITS, _MOST_DIGITS = 3, 9  # of a score; nine tell all 32-bit numbers of this size apart
+_DIGITS, _MOST_DIGITS = 3, 9  # of a score; nine tell apart all float32 numbers of this size
 _TILE = 224
 _MARGIN = 16
 _LINE = 18
@@ -38,8 +38,8 @@ class SamplePicture:
         name: The sample's id.
         right: Whether the model was right.
         images: The sample's images.
-        captions: Text, its scores with each image as they are shown, and whether it is the one that belongs to the
-            first image (for pairs: each belongs to the image of its place).
+        captions: Text, its scores with each image as they are shown, and whether it belongs to the first image (for
+            pairs: whether it is the one with the position of its image).
     """
 
     name: str
@@ -129,14 +129,14 @@ def _picture(sample: LoggedSample, own: Sequence[bool], images: Mapping[str, Ima
 
 
 def shown_scores(rows: Sequence[Sequence[float]], places: Sequence[int]) -> list[tuple[str, ...]]:
-    """Scores as text, with as many digits as tell apart those that differ.
+    """Scores as text, with enough digits to tell apart those that differ.
 
     Args:
-        rows: All scores, a row an image and a column a text.
+        rows: All scores, a row per image and a column per text.
         places: Which texts are shown.
 
     Returns:
-        For each text its scores, one an image.
+        For each text its scores, one per image.
 
     Examples:
         >>> shown_scores([[0.49003, 0.48998, 0.1]], [0, 1])

@@ -1,4 +1,4 @@
-"""One commit to the Hugging Face hub, merged with what is there."""
+"""One commit to the Hugging Face hub, merged with what is already there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clipbench.utils.hub import error_status
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-_ATTEMPTS = 5  # at a commit, if others commit meanwhile
+_ATTEMPTS = 5  # at a commit, if others commit in the meantime
 
 
 def push(upload: Upload, api: HfApi | None = None, *, private: bool = False, create_pr: bool = False) -> str:
@@ -22,12 +22,12 @@ def push(upload: Upload, api: HfApi | None = None, *, private: bool = False, cre
 
     Args:
         upload: What to send.
-        api: The hub's client; the default one where left out, with ``HF_ENDPOINT`` and ``HF_TOKEN``.
-        private: Make a repository that is not there yet a private one.
+        api: The hub's client; by default, one that uses ``HF_ENDPOINT`` and ``HF_TOKEN``.
+        private: Create a missing repository as a private one.
         create_pr: Open a pull request rather than commit.
 
     Returns:
-        The commit's address; without one, that everything is there already.
+        The commit's URL, or a message that everything is already there.
 
     Raises:
         ResultError: The hub refuses or cannot be reached, or a file there cannot be merged into.
@@ -56,7 +56,7 @@ def push(upload: Upload, api: HfApi | None = None, *, private: bool = False, cre
             return str(commit.pr_url or commit.commit_url)
         return f"{upload.repo_id}: all of it is there already"
 
-    return _told(send, upload.repo_id)
+    return _with_errors(send, upload.repo_id)
 
 
 def _operations(
@@ -76,7 +76,7 @@ def _operations(
         try:
             return Path(path).read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise ResultError(f"{name}: is there and not UTF-8: mend or remove it") from None
+            raise ResultError(f"{name}: exists and is not UTF-8: fix or remove it") from None
 
     if upload.card_results:
         yield hub.CommitOperationAdd("README.md", merged_card(text("README.md"), upload).encode())
@@ -90,7 +90,7 @@ def _operations(
         yield hub.CommitOperationAdd(BENCHMARK, new.encode())
 
 
-def _told(send: Callable[[], str], repo_id: str) -> str:
+def _with_errors(send: Callable[[], str], repo_id: str) -> str:
     try:
         return send()
     except ResultError as error:
@@ -99,4 +99,4 @@ def _told(send: Callable[[], str], repo_id: str) -> str:
         status = error_status(error)
         hint = "; log in with `hf auth login` or set HF_TOKEN" if status in (401, 403, 404) else ""
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ResultError(f"{repo_id}: the hub did not take it: {reason}{hint}") from None
+        raise ResultError(f"{repo_id}: the push failed: {reason}{hint}") from None

@@ -25,20 +25,20 @@ def eval_results_file(dataset_id: str) -> str:
 
 
 def merge_eval_results(there: Mapping[str, str], entries: Iterable[Entry]) -> dict[str, str | None]:
-    """Put entries into a repository's ``.eval_results/*.yaml``, one value a task of a benchmark.
+    """Merge entries into a repository's ``.eval_results/*.yaml``, one value per task of a benchmark.
 
-    An entry replaces the one of the same benchmark and task, in whatever file it is, unless that one is verified;
-    others stay as they are.
+    An entry replaces the one for the same benchmark and task, whichever file that is in, unless it is verified. All
+    others are kept.
 
     Args:
-        there: Path to text of the files that are there.
-        entries: As in the hub's format.
+        there: Path to text, for the existing files.
+        entries: In the hub's format.
 
     Returns:
-        Path to new text of the files that change; None of one that goes.
+        Path to new text, for the files that change; None for a file to be deleted.
 
     Raises:
-        ResultError: A file that would change is no list of results.
+        ResultError: A file that would change is not a list of results.
     """
     files = {path: _entries(text) for path, text in there.items()}
     changed: dict[str, list[Entry]] = {}
@@ -58,16 +58,12 @@ def _put(files: dict[str, list[Entry] | None], changed: dict[str, list[Entry]], 
     path = holding or eval_results_file(key[0])
     content = files.setdefault(path, [])
     if content is None:
-        raise ResultError(f"{path}: is there and is no list of results: mend or remove it")
+        raise ResultError(f"{path}: exists and is not a list of results: fix or remove it")
     known = [each for each in content if _key(each) == key]
     if known and (not replace or any(each.get("verifyToken") for each in known)):
         return
     place = content.index(known[0]) if known else len(content)
-    files[path] = changed[path] = [
-        *(each for each in content[:place]),
-        entry,
-        *(each for each in content[place:] if _key(each) != key),
-    ]
+    files[path] = changed[path] = [*content[:place], entry, *(each for each in content[place:] if _key(each) != key)]
 
 
 def _key(entry: Entry) -> tuple[str, str]:
@@ -86,24 +82,24 @@ def _entries(text: str) -> list[Entry] | None:
 
 
 def merge_benchmark(text: str | None, benchmark: Mapping[str, Any]) -> str | None:
-    """Declare a data set's tasks in its ``eval.yaml``; what is declared already stays.
+    """Declare a data set's tasks in its ``eval.yaml``; existing declarations are kept.
 
     Args:
-        text: The file that is there, or None.
+        text: The existing file, or None.
         benchmark: ``name``, ``description``, ``evaluation_framework`` and ``tasks``.
 
     Returns:
-        The new text; None if every task is declared.
+        The new text; None if every task is already declared.
 
     Raises:
-        ResultError: What is there is no such file.
+        ResultError: The existing file has another format.
     """
     if text is None:
         return _dump(dict(benchmark))
     there = _load(text)
     tasks = there.get("tasks") if isinstance(there, Mapping) else None
     if not isinstance(tasks, list) or not all(isinstance(task, Mapping) for task in tasks):
-        raise ResultError(f"{BENCHMARK}: is there and declares no list of tasks: mend or remove it")
+        raise ResultError(f"{BENCHMARK}: exists and declares no list of tasks: fix or remove it")
     known = {task.get("id") for task in tasks}
     missing = [task for task in benchmark["tasks"] if task["id"] not in known]
     return _dump({**there, "tasks": [*tasks, *missing]}) if missing else None

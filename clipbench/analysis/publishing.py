@@ -49,8 +49,8 @@ class Upload:
         repo_type: ``model`` or ``dataset``.
         files: Path in the repository to its bytes, or to the local file.
         card_results: Metrics that the card's metadata gets; those of the same name are replaced.
-        entries: Results for ``.eval_results/*.yaml``, merged into the files that are there.
-        benchmark: What ``eval.yaml`` declares, merged into the one that is there.
+        entries: Results for ``.eval_results/*.yaml``, merged into existing files.
+        benchmark: What ``eval.yaml`` declares, merged into an existing one.
         card: The whole card, written only where the repository has none.
         notes: What stays behind, a line each.
     """
@@ -66,10 +66,10 @@ class Upload:
 
 
 def check_repo_id(field: str, repo_id: str) -> None:
-    """Refuse what is no name of a repository.
+    """Refuse an invalid repository name.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is invalid.
     """
     if not _REPO_ID.fullmatch(repo_id):
         raise ConfigError(f"{field} {repo_id!r}: not OWNER/NAME of letters, digits, `-`, `_` and `.`")
@@ -83,7 +83,7 @@ def model_upload(paths: Sequence[Path], repo_id: str, results_repo: str | None =
     Args:
         paths: Results files.
         repo_id: The model's repository.
-        results_repo: The data set that the files are pushed to (``dataset_upload``), to be named as the source.
+        results_repo: The data set that the files are pushed to (``dataset_upload``), named as their source.
 
     Raises:
         ConfigError: The results are of several models, or a repository cannot have this name.
@@ -132,7 +132,7 @@ def benchmark_upload(paths: Sequence[Path], repo_id: str) -> Upload:
                 tasks[task] = {"id": task, "config": hub.get("config") or "default", "split": hub.get("split")}
     if not tasks:
         there = ", ".join(sorted(filter(None, others))) or "none from the hub"
-        raise ConfigError(f"benchmark_repo {repo_id}: no result is of this data; there is: {there}")
+        raise ConfigError(f"benchmark_repo {repo_id}: no result is of this data; the results are of: {there}")
     for known in known_tasks():
         declared = known.dataset.hub
         if declared and declared.repo == repo_id:
@@ -171,7 +171,7 @@ def dataset_upload(paths: Sequence[Path], repo_id: str, samples: bool = True) ->
 
 
 def _folder(results: Results) -> str:
-    """Where a model's files are in a data set."""
+    """The folder of a model's files in a data set."""
     return sanitize(results.model_name)
 
 

@@ -27,7 +27,7 @@ class RescoredTask:
         metrics: Metric to its mean, with the standard error.
         breakdown: Part of the task (the keyword) to the mean of the primary metric.
         changed: Ids of samples that were logged with another value of a metric.
-        notes: Ties that decided, and why the log may not be the run's, a line each.
+        notes: Ties, and any sign that the log is not the run's, one line each.
     """
 
     task: str
@@ -82,7 +82,7 @@ def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) 
             wrong = f"{excerpt(sample.id, 60)} is not a sample of {name}: {excerpt(repr(error), 120)}"
             raise ResultError(f"{path}: {wrong}") from None
         if not values:
-            raise ResultError(f"{path}: {excerpt(sample.id, 60)} is not a sample of {name}: it has no metric of it")
+            raise ResultError(f"{path}: {excerpt(sample.id, 60)} is not a sample of {name}: it has none of its metrics")
         for metric, value in values.items():
             means.setdefault(metric, ClusteredMean()).add(value, sample.cluster)
         add_balanced(balanced, task, values, sample.cluster, sample.group)
@@ -101,7 +101,7 @@ def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) 
 
 
 def _doubts(results_path: Path, name: str, logged: int) -> Iterator[str]:
-    """A log can be rescored alone; where its result file is there, they should agree."""
+    """A log can be rescored alone; if its result file exists, the two should agree."""
     if is_regular_file(results_path):
         try:
             problem = log_problem(read_results(results_path), name, logged)

@@ -1,4 +1,4 @@
-"""Several models on the same tasks, in memory: which is best on each, and which of the others are worse for sure."""
+"""Several models on the same tasks, in memory: which is best on each, and which are significantly worse."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ SIGNIFICANT = 0.05
 
 
 class Answers:
-    """What models have right, sample by sample, while they are scored. Add samples with ``add``."""
+    """Which samples each model has right, collected during scoring with ``add``."""
 
     def __init__(self) -> None:
         self._right: dict[tuple[str, str], dict[str, tuple[bool, str]]] = {}
 
     def add(self, model: str, task: str, result: SampleResult, metric: str) -> None:
-        """Add one sample of a model, if it counts for the metric."""
+        """Add one sample of a model, if its value of the metric is 0 or 1."""
         if result.values.get(metric) in (0.0, 1.0):
             answers = self._right.setdefault((model, task), {})
             answers[result.sample_id] = result.values[metric] == 1.0, result.cluster
 
     def p_value(self, a: str, b: str, task: str) -> float | None:
-        """Of the exact paired test by image between two models; None if they share no sample."""
+        """The p-value of the exact paired test by image between two models; None if they share no sample."""
         ours, others = self._right.get((a, task), {}), self._right.get((b, task), {})
         sums: dict[str, int] = {}
         for name, (right, cluster) in ours.items():
@@ -45,8 +45,8 @@ class Standing:
         value: Its value; None where the model or the task failed.
         stderr: Its standard error, if known.
         best: No model has a higher value.
-        p_value: Of the exact paired test against the best model, corrected over all tests (Holm); None for the
-            best one, or where there is no test.
+        p_value: That of the exact paired test against the best model, with Holm's correction over all tests; None for
+            the best model, or if there is no test.
     """
 
     task: str
@@ -59,7 +59,7 @@ class Standing:
 
     @property
     def worse(self) -> bool:
-        """Whether the difference from the best one is significant."""
+        """Whether the difference from the best model is significant."""
         return self.p_value is not None and self.p_value < SIGNIFICANT
 
 

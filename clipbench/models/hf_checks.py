@@ -13,28 +13,28 @@ import torch
 
 from clipbench.errors import ModelError
 
-_MOST_LAYERS = 1000  # where the weights cannot be looked at before: none has as many
-_SMALL = 10**8  # parameters that any machine holds
+_MOST_LAYERS = 1000  # if the weights cannot be inspected first; no model has that many
+_SMALL = 10**8  # parameters that fit on any machine
 _LAYERS = ("layers", "depth", "depths", "repeats")
 
 
 def check_size(source: str, config: Any) -> None:
-    """Refuse a configuration that is out of proportion to its weights: the network would take minutes, or all memory.
+    """Refuse a configuration that is out of proportion to its weights: building it would take minutes, or all memory.
 
     Raises:
-        ModelError: More layers than weights, or far more numbers than the files hold.
+        ModelError: It has more layers than there are weights, or far more parameters than the files contain.
     """
     count, numbers = _held(Path(source)) if Path(source).is_dir() else (None, None)
     for name, value in _integers(config.to_dict()):
         if name.endswith(_LAYERS) and value > (_MOST_LAYERS if count is None else count):
-            reason = "no model has as many" if count is None else f"there are only {count:,} weights"
+            reason = "no model has that many" if count is None else f"there are only {count:,} weights"
             raise ModelError(f"{source}: the configuration says {name} {value:,}, and {reason}")
     network = _network_class(config)
     if numbers is None or network is None:
         return
     with torch.device("meta"):
         wanted = sum(parameter.numel() for parameter in network(config).parameters())
-    if wanted > 2 * max(numbers, _SMALL):  # what else does not fit is told name by name when it is loaded
+    if wanted > 2 * max(numbers, _SMALL):  # other mismatches are reported by name when the weights are loaded
         raise ModelError(
             f"{source}: the configuration describes {wanted:,} parameters, and the weights are {numbers:,}: "
             "they do not fit the architecture"
@@ -81,13 +81,13 @@ def _integers(value: object, name: str = "") -> Iterator[tuple[str, int]]:
         for key, inner in value.items():
             yield from _integers(inner, str(key))
     elif isinstance(value, list | tuple):
-        yield from ((name, number) for number in [sum(n for n in value if type(n) is int)])
+        yield name, sum(number for number in value if type(number) is int)
     elif type(value) is int:
         yield name, value
 
 
 def _held(folder: Path) -> tuple[int | None, int | None]:
-    """How many weights the files of a folder hold, and how many numbers in them; None for what cannot be told."""
+    """The number of weights in the files of a folder, and of their parameters; None where it is unknown."""
     tensors, numbers = 0, 0
     for file in folder.glob("*.safetensors"):
         try:

@@ -10,7 +10,7 @@ from clipbench.utils.hub import causes, class_names, cut_off, not_reached, offli
 
 _HTTP_CLIENTS = ("httpx", "httpx2", "httpcore", "requests", "urllib3")  # the hub client changes them between majors
 _NOT_REACHED = ("couldn't connect", "offline mode", "cached files")
-# What libraries meet on input that they did not check.
+# What libraries raise on input that they did not check.
 _INTERNAL = (AssertionError, AttributeError, IndexError, TypeError, ZeroDivisionError)
 _LONGEST = 200  # characters of a library's own words
 _FILES = "config.json, model.safetensors, preprocessor_config.json and the tokenizer files"
@@ -79,8 +79,6 @@ def _first_line(error: BaseException) -> str:
         lines = lines[1:] or lines
         lines[0] = re.sub(r"^\w+(Error|Exception): ", "", lines[0])
     text = lines[0] if lines else type(error).__name__
-    if isinstance(
-        cause, AssertionError | AttributeError | IndexError | TypeError | ZeroDivisionError
-    ):  # met inside a library
+    if isinstance(cause, _INTERNAL):
         text = f"the library failed on it, {type(cause).__name__}: {text}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"

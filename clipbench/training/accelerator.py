@@ -33,7 +33,7 @@ def start_accelerator(options: FinetuneOptions, output_path: Path) -> Accelerato
                 cpu=options.device == "cpu", log_with=list(options.report_to) or None, project_dir=str(output_path)
             )
         except (RuntimeError, ValueError) as error:  # such as ACCELERATE_USE_CPU=maybe
-            raise ConfigError(f"accelerate cannot start, as its environment is: {reason(error)}") from None
+            raise ConfigError(f"accelerate cannot start in this environment: {reason(error)}") from None
         if accelerator.num_processes != processes.count:
             raise ConfigError(
                 f"the launcher started {processes.count} processes, and accelerate sees {accelerator.num_processes}:"

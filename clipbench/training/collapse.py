@@ -1,4 +1,4 @@
-"""Notices a collapsed training: the loss stays where it is when all images and texts look alike."""
+"""Detects a collapsed training: the loss stays where it is if all images and texts look alike."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from clipbench.training.losses import find_loss
 from clipbench.training.recipe import Recipe
 
 _STEPS: Final = 20
-_TOLERANCE: Final = 0.002  # a share of the loss; a model that knows anything is further below
+_TOLERANCE: Final = 0.002  # relative; any model that has learned something is further below
 
 
 def uninformed_loss(recipe: Recipe) -> float:
     """The loss of a model to which all images and texts look alike.
 
-    It is ln N for batches of N pairs, more where hard negatives add columns.
+    It is ln N for batches of N pairs, and more if hard negatives add columns.
 
     Examples:
         >>> round(uninformed_loss(Recipe(("color",), batch_size=64)), 4)  # ln 64
@@ -42,7 +42,7 @@ def uninformed_loss(recipe: Recipe) -> float:
 
 
 class CollapseWatch:
-    """Warns once when the loss has been that of a model that tells nothing apart for many steps.
+    """Warns once when the loss has stayed at that of an uninformed model for many steps.
 
     Args:
         recipe: The run's recipe.
@@ -55,7 +55,7 @@ class CollapseWatch:
         self._warned = False
 
     def see(self, step: int, loss: float, logit_scale: float) -> None:
-        """Look at a step's loss, and the logit scale (the factor of the cosine similarities) that it was made with."""
+        """Look at a step's loss and the logit scale (the factor of the cosine similarities) it was computed with."""
         if not math.isclose(loss, self._level, rel_tol=_TOLERANCE):
             self._since = None
             return

@@ -21,7 +21,7 @@ class StepLog:
         steps: Steps in all.
         epoch: Epochs done, a fraction.
         loss: The step's loss.
-        logit_scale: The factor of the cosine similarities that the loss was made with, 1 / temperature.
+        logit_scale: The factor of the cosine similarities in the loss, 1 / temperature.
         samples_per_second: Pairs per second since the run was started or resumed, over all processes.
     """
 

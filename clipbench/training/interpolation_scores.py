@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def alpha_folders(output_path: Path, alphas: Sequence[float]) -> dict[float, ResultsDirectory]:
-    """Where results go, ``alpha-0.30`` and so on; each is made with its first file.
+    """Folders of results, ``alpha-0.30`` and so on; each is created with its first file.
 
     Raises:
-        ConfigError: The place cannot be written to.
+        ConfigError: They cannot be written to.
     """
     now = datetime.now()
     return {alpha: ResultsDirectory(output_path, f"alpha-{alpha_name(alpha)}", now) for alpha in alphas}
@@ -59,7 +59,7 @@ def score_interpolations(
         options: The run's options.
         save: α whose model is written as a checkpoint, ``alpha-0.50/model``.
         on_progress: Called with the progress of a task.
-        on_note: Called with one line where an earlier run's file cannot be read, and α is scored again.
+        on_note: Called with one line if an earlier run's file cannot be read, so that α is scored again.
         on_error: Called with why an α's results cannot be written; they are still yielded. By default it is raised.
 
     Yields:
@@ -118,12 +118,12 @@ def _score(
 
 
 def _identity(base: Model, finetuned: Model, alpha: float, inputs: str) -> Interpolation:
-    """All that an α's scores depend on."""
+    """Everything that an α's scores depend on."""
     return Interpolation(base=base.fingerprint, finetuned=finetuned.fingerprint, alpha=alpha, inputs=inputs)
 
 
 def _inputs(plans: Sequence[PreparedTask], options: EvaluationOptions) -> str:
-    """Digest of all that scores depend on apart from the models."""
+    """Digest of everything that scores depend on apart from the models."""
     tasks = [(task_identity(plan, options.limit), images_digest(plan, options) or uuid.uuid4().hex) for plan in plans]
     return digest([tasks, options_identity(options), metadata.version("clipbench")])
 
@@ -136,7 +136,7 @@ def _finished(
         try:
             results = read_results(path)
         except ResultError as error:
-            on_note(f"{error}; left out of account")
+            on_note(f"{error}; ignored")
             continue
         whole = all(plan.task.name in results.tasks for plan in plans) and not results.failed
         if whole and results.interpolation == identity:

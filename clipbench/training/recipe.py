@@ -25,10 +25,10 @@ LOSS_ALIASES: Final = {
 
 _CHOICES = {"negatives_in": NegativesIn, "precision": Precision, "lr_schedule": Schedule}
 LOSS_NAMES: Final = ("inbatch_replacement", "negclip", "svlc", "fsc")
-"""What ``clipbench.training.losses.LOSSES`` holds, known without torch."""
+"""The names in ``clipbench.training.losses.LOSSES``, available without torch."""
 
 _MOST_STEPS, _MOST_CHECKPOINTS = 10**9, 100_000
-_WHOLE = {  # the least and the most
+_WHOLE = {  # minimum and maximum
     "batch_size": (2, MOST_IN_A_BATCH),
     "epochs": (1, 100_000),
     "max_steps": (1, _MOST_STEPS),
@@ -39,7 +39,7 @@ _WHOLE = {  # the least and the most
     "seed": (0, 2**63 - 1),
 }
 _NUMBERS = {
-    "learning_rate": (0, 1e30),  # what float32 can still multiply
+    "learning_rate": (0, 1e30),  # float32 can still multiply by it
     "weight_decay": (0, 1_000),
     "lora_alpha": (0, 1e6),
     "max_grad_norm": (1e-9, 1e9),  # 0 would train nothing
@@ -135,7 +135,7 @@ class Recipe:
             [2, 5, 8, 10, 12]
 
         Raises:
-            ConfigError: These are more than anyone has room for.
+            ConfigError: There would be too many checkpoints.
         """
         between = steps_per_epoch * self.checkpoint_every
         if min(steps, steps / between) > _MOST_CHECKPOINTS:

@@ -15,8 +15,6 @@ from clipbench.utils.text import reason
 
 SCHEMA_VERSION: Final = 1
 _RUN, _LOG, _LOCK = "finetune.json", "training_log.jsonl", "finetune.lock"
-
-
 _PARTS: Final = ("recipe", "model", "data")
 
 
@@ -46,16 +44,16 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """A block in which no other process trains in the folder.
+        """Keep other processes from training in the folder during the block.
 
         Raises:
-            ConfigError: Another one does.
+            ConfigError: Another process is training in it.
             ResultError: The folder cannot be locked.
         """
 
         def busy() -> None:
             raise ConfigError(
-                f"output_path {self.path}: another process trains in this folder: wait for it, or choose another"
+                f"output_path {self.path}: another process is training in this folder: wait for it, or choose another"
             )
 
         with lock(self.path / _LOCK, busy):

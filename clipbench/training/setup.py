@@ -76,7 +76,7 @@ class TrainingSetup:
         """Refuse a folder that holds another run.
 
         Raises:
-            ConfigError: It does.
+            ConfigError: The folder holds a run with another recipe, model or data.
         """
         named = {"model": ("fingerprint",), "data": ("pairs", "fingerprint")}
         parts = {part: {name: self.facts[part][name] for name in names} for part, names in named.items()}

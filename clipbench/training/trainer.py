@@ -37,7 +37,7 @@ from clipbench.training.setup import Note, TrainingSetup, prepare
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A step that is not logged yet, its numbers still on the device."""
+    """A step that is not logged yet; its numbers are still on the device."""
 
     step: int
     loss: Tensor
@@ -107,10 +107,10 @@ class FineTuning:
         Raises:
             ModelError: A loss is not finite; the last checkpoint is kept.
             ResultError: The last checkpoint or the model cannot be written.
-            ConfigError: Another process trains in the folder.
+            ConfigError: Another process is training in the folder.
         """
         with self.setup.folder.held() if self.is_main else nullcontext():
-            self.setup.check_folder()  # another run may have begun there meanwhile
+            self.setup.check_folder()  # another run may have started there in the meantime
             yield from self._run()
 
     def _run(self) -> Iterator[StepLog | Checkpoint]:
@@ -136,7 +136,7 @@ class FineTuning:
         folder = self.setup.folder.path
         if self.is_main:
             sweep(folder)
-            self.setup.folder.read_log()  # damage is said now, not at the first checkpoint
+            self.setup.folder.read_log()  # fail on a damaged log now, not at the first checkpoint
         self.setup.accelerator.wait_for_everyone()
         for checkpoint in reversed(checkpoints_in(folder)):
             try:

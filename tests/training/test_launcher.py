@@ -39,7 +39,7 @@ def test_two_processes_train_the_weights_of_one(start, table, tmp_path):
     [
         ({"LOCAL_RANK": "abc"}, "LOCAL_RANK is 'abc'"),
         ({"LOCAL_RANK": "0"}, "LOCAL_RANK is 0, but WORLD_SIZE is not set"),
-        ({"ACCELERATE_USE_CPU": "maybe"}, "accelerate cannot start, as its environment is: invalid truth value maybe"),
+        ({"ACCELERATE_USE_CPU": "maybe"}, "accelerate cannot start in this environment: invalid truth value maybe"),
         ({"HF_HUB_DOWNLOAD_TIMEOUT": "abc"}, "HF_HUB_DOWNLOAD_TIMEOUT is 'abc': give a whole number"),
     ],
 )

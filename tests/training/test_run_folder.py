@@ -31,9 +31,9 @@ def test_two_trainings_in_one_folder_are_refused(start, trained, tmp_path):
     folder = copied(trained, tmp_path)
     waiting = start(folder, checkpoint_every=0.34)
     with RunFolder(folder).held():
-        with pytest.raises(ConfigError, match=r"run: another process trains in this folder: wait for it"):
+        with pytest.raises(ConfigError, match=r"run: another process is training in this folder: wait for it"):
             start(folder, checkpoint_every=0.34)
-        with pytest.raises(ConfigError, match="another process trains in this folder"):
+        with pytest.raises(ConfigError, match="another process is training in this folder"):
             list(waiting.run())
     with RunFolder(folder).held():
         pass

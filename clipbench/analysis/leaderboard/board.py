@@ -21,7 +21,7 @@ KIND = "clipbench leaderboard"
 
 Flag = Literal["limited", "incomplete", "old_version", "other_data", "contradicted"]
 MIXED: frozenset[Flag] = frozenset({"old_version", "other_data"})
-"""Flags of scores that are whole, and of something else than the ones that are ranked."""
+"""Flags of scores that are complete, but of another version or other data than the ranked ones."""
 
 
 class _Strict(BaseModel):
@@ -88,7 +88,7 @@ class Score(_Strict):
 
     @property
     def floor(self) -> float | None:
-        """What the best rule that sees no image has."""
+        """The score of the best rule that sees no image."""
         return max(self.blind.values(), default=None)
 
     @property
@@ -235,17 +235,17 @@ def read_board(path: Path) -> Board:
     for score in (*board.scores, *board.history):
         if score.model not in board.models or score.task not in board.tasks:
             shown = f"{excerpt(score.model, 60)} on {excerpt(score.task, 60)}"
-            raise ResultError(f"{path}: a score of {shown}, which `models` and `tasks` do not both hold")
+            raise ResultError(f"{path}: a score of {shown}, which `models` or `tasks` lacks")
     return board
 
 
 @contextmanager
 def board_lock(path: Path, on_busy: Callable[[], None] | None = None) -> Iterator[None]:
-    """Keep other processes from writing a board between reading and writing it, or what they add would be lost.
+    """Keep other processes from writing a board between reading and writing it, so that nothing they add is lost.
 
     Args:
-        path: The board; its folder is made.
-        on_busy: Called before waiting, if another process is at it.
+        path: The board; its folder is created.
+        on_busy: Called before waiting, if another process holds the lock.
 
     Raises:
         ResultError: Its folder cannot be written to.

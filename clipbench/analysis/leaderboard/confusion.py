@@ -42,7 +42,7 @@ def confusion(samples: Iterable[LoggedSample], task_type: type[Task]) -> Confusi
 
 
 def has_log(score: Score) -> bool:
-    """Whether samples were logged with a score, and are still there."""
+    """Whether samples were logged with a score, and the log still exists."""
     results = Path(score.file)
     return results.name.startswith("results_") and is_regular_file(samples_path(results, score.task))
 

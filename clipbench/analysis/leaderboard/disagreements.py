@@ -140,7 +140,7 @@ def _shown_texts(own: Sequence[bool], same: Mapping[str, LoggedSample]) -> list[
 
 
 def _answer(line: LoggedSample, places: Sequence[int]) -> dict[str, Any]:
-    """What a model answered: what is first is decided here, on full scores; the page gets them as text."""
+    """A model's answer. Which text is first is decided here, by unrounded scores; the page only gets them as text."""
     answer: dict[str, Any] = {
         "right": line.correct,
         "scores": shown_scores(line.scores, places),

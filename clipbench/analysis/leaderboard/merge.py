@@ -34,10 +34,10 @@ def build_leaderboard(
 
     Args:
         paths: Result files of ``clipbench eval``, folders of them, or boards.
-        board: A board to merge into; it is only read, and need not be there yet. Whoever writes it again holds its
-            ``board_lock`` meanwhile.
+        board: A board to merge into; it is only read, and need not exist yet. To write it back, hold its
+            ``board_lock`` from before this call.
         reference: Add the published rows of the board's tasks; all of them where there are no other scores.
-        rank_mixed: Rank scores of other data, numbers of samples or task versions beside the rest.
+        rank_mixed: Also rank scores of other data, sample counts or task versions.
         include_path: As in ``clipbench.task_types.registry.known_tasks``: where further task types are.
 
     Returns:
@@ -59,7 +59,7 @@ def board_of(
     rank_mixed: bool = False,
     include_path: Sequence[str | Path] = (),
 ) -> Board:
-    """``build_leaderboard`` of what has been read already."""
+    """``build_leaderboard`` from inputs that have already been read."""
     if board is not None and Path(board).exists():
         gathered.add_board(read_board(Path(board)))
     gathered.require_scores()

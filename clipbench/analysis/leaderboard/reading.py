@@ -68,13 +68,13 @@ class Gathered:
             self.models[key] = facts
 
     def require_scores(self) -> None:
-        """Raise ResultError with the first refusal if nothing could be used."""
+        """Raise ``ResultError`` with the first refusal if nothing could be used."""
         if self.refused and not self.scores:
             first = self.refused[0]
             raise ResultError(f"{first.file}: {f'{first.task}: ' if first.task else ''}{first.reason}")
 
     def refuse(self, path: Path, reason: str, task: str | None = None) -> None:
-        """Note what is left out, and why."""
+        """Record an input that is left out, and why."""
         self.refused.append(Refusal(file=writable(str(path)), task=task, reason=writable(" ".join(reason.split()))))
 
 

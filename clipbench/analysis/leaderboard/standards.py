@@ -1,4 +1,4 @@
-"""Which scores of a task may stand in one ranking: those over the same samples of the same data."""
+"""Which scores of a task may be ranked together: those over the same samples of the same data."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from clipbench.task_types.registry import known_tasks
 from clipbench.utils.text import excerpt
 
 Basis = tuple[int | None, str | None]
-"""What a score is over: how many samples, of which data."""
+"""What a score is computed over: the number of samples, and the fingerprint of the data."""
 
 
 def find_standards(
     scores: Iterable[Score], versions: Mapping[str, int], include_path: Sequence[str | Path]
 ) -> dict[str, Basis]:
-    """Of each task, what its ranks are over: the task's expected number of samples, or else what most models have."""
+    """For each task, the basis of its ranks: its expected number of samples, or else the basis that most models have."""
     expected = {task.name: task.expected_n for task in known_tasks(include_path)}
     models: dict[str, dict[Basis, set[str]]] = {}
     for score in scores:
@@ -32,14 +32,14 @@ def find_standards(
 
 
 def is_mixed(score: Score) -> bool:
-    """Whether a score is whole, but not of what is ranked: ``rank_mixed`` ranks it."""
+    """Whether a score is complete but has another basis than the ranked ones, so that ``rank_mixed`` ranks it."""
     return not score.published and not set(score.flags) - {*MIXED, "contradicted"}
 
 
 def set_apart(
     scores: Iterable[Score], models: Mapping[str, ModelFacts], standards: Mapping[str, Basis], *, rank_mixed: bool
 ) -> list[str]:
-    """Say which scores are of other data than the ranked ones, a line a task."""
+    """One line per task that lists the scores of other data than the ranked ones."""
     others: dict[str, list[str]] = {}
     for score in scores:
         if "other_data" in score.flags:
@@ -55,7 +55,7 @@ def set_apart(
 
 
 def compare_with_blind(scores: Sequence[Score], models: Mapping[str, ModelFacts]) -> list[str]:
-    """Say which scores a rule that sees no image has as well, a line a task; published ones get its measured value."""
+    """One line per task that lists the scores not above the blind rules; published scores get the measured rules."""
     measured = {(score.task, score.metric): score.blind for score in scores if score.comparable and score.blind}
     below: dict[str, list[Score]] = {}
     for score in sorted(scores, key=lambda score: score.published):
