@@ -52,7 +52,7 @@ class DataReport:
         task: The task.
         source: Its rows; None where they cannot be opened.
         limit: Stop after this many samples that can be scored.
-        needs_images: Samples with a missing image cannot be scored, and fail the run.
+        needs_images: Whether samples with a missing image cannot be scored, and fail the run.
 
     Attributes:
         n: Samples in the data, including those with a missing image and those that cannot be scored.
@@ -62,8 +62,8 @@ class DataReport:
         missing: Images that do not exist.
         broken: Images that exist and cannot be read, and what is wrong.
         invalid: Samples that cannot be scored, and why.
-        blind: Rules that need no image, and so count the samples with a missing one; None where the task has none, and
-            before samples were tracked.
+        blind: Rules that need no image, and therefore also see samples with a missing one; None if the task has none,
+            and before samples were tracked.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class DataReport:
             self._distinct.add(repr((keys, text)))
 
     def add_error(self, error: SampleError) -> None:
-        """Take back a sample whose image or text turned out to be of no use when a model was to see it."""
+        """Withdraw a sample whose image or text turned out to be unusable for the model."""
         if error.image:
             self.broken.add(error.image, error.reason)
         else:
@@ -127,7 +127,7 @@ class DataReport:
         self.scorable -= 1
 
     def blind_scores(self) -> dict[str, float]:
-        """The share of valid samples that each rule that needs no image has right."""
+        """The share of valid samples that each blind rule has right."""
         return self.blind.scores() if self.blind is not None else {}
 
     @property
@@ -154,7 +154,7 @@ class DataReport:
 
     @property
     def _repeats(self) -> list[str]:
-        """Of the complete published data, repeats are a part."""
+        """Nothing for the complete published data, which may contain repeats."""
         repeats = self._texts - len(self._distinct)
         if not repeats or self.n == self.task.expected_n:
             return []

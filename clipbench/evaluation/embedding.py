@@ -29,14 +29,13 @@ def embed_tasks(
 ) -> Iterator[tuple[Kind, Sequence[str], Floats]]:
     """Encode every image and text of the tasks' samples once.
 
-    Images that cannot be read are left out, and were counted when the data was checked; so are texts of which the
-    model can make nothing.
+    Images that cannot be read and texts that the model cannot read are left out.
 
     Args:
         model: The model.
         tasks: The tasks with their data.
         options: Batch size, workers and limit.
-        on_progress: Called with a task's name, samples done, and samples in all if known.
+        on_progress: Called with a task's name, samples done, and their total if known.
 
     Yields:
         ``image`` or ``text``, the keys, and their unit features ``(B, D)``.
@@ -92,7 +91,7 @@ def _image_part(
             continue
         content = _digest(encoded.feature)
         if key in seen and seen[key][1] != content:
-            raise ConfigError(f"image {key!r} is another one in another data set: embed one data set at a time")
+            raise ConfigError(f"two data sets have different images named {key!r}: embed one data set at a time")
         if key not in seen:
             fresh[key] = encoded.feature
         seen[key] = namespace, content

@@ -36,7 +36,7 @@ def task_identity(prepared: PreparedTask, limit: int | None) -> dict[str, object
 
 
 def options_identity(options: EvaluationOptions) -> dict[str, object]:
-    """The options that scores depend on whatever the data and the batches."""
+    """The options that scores depend on, apart from the data and the batch size."""
     return {
         "allow_missing": options.allow_missing,
         "seed": options.seed,
@@ -45,21 +45,21 @@ def options_identity(options: EvaluationOptions) -> dict[str, object]:
 
 
 def images_digest(prepared: PreparedTask, options: EvaluationOptions) -> str | None:
-    """Digest of the contents of a task's images, which the fingerprint of local data leaves out. Reads them all once.
+    """Digest of the contents of a task's images, which the fingerprint of local data omits. Reads them all once.
 
     Args:
         prepared: The task.
         options: The run's options.
 
     Returns:
-        The digest; None where nothing identifies an image's content, so that no two runs have the same.
+        The digest; None if the content of an image cannot be identified, so that no two runs can be assumed equal.
 
     Raises:
         DataError: A row or column cannot be read.
     """
     if prepared.source is None:
         return None
-    if prepared.source.provenance.revision:  # a commit on the hub says it all
+    if prepared.source.provenance.revision:  # a commit on the hub covers the images too
         return prepared.source.provenance.fingerprint
     samples = DataReport(prepared.task, prepared.source, options.limit).track(prepared.task.samples(prepared.source))
     seen: set[str] = set()
@@ -76,7 +76,7 @@ def images_digest(prepared: PreparedTask, options: EvaluationOptions) -> str | N
 
 
 def _content(ref: ImageRef) -> bytes:
-    with suppress(DataError):  # an image that is broken is another one when it has been mended
+    with suppress(DataError):  # a broken image counts as empty, so repairing it changes the digest
         return ref.content() if ref.content else b""
     return b""
 

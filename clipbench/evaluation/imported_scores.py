@@ -1,4 +1,4 @@
-"""Similarities that somebody else computed, sample by sample, judged as those of a model are."""
+"""Similarities that were computed elsewhere, scored sample by sample like those of a model."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class ScoreFile:
     """Similarities by sample.
 
     Args:
-        path: JSON lines with ``doc_id`` (as in sample logs), ``scores`` (a row per image, or plainly a list where
-            there is one image or one text) and maybe ``task``; or CSV with the columns ``doc_id``, ``image``, ``text``
-            (places, from 0), ``score`` and maybe ``task``.
+        path: JSON lines with ``doc_id`` (as in sample logs), ``scores`` (a row per image, or a flat list if there is
+            only one image) and optionally ``task``; or CSV with the columns ``doc_id``, ``image``, ``text`` (indices
+            from 0), ``score`` and optionally ``task``.
 
     Attributes:
         fingerprint: Digest of the file's content.
-        info: What results say of the model.
-        profile: Empty: nothing is encoded.
+        info: The model's description in results.
+        profile: Empty, because nothing is encoded.
         truncated_texts: 0.
-        unused: Samples of the file that no task had.
+        unused: The number of samples in the file that belong to no task.
 
     Raises:
         DataError: It cannot be read; names the line.
@@ -78,7 +78,7 @@ class ScoreFile:
         self._task = task
 
     def similarities(self, samples: Iterable[Sample], namespace: str) -> Iterator[ScoredSample]:
-        """Each sample's similarities, as of a ``Scorer``; or which of them the file lacks."""
+        """Each sample's similarities, as from a ``Scorer``, or which of them the file lacks."""
         from clipbench.inference.scorer import ScoredSample
 
         for sample in samples:
@@ -140,9 +140,7 @@ def _entries(path: Path, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str
                 if not isinstance(entry, dict):
                     raise DataError(f"{path}:{number}: expected an object with doc_id and scores")
                 yield number, entry
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{path}:{number}: cannot be read: {str(error)[:100]}") from None
-    except ValueError as error:  # an integer of thousands of digits
+    except (ValueError, csv.Error, RecursionError) as error:  # not UTF-8, not JSON, an integer of thousands of digits
         raise DataError(f"{path}:{number}: cannot be read: {str(error)[:100]}") from None
 
 
@@ -156,17 +154,17 @@ def import_scores(
     on_progress: Progress = ignore_progress,
     on_error: Callable[[ResultError], None] | None = None,
 ) -> Results:
-    """Judge imported similarities.
+    """Score tasks with imported similarities.
 
     Args:
         scores: The file.
-        tasks: Tasks whose samples are judged one by one (pairs, ranking, choice), with their data.
-        options: ``allow_missing`` and ``limit`` count.
-        name: What results call the model.
+        tasks: Tasks whose samples are scored one by one (pairs, ranking, choice), with their data.
+        options: Only ``allow_missing`` and ``limit`` matter.
+        name: The model's name in the results.
         directory: Where results and sample logs are written.
-        on_progress: Called with a task's name, samples done, and samples in all if known.
-        on_error: Called with why results or samples cannot be written; the numbers are still returned. By default it is
-            raised.
+        on_progress: Called with a task's name, samples done, and their total if known.
+        on_error: Called with the error if results or samples cannot be written; the results are still returned. By
+            default it is raised.
 
     Raises:
         DataError: A task needs features, not scores.

@@ -30,8 +30,8 @@ class EvaluationOptions:
         workers: Threads that decode images ahead.
         seed: Set before each task, for plug-ins that sample; built-in tasks are deterministic.
         include_path: Files or folders with further tasks.
-        text_template: What texts are put into before they are encoded, with ``{}`` for the text. The prompts of a
-            classification task are templates already, and left as they are.
+        text_template: Template for texts before they are encoded, with ``{}`` for the text. It is not applied to the
+            prompts of a classification task, which have templates of their own.
         lowercase: Lower-case texts before they are encoded.
         use_cache: Folder of the embedding cache; None for none. Results are the same with and without.
 

@@ -39,7 +39,7 @@ class DataSources:
                 raise UnknownName(f"data {name}=…: no selected task reads {name!r}{near}; they read {known}")
         self._data = dict(options.data)
         for task in tasks:
-            self._place(task)  # complains now rather than when the task's turn comes
+            self._place(task)  # raises now rather than when the task's turn comes
         self._streaming = options.streaming
         self._opened: dict[tuple[Dataset, str | None], Source] = {}
 
@@ -60,7 +60,7 @@ class DataSources:
 
 
 def _agree(one: Dataset, other: Dataset) -> bool:
-    """Whether both are the same data set, or parts of one that have a repository each on the hub."""
+    """Whether both are the same data set, or parts of one with separate repositories on the hub."""
     if one == other:
         return True
     parts = {dataset.hub.constants for dataset in (one, other) if dataset.hub and dataset.hub.constants}
@@ -118,12 +118,12 @@ def _prepare(task: Task, sources: DataSources, options: EvaluationOptions, on_pr
 
 
 def without_images(prepared: PreparedTask, options: EvaluationOptions, *, blind: bool = False) -> PreparedTask:
-    """The task where no image is opened: it is not refused because some are missing.
+    """The task for a model that opens no images: missing ones do not cause it to be refused.
 
     Args:
         prepared: The task, prepared for models that open images.
         options: The run's options.
-        blind: The model knows nothing of images either: the task is refused if images compete.
+        blind: The model has no information about images at all, so the task is refused if images compete.
     """
     task, source = prepared.task, prepared.source
     try:

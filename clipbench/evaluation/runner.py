@@ -57,7 +57,7 @@ class EvaluationRun:
     Attributes:
         results: The results so far; None before the first task is done.
         write_error: Why the latest results could not be written; the run goes on without.
-        sample_errors: Why samples could not be logged, for each task where that failed.
+        sample_errors: The errors of tasks whose samples could not be logged.
     """
 
     model: Model

@@ -22,12 +22,12 @@ class TaskTotals:
         report: What its data held.
         source: Where the rows came from; None where it could not be opened.
         metrics: Metric to its mean over samples, with the standard error.
-        balanced: The same of metrics over groups or clusters of samples.
+        balanced: The same for metrics over groups or clusters of samples.
         breakdown: Part of the task to the mean of the primary metric.
         chance: What guessing gives on the primary metric, over the samples scored.
-        blind: What rules that see no image have on it, by rule, once all samples have been read.
+        blind: The primary metric of rules that see no image, by rule, once all samples have been read.
         scored: Results that were added; in retrieval, queries.
-        tied: Those of them where an equal score prevented a win.
+        tied: Those in which an equal score prevented a win.
         truncated_texts: Texts cut to the model's context.
         error: Why the task failed, in one line.
         seconds: Wall time.
@@ -78,11 +78,11 @@ def add_balanced(
 
 
 def tie_note(tied: int, scored: int) -> str | None:
-    """What to say of samples whose equal scores prevented a win; None where there is none.
+    """The note on samples in which an equal score prevented a win; None if there are none.
 
     Args:
-        tied: How many they are.
-        scored: Samples in all.
+        tied: The number of such samples.
+        scored: The number of all samples.
     """
     if not tied:
         return None

@@ -25,8 +25,8 @@ class ChunkScores:
     Attributes:
         items: One for each sample.
         truncated_texts: Distinct texts of the chunk that were cut to the model's context.
-        content: Digest of the contents of the images that could be read; None where nothing identifies them.
-        broken: Keys of the images that could not be read, and why.
+        content: Digest of the contents of the images that could be read; None if they cannot be identified.
+        broken: Keys of the images that could not be read, and the reasons.
     """
 
     items: list[Item]
@@ -73,7 +73,7 @@ def images_of(chunk: Iterable[Sample]) -> dict[str, ImageRef]:
 
 
 def content_digest(keys: Iterable[bytes | None]) -> bytes | None:
-    """One digest of the keys of images' contents, all of one length; None where one is unknown."""
+    """One digest of the content keys of images, which have equal lengths; None if one is unknown."""
     found = list(keys)
     known = [key for key in found if key is not None]
     return hashlib.blake2b(b"".join(known), digest_size=16).digest() if len(known) == len(found) else None

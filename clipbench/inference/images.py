@@ -22,26 +22,26 @@ from clipbench.types import ImageRef
 
 SHARED_IMAGES = 200_000  # features kept where later tasks use the same images: 400 MB at 512 dimensions
 RECENT_IMAGES = 8192  # otherwise: captions of one image are mostly adjacent
-_UNSEEN = bytes(16)  # content of an image that the model does not look at
+_UNSEEN = bytes(16)  # content key of images that the model does not open
 _IMAGES_PER_JOB = 4  # a hand-over to a thread costs as much as comparing an image with its captions
 
 
 class DecodedImage(NamedTuple):
-    """An image's pixels as the model takes them, and the key of its content, if that is asked for and known."""
+    """An image's pixels, preprocessed for the model, and the key of its content, if requested and known."""
 
     pixels: torch.Tensor
     key: bytes | None
 
 
 class EncodedImage(NamedTuple):
-    """An image's unit feature ``(D,)``, and the key of its content, if that is asked for and known."""
+    """An image's unit feature ``(D,)``, and the key of its content, if requested and known."""
 
     feature: Floats
     key: bytes | None
 
 
 ImageInput = DecodedImage | EncodedImage | DataError
-"""What a thread makes of an image: pixels, its feature from the cache, or what is wrong with it."""
+"""What a thread returns for an image: its pixels, its feature from the cache, or what is wrong with it."""
 
 PendingImages = dict[str, Future[dict[str, ImageInput]]]
 
@@ -137,11 +137,11 @@ class ImageEncoder:
         return DecodedImage(self._model.preprocess(ref.open()), key)
 
     def content_keys(self, refs: Iterable[ImageRef]) -> list[bytes | None]:
-        """The key of each image's content; None where nothing identifies it, or it cannot be read."""
+        """The key of each image's content; None if it cannot be identified or read."""
         return list(self._pool.map(_content_key, refs)) if self._model.opens_images else [_UNSEEN for _ in refs]
 
     def reasons(self, refs: Iterable[ImageRef]) -> list[str | None]:
-        """What is wrong with each image when it is opened now; None where it can be read."""
+        """What is wrong with each image when it is opened now; None if it can be read."""
         return list(self._pool.map(_reason, refs))
 
     def features(
@@ -205,7 +205,7 @@ class ImageEncoder:
 
 
 def _content_key(ref: ImageRef) -> bytes | None:
-    with suppress(DataError):  # opening it says what is wrong
+    with suppress(DataError):  # opening it will raise the error
         return image_key(ref.content()) if ref.content is not None else None
     return None
 

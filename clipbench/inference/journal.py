@@ -4,8 +4,8 @@ One file, appended to after each chunk and removed when the run is finished. Its
 started; each further record holds a chunk's key and scores, after its length and digest. A record that was torn when
 the run was killed, or damaged otherwise, ends the journal: it is cut off there, and what follows is scored again.
 
-A chunk's key covers its samples and their texts. Its images may have been exchanged or mended meanwhile: the record
-says which content they had and which could not be read, and the scores hold only while both are still so.
+A chunk's key covers its samples and their texts. Its images may have been replaced or repaired in the meantime, so the
+record also says which content they had and which could not be read; the scores are reused only if neither has changed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KEY_BYTES = 16
 
 
 class KnownChunk(NamedTuple):
-    """What the scores of a chunk that is done were computed from, as in ``ChunkScores``."""
+    """What a finished chunk's scores were computed from, as in ``ChunkScores``."""
 
     content: bytes
     broken: Mapping[str, str]
@@ -51,8 +51,8 @@ class Journal:
 
     Attributes:
         started: When the run was first started.
-        known: Chunks that were done when it was opened, by key.
-        is_empty: No chunk is done.
+        known: Chunks that were finished when it was opened, by key.
+        is_empty: Whether no chunk is finished.
 
     Raises:
         ConfigError: It cannot be created, or another process is already running this evaluation.
@@ -65,7 +65,7 @@ class Journal:
         self._lock_path = self._path.with_suffix(".lock")
         self._on_note, self._writable = on_note, True
         self._places: dict[bytes, tuple[int, int]] = {}
-        self._changed = self._unidentified = False  # notes that were given
+        self._changed = self._unidentified = False  # whether these notes were given
         self.known: dict[bytes, KnownChunk] = {}
         self.is_empty = True
         self.started = datetime.now()
@@ -116,20 +116,18 @@ class Journal:
             OSError: The file cannot be read.
         """
         offset, length = self._places[key]
-        with self._path.open("rb") as file:  # on a full disk the other handle holds what it could not write
+        with self._path.open("rb") as file:  # on a full disk, the other handle's buffer holds what it could not write
             file.seek(offset)
             return _decode(file.read(length)[_KEY_BYTES:])
 
     def write(self, key: bytes, scores: ChunkScores) -> None:
-        """Add a chunk, unless nothing identifies its images. A failure is reported once, and the run goes on."""
+        """Add a chunk, unless its images cannot be identified. A failure is reported once, and the run goes on."""
         if key in self.known and not self._changed:
             self._changed = True
-            self._on_note("images have changed since the run was started: what they belong to is scored again")
+            self._on_note("images have changed since the run was started: their samples are scored again")
         if scores.content is None and not self._unidentified:
             self._unidentified = True
-            self._on_note(
-                "nothing identifies the content of some images: a resumed run scores what they belong to again"
-            )
+            self._on_note("the content of some images cannot be identified: a resumed run scores their samples again")
         if not self._writable or scores.content is None:
             return
         try:
@@ -145,7 +143,7 @@ class Journal:
         self._file.flush()
 
     def _close_file(self) -> None:
-        with suppress(OSError):  # what could not be written is tried once more
+        with suppress(OSError):  # closing tries once more to write what could not be written
             self._file.close()
 
     def close(self) -> None:
@@ -208,7 +206,7 @@ def _decode(payload: bytes) -> ChunkScores:
             values = np.frombuffer(payload, "<f4", rows * columns, offset)
             items.append(values.reshape(rows, columns).astype(np.float32))
             offset += values.nbytes
-    content = head.get("content")  # earlier versions knew none
+    content = head.get("content")  # earlier versions wrote none
     return ChunkScores(
         items, head["truncated_texts"], bytes.fromhex(content) if content else None, head.get("broken", {})
     )

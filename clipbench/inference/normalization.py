@@ -13,9 +13,9 @@ from clipbench.models.base import Model
 
 
 def comparable(features: torch.Tensor, names: Sequence[str], what: str, model: Model) -> Floats:
-    """Features as they are compared: unit rows, or for a model that sees no image the texts' scores as they are.
+    """Features ready for comparison: unit rows, or for a text-only model the texts' scores as they are.
 
-    Args and errors are those of ``l2_normalize``.
+    Arguments and errors are those of ``l2_normalize``.
     """
     if not model.text_only:
         return l2_normalize(features, names, what, model.id)

@@ -63,7 +63,7 @@ class Scorer:
         journal: The chunks scored before the run was interrupted, and where new scores go; the main process has it.
         image_features: Image features of a model with the same image encoder, by sources that are still open; they
             are used and added to. The caller vouches for the encoder.
-        prompt: What a sample's text becomes before it is encoded.
+        prompt: Turns a sample's text into the one that is encoded.
 
     Attributes:
         model: The model.
@@ -91,7 +91,7 @@ class Scorer:
         self._texts = TextEncoder(model, batch_size, self.profile, cache, prompt)
         self._processes = processes or Processes()
         self._journal = journal
-        # The main process alone has the journal; each process finds out which of its own chunks still hold.
+        # Only the main process has the journal; each process finds out which of its own chunks are still valid.
         known = self._processes.exchange("journal", journal.known if journal else None)[0]
         self._known, identify = known or {}, known is not None
         self._images = ImageEncoder(model, batch_size, workers, self.profile, cache, image_features, identify=identify)
@@ -111,7 +111,7 @@ class Scorer:
         Args:
             task: The task's name, part of its chunks' keys.
             images_return: A later task uses the same images, so their features are kept.
-            language: Of its texts, as in ``Model.use_language``.
+            language: The language of its texts, as in ``Model.use_language``.
         """
         self._texts.use_language(language)
         self._task = task
@@ -186,7 +186,7 @@ class Scorer:
             ready = group, own, pending
 
     def _own(self, group: ChunkGroup) -> int | None:
-        """Which of a group's chunks this process scores; None where there is none, or its scores still hold."""
+        """Which of a group's chunks this process scores; None if there is none, or its scores are still valid."""
         rank = self._processes.rank
         if rank >= len(group.chunks):
             return None
@@ -194,7 +194,7 @@ class Scorer:
         return None if known and self._holds(known, images_of(group.chunks[rank])) else rank
 
     def _holds(self, known: KnownChunk, images: dict[str, ImageRef]) -> bool:
-        """Whether a chunk's images still have the content, and the faults, that they had when it was scored."""
+        """Whether a chunk's images still have the same content and the same faults as when it was scored."""
         with self.profile.stage("read"):
             whole = [ref for key, ref in images.items() if key not in known.broken]
             if content_digest(self._images.content_keys(whole)) != known.content:
@@ -228,10 +228,10 @@ class Scorer:
         return ChunkScores(items, self._texts.truncated - before, content, broken)
 
     def _exchange(self, group: ChunkGroup, label: str, mine: dict[int, ChunkScores]) -> list[ChunkScores]:
-        """The scores of a group's chunks: of this process and the others, and what still holds from the journal."""
+        """The scores of a group's chunks: from this process and the others, and those still valid in the journal."""
         kept: dict[int, ChunkScores] = {}
         if self._journal is not None:
-            # Of all that it has: whether another process has scored its chunk anew is not known yet.
+            # Read everything it has, because it is not known yet which chunks other processes have scored again.
             kept = {index: self._journal.read(key) for index, key in enumerate(group.keys) if key in self._known}
         step = f"{label} {group.number} {b''.join(group.keys).hex()}"
         parts = self._processes.exchange(step, (kept, mine))

@@ -26,7 +26,7 @@ class TextEncoder:
         batch_size: Texts a batch, or ``auto``: as many as make up a fixed number of tokens.
         profile: Where the time goes.
         cache: Features of earlier runs.
-        prompt: What a text becomes before it is encoded.
+        prompt: Turns a text into the one that is encoded.
 
     Attributes:
         truncated: Texts so far that were longer than the model's context and were cut.
@@ -50,16 +50,16 @@ class TextEncoder:
         self._row_batch = BatchSize(batch_size, automatic=16 if on_cpu else 256)
 
     def use_language(self, language: str) -> None:
-        """Encode the next texts as of this language, where it makes a difference; see ``Model.use_language``."""
+        """Encode the next texts in this language, if it makes a difference; see ``Model.use_language``."""
         self._language = self._model.use_language(language)
 
     def problems(self, texts: Sequence[str]) -> dict[str, str]:
-        """The texts that the model can make nothing of, and why."""
+        """The texts that the model cannot read, and why."""
         found = {text: self._model.text_problem(self._prompt(text)) for text in texts}
         return {text: f"{problem} {text[:40]!r}" for text, problem in found.items() if problem}
 
     def features(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """Unit features ``(D,)`` of distinct texts, made prompts of.
+        """Unit features ``(D,)`` of distinct texts, which are turned into prompts first.
 
         Raises:
             ModelError: A feature is not finite; names the text.
@@ -81,7 +81,7 @@ class TextEncoder:
     def _hits(self, texts: Sequence[str]) -> dict[str, CacheHit]:
         if self._cache is None:
             return self._encode(texts)
-        # Features of a language that was chosen are kept apart; the default one is part of the model's key.
+        # Keep the features of a chosen language apart; the default language is part of the model's key.
         keys = {text: text_key(f"{self._language}\0{text}" if self._language else text) for text in texts}
         cached = self._cache.find(list(keys.values()))
         fresh = self._encode([text for text in texts if keys[text] not in cached])

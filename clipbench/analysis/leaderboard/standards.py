@@ -16,7 +16,7 @@ Basis = tuple[int | None, str | None]
 def find_standards(
     scores: Iterable[Score], versions: Mapping[str, int], include_path: Sequence[str | Path]
 ) -> dict[str, Basis]:
-    """For each task, the basis of its ranks: its expected number of samples, or else the basis that most models have."""
+    """For each task, the basis of its ranks: its expected number of samples, or else what most models have."""
     expected = {task.name: task.expected_n for task in known_tasks(include_path)}
     models: dict[str, dict[Basis, set[str]]] = {}
     for score in scores:
