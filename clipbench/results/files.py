@@ -21,10 +21,10 @@ _LONGEST_NAME = 200  # bytes: file systems take 255, and files half-written have
 
 
 def sanitize(model_name: str) -> str:
-    """A model's name as the name of a directory, as lm-evaluation-harness makes it.
+    """A model's name as a directory name, in the way of lm-evaluation-harness.
 
-    A name that another one would share its directory with, or that no file system takes, ends in a digest, so that
-    no two models have one directory, and none is outside its parent.
+    A digest is appended to a name that could collide with another one, or that a file system may not accept, so that
+    no two models share a directory and none is outside its parent.
 
     Examples:
         >>> sanitize("openai/clip-vit-base-patch32"), sanitize("openai__clip-vit-base-patch32"), sanitize("../clip")
@@ -40,7 +40,7 @@ def sanitize(model_name: str) -> str:
 
 
 def _written(directory: str) -> str:
-    """The one model name that a directory of this name stands for if it has no digest."""
+    """The only model name that maps to this directory name without a digest."""
     prefix = _PREFIX.match(directory)
     end = prefix.end() if prefix else 0
     return directory[:end].replace("__", ":") + directory[end:].replace("__", "/")
@@ -103,7 +103,7 @@ def logged_runs(place: Path) -> dict[str, Path]:
         names = ", ".join(map(str, folders[:5]))
         raise ResultError(f"{place}: samples of several models; name one of {names}")
     models = sorted(filter(None, {_model_of(path) for path in runs.values()})) if len(set(runs.values())) > 1 else []
-    if len(models) > 1:  # of one folder: earlier versions gave a/b and a__b the same
+    if len(models) > 1:  # in one folder: earlier versions used the same for a/b and a__b
         raise ResultError(f"{place}: samples of several models ({', '.join(models[:5])}); name one results file")
     return dict(sorted(runs.items()))
 
@@ -111,7 +111,7 @@ def logged_runs(place: Path) -> dict[str, Path]:
 def _model_of(results_path: Path) -> str | None:
     try:
         return str(read_json(results_path, "result file")["model_name"])
-    except (ResultError, LookupError, TypeError):  # whoever needs it says so
+    except (ResultError, LookupError, TypeError):  # reported when the file is needed
         return None
 
 

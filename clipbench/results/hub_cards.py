@@ -45,11 +45,11 @@ def card_results(results: Results) -> Iterator[EvalResult]:
 
 
 def eval_result_entries(results: Results, source: str | None = None) -> Iterator[EvalResultEntry]:
-    """What ``.eval_results/*.yaml`` of a model says: primary metrics of tasks whose data came from the hub.
+    """Entries for a model's ``.eval_results/*.yaml``: primary metrics of tasks whose data came from the hub.
 
     Args:
         results: The run.
-        source: The address of its result file, if it is published.
+        source: The URL of its result file, if it is published.
     """
     from huggingface_hub import EvalResultEntry
 

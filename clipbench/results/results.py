@@ -48,9 +48,9 @@ class Results(RunRecord):
     def to_dataframe(self) -> pd.DataFrame:
         """A table with one row per task and metric; a task without numbers has one row of NaN.
 
-        Columns: ``task``, ``metric``, ``value``, ``stderr``, ``n`` (samples scored), ``chance`` and ``blind`` (of the
-        primary metric; the best rule that sees no image), ``primary`` (whether it is that), ``version``,
-        ``complete``, ``error``.
+        Columns: ``task``, ``metric``, ``value``, ``stderr``, ``n`` (samples scored), ``chance`` and ``blind`` (the best
+        rule that sees no image), both for the primary metric only, ``primary`` (whether it is the primary metric),
+        ``version``, ``complete``, ``error``.
         """
         import pandas as pd
 
@@ -108,8 +108,8 @@ def read_results(path: Path) -> Results:
     """Read a result file of this or an earlier schema version.
 
     Raises:
-        ResultError: It does not exist, is not JSON, was not written by clipbench, or holds a value that no run gives;
-            names the file and the field.
+        ResultError: It does not exist, is not JSON, was not written by clipbench, or has an impossible value; names the
+            file and the field.
     """
     data = read_json(path, "result file")
     version = data.get("schema_version") if isinstance(data, dict) else None
@@ -120,12 +120,12 @@ def read_results(path: Path) -> Results:
         raise ResultError(f"{path}: schema version {shown}, this clipbench reads 1 to {SCHEMA_VERSION}")
     try:
         data = upgrade_v1(data) if version == 1 else data
-    except (TypeError, ValueError, AttributeError) as error:  # a section that is no mapping
+    except (TypeError, ValueError, AttributeError) as error:  # a section that is not a mapping
         raise ResultError(f"{path}: not the content of schema version {version}: {error}") from None
     file = validate(ResultsFile, data, path)
     lost = file.results.keys() - file.tasks.keys()
     if lost:
-        raise ResultError(f"{path}: results.{excerpt(min(lost), 60)}: `tasks` says nothing of this task")
+        raise ResultError(f"{path}: results.{excerpt(min(lost), 60)}: `tasks` has no entry for this task")
     try:
         return _from_file(file)
     except ValueError as error:

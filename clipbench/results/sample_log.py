@@ -39,8 +39,8 @@ def logged_samples(results_path: Path, task: str) -> Iterator[LoggedSample]:
     """Read the samples that were logged with a result file.
 
     Raises:
-        ResultError: There are none, a line cannot be read or is no sample, or a sample is there twice; names file and
-            line.
+        ResultError: There is no log, a line cannot be read or is not a sample, or a sample appears twice; names file
+            and line.
     """
     path = samples_path(results_path, task)
     if not is_regular_file(path):
@@ -57,19 +57,17 @@ def logged_samples(results_path: Path, task: str) -> Iterator[LoggedSample]:
             raise ResultError(f"{path}:{number}: not a sample of {task}: {error}") from None
         first = seen.setdefault(sample.id, number)
         if first != number:
-            raise ResultError(
-                f"{path}:{number}: sample {excerpt(sample.id, 60)!r} is there twice, also in line {first}"
-            )
+            raise ResultError(f"{path}:{number}: sample {excerpt(sample.id, 60)!r} appears twice, also in line {first}")
         yield sample
 
 
 def log_problem(results: Results, task: str, logged: int) -> str | None:
-    """Why a log is not the whole one of its result file: a line for the user, or None.
+    """A line for the user if a log does not match its result file in the number of samples; else None.
 
     Args:
-        results: What the result file says.
-        task: The task.
-        logged: Samples in the log; queries, where a score depends on the whole set, are not compared.
+        results: The content of the result file.
+        task: The task; those whose scores depend on the whole set log queries, which are not compared.
+        logged: The number of samples in the log.
     """
     result = results.tasks.get(task)
     if result is None or find_task_type(result.task_type).whole_set or result.counts.effective == logged:
@@ -78,14 +76,14 @@ def log_problem(results: Results, task: str, logged: int) -> str | None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines, from 1; a file without line ends is not read whole."""
+    """Lines with their numbers from 1; of a file without line ends, no more than a bounded part is read."""
     number = 0
     try:
         with open_regular(path) as handle:
             while line := handle.readline(_LONGEST_LINE + 1):
                 number += 1
                 if len(line) > _LONGEST_LINE:
-                    raise ResultError(f"{path}:{number}: a line of more than {_LONGEST_LINE >> 20} MB is no sample")
+                    raise ResultError(f"{path}:{number}: a line of more than {_LONGEST_LINE >> 20} MB is not a sample")
                 yield number, line
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -11,7 +11,7 @@ from clipbench.utils.validation import explain
 
 SCHEMA_VERSION = 2
 
-# Strict, so that true is not 1 and "5" not 5; NaN and infinities are no numbers of a result.
+# Strict, so that true is not 1 and "5" is not 5; results contain neither NaN nor infinities.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 StandardError = Annotated[Number, Field(ge=0)]
@@ -22,11 +22,11 @@ _LONGEST_NAME = 200  # bytes; a sample log's name is longer by 42, and file syst
 
 
 def _name(name: str) -> str:
-    """A task's name is part of its sample log's."""
+    """A task's name becomes part of its sample log's file name."""
     if name in ("", ".", "..") or any(sign in "/\\" or ord(sign) < 32 or ord(sign) == 127 for sign in name):
-        raise ValueError("no name of a task: it is empty, or has a slash or a control character")
+        raise ValueError("not a task name: it is empty, or has a slash or a control character")
     if len(name.encode()) > _LONGEST_NAME:
-        raise ValueError(f"no name of a task: longer than {_LONGEST_NAME} bytes")
+        raise ValueError(f"not a task name: longer than {_LONGEST_NAME} bytes")
     return name
 
 
@@ -34,7 +34,7 @@ TaskName = Annotated[str, AfterValidator(_name)]
 
 
 class _Open(BaseModel):
-    """What is read of a section that may hold anything else besides."""
+    """The fields read from a section that may contain others as well."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
@@ -64,7 +64,7 @@ class _ModelInfo(_Open):
 
 
 def _fits(model: type[BaseModel]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """A check that leaves the section as it is."""
+    """A validator that returns the section unchanged."""
 
     def check(section: dict[str, Any]) -> dict[str, Any]:
         try:

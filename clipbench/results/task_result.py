@@ -54,7 +54,7 @@ class TaskResult(TaskReport):
 
     @property
     def best_blind(self) -> float | None:
-        """The primary metric of the best rule that sees no image; None where there is none."""
+        """The primary metric of the best rule that sees no image; None if there is none."""
         return max(self.blind.values(), default=None)
 
     @property

@@ -22,8 +22,8 @@ _TIME = "%Y-%m-%dT%H-%M-%S.%f"
 class ResultsDirectory:
     """``OUT/<model>/`` with ``results_<time>.json`` and ``samples_<task>_<time>.jsonl``.
 
-    Creating one finds out whether files can be written there, so do it before the model is loaded. The folder itself is
-    made by ``create`` or with the first file: a run that fails before leaves nothing.
+    Creating the object checks that files can be written there, so do it before the model is loaded. The folder itself
+    is created by ``create`` or with the first file: a run that fails before that leaves nothing.
 
     Args:
         output_path: The directory of all models.
@@ -53,10 +53,10 @@ class ResultsDirectory:
             raise ConfigError(f"output_path {self._output_path}: cannot be written to: {error.strerror}") from None
 
     def create(self) -> None:
-        """Make the folder, unless it is there.
+        """Create the folder, unless it exists.
 
         Raises:
-            ConfigError: It cannot be made.
+            ConfigError: It cannot be created.
         """
         try:
             with self._refusal():
@@ -67,7 +67,7 @@ class ResultsDirectory:
             raise
 
     def remove_empty(self) -> None:
-        """Remove the folders that ``create`` has made and that have stayed empty."""
+        """Remove the folders that ``create`` has created and that are still empty."""
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()
@@ -94,15 +94,15 @@ class ResultsDirectory:
         """
         try:
             text = results.to_json()
-        except (TypeError, ValueError) as error:  # a plug-in's value, or half a character in a name
+        except (TypeError, ValueError) as error:  # a plug-in's value, or a lone surrogate in a name
             raise ResultError(f"{self.results_path}: cannot be written: {error}") from None
         self._ensure()
         atomic_write(self.results_path, text)
         return self.results_path
 
     def _ensure(self) -> None:
-        """Make the folder again, should another run have found it empty and removed it."""
-        with suppress(OSError):  # writing says what is wrong
+        """Create the folder again, in case another run has found it empty and removed it."""
+        with suppress(OSError):  # writing will raise the error
             self.path.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
@@ -113,7 +113,8 @@ class ResultsDirectory:
 
         Args:
             task: The task.
-            on_error: Called with why the log cannot be written; the block goes on without. By default it is raised.
+            on_error: Called with the error if the log cannot be written; the block goes on without it. By default it is
+                raised.
 
         Yields:
             A function that appends a sample.
@@ -141,9 +142,9 @@ class ResultsDirectory:
                 yield append
                 done = True
                 for error in errors:
-                    raise error  # discards the half of the log that was written
+                    raise error  # discards the incomplete log
         except ResultError as error:
-            if on_error is None or (opened and not done):  # the block's own
+            if on_error is None or (opened and not done):  # raised by the block itself
                 raise
             on_error(ResultError(f"{task}: its samples are not logged: {error}"))
             if not opened:
@@ -154,7 +155,7 @@ def _line(path: Path, task: str, result: SampleResult) -> bytes:
     found = sample_line(task, result)
     try:
         return json.dumps(found, ensure_ascii=False).encode() + b"\n"
-    except UnicodeEncodeError:  # half a character, which JSON can only spell
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can only escape
         return json.dumps(found).encode() + b"\n"
-    except (TypeError, ValueError) as error:  # of a plug-in's record
+    except (TypeError, ValueError) as error:  # from a plug-in's record
         raise ResultError(f"{path}: sample {result.sample_id} cannot be logged: {error}") from None

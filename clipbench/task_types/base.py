@@ -40,13 +40,13 @@ class Task(ABC):
         allow_invalid: The published data is known to hold invalid rows: they are counted and left out of the mean, and
             do not fail the run.
         note: A caveat that the result file carries.
-        language: Of its texts, by ISO 639-1 code, for tokenizers that must be told; empty for a model's own default.
+        language: The language of its texts as ISO 639-1 code, for tokenizers that need it; empty for the default.
         task_type: The task type's name.
         metrics: Metrics, each a share in [0, 1] of which more is better.
         primary_metric: The metric to quote.
-        balanced_metrics: Metrics that average another one over groups first, each group weighing the same; that one.
-        joint_metrics: Metrics that are the share of clusters, or of groups within them, in which every sample is right
-            by the primary metric; ``cluster`` or ``group``.
+        balanced_metrics: Metric to the other metric that it averages over groups, with equal weights.
+        joint_metrics: Metric to ``cluster`` or ``group``: the share of clusters, or of groups within clusters, in which
+            every sample is right by the primary metric.
         needs_concept: Tasks of this type declare a concept.
         whole_set: A score depends on the whole set of samples, as in retrieval.
         hub_task: What the Hugging Face Hub calls this type, and its name on a model card.
@@ -88,12 +88,12 @@ class Task(ABC):
 
     @classmethod
     def declare(cls, name: str, doc: str, **attributes: object) -> type[Task]:
-        """Declare one of several benchmarks that differ in little, in the module of this class.
+        """Declare one of several similar benchmarks as a subclass, in the module of this class.
 
         Args:
             name: The new task's name.
             doc: Its docstring.
-            **attributes: What differs.
+            **attributes: Attributes in which it differs.
         """
         return type(name, (cls,), {"name": name, "__doc__": doc, "__module__": cls.__module__, **attributes})
 
@@ -145,9 +145,9 @@ class Task(ABC):
         """
 
     def blind_rules(self) -> BlindRules | None:
-        """Rules that need no image, to which the task's samples are given; None where texts alone decide nothing.
+        """Fresh rules that need no image, to which the task's samples are added; None if texts alone decide nothing.
 
-        By default None: where images compete as well (pairs, retrieval), a rule that sees texts only ties.
+        By default None: if images compete (pairs, retrieval), a rule that only sees texts ties.
         """
         return None
 

@@ -1,8 +1,8 @@
-"""What can be had without the image: rules that see the texts of a task and nothing else.
+"""Blind baselines: what can be scored without the image, by rules that only see the texts of a task.
 
-A rule picks one of a sample's texts, from what it knows of the texts of *other* images: no text is judged by itself or
-by another text of its own image. It wins where the true text stands alone at the top. A tie is no win, as for a model.
-Rules take the samples one by one, keep some bytes of each, and decide at the end.
+A rule ranks a sample's texts by what it knows from the texts of *other* images: the texts of the sample's own image are
+never counted. It wins if the true text alone is at the top; as for a model, a tie is not a win. Rules take the samples
+one by one, keep a few bytes of each, and decide at the end.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-_AT_ONCE = 1 << 18  # candidates that are compared at once: some megabytes
+_AT_ONCE = 1 << 18  # candidates compared at once: a few megabytes
 _WORD = re.compile(r"\w+")
 
 
 class BlindRules(ABC):
-    """Named rules that are applied to a task's samples without a look at an image."""
+    """Named rules that are applied to a task's samples without looking at an image."""
 
     @abstractmethod
     def add(self, sample: Sample) -> None:
-        """Take in one sample."""
+        """Add one sample."""
 
     @abstractmethod
     def wins(self) -> dict[str, Flags]:
-        """For each rule, by name, which of the samples taken in it has right, ``(N,)``."""
+        """For each rule, by name, which of the added samples it has right, ``(N,)``."""
 
     def scores(self) -> dict[str, float]:
-        """For each rule the share of samples that it has right; empty where there are none."""
+        """For each rule, the share of samples that it has right; empty if there are no samples."""
         return {rule: float(wins.mean()) for rule, wins in self.wins().items() if len(wins)}
 
 
 class KeywordRules(BlindRules):
-    """Rules for a caption against its variants, in which a keyword is replaced.
+    """Rules for a caption against its variants with the keyword replaced.
 
-    * ``keyword_prior``: the candidate that is the keyword of most captions of other images.
-    * ``context_prior``: the most probable candidate between the word before and the word after,
-      ``P(k | before) · P(k | after) / P(k)``. The conditionals are counts over captions of other images to which the
-      keyword prior is added as one further count: beside a word that was never seen the prior decides.
+    * ``keyword_prior``: the candidate that is the keyword of the most captions of other images.
+    * ``context_prior``: the most probable candidate given the word before and the word after,
+      ``P(k | before) · P(k | after) / P(k)``. The conditionals are counts over captions of other images, to which the
+      keyword prior is added as one further count: next to an unseen word, the prior decides.
     """
 
     def __init__(self) -> None:
         self._candidates: dict[tuple[str, ...], int] = {}
-        # Of each sample: its set of candidates, and hashes of the image, the word before and the word after.
+        # For each sample: its set of candidates, and hashes of the image, the word before and the word after.
         self._sets, self._clusters, self._before, self._after = array("q"), array("q"), array("q"), array("q")
 
     def add(self, sample: Sample) -> None:
-        """Take in one sample; texts that are no ``Variants`` of a caption are left out."""
+        """Add one sample; texts that are not ``Variants`` of a caption are ignored."""
         texts = sample.texts
         if not isinstance(texts, Variants) or not texts.replacements:
             return
@@ -69,7 +69,7 @@ class KeywordRules(BlindRules):
         self._after.append(hash(after[0].lower() if after else ""))
 
     def wins(self) -> dict[str, Flags]:
-        """Of ``keyword_prior`` and ``context_prior``."""
+        """The wins of ``keyword_prior`` and ``context_prior``."""
         numbers: dict[str, int] = {}
         sets = [[numbers.setdefault(word, len(numbers)) for word in words] for words in self._candidates]
         set_of, images = np.array(self._sets, dtype=np.int64), _numbered(self._clusters)
@@ -92,22 +92,22 @@ class KeywordRules(BlindRules):
 
 
 class TextRules(BlindRules):
-    """Rules for texts that compete whatever they are; where several are true, all of these must win.
+    """Rules for any competing texts; if several are true, all of them must win.
 
     * ``longest_text``, ``shortest_text``: by characters.
-    * ``word_frequency``: the text whose words are the most frequent in true texts of other images, by the mean of
+    * ``word_frequency``: the text whose words are most frequent in true texts of other images, by the mean of
       ``log(1 + count)`` over its words.
-    * ``word_pair_frequency``: the same of words after the word before them, and so of word order.
+    * ``word_pair_frequency``: the same for each word following the one before it, so that word order matters.
     """
 
     def __init__(self) -> None:
-        # Of each sample: a hash of its image, how many texts it has, and how many of these are true.
+        # For each sample: a hash of its image, the number of its texts, and how many of these are true.
         self._images, self._texts, self._true = array("q"), array("q"), array("q")
         self._lengths, self._sizes = array("q"), array("q")  # of each text, in characters and in words
-        self._words = array("q")  # of all texts: hashes
+        self._words = array("q")  # hashes of the words of all texts
 
     def add(self, sample: Sample) -> None:
-        """Take in one sample."""
+        """Add one sample."""
         texts = list(sample.texts)
         self._images.append(hash(sample.cluster))
         self._texts.append(len(texts))
@@ -118,7 +118,7 @@ class TextRules(BlindRules):
         self._words.extend(map(hash, chain.from_iterable(words)))
 
     def wins(self) -> dict[str, Flags]:
-        """Of all four rules."""
+        """The wins of all four rules."""
         counts = np.array(self._texts, dtype=np.int64)
         starts = np.cumsum(counts) - counts
         is_true = np.arange(counts.sum()) < np.repeat(starts + np.array(self._true, dtype=np.int64), counts)
@@ -130,12 +130,12 @@ class TextRules(BlindRules):
         return {rule: true_wins(values, is_true, starts) for rule, values in scores.items()}
 
     def _frequencies(self, images: Ints, is_true: Flags, *, paired: bool) -> Numbers:
-        """The mean of ``log(1 + count)`` over the words of each text, 0 where it has none.
+        """The mean of ``log(1 + count)`` over the words of each text, 0 for a text without words.
 
         Args:
-            images: Of each text, ``(M,)``.
+            images: The image of each text, ``(M,)``.
             is_true: Which texts are true, ``(M,)``.
-            paired: Count a word after the word before it, or after none where it is the first.
+            paired: Count each word in the context of the word before it; the first word has a context of its own.
         """
         sizes, words = np.array(self._sizes, dtype=np.int64), _numbered(self._words)
         texts = np.repeat(np.arange(len(sizes)), sizes)
@@ -144,15 +144,15 @@ class TextRules(BlindRules):
             contexts[1:] = np.where(texts[1:] == texts[:-1], words[:-1] + 1, 0)
         counts = OtherImages(images[texts][counted], contexts[counted], words[counted])
         logs = np.log1p(counts.of(images[texts], contexts, words))
-        order = np.lexsort((logs, texts))  # texts of the same words tie exactly, in whatever order these stand
+        order = np.lexsort((logs, texts))  # so that texts with the same words tie exactly, whatever the word order
         return np.bincount(texts, weights=logs[order], minlength=len(sizes)) / np.maximum(sizes, 1)
 
 
 class OtherImages:
-    """How often things occur in contexts, own image left out.
+    """How often things occur in contexts, excluding one's own image.
 
     Args:
-        images: The image of each occurrence, ``(N,)``; these three are numbered from 0.
+        images: The image of each occurrence, ``(N,)``. Images, contexts and things are numbered from 0.
         contexts: Its context, ``(N,)``.
         things: What occurs, ``(N,)``.
     """
@@ -173,10 +173,10 @@ class OtherImages:
 
 
 def true_wins(scores: Ints | Numbers, is_true: Flags, starts: Ints) -> Flags:
-    """Which competitions the true texts win: each of them exceeds all others.
+    """Which competitions the true texts win, because each of them scores higher than every other text.
 
     Args:
-        scores: Of the texts of all competitions, ``(M,)``.
+        scores: The scores of the texts of all competitions, ``(M,)``.
         is_true: Which texts are true, ``(M,)``.
         starts: Where each competition starts, ``(N,)``; none is empty.
 
@@ -197,7 +197,7 @@ def _competitions(sets: Sequence[Sequence[int]], set_of: Ints) -> Iterator[tuple
     """Yield the candidates of many samples at once.
 
     Yields:
-        The sample of each candidate ``(M,)``, the candidates ``(M,)``, and where each sample's start.
+        The sample of each candidate ``(M,)``, the candidates ``(M,)``, and where each sample's candidates start.
     """
     flat = np.fromiter(chain.from_iterable(sets), np.int64)
     sizes = np.array([len(words) for words in sets], dtype=np.int64)
@@ -218,7 +218,7 @@ def _marked(places: Ints, length: int) -> Flags:
 
 
 def _numbered(hashes: array[int]) -> Ints:
-    """Numbers from 0 for 64-bit hashes: equal ones for equal hashes."""
+    """Consecutive numbers from 0 for 64-bit hashes, equal for equal hashes."""
     numbers: Ints = np.unique(np.array(hashes, dtype=np.int64), return_inverse=True)[1].reshape(-1)
     return numbers
 

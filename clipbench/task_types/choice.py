@@ -1,4 +1,4 @@
-"""Choice: one image and the texts that may be true of it, or one text and the images that it may be true of."""
+"""Choice: one image with several texts that may describe it, or one text with several images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class ChoiceTask(SampleTask):
     """A sample is right when every true text scores higher than every false one.
 
-    Of ``t`` true texts and ``f`` false ones, a random order has all true ones first with the probability
-    ``t! f! / (t + f)!``: that is chance, 1/k for one true text of k. Samples may differ in it.
+    Chance is the probability ``t! f! / (t + f)!`` that a random order of ``t`` true and ``f`` false texts has all true
+    ones first: 1/k for one true text of k. It may differ between samples.
 
     Attributes:
-        group_field: A field of the rows that parts the task for breakdowns.
+        group_field: A field of the rows by which results are broken down.
     """
 
     task_type = "choice"
@@ -44,11 +44,11 @@ class ChoiceTask(SampleTask):
         return "_".join(map(str, part)) if isinstance(part, list | tuple) else str(part)
 
     def invalid_reason(self, sample: Sample) -> str | None:
-        """A caption is missing or empty, or two captions are the same of which one is true."""
+        """A caption is missing or empty, or a true caption equals another one."""
         texts = [" ".join(text.split()) for text in sample.texts]
         true, false = texts[: sample.true_texts], texts[sample.true_texts :]
         if not true or not false:
-            return "no false caption: a column of them is named in `false_captions`" if true else "no true caption"
+            return "no false caption: name a column of them in `false_captions`" if true else "no true caption"
         if not all(texts):
             return "empty caption"
         if set(true) & set(false):
@@ -56,13 +56,13 @@ class ChoiceTask(SampleTask):
         return "two true captions are the same" if len(set(true)) < len(true) else None
 
     def blind_rules(self) -> BlindRules | None:
-        """How long the texts are, and how frequent their words."""
-        from clipbench.task_types.blind import TextRules  # brings numpy
+        """Rules by the length of texts and the frequency of their words."""
+        from clipbench.task_types.blind import TextRules  # imports numpy
 
         return TextRules()
 
     def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
-        """The least similar true text against the most similar false one, a tie being no win."""
+        """Compare the least similar true text with the most similar false one; a tie is not a win."""
         scores: list[float] = similarities[0].tolist()
         won, tied = _chosen(scores, sample.true_texts)
         record = {
@@ -114,7 +114,7 @@ class ImageChoiceTask(ChoiceTask):
         """None: the images compete."""
 
     def score_sample(self, sample: Sample, similarities: Floats) -> SampleResult:
-        """The true image against all others, a tie being no win."""
+        """Compare the true image with all others; a tie is not a win."""
         won, tied = _chosen(similarities[:, 0].tolist(), 1)
         record = {
             "images": [ref.key for ref in sample.images],
@@ -135,12 +135,12 @@ class ImageChoiceTask(ChoiceTask):
 
 
 def _cluster(row: Row) -> str:
-    """The image, unless the data tells more: that images are parts of one photograph, or belong to a set."""
+    """The image, unless the data gives a larger unit: images cropped from one photograph, or a set of images."""
     return str(row.fields.get("cluster", row.images[0].key))
 
 
 def _chosen(scores: list[float], true: int) -> tuple[bool, bool]:
     """Whether the first ``true`` scores exceed all others, and whether a tie alone prevents it."""
-    from clipbench.metrics import top1  # brings numpy, which a mere listing does without
+    from clipbench.metrics import top1  # imports numpy, which listing tasks does not need
 
     return top1([min(scores[:true]), *scores[true:]])

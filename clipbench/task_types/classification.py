@@ -1,4 +1,4 @@
-"""Zero-shot classification: one image, and the prompts of all classes."""
+"""Zero-shot classification: one image against the prompts of all classes."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from clipbench.inference.scorer import EncodedSample, Scorer
     from clipbench.metrics import Floats
 
-_PROMPTS = 4096  # that are encoded at once
-_IMAGES = 256  # that are compared with all classes at once
+_PROMPTS = 4096  # encoded at once
+_IMAGES = 256  # compared with all classes at once
 _TEMPLATES = ("a photo of a {}.",)
-_LOGGED = 5  # of the classes: the true one, and the best others
+_LOGGED = 5  # classes per sample: the true one, and the best others
 
 
 class ClassificationTask(Task):
     """Zero-shot classification as CLIP does it (Radford et al. 2021, arXiv 2103.00020, §3.1.4).
 
-    A class is the mean of its prompts' unit features, made a unit again. ``acc1`` and ``acc5``: the image's class
-    is the most similar one, or among the first five; equal scores count as better ones. ``mean_per_class_recall``: the
-    mean of ``acc1`` over classes.
+    A class is represented by the normalized mean of its prompts' unit features. ``acc1`` and ``acc5``: the image's
+    class is the most similar one, or among the first five; classes with equal scores rank ahead of it.
+    ``mean_per_class_recall``: the mean of ``acc1`` over classes.
 
     Attributes:
-        class_names: The classes in the order of the labels, or ``module:NAME`` where a library holds them; by
-            default those of the data.
-        templates: Prompts with ``{}`` for the class, or ``module:NAME``; functions of a class name are taken too. By
-            default those of the data, or ``a photo of a {}.``.
+        class_names: The classes in the order of the labels, or ``module:NAME`` for a library's list; by default those
+            of the data.
+        templates: Prompts with ``{}`` for the class, or ``module:NAME`` for a library's list; they may be functions of
+            a class name. By default those of the data, or ``a photo of a {}.``.
     """
 
     task_type = "classification"
@@ -52,10 +52,10 @@ class ClassificationTask(Task):
         """Declare a benchmark that CLIP_benchmark publishes as WebDataset tars.
 
         Args:
-            name: The task, and its data set.
+            name: The name of the task and of its data set.
             repo: The repository of ``clip-benchmark`` on the hub.
             expected_n: Images in the test split.
-            citation: Of the data set.
+            citation: The data set's citation.
             **attributes: Further attributes of the task.
         """
         dataset = Dataset(
@@ -75,7 +75,7 @@ class ClassificationTask(Task):
         places = {name: place for place, name in reversed(list(enumerate(self._classes)))}
         for row in source.rows(where=self.where):
             if len(row.images) != 1:
-                raise DataError(f"row {row.id} has {len(row.images)} images: a class belongs to one")
+                raise DataError(f"row {row.id} has {len(row.images)} images: classification takes one per row")
             place = self._place(row, places)
             group = self._classes[place] if place is not None else ""
             yield Sample(row.id, row.images, (), group, row.images[0].key)
@@ -83,10 +83,10 @@ class ClassificationTask(Task):
     def _classes_of(self, source: Source) -> tuple[str, ...]:
         names = _resolved(self.class_names, f"task {self.name}: class_names") or getattr(source, "class_names", ())
         if not names:
-            raise ConfigError(f"task {self.name}: neither it nor its data names the classes: set class_names")
+            raise ConfigError(f"task {self.name}: neither the task nor its data names the classes: set class_names")
         names = tuple(map(str, names))
         if len(names) < 2:
-            raise ConfigError(f"task {self.name}: {len(names)} class: there is nothing to choose between")
+            raise ConfigError(f"task {self.name}: only one class: there is nothing to choose between")
         return names
 
     def _templates_of(self, source: Source) -> tuple[object, ...]:
@@ -112,7 +112,7 @@ class ClassificationTask(Task):
     def outcomes(
         self, samples: Iterable[Sample], scorer: Scorer, namespace: str
     ) -> Iterator[SampleResult | SampleError]:
-        """Encode the classes once, when the first image is there, and compare every image with all of them."""
+        """Encode the classes once, after the first images, and compare every image with all of them."""
         waiting: list[EncodedSample] = []
         classes: Floats | None = None
         for encoded in scorer.features(samples, namespace):
@@ -128,7 +128,7 @@ class ClassificationTask(Task):
             yield from self._results(waiting, self.class_features(scorer) if classes is None else classes)
 
     def class_features(self, scorer: Scorer) -> Floats:
-        """The classes' unit features, ``(K, D)``: the mean over templates of unit features, made a unit again."""
+        """The classes' unit features, ``(K, D)``: the normalized mean of unit features over templates."""
         import numpy as np
 
         prompts = [[_filled(template, name) for template in self._templates] for name in self._classes]
@@ -170,7 +170,7 @@ class ClassificationTask(Task):
         )  # fmt: skip
 
     def rescore(self, sample: LoggedSample) -> Mapping[str, float]:
-        """From the rank: the scores of all classes are not logged."""
+        """Use the rank, because the scores of all classes are not logged."""
         rank = int(sample.values["rank"])
         return {"acc1": float(rank <= 1), "acc5": float(rank <= 5)}
 
@@ -183,7 +183,7 @@ class ClassificationTask(Task):
 
 
 def _resolved(declared: Sequence[str] | str, what: str) -> Sequence[object]:
-    """What a declaration names, where it names a library's list."""
+    """The list itself, or the library's list that a declaration names."""
     if not isinstance(declared, str):
         return declared
     module, _, name = declared.partition(":")

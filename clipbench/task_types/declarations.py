@@ -1,4 +1,4 @@
-"""What a plug-in's class must declare to be a task, checked when it is found rather than in the middle of a run."""
+"""What a class must declare to be a task, checked when it is found rather than in the middle of a run."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _RULES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
 
 
 def make_task(declared: type[Task], where: str) -> Task:
-    """Make a task of a class.
+    """Instantiate a task's class.
 
     Args:
         declared: A class with a ``name``.

@@ -26,9 +26,9 @@ class PairsTask(SampleTask):
     * ``group_acc``: both. Chance 1/6.
 
     Attributes:
-        group_field: A field of the rows that parts the task for breakdowns.
-        text_template: What every caption is put into.
-        caption_fields: The two fields that hold the captions, where rows have several such pairs (one a language).
+        group_field: A field of the rows by which results are broken down.
+        text_template: Template for every caption, with ``{}`` for the caption.
+        caption_fields: The two fields that hold the captions, if rows have several such pairs (one per language).
     """
 
     task_type = "pairs"
@@ -48,7 +48,7 @@ class PairsTask(SampleTask):
                 raise DataError(
                     f"row {row.id} has {len(row.images)} images and {len(captions)} captions; a pair has two of each"
                 )
-            # An empty caption stays empty, to be counted.
+            # An empty caption stays empty, so that it is counted as invalid.
             texts = tuple(self.text_template.replace("{}", text) if text.strip() else text for text in captions)
             group = row.fields.get(self.group_field, self.name)
             yield Sample(row.id, row.images, texts, str(group), row.images[0].key)
@@ -72,7 +72,7 @@ class PairsTask(SampleTask):
 
         (s00, s01), (s10, s11) = similarities.tolist()
         image, text, group = paired_scores(similarities)
-        # Captions that score alike (upper and lower case, for some tokenizers) leave neither image a win.
+        # If the captions score alike (such as upper and lower case for some tokenizers), neither image can win.
         alike = s00 == s01 and s10 == s11
         tied = not image and (alike or (s00 >= s10 and s11 >= s01))
         values = {"acc": float(image), "text_acc": float(text), "group_acc": float(group)}

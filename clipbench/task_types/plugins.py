@@ -23,7 +23,7 @@ def load_file(file: Path) -> ModuleType:
     Raises:
         ConfigError: It cannot be imported; names file and line.
     """
-    # The path makes the name, so that two plugins of one stem do not take each other's place.
+    # The name depends on the path, so that two plug-ins with the same stem do not replace each other.
     name = f"clipbench_plugin_{file.stem}_{zlib.crc32(os.fsencode(file.resolve())):08x}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class RankingTask(SampleTask):
     """A sample is right when its caption's similarity exceeds that of every variant.
 
-    ``acc`` is the share of such samples; ``acc_balanced`` is the mean of ``acc`` over keywords, so that to know
-    which keywords are frequent is worth nothing.
+    ``acc`` is the share of such samples; ``acc_balanced`` is the mean of ``acc`` over keywords, so that knowing which
+    keywords are frequent does not help.
 
     Attributes:
         concept: A concept's name, or the path of a YAML file with one.
@@ -65,8 +65,8 @@ class RankingTask(SampleTask):
         return None
 
     def blind_rules(self) -> BlindRules:
-        """How frequent keywords are, by themselves and between their neighbors."""
-        from clipbench.task_types.blind import KeywordRules  # brings numpy
+        """Rules by the frequency of keywords, alone and between their neighbors."""
+        from clipbench.task_types.blind import KeywordRules  # imports numpy
 
         return KeywordRules()
 

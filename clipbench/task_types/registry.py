@@ -68,7 +68,7 @@ def select_tasks(
 
 
 def find_task(name: str, include_path: Iterable[str | Path] = ()) -> Task:
-    """The task of this very name; no group, pattern or file.
+    """The task with exactly this name; groups, patterns and files are not considered.
 
     Raises:
         UnknownName: There is none.
@@ -85,7 +85,7 @@ def find_task_type(name: str, include_path: Iterable[str | Path] = ()) -> type[T
         include_path: As in ``known_tasks``.
 
     Returns:
-        The class; a plain ``SampleTask`` where the plug-in that brought the type is not at hand.
+        The class; a plain ``SampleTask`` if the plug-in that defines the type is not available.
     """
     known_tasks(include_path)  # imports plug-ins, whose types register themselves
     return TASK_TYPES.get(name, SampleTask)
@@ -166,7 +166,7 @@ def _registry(include_path: tuple[str, ...]) -> Registry[Task]:
 
 
 def _refuse_taken_name(task: Task, registry: Registry[Task], where: object) -> None:
-    """Results of a task that is called like a registered one, or like a group, would pass for that one's."""
+    """Results of a task named like a registered one, or like a group, would be mistaken for that one's."""
     known = registry.get(task.name) if task.name in registry else None
     taken = type(task) is not type(known) if known else task.name in group_members(registry.values())
     if taken:

@@ -34,8 +34,8 @@ class RetrievalTask(Task):
     A sample is an image with its captions; its results are one for the image and one per caption.
 
     Attributes:
-        captions: Which captions of an image take part: ``all``, the ``first``, or the first so many.
-        cutoffs: The k. The primary metric is text to image at 5, or else at the middle one.
+        captions: Which captions of an image are used: ``all``, the ``first``, or the given number of first ones.
+        cutoffs: The values of k. The primary metric is text to image at 5, or else at the middle cutoff.
     """
 
     task_type = "retrieval"

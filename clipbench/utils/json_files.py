@@ -120,7 +120,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {excerpt(twice, 60)!r} is there twice")
+        raise ValueError(f"the key {excerpt(twice, 60)!r} appears twice")
     return found
 
 

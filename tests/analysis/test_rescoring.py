@@ -80,7 +80,7 @@ def test_a_repeated_sample_is_refused(tmp_path):
     (found,) = rescore(path)
     assert (found.metrics["acc"].count, found.notes) == (20, [])
     path = write(tmp_path, make_results(values={"scenes_color": 0.5}, n=20), {"scenes_color": [*logged, logged[0]]})
-    with pytest.raises(ResultError, match=r"jsonl:21: sample '0' is there twice, also in line 1"):
+    with pytest.raises(ResultError, match=r"jsonl:21: sample '0' appears twice, also in line 1"):
         rescore(path)
 
 

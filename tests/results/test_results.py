@@ -262,11 +262,11 @@ def stored(*path, value):
         (stored("model_name", value="\ud800"), "half a surrogate pair"),
         (stored("model_info", value=json.loads("[" * 60 + "]" * 60)), "nested more than 48 deep"),
         (stored("configs", "color", "hub", value="org/data"), r"configs\.color: hub: "),
-        (stored("tasks", "a/b", value={"task_type": "pairs", "primary_metric": "acc"}), "tasks.a/b: no name of a task"),
+        (stored("tasks", "a/b", value={"task_type": "pairs", "primary_metric": "acc"}), "tasks.a/b: not a task name"),
         (stored("tasks", "x" * 300, value={"task_type": "pairs", "primary_metric": "acc"}), "longer than 200 bytes"),
-        (stored("tasks", value={}), r"results\.color: `tasks` says nothing of this task"),
+        (stored("tasks", value={}), r"results\.color: `tasks` has no entry for this task"),
         (results().to_json().replace('"acc,none": 0.625', '"acc,none": 0.625, "acc,none": 0.9', 1),
-         "the key 'acc,none' is there twice"),
+         "the key 'acc,none' appears twice"),
     ],
 )  # fmt: skip
 def test_what_no_run_gives_is_refused_by_field(tmp_path, text, message):
@@ -302,7 +302,7 @@ GOOD = {"doc_id": "1", "group": "red", "images": ["a"], "texts": ["x", "y"], "sc
 
 def test_a_repeated_sample_is_refused_with_both_lines(tmp_path):
     assert [sample.id for sample in log(tmp_path, GOOD, {**GOOD, "doc_id": "2"})] == ["1", "2"]
-    with pytest.raises(ResultError, match=r"samples_t_1\.jsonl:3: sample '1' is there twice, also in line 1"):
+    with pytest.raises(ResultError, match=r"samples_t_1\.jsonl:3: sample '1' appears twice, also in line 1"):
         log(tmp_path, GOOD, {**GOOD, "doc_id": "2"}, GOOD)
 
 

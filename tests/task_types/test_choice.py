@@ -91,7 +91,7 @@ def test_chance_is_the_share_of_orders_with_all_true_texts_first(true, false):
         (["a cat", "a dog", "a dog"], 1, None),  # false ones may repeat
         (["a cat", " "], 1, "empty caption"),
         (["", "a dog"], 1, "empty caption"),
-        (["a cat"], 1, "no false caption: a column of them is named in `false_captions`"),
+        (["a cat"], 1, "no false caption: name a column of them in `false_captions`"),
         (["a dog"], 0, "no true caption"),
     ],
 )
