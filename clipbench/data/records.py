@@ -79,14 +79,12 @@ class RecordSource:
             if keep is not None and not keep(record.captions):
                 continue
             if not all(map(_is_unicode, (*record.captions, *record.false_captions))):
-                raise DataError(
-                    f"{self.provenance.location}: a caption of row {record.id!r} has half a character in it"
-                )
+                raise DataError(f"{self.provenance.location}: a caption of row {record.id!r} contains a lone surrogate")
             yield Row(record.id, record.images(), record.captions, fields, record.false_captions)
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether a text can be encoded: JSON may hold half of a character, which no tokenizer takes."""
+    """Whether a text can be encoded: JSON may hold a lone surrogate, which no tokenizer accepts."""
     return text.isascii() or text.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

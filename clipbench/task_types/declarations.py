@@ -9,6 +9,7 @@ from typing import Any, Final
 from clipbench.data.dataset import Dataset, HubTable
 from clipbench.errors import ConfigError
 from clipbench.task_types.base import Task
+from clipbench.utils.text import short_repr
 
 NAME: Final = r"^[A-Za-z0-9_.-]{1,100}$"
 """A task's name becomes part of file names."""
@@ -97,7 +98,7 @@ def make_task(declared: type[Task], where: str) -> Task:
         ConfigError: An attribute is missing or of the wrong kind, a method is missing, or the class cannot be called;
             names the task and the attribute.
     """
-    task = f"{where}: task {_short(declared.name)}"
+    task = f"{where}: task {short_repr(declared.name)}"
     if missing := sorted(declared.__abstractmethods__):
         raise ConfigError(f"{task} has no method {', '.join(missing)}")
     needed = ["dataset", "task_type", "metrics", "primary_metric", *(["concept"] if declared.needs_concept else [])]
@@ -108,17 +109,12 @@ def make_task(declared: type[Task], where: str) -> Task:
         value = getattr(declared, attribute, None)
         is_computed = hasattr(value, "__get__")
         if hasattr(declared, attribute) and not is_computed and not fits(value):
-            raise ConfigError(f"{task}: {attribute} is {_short(value)}: give {wanted}")
+            raise ConfigError(f"{task}: {attribute} is {short_repr(value)}: give {wanted}")
     if declared.primary_metric not in declared.metrics:
-        raise ConfigError(f"{task}: primary_metric is {_short(declared.primary_metric)}: give one of its metrics")
+        raise ConfigError(f"{task}: primary_metric is {short_repr(declared.primary_metric)}: give one of its metrics")
     if not hasattr(declared.chance, "__get__") and not _is_share(declared.chance):
-        raise ConfigError(f"{task}: chance is {_short(declared.chance)}: give None, or a share from 0 to 1")
+        raise ConfigError(f"{task}: chance is {short_repr(declared.chance)}: give None, or a share from 0 to 1")
     try:
         return declared()
     except Exception as error:  # a plug-in's constructor may raise anything
         raise ConfigError(f"{task} cannot be made: {type(error).__name__}: {error}") from None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -169,12 +169,12 @@ class ClusteredMean:
 
 
 class BalancedMean:
-    """A running mean over groups of their means, each group weighing the same, and its standard error.
+    """A running mean of group means with equal weights, and its standard error.
 
     With the means ``m_k`` of ``K`` groups of ``n_k`` values each, the mean is ``Σ m_k / K``, and a value ``x`` of group
-    ``k`` moves it by ``(x − m_k) / (K n_k)``. The standard error is that of the sum of these, clustered as in
-    ``ClusteredMean``: ``sqrt(Σ_g u_g²)`` with the sums ``u_g`` over each cluster. In it ``x − m_k`` is widened by
-    ``sqrt(G_k / (G_k − 1))`` for the ``G_k`` clusters of the group; a group of one cluster says nothing of its own
+    ``k`` contributes ``(x − m_k) / (K n_k)`` to its error. The standard error is clustered as in ``ClusteredMean``:
+    ``sqrt(Σ_g u_g²)`` with the sums ``u_g`` of contributions over each cluster. In these, ``x − m_k`` is multiplied by
+    ``sqrt(G_k / (G_k − 1))`` for the ``G_k`` clusters of the group. A group with one cluster does not reveal its own
     spread, so its values are compared with the mean over groups.
 
     Memory grows by 24 bytes per value.
@@ -229,7 +229,7 @@ class BalancedMean:
         return math.sqrt(math.fsum(np.square(sums).tolist())) / len(self._groups)
 
     def _means(self) -> list[float]:
-        """Of each group."""
+        """The mean of each group."""
         group_of = np.array(self._group_of)
         means: list[float] = (_sums(np.array(self._values), group_of) / np.bincount(group_of)).tolist()
         return means

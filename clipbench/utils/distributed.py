@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LAUNCHERS_OWN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _MOST_PROCESSES = 65_536
 _LONGEST_WAIT = timedelta(hours=12)  # for the main process, while only it scores, downloads or decodes
 
@@ -176,9 +176,9 @@ def _launched() -> int:
         value = os.environ.get(name)
         if value is not None and value != "-1" and _number(value, most) is None:
             raise ConfigError(f"{name} is {value!r}, not a number from 0 to {most}: unset it, or start with torchrun")
-    # accelerate takes a LOCAL_RANK alone for a launcher.
+    # accelerate takes LOCAL_RANK alone as the sign of a launcher.
     started_by = next((name for name in ("WORLD_SIZE", "LOCAL_RANK") if name in os.environ), None)
-    missing = [name for name in _LAUNCHERS_OWN if name not in os.environ]
+    missing = [name for name in _LAUNCHER_VARIABLES if name not in os.environ]
     if missing and (count > 1 or os.environ.get("LOCAL_RANK", "-1") != "-1"):
         value = os.environ[str(started_by)]
         raise ConfigError(f"{started_by} is {value}, but {missing[0]} is not set: unset it, or start with torchrun")

@@ -23,12 +23,12 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file for reading bytes.
 
-    Names come from data: a FIFO would block forever, and a device such as ``/dev/zero`` never ends.
+    File names come from data; a FIFO would block forever, and a device such as ``/dev/zero`` never ends.
 
     Raises:
         OSError: It cannot be opened, or is a directory, a FIFO, a device or a socket; ``strerror`` says so.
     """
-    require_regular(path)  # before opening, which alone can do things to a device
+    require_regular(path)  # before opening, which by itself can have effects on a device
     handle = os.open(path, _OPEN_FLAGS)
     try:
         _require_regular(os.fstat(handle), path)
@@ -63,7 +63,7 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
 
 
 def require_regular(path: str | os.PathLike[str]) -> None:
-    """Refuse what is not a regular file before a library opens it by its name.
+    """Refuse anything but a regular file, before a library opens it by name.
 
     Raises:
         OSError: As for ``open_regular``.
@@ -83,7 +83,7 @@ def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> No
 
 
 def local_path(location: str) -> Path:
-    r"""A path as people write it: also ``~/images``, ``file:///images``, and ``images\a.csv`` of Windows.
+    r"""A path in any common notation, including ``~/images``, ``file:///images``, and Windows' ``images\a.csv``.
 
     Examples:
         >>> local_path("file:///my%20images/a.jpg").as_posix()
@@ -106,7 +106,7 @@ def local_path(location: str) -> Path:
 def atomic_write(path: Path, data: str | bytes) -> None:
     """Write a file atomically: readers see the old content or the new; text is written as UTF-8.
 
-    Half a character (of a name that is no UTF-8) is written as JSON spells it.
+    Lone surrogates (from a file name that is not UTF-8) are written as JSON escapes them.
 
     Raises:
         ResultError: It cannot be written; the old file is unchanged.

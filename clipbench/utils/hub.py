@@ -81,7 +81,7 @@ def cut_off(error: BaseException) -> bool:
 
 
 class _Answers:
-    """Whether the hub answers: asked once if it does, again after a while if it does not."""
+    """Whether the hub answers. If it does, it is only asked once; if not, it is asked again after a while."""
 
     def __init__(self) -> None:
         self.reached = False
@@ -89,7 +89,7 @@ class _Answers:
         self.cache_only = False  # requests are off because it does not answer, not because the user said so
 
     def ask(self) -> bool:
-        """Ask for any answer at all, and wait for it as long as ``HF_HUB_ETAG_TIMEOUT`` says, or 8 seconds."""
+        """Wait for any answer from the hub, for ``HF_HUB_ETAG_TIMEOUT`` or 8 seconds."""
         if not self.reached and (self.missed_at is None or time.monotonic() - self.missed_at > _ASK_AGAIN_AFTER):
             self.reached = _reach()
             self.missed_at = None if self.reached else time.monotonic()
@@ -110,10 +110,10 @@ def _reach() -> bool:
         try:
             get_session().head(constants.ENDPOINT, timeout=wait, follow_redirects=False)
             answered.set()
-        except Exception:  # whatever its HTTP client raises: the hub was not reached
+        except Exception:  # whatever the HTTP client raises, the hub was not reached
             return
 
-    # In a thread, because no timeout of a client bounds the resolver, or several addresses tried in turn.
+    # In a thread, because no client's timeout bounds name resolution, or several addresses tried in turn.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(min(_SAY_AFTER, wait))
@@ -125,12 +125,12 @@ def _reach() -> bool:
 
 @contextmanager
 def cache_if_unreached(needed: bool = True) -> Iterator[None]:
-    """Inside, a hub that does not answer is not asked again: what is not in the cache fails at once.
+    """In this block, a hub that does not answer is not asked again: whatever is not in the cache fails at once.
 
-    The libraries would try every file several times, and wait for each.
+    Otherwise, the libraries would try every file several times, and wait each time.
 
     Args:
-        needed: Whether the hub may be asked at all; otherwise nothing is done.
+        needed: Whether the block may need the hub; if not, nothing is done.
     """
     from huggingface_hub import constants
 

@@ -1,4 +1,4 @@
-"""JSON from anywhere: plain data that can be written again, or an error that names the file and what is wrong."""
+"""JSON from untrusted files: plain data that can be written again, or an error that names the file and the problem."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def is_regular_file(path: Path) -> bool:
-    """Whether a path is a file that ends: no folder, device or pipe. A name that no file can have is none."""
+    """Whether a path is a regular file, not a folder, device or pipe. False for a name that no file can have."""
     try:
         require_regular(path)
     except OSError:
@@ -44,7 +44,7 @@ def read_json(path: Path, kind: str) -> Any:
         As ``parse_json``.
 
     Raises:
-        ResultError: It cannot be read, is no regular file, or not such JSON; names the file.
+        ResultError: It cannot be read, is not a regular file, or is not such JSON; names the file.
     """
     try:
         return parse_json(read_regular(path, _MOST_BYTES))
@@ -59,11 +59,11 @@ def parse_json(raw: bytes, *, lone_surrogates: bool = False) -> Any:
     """Parse a JSON text.
 
     Args:
-        raw: In UTF-8.
-        lone_surrogates: Take texts with half a character, which JSON can spell and no other file can hold.
+        raw: UTF-8.
+        lone_surrogates: Accept strings with lone surrogates, which JSON can escape but no text file can hold.
 
     Returns:
-        Plain data that can be written again: all numbers finite, no key twice, nested 48 deep at most.
+        Plain data that can be written again: only finite numbers, no duplicate keys, at most 48 levels of nesting.
 
     Raises:
         ValueError: It is not such JSON; the message is one short line.
@@ -80,7 +80,7 @@ def parse_json(raw: bytes, *, lone_surrogates: bool = False) -> Any:
         try:
             json.dumps(data, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise ValueError("a text with half a surrogate pair, which cannot be written") from None
+            raise ValueError("a string with a lone surrogate, which cannot be written") from None
     return data
 
 

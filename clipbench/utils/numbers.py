@@ -1,4 +1,4 @@
-"""Bounds of options: an absurd number is a mistake, to be refused before anything is allocated for it."""
+"""Bounds of options: an absurd number is a mistake, and is refused before anything is allocated for it."""
 
 from __future__ import annotations
 

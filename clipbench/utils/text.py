@@ -1,4 +1,4 @@
-"""Text of messages: errors as one line, and numbers with nouns. Texts that no model can read."""
+"""Text of messages: errors as one line, and numbers with nouns. Also, texts that no model can read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def format_error(error: Exception) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception of a library or of Python says, in one line, for a message that names the file itself.
+    """The text of a library's or Python's exception in one line, for a message that already names the file.
 
     Examples:
         >>> reason(KeyError("epoch")), reason(ValueError())
@@ -40,7 +40,7 @@ def reason(error: BaseException) -> str:
 
 
 def shorten(text: str, most: int = 1_500) -> str:
-    """A message that fits on a screen: start and end, which says what to do.
+    """A message that fits on a screen: its beginning, and its end, which says what to do.
 
     Examples:
         >>> shorten("a" * 50 + "b" * 50, most=40)
@@ -72,7 +72,7 @@ def line_in(file: Path, error: BaseException) -> int:
 
 
 def excerpt(text: str, most: int) -> str:
-    """Text as one line of at most so many characters, cut in its middle.
+    """Text as one line of at most ``most`` characters, cut in the middle.
 
     Examples:
         >>> excerpt("abcdefghij", 5), excerpt("a  b", 5)
@@ -82,8 +82,19 @@ def excerpt(text: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most // 2]}…{line[len(line) - (most - 1) // 2 :]}"
 
 
+def short_repr(value: object) -> str:
+    """A value as Python writes it, cut to 60 characters.
+
+    Examples:
+        >>> short_repr("a"), len(short_repr("a" * 100))
+        ("'a'", 58)
+    """
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
 def writable(text: str) -> str:
-    """Text that a file can hold: half characters, from names of files or JSON, become ``?``.
+    """Text that a file can hold: lone surrogates, from file names or JSON, become ``?``.
 
     Examples:
         >>> writable("a" + chr(0xD800))
@@ -93,18 +104,18 @@ def writable(text: str) -> str:
 
 
 def text_problem(text: str) -> str | None:
-    r"""Why no model can make anything of a text, in one line; None where one can.
+    r"""Why no model can read a text, in one line; None if models can.
 
     Examples:
         >>> text_problem("a white cat"), text_problem(" \u200b ")
         (None, 'empty caption')
     """
-    if text.isprintable():  # neither of the below
+    if text.isprintable():  # then there are neither NULs nor surrogates
         return None if text.strip() else "empty caption"
     if "\0" in text:
-        return "the caption has a NUL in it"
+        return "the caption contains a NUL"
     if any("\ud800" <= character <= "\udfff" for character in text):
-        return "the caption has half a character in it"
+        return "the caption contains a lone surrogate"
     visible = any(character.isprintable() and not character.isspace() for character in text)
     return None if visible else "empty caption"
 

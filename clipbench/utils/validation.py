@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a user's file, in one plain sentence that names the key."""
+"""Pydantic's errors about a user's file, in one plain sentence that names the key."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from clipbench.utils.registry import close_matches
+from clipbench.utils.text import short_repr
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -30,7 +31,7 @@ def explain(error: ValidationError, model: type[BaseModel], data: object) -> tup
         data: What was validated.
 
     Returns:
-        Where in ``data`` it is, as keys and indices; and the sentence, which names the place.
+        The place in ``data``, as keys and indices; and the sentence, which names the place.
     """
     found = error.errors()
     first = found[0]
@@ -42,14 +43,14 @@ def explain(error: ValidationError, model: type[BaseModel], data: object) -> tup
         known = _keys(model, where[:-1])
         keys = f"; keys are {', '.join(known)}" if known else ""
         return where, f"{key}: unknown key{close_matches(str(where[-1]), known)}{keys}"
-    if kind == "value_error":  # our own validators' words
+    if kind == "value_error":  # raised by our own validators
         said = str(first["msg"]).removeprefix("Value error, ")
         return where, f"{key}: {said}" if key else said
     if first["loc"][-1:] == ("[key]",):
-        return where, f"{key}: a key must be text, not {_short(first['input'])}"
+        return where, f"{key}: a key must be text, not {short_repr(first['input'])}"
     alternatives = [one for one in found if _place(tuple(one["loc"]), data) == where]  # of a union
     wanted = " or ".join(dict.fromkeys(map(_wanted, alternatives)))
-    return where, f"{key}: must be {wanted}, not {_short(first['input'])}"
+    return where, f"{key}: must be {wanted}, not {short_repr(first['input'])}"
 
 
 def _wanted(one: ErrorDetails) -> str:
@@ -63,7 +64,7 @@ def _wanted(one: ErrorDetails) -> str:
 
 
 def _place(location: Location, data: Any) -> Location:
-    """The keys and indices of a location: pydantic adds the names of types and alternatives, which may read alike."""
+    """The keys and indices of a location, without the names of types and alternatives that pydantic adds."""
     if not location:
         return ()
     found = [_place(location[1:], data)]
@@ -77,7 +78,7 @@ def _place(location: Location, data: Any) -> Location:
 
 
 def _keys(model: Any, place: Location) -> list[str]:
-    """The keys of the part of a model at a place; none where it is not a model of its own."""
+    """The keys of the part of a model at a place; none if that is not itself a model."""
     from pydantic import BaseModel
 
     for part in place:
@@ -91,8 +92,3 @@ def _keys(model: Any, place: Location) -> list[str]:
 def _types(annotation: Any) -> list[type]:
     parts = [part for each in get_args(annotation) for part in _types(each)]
     return parts or ([annotation] if isinstance(annotation, type) else [])
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

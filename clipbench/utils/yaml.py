@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clipbench.errors import ConfigError
 from clipbench.utils.files import read_regular
+from clipbench.utils.text import short_repr
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -25,7 +26,7 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file: maps, lists, text, numbers, true, false and null; dates are text.
 
     Raises:
-        ConfigError: It cannot be read, or is not YAML, or a key comes twice (with the line).
+        ConfigError: It cannot be read, is not YAML, or has a key twice (with the line).
     """
     return _load(path)[0]
 
@@ -51,7 +52,7 @@ def parse_yaml(path: Path, model: type[M]) -> M:
 
 
 def _load(path: Path) -> tuple[Any, Any]:
-    """What a file holds, and its nodes, which know their lines."""
+    """The content of a file, and its nodes, which know their lines."""
     import yaml
 
     text = _text(path)
@@ -88,7 +89,7 @@ def _text(path: Path) -> str:
 
 @cache
 def _loader() -> Any:
-    """PyYAML's safe loader without its gaps; made late, as listings do without YAML."""
+    """PyYAML's safe loader without its gaps; created on first use, because listings do not need YAML."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -102,7 +103,7 @@ def _loader() -> Any:
             super().__init__(text)
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            """Bound the nesting: what reads the value is recursive."""
+            """Bound the nesting, because code that reads the value is recursive."""
             self._depth += 1
             if self._depth > _DEEPEST:
                 raise _problem(f"nested more than {_DEEPEST} deep", self.peek_event())  # type: ignore[no-untyped-call]
@@ -111,14 +112,14 @@ def _loader() -> Any:
             return node
 
         def compose_mapping_node(self, anchor: Any) -> Any:
-            """Refuse a key that comes twice, of which PyYAML takes the last."""
+            """Refuse a key that appears twice; PyYAML would use the last one."""
             node = super().compose_mapping_node(anchor)
             first: dict[Hashable, int] = {}
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":merge"):
                     continue
                 value = self.construct_object(key)
-                if isinstance(value, Hashable):  # what is not cannot be a key, as will be said
+                if isinstance(value, Hashable):  # anything else cannot be a key, which raises an error later
                     if value in first:
                         raise _problem(f"key {key.value!r} comes twice (first in line {first[value]})", key)
                     first[value] = key.start_mark.line + 1
@@ -142,15 +143,17 @@ def _loader() -> Any:
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             """Name the line of a scalar that looks like a number but is none."""
             if node.tag.endswith(":int") and len(node.value) > _LONGEST_NUMBER:
-                raise _problem(f"the number {_short(node.value)} is too large", node)
+                raise _problem(f"the number {short_repr(node.value)} is too large", node)
             try:
                 value = super().construct_object(node, deep)
             except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
-                raise _problem(f"{_short(node.value)} cannot be read as {node.tag.rpartition(':')[2]}", node) from None
+                raise _problem(
+                    f"{short_repr(node.value)} cannot be read as {node.tag.rpartition(':')[2]}", node
+                ) from None
             if isinstance(value, int) and abs(value) >= _LARGEST:
-                raise _problem(f"the number {_short(node.value)} is too large", node)
+                raise _problem(f"the number {short_repr(node.value)} is too large", node)
             if isinstance(value, str) and any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in value):
-                raise _problem(f"{_short(value)} holds a character that no text has", node)
+                raise _problem(f"{short_repr(value)} holds a character that no text has", node)
             return value
 
     return Loader
@@ -160,11 +163,6 @@ def _problem(text: str, at: Any) -> Exception:
     from yaml.constructor import ConstructorError
 
     return ConstructorError(None, None, text, at.start_mark)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def _check_size(root: Any) -> None:

@@ -259,7 +259,7 @@ def stored(*path, value):
         (stored("tasks", "color", "breakdown", "red", "value", value=7), r"tasks\.color\.breakdown\.red\.value"),
         (stored("date", value=-1), "date: "),
         (stored("date", value=10**400), "a whole number of 401 digits"),
-        (stored("model_name", value="\ud800"), "half a surrogate pair"),
+        (stored("model_name", value="\ud800"), "a lone surrogate"),
         (stored("model_info", value=json.loads("[" * 60 + "]" * 60)), "nested more than 48 deep"),
         (stored("configs", "color", "hub", value="org/data"), r"configs\.color: hub: "),
         (stored("tasks", "a/b", value={"task_type": "pairs", "primary_metric": "acc"}), "tasks.a/b: not a task name"),

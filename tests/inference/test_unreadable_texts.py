@@ -55,7 +55,7 @@ def test_what_can_be_seen_is_none(text):
 
 
 def test_characters_that_are_none():
-    assert "half a character" in text_problem(f"a {HALF} dog")
+    assert "a lone surrogate" in text_problem(f"a {HALF} dog")
     assert "NUL" in text_problem("a\0dog")
 
 
@@ -97,8 +97,8 @@ def test_what_only_the_model_knows_to_be_nothing_is_reported_too(tmp_path, clips
 
 def test_half_characters_of_a_table_are_refused_in_ranking_and_training(tmp_path):
     file = write(tmp_path / "t", ["a white cat", f"a white {HALF} dog"], task_type="ranking", concept="color")
-    assert "row '1' has half a character" in clipbench.evaluate(oracle("random", {}), file).tasks["toy"].error
-    with pytest.raises(DataError, match=r"t\.jsonl: .*row .*half a character"):
+    assert "row '1' contains a lone surrogate" in clipbench.evaluate(oracle("random", {}), file).tasks["toy"].error
+    with pytest.raises(DataError, match=r"t\.jsonl: .*row .*a lone surrogate"):
         clipbench.finetune("demo", str(tmp_path / "t" / "t.jsonl"), "color", tmp_path / "out")
 
 
@@ -113,5 +113,5 @@ def test_a_source_of_somebodys_own_may_have_half_characters():
     with Scorer(oracle("random", {})) as scorer:
         bad, good = (scored.similarities for scored in scorer.similarities(samples, "here"))
     assert (bad.sample_id, bad.image) == ("a", "")
-    assert "half a character" in bad.reason
+    assert "a lone surrogate" in bad.reason
     assert good.shape == (1, 1)
