@@ -121,7 +121,7 @@ def _exit_code(args: list[str] | None) -> int:
 
 
 def _check_environment() -> None:
-    """Refuse what libraries would read as a number while they are imported."""
+    """Check variables that libraries parse as numbers while they are imported."""
     for name in ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "HF_DATASETS_IN_MEMORY_MAX_SIZE"):
         value = os.environ.get(name)
         if value is not None and not (value.isascii() and value.isdecimal() and len(value) < 12):

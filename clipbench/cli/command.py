@@ -23,9 +23,9 @@ class Command(click.Command):
         return ["-h", "--help"]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse repeated options and names that are not text, then parse as click does."""
+        """Refuse repeated options and arguments that are not UTF-8, then parse as click does."""
         for argument in args:
-            if any("\ud800" <= sign <= "\udfff" for sign in argument):  # bytes of a name, as Python passes them on
+            if any("\ud800" <= sign <= "\udfff" for sign in argument):  # how Python represents undecodable bytes
                 raise ConfigError(f"{argument}: not UTF-8: rename the file or folder")
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         options = [part for part in order if isinstance(part, click.Option) and not part.multiple]

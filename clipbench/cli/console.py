@@ -51,17 +51,17 @@ def note(message: str) -> None:
 
 
 def say(text: object) -> bool:
-    """Print a line, or several, on stdout; returns whether anyone still reads."""
+    """Print one or more lines on stdout; returns whether the reader is still there."""
     return write(f"{printable(str(text))}\n")
 
 
 def say_json(value: object, *, indent: int | None = 2) -> bool:
-    """Print a value as JSON on stdout; returns whether anyone still reads."""
+    """Print a value as JSON on stdout; returns whether the reader is still there."""
     return write(_json_escapes(json.dumps(value, indent=indent, ensure_ascii=False)) + "\n")
 
 
 def say_file(text: str) -> bool:
-    """Print what would stand in a file of JSON, CSV, Markdown, LaTeX or HTML on stdout, as it is but for escapes."""
+    """Print the content of a JSON, CSV, Markdown, LaTeX or HTML file on stdout, with control characters escaped."""
     return write(_json_escapes(text))
 
 
@@ -83,7 +83,7 @@ def printable(text: str) -> str:
 
 
 def _json_escapes(text: str) -> str:
-    r"""Write what would steer a terminal as JSON does, which loses nothing.
+    r"""Escape characters that would control a terminal as JSON does, which loses nothing.
 
     Examples:
         >>> print(_json_escapes('{"a": "\u202egnp.exe"}'))
@@ -178,7 +178,7 @@ def print_results(results: Results, style: str) -> None:
 def print_standings(rows: Sequence[Standing], results: Mapping[str, Results | None], style: str) -> None:
     """Print several models' results on stdout: all of them as JSON, or a table of tasks by models.
 
-    The best value of a task has a ``*``, and one that is significantly lower than it a ``-``.
+    The best value of a task is marked ``*``, and those significantly worse ``-``.
     """
     if style == "json":
         say_json(
@@ -196,13 +196,11 @@ def print_standings(rows: Sequence[Standing], results: Mapping[str, Results | No
     ]
     print_rows(["task", "metric", "chance", "blind", *results], table, style)
     if table:
-        note(
-            "* the best of its task; - significantly lower (exact paired test by image, Holm over all tests, p < 0.05)"
-        )
+        note("* best on the task; - significantly worse (exact paired test by image, p < 0.05 with Holm's correction)")
 
 
 def _floors(task: str, runs: Iterable[Results | None]) -> tuple[str, str]:
-    """Chance and the best rule that sees no image, of the first model that has been scored on the task."""
+    """Chance and the best rule that sees no image, from the first model that was scored on the task."""
     scored = (run.tasks[task] for run in runs if run is not None and task in run.tasks and run.tasks[task].metrics)
     result = next(scored, None)
     return ("", "") if result is None else (_floor(result.chance), _floor(result.best_blind))

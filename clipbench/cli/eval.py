@@ -128,7 +128,7 @@ def command(
             for task in prepared:
                 complain(task.error or "")
             return 1
-        from clipbench.models import load_model  # brings torch, which bad usage does without
+        from clipbench.models import load_model  # imports torch, which is not needed to report bad usage
 
         def load(model: NamedModel) -> Model:
             return load_model(
@@ -170,7 +170,7 @@ def command(
 
 
 def _finish(run: EvaluationRun) -> bool:
-    """Score all tasks; whether that was interrupted."""
+    """Score all tasks; returns whether that was interrupted."""
     try:
         for _ in run:
             pass
@@ -215,7 +215,7 @@ def _evaluate_all(
         worst = max(worst, _exit_code(run, interrupted))
         if interrupted:
             break
-        del run  # or two models would be in memory
+        del run  # or two models would be in memory at once
     if is_main:
         print_standings(standings(results, list(metrics), answers), results, style)
     return worst
@@ -228,7 +228,7 @@ def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
         return
     try:
         print_results(run.results, style)
-    finally:  # stdout may be full: what was saved is said all the same
+    finally:  # even if stdout is full, report where results were saved
         _report_rest(run, run.results, interrupted)
 
 

@@ -143,7 +143,7 @@ def command(
     name, arguments = _model(model, vision, text, parse_model_args(model_args, text_cleaning))
     recipe, options = RECIPE.build(flags), RUN.build(flags, model_args=arguments)
     _check_names(train_data, recipe, options)
-    from clipbench.training.trainer import FineTuning  # brings torch, which bad usage does without
+    from clipbench.training.trainer import FineTuning  # imports torch, which is not needed to report bad usage
 
     with progress_bar() as advance:
         tuning = FineTuning.prepare(name, train_data, recipe, options, output_path, note, advance)
@@ -157,7 +157,7 @@ def command(
 
 
 def _check_names(train_data: str, recipe: Recipe, options: FinetuneOptions) -> None:
-    """Refuse unknown concepts and tasks, and negatives that there are not, at once."""
+    """Refuse unknown concepts and tasks, and more negatives than there are, before anything is loaded."""
     from clipbench.task_types.registry import select_tasks
     from clipbench.training.datasets import training_concepts
     from clipbench.training.pairs import check_negatives

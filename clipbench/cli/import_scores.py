@@ -1,4 +1,4 @@
-"""`clipbench import-scores`: judge similarities that were computed elsewhere."""
+"""`clipbench import-scores`: score tasks with similarities that were computed elsewhere."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def command(
         for problem in report.problems if not report.error else ():
             note(f"{task}: {problem}")
     if file.unused:
-        note(f"{scores}: {file.unused:,} samples are of none of the tasks")
+        note(f"{scores}: {file.unused:,} samples belong to none of the tasks")
     for error in errors:
         complain(str(error))
     if directory and directory.results_path.exists():

@@ -1,4 +1,4 @@
-"""Standard output and error: they may be closed, full, or read by something that stops early."""
+"""Standard output and error, which may be closed, full, or read by a process that stops early."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _closed = False
 
 
 def open_standard_streams() -> None:
-    """Open what was closed (``>&-``) to nowhere, or the next file that is opened would take its place.
+    """Open closed streams (``>&-``) to the null device, or the next opened file would take their numbers.
 
-    A sign that the terminal's encoding lacks is escaped.
+    Characters that the terminal's encoding lacks are escaped.
     """
     global _closed
     for number in (0, 1, 2):
@@ -41,10 +41,10 @@ def write(text: str, *, err: bool = False) -> bool:
     """Write on stdout, or on stderr, and flush.
 
     Returns:
-        False where the reader (``| head``) has just had enough: the rest goes nowhere.
+        False if the reader (``| head``) has closed the pipe; further output is discarded.
 
     Raises:
-        ResultError: stdout is closed, or cannot be written; what cannot be said on stderr is no error.
+        ResultError: stdout is closed or cannot be written to; failures on stderr are ignored.
     """
     if _closed and not err:
         raise ResultError("stdout: cannot be written: it is closed")
@@ -62,6 +62,6 @@ def write(text: str, *, err: bool = False) -> bool:
 
 
 def discard(stream: TextIO) -> None:
-    """Let what follows go nowhere, or Python complains when it flushes at exit."""
+    """Discard further output, or Python would complain when it flushes at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -86,13 +86,13 @@ class PackedText(Protocol):
 
 
 class FeatureLookup(Protocol):
-    """Unit features that are known already, so that nothing is opened or encoded."""
+    """Precomputed unit features, so that nothing is opened or encoded."""
 
     def image(self, key: str) -> Floats:
-        """The unit feature ``(D,)`` of an image by its key. Raises DataError where there is none."""
+        """The unit feature ``(D,)`` of an image by its key. Raises ``DataError`` if there is none."""
 
     def texts(self, texts: Sequence[str]) -> Floats:
-        """The unit features ``(M, D)`` of texts. Raises ModelError where there are none."""
+        """The unit features ``(M, D)`` of texts. Raises ``ModelError`` if one is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +111,11 @@ class ModelInfo:
         context_length: Tokens a text can have.
         feature_dim: Dimensions of the shared space.
         text_cleaning: How texts are cleaned before they are tokenized, a name of
-            ``clipbench.models.text_cleaning.CLEANINGS``, or ``native`` where the library does what it likes.
+            ``clipbench.models.text_cleaning.CLEANINGS``, or ``native`` if it is left to the library.
         text_batching: How texts are batched, the fastest way that is exact for the model: ``packed`` rows that share
             common beginnings, ``trimmed`` to the longest text, or ``padded`` to the context.
         compiled: Whether the towers went through torch.compile.
-        likelihood: What a language model scores a text by: the ``sum`` or ``mean`` of its tokens' log-likelihoods.
+        likelihood: How a language model scores a text: by the ``sum`` or ``mean`` of its tokens' log-likelihoods.
     """
 
     library: str
@@ -147,9 +147,9 @@ class Model(ABC):
         dtype: The weights' precision.
         compiled: Whether the towers went through torch.compile.
         packed_text: Encodes common beginnings of texts once; None where the model cannot.
-        lookup: Features that were computed elsewhere; None where the model encodes.
-        untrainable: Why the model cannot be fine-tuned and saved; None where it can.
-        text_only: It sees no image: its text features are scores, ``(B, 1)``, which are compared as they are.
+        lookup: Features that were computed elsewhere; None if the model encodes.
+        untrainable: Why the model cannot be fine-tuned and saved; None if it can.
+        text_only: Whether it sees no image; its text features are then scores, ``(B, 1)``, compared as they are.
     """
 
     id: str
@@ -163,7 +163,7 @@ class Model(ABC):
 
     @property
     def opens_images(self) -> bool:
-        """Whether it needs the photographs."""
+        """Whether it needs the image files."""
         return not self.text_only and self.lookup is None
 
     @property
@@ -190,17 +190,17 @@ class Model(ABC):
         return torch.stack(list(images))
 
     def text_problem(self, text: str) -> str | None:
-        """Why the model can make nothing of a text, in one line; None where it can."""
+        """Why the model cannot read a text, in one line; None if it can."""
         return text_problem(text)
 
     def use_language(self, language: str) -> str:
-        """Tell the tokenizer which language the next texts are in, where it makes a difference (NLLB's).
+        """Set the language of the next texts, for tokenizers to which it makes a difference (NLLB's).
 
         Args:
-            language: By ISO 639-1 code; empty for the model's own default.
+            language: An ISO 639-1 code; empty for the model's own default.
 
         Returns:
-            What features depend on: the language's code in the tokenizer; empty where it makes no difference.
+            What features depend on: the language's code in the tokenizer; empty if it makes no difference.
         """
         return ""
 

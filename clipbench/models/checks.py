@@ -62,7 +62,7 @@ def resolve_device(name: str | None) -> torch.device:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back the libraries' own messages and bars while a checkpoint loads; all is checked here instead.
+    """Suppress the libraries' messages and bars while a checkpoint loads; everything is checked here instead.
 
     Download bars stay: they belong to the hub client, which shows them on terminals only.
     """

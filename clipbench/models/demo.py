@@ -17,7 +17,7 @@ def load(request: ModelSpec) -> TransformersModel:
     """Load it from the package: an ordinary transformers CLIP.
 
     Raises:
-        ConfigError: Something was asked of it that there is no choice in.
+        ConfigError: An argument was given that the demo model does not have.
         ModelError: The installation lacks it.
     """
     request.only("text_cleaning")

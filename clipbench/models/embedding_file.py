@@ -23,14 +23,14 @@ Kind = Literal["image", "text"]
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of images and texts, as a file holds them.
+    """Embeddings of images and texts, as in a file.
 
     Attributes:
         image_keys: A name for each image: its key in sample logs, or its file name.
-        image_features: ``(N, D)``, unit rows or not.
+        image_features: ``(N, D)``, normalized or not.
         texts: The texts.
         text_features: ``(M, D)``.
-        digest: Of the file's content.
+        digest: Digest of the file's content.
     """
 
     image_keys: tuple[str, ...]
@@ -49,7 +49,7 @@ def read_embeddings(path: Path) -> Embeddings:
             or ``.parquet`` with the columns ``key``, ``kind`` (``image`` or ``text``) and ``vector``.
 
     Raises:
-        ModelError: It cannot be read, lacks a part, or its parts do not fit; names which.
+        ModelError: It cannot be read, lacks a part, or has parts that do not match; names them.
     """
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".parquet": _read_parquet}
     if path.suffix not in readers:
@@ -61,7 +61,7 @@ def read_embeddings(path: Path) -> Embeddings:
         digest = _sha256(path)
     except KeyError as error:
         raise ModelError(f"{path}: lacks {str(error.args[0]).split()[0]}; see `clipbench embed`") from None
-    except Exception as error:  # each format's library has its own
+    except Exception as error:  # each format's library has its own errors
         raise ModelError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from None
     return _checked(path, parts, digest)
 
@@ -140,14 +140,15 @@ def _checked(path: Path, parts: dict[str, Any], digest: str) -> Embeddings:
 
 
 def write_embeddings(path: Path, parts: Iterable[tuple[Kind, Sequence[str], Floats]]) -> None:
-    """Write a file that ``read_embeddings`` reads; Parquet is written as it comes, other files at the end.
+    """Write a file for ``read_embeddings``. Parquet is written part by part, other formats at the end.
 
     Args:
-        path: A file of a known suffix.
-        parts: Kind, keys ``(B)`` and features ``(B, D)``; no key of a kind comes twice.
+        path: A file with one of ``SUFFIXES``.
+        parts: Kind, keys ``(B)`` and features ``(B, D)``; no key of a kind appears twice.
 
     Raises:
-        ConfigError: The suffix is none of ``SUFFIXES``.
+        ConfigError: The suffix is not one of ``SUFFIXES``.
+        ResultError: The file cannot be written.
     """
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"output_path {path}: embeddings are written to {', '.join(SUFFIXES)} files")

@@ -1,4 +1,4 @@
-"""Embeddings that were computed elsewhere, as a model: features are looked up and nothing is encoded."""
+"""Precomputed embeddings as a model: features are looked up, and nothing is encoded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from clipbench.models.spec import ModelSpec
 if TYPE_CHECKING:
     from PIL import Image
 
-_UNIT = 1e-6  # rows so close to length 1 are taken as they are, so that scores are the writer's to the last bit
+_UNIT = 1e-6  # rows this close to length 1 are not normalized, so that scores equal the writer's to the last bit
 
 
 def load(request: ModelSpec) -> EmbeddingModel:
@@ -38,11 +38,11 @@ def load(request: ModelSpec) -> EmbeddingModel:
 class EmbeddingModel(Model):
     """A table of unit features.
 
-    An image is looked up by its key (as in sample logs), and where the table lacks that, by its file name.
+    An image is looked up by its key (as in sample logs) or, if the table lacks that, by its file name.
 
     Args:
-        embeddings: What the table holds.
-        id: What results call it.
+        embeddings: The content of the table.
+        id: The model's name in results.
 
     Raises:
         ModelError: One key has two different rows.
@@ -83,7 +83,7 @@ class EmbeddingModel(Model):
         """The unit features ``(M, D)`` of texts.
 
         Raises:
-            ModelError: Some have none; names the first, and counts.
+            ModelError: Some are missing; names the first and their number.
         """
         missing = [text for text in texts if text not in self._texts]
         if missing:

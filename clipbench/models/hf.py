@@ -199,10 +199,10 @@ def _is_siglip(module: Any, text_config: Any, tokenizer: Any) -> bool:
 
 
 def _pool_at_the_end(module: Any, tokenizer: Any) -> None:
-    """Let CLIP's tower pool at the end token where tokens were added behind it.
+    """Make CLIP's tower pool at the end token even if tokens were added after it in the vocabulary.
 
-    Configurations once said 2, whatever the vocabulary; the tower then takes the largest id, which a text with an added
-    token has elsewhere.
+    Old configurations say 2, whatever the vocabulary. The tower then pools at the largest id, which may be an added
+    token.
     """
     tower: Any = getattr(module, "text_model", None)
     end = tokenizer.eos_token_id
@@ -232,7 +232,7 @@ def _unpack(packed: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]
 
 
 def context_length_of(text_config: Any, tokenizer: Any) -> int:
-    """Tokens that a text can have."""
+    """The maximum number of tokens of a text."""
     positions = int(getattr(text_config, "max_position_embeddings", 0) or 512)
     if text_config.model_type in _OFFSET_POSITIONS:
         positions -= text_config.pad_token_id + 1

@@ -66,7 +66,7 @@ def test_missing_scores_are_named_and_counted(run, toy, tmp_path, logged):
     code, _, err = run(*arguments)
     assert code == 1
     assert f"lacks 1 of {len(entries[0]['scores'])} scores, such as of image 0 and text" in err
-    assert "1 samples are of none of the tasks" in err
+    assert "1 samples belong to none of the tasks" in err
     assert run(*arguments, "--allow_missing")[0] == 0
     code, _, err = run("import-scores", write(file, entries[1:]), "--tasks", toy, "--name", "x")
     assert code == 1
