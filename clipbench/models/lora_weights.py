@@ -1,4 +1,4 @@
-"""Low-rank updates (LoRA, arXiv 2106.09685) that a state_dict holds beside the weights they change."""
+"""Low-rank updates (LoRA, arXiv 2106.09685) that a state_dict contains next to the weights they change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def merge_lora(weights: Mapping[str, torch.Tensor], alpha: float | None, path: P
     """Add low-rank updates to their weights: ``W + B A · alpha / rank``, as loralib and peft compute it.
 
     Args:
-        weights: A state_dict; one without ``lora_A`` and ``lora_B`` is returned as it is.
+        weights: A state_dict; one without ``lora_A`` and ``lora_B`` is returned unchanged.
         alpha: The scale.
         path: The file, for messages.
 
@@ -52,5 +52,5 @@ def _fits(weight: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor) -> boo
 
 
 def _plain(name: str) -> str:
-    """The name without what peft puts between a layer and its weight."""
+    """The name without what peft inserts between a layer and its weight."""
     return name.replace(".base_layer.", ".")

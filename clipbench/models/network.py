@@ -58,6 +58,7 @@ class NetworkModel(Model):
         return self._tokenize(texts, trim=self._trims)
 
     def text_problem(self, text: str) -> str | None:
+        # A text is also unreadable if its tokens are those of the empty one.
         problem = super().text_problem(text)
         if problem is None and may_be_nothing(text):
             read, nothing = self.tokenize([text]).inputs, self.tokenize([""]).inputs

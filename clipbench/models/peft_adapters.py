@@ -15,10 +15,10 @@ from clipbench.models.spec import ADAPTER_CONFIG, TRANSFORMERS_CONFIG, ModelSpec
 
 
 def adapter_base(source: str, request: ModelSpec) -> str | None:
-    """The base model of an adapter, as it or ``model_args base=…`` names it; None where ``source`` is no adapter.
+    """The base model of an adapter, named by it or by ``model_args base=…``; None if ``source`` is not an adapter.
 
     Raises:
-        ModelError: The adapter names no base, peft is missing, or there is a whole model beside the adapter.
+        ModelError: The adapter names no base, peft is missing, or there is a whole model next to the adapter.
     """
     named = request.text("base")
     file = _find(source, ADAPTER_CONFIG, request)
@@ -74,7 +74,7 @@ def merge_adapter(module: Any, source: str, revision: str | None) -> Any:
     config.inference_mode = True
     weights = load_peft_weights(source, device="cpu", revision=revision)
     checks.check_finite(source, weights)
-    # On the meta device nothing of the size that the configuration says is allocated.
+    # On the meta device, so that nothing is allocated at a size that only the configuration claims.
     adapted = get_peft_model(module, config, low_cpu_mem_usage=True)
     found: Any = set_peft_model_state_dict(adapted, weights, low_cpu_mem_usage=True)
     left = [name for name, tensor in adapted.state_dict().items() if tensor.is_meta]

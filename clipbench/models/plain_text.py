@@ -1,4 +1,4 @@
-"""Tokenizers that read a special token's name in a caption as text: a caption cannot end itself."""
+"""Tokenizers that read a special token's name in a caption as text, so that a caption cannot end itself."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from clipbench.errors import ConfigError
 from clipbench.models.text_cleaning import has_clip_vocabulary
 
-# OpenAI's pattern without its special tokens, which would be alternatives.
+# OpenAI's pattern without its alternatives for special tokens.
 _CLIP_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def plain_tokenizer(tokenizer: Any) -> Any:
-    """A tokenizer of transformers like the given one, which reads special tokens in a text as text.
+    """A copy of a transformers tokenizer that reads special tokens in a text as text.
 
-    The two share their vocabulary; the given one is left as it is. CLIP's is OpenAI's algorithm to the letter, for
+    The two share their vocabulary; the given one is not changed. For CLIP, it follows OpenAI's algorithm exactly, for
     texts that are already clean.
     """
     # Not copy.copy: a slow tokenizer would read its vocabulary's file again, which may be gone.
@@ -36,7 +36,7 @@ def _plain_backend(tokenizer: Any) -> Any:
     old = tokenizer.backend_tokenizer
     new: Any = Tokenizer(old.model)
     new.add_tokens([token for _, token in sorted(tokenizer.added_tokens_decoder.items())])
-    if new.get_added_tokens_decoder().keys() != old.get_added_tokens_decoder().keys():  # numbered with gaps
+    if new.get_added_tokens_decoder().keys() != old.get_added_tokens_decoder().keys():  # if their ids have gaps
         new = copy.deepcopy(old)
     splits = [] if old.pre_tokenizer is None else [old.pre_tokenizer]
     if has_clip_vocabulary(tokenizer):
@@ -46,7 +46,7 @@ def _plain_backend(tokenizer: Any) -> Any:
     else:
         new.normalizer = old.normalizer
     if isinstance(old.model, Unigram):
-        # Its vocabulary holds the special tokens as words, so they are cut in two after all else.
+        # Its vocabulary contains the special tokens as words, so they are cut in two after everything else.
         names = sorted(filter(lambda name: len(name) > 1, tokenizer.all_special_tokens))
         cut = "|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in names)
         splits.append(pre_tokenizers.Split(Regex(cut), behavior="merged_with_previous"))
@@ -56,7 +56,7 @@ def _plain_backend(tokenizer: Any) -> Any:
     return new
 
 
-# ISO 639-1 to FLORES-200, where more than one code of that would fit: the most spoken.
+# ISO 639-1 to FLORES-200; where several codes would fit, that of the most widely spoken variety.
 _NLLB_CODES = (
     "ar=arb_Arab az=azj_Latn bn=ben_Beng bg=bul_Cyrl ca=cat_Latn cs=ces_Latn da=dan_Latn de=deu_Latn "
     "el=ell_Grek en=eng_Latn es=spa_Latn et=est_Latn fa=pes_Arab fi=fin_Latn fr=fra_Latn he=heb_Hebr "
@@ -69,14 +69,14 @@ _NLLB = dict(pair.split("=") for pair in _NLLB_CODES.split())
 
 
 def nllb_code(language: str) -> str:
-    """A language as NLLB's tokenizer calls it.
+    """NLLB's code of a language.
 
     Examples:
         >>> nllb_code("de"), nllb_code("deu_Latn")
         ('deu_Latn', 'deu_Latn')
 
     Raises:
-        ConfigError: It is not known; names those that are.
+        ConfigError: The language is unknown; names the known ones.
     """
     if "_" in language:
         return language
@@ -86,9 +86,10 @@ def nllb_code(language: str) -> str:
 
 
 def hold_language(tokenizer: Any) -> None:
-    """Make a tokenizer of many languages (NLLB's) keep the one that open_clip set.
+    """Make a multilingual tokenizer (NLLB's) keep the language that open_clip set.
 
-    open_clip sets the tokens of a language and not the language, with which transformers overwrites them at each call.
+    open_clip sets the tokens of the language but not the language itself, and transformers overwrites the former with
+    the latter on each call.
     """
     code = getattr(tokenizer, "cur_lang_code", None)
     if code is not None and hasattr(tokenizer, "src_lang"):
@@ -96,7 +97,7 @@ def hold_language(tokenizer: Any) -> None:
 
 
 def plain_open_clip_tokenizer(tokenizer: Any, clean: Callable[[str], str]) -> Any:
-    """An open_clip tokenizer like the given one, which cleans as told and reads special tokens in a text as text."""
+    """A copy of an open_clip tokenizer that cleans with ``clean`` and reads special tokens in a text as text."""
     plain = copy.copy(tokenizer)
     inner = getattr(tokenizer, "tokenizer", None)
     if inner is not None:
@@ -106,7 +107,7 @@ def plain_open_clip_tokenizer(tokenizer: Any, clean: Callable[[str], str]) -> An
 
     def cleaned(text: str) -> str:
         text = clean(text)
-        for name in names:  # CLIP's words end between < and a letter anyhow: a space there changes nothing else
+        for name in names:  # CLIP splits words between < and a letter anyway, so a space there changes nothing else
             text = text.replace(name, f"{name[0]} {name[1:]}")
         return text
 

@@ -30,8 +30,8 @@ TOKENIZER_TEXTS = (
     "Tom &amp; Jerry’s ﬁrst １０ cafÃ©s_(x) <|endoftext|> <end_of_text> </s> <eos> [SEP].",
     "word " * 400,
 )
-"""Where tokenizers differ: words, case, spaces, characters outside ASCII, names of special tokens; what is
-to be cleaned; and a text longer than any context."""
+"""Texts on which tokenizers differ: words, case, spaces, non-ASCII characters, names of special tokens, text to be
+cleaned, and one longer than any context."""
 
 NOISE_SIZES = ((577, 433), (100, 150))
 """Width and height of images larger and smaller than what models take, one wide and one tall."""

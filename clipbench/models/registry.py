@@ -204,7 +204,7 @@ def _load(spec: str, request: ModelSpec) -> Model:
 
 
 def _require_regular_files(folder: Path) -> None:
-    """Libraries would wait for what a FIFO among the files of a checkpoint never holds."""
+    """Refuse a FIFO among a checkpoint's files, which libraries would wait for forever."""
     for file in folder.iterdir() if folder.is_dir() else ():
         try:
             if file.exists() and not file.is_dir():
@@ -230,7 +230,7 @@ def _text(flag: str | None, argument: object) -> str | None:
 
 
 def sees_images(model: str) -> bool:
-    """Whether a model of this name looks at images, as far as its name says."""
+    """Whether a model of this name sees images, judging by its prefix."""
     name, _ = split_prefix(model.strip(), [adapter.name for adapter in adapters()])
     return name != "text_only"
 
@@ -239,7 +239,7 @@ def check_name(model: object) -> None:
     """Refuse, without torch or the hub, a name that cannot be a model's.
 
     Raises:
-        UnknownName: It is no hub id, and nothing here is called so; the message has close matches.
+        UnknownName: It is neither a hub id nor any known name; the message has close matches.
         ModelError: A path that does not exist, or holds no checkpoint.
     """
     if not isinstance(model, str | os.PathLike):
@@ -259,12 +259,12 @@ def check_name(model: object) -> None:
         near = f" (did you mean {near}?)" if near else close_matches(source, [adapter.name for adapter in adapters()])
         raise UnknownName(
             f"unknown model {source!r}{near}: pass a path, a hub id OWNER/NAME, or open_clip:ARCH/TAG; "
-            "`clipbench ls models` lists all ways"
+            "`clipbench ls models` lists all forms"
         )
 
 
 def _is_local(source: str) -> bool:
-    """Whether a source is a file or directory here, and not one of results that is called as a model on the hub."""
+    """Whether a source is a local file or directory, other than a folder of results named like a model."""
     path = Path(source).expanduser()
     return path.exists() and (looks_like_path(source) or not is_results_folder(path))
 

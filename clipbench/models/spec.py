@@ -16,7 +16,7 @@ OPEN_CLIP_CONFIG = "open_clip_config.json"
 TRANSFORMERS_CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 TRAINED, NATIVE = TEXT_CLEANINGS = ("trained", "native")
-"""What ``text_cleaning`` may be: as the text tower was trained, or whatever the library that loads it does."""
+"""Values of ``text_cleaning``: as in the text tower's training, or left to the library that loads it."""
 
 N = TypeVar("N", int, float)
 _CONFIGS = (OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, ADAPTER_CONFIG)
@@ -84,10 +84,10 @@ def as_bool(value: object, name: str) -> bool:
 
 
 def as_positive(value: object, name: str, kind: type[N]) -> N | None:
-    """Read a number of ``model_args``, zero or above; None stays None.
+    """Read a nonnegative number from ``model_args``; None stays None.
 
     Raises:
-        ConfigError: It is none, or below zero.
+        ConfigError: It is not a number, or is negative or infinite.
 
     Examples:
         >>> as_positive("320", "image_size", int), as_positive(None, "image_size", int)
@@ -100,7 +100,7 @@ def as_positive(value: object, name: str, kind: type[N]) -> N | None:
         if not 0 <= number < float("inf"):
             raise ValueError
     except ValueError:
-        raise ConfigError(f"{name}={value!r} is no number that can be used") from None
+        raise ConfigError(f"{name}={value!r}: give a number of 0 or more") from None
     return number
 
 
@@ -136,7 +136,7 @@ def split_prefix(spec: str, adapters: list[str]) -> tuple[str | None, str]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path is one that ``local_adapter`` takes: a file, or a directory with a configuration."""
+    """Whether ``local_adapter`` accepts a path: a file, or a directory with a configuration."""
     return path.is_file() or any((path / name).is_file() for name in _CONFIGS)
 
 

@@ -1,4 +1,4 @@
-"""Weights by name, from whatever a training script saved, running no code in it."""
+"""Weights by name, from whatever a training script saved, without running code in it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from clipbench.errors import ModelError
 from clipbench.models.lora_weights import merge_lora
 
-# What wrappers of modules put before every name, and where they wrap a part, in the middle of some.
+# What wrappers of modules put before every name, or, if they wrap only a part, into the middle of some names.
 _PREFIXES = ("module.", "model.", "clip.", "clip_model.", "net.", "network.", "base_model.")
 _INSERTED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-# Settings and counters beside the weights: classes of these modules are replaced by an inert one.
+# Settings and counters are saved with weights: classes of these modules are replaced by an inert one.
 _SETTINGS = (
     "argparse", "types", "pathlib", "enum", "typing", "omegaconf", "easydict", "yacs", "ml_collections",
     "pytorch_lightning", "lightning", "lightning_fabric", "numpy", "_codecs",
@@ -28,9 +28,9 @@ def read_state_dict(path: Path, *, key: str | None = None, lora_alpha: float | N
     """Read the weights of a file by name, without what wrappers added to the names, low-rank updates merged.
 
     Args:
-        path: A file of safetensors, or one that ``torch.save`` wrote.
-        key: Where in the file they are, such as ``ema``, if there are several sets.
-        lora_alpha: The scale of low-rank updates, where the file does not say it.
+        path: A safetensors file, or one that ``torch.save`` wrote.
+        key: Their key in the file, such as ``ema``, if there are several sets.
+        lora_alpha: The scale of low-rank updates, if the file does not contain it.
 
     Raises:
         ModelError: It holds no weights, or several sets of them, or low-rank updates that cannot be merged.
@@ -39,7 +39,7 @@ def read_state_dict(path: Path, *, key: str | None = None, lora_alpha: float | N
     loaded = _load(path)
     weights = _choose(_weights(loaded), key, path)
     for name, tensor in weights.items():
-        # A tensor can be stored as one number that is repeated; building a network as large would take all memory.
+        # A tensor can be stored as one repeated number; building a network of its size would take all memory.
         if tensor.numel() > _LARGE and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ModelError(f"{path}: {name:.80} has {tensor.numel():,} numbers, and the file does not hold as many")
     alpha = _setting(loaded, "lora_alpha") if lora_alpha is None else lora_alpha
@@ -47,7 +47,7 @@ def read_state_dict(path: Path, *, key: str | None = None, lora_alpha: float | N
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no file of weights by its first bytes, and an archive that unpacks to far more than its size.
+    """Refuse files whose first bytes are not those of weights, and archives that unpack to far more than their size.
 
     Raises:
         ModelError: It is one of these.
@@ -69,9 +69,9 @@ def check_file(path: Path) -> None:
 
 
 def strip_prefixes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Remove what torch.compile, DataParallel, Lightning and their like put before or into names.
+    """Remove what torch.compile, DataParallel, Lightning and similar wrappers put before or into names.
 
-    A prefix is removed only where all names have it.
+    A prefix is removed only if all names have it.
 
     Examples:
         >>> list(strip_prefixes({"module._orig_mod.visual.proj": 1, "module.logit_scale": 2}))
@@ -89,7 +89,7 @@ def strip_prefixes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 class _Inert:
-    """Takes the place of a class of settings: it keeps its attributes, and runs nothing."""
+    """A stand-in for classes of settings: it keeps the attributes and runs no code."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -109,7 +109,7 @@ def _load(path: Path) -> object:
         return load_file(path, device="cpu")
     try:
         asked = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (ValueError, RuntimeError, EOFError):  # not in today's format: only the commonest can be told
+    except (ValueError, RuntimeError, EOFError):  # an older format, whose classes cannot be listed: allow the commonest
         asked = ["argparse.Namespace"]
     inert = [
         (OrderedDict if name.split(".")[-1] in _DICTIONARIES else _Inert, name)
@@ -121,7 +121,7 @@ def _load(path: Path) -> object:
 
 
 def _weights(loaded: object, depth: int = 3) -> dict[str, dict[str, torch.Tensor]]:
-    """The sets of weights in what was saved, by where they are."""
+    """The sets of weights in a loaded file, by key."""
     if not isinstance(loaded, Mapping) or depth == 0:
         return {}
     found: dict[str, dict[str, torch.Tensor]] = {}
@@ -140,7 +140,7 @@ def _choose(found: Mapping[str, dict[str, torch.Tensor]], key: str | None, path:
     largest = max(map(len, found.values()), default=0)
     if not largest:
         raise ModelError(f"{path} holds no weights by name (a state_dict)")
-    # Optimizers keep lists and numbered states, a loss at the top is one tensor: a model has the most names.
+    # Optimizers have lists and numbered states, and a loss is a single tensor: the model has the most names.
     likely = [where for where, weights in found.items() if len(weights) >= 0.9 * largest]
     if len(likely) > 1:
         ways = " or ".join(f"weights_key={where}" for where in likely)

@@ -1,9 +1,9 @@
-"""How a caption is cleaned before it is tokenized: as the texts were that the model's text tower was trained on.
+"""How a caption is cleaned before it is tokenized: as the training texts of the model's text tower were.
 
-Libraries differ on one and the same checkpoint: open_clip mends and unescapes a text before CLIP's tokenizer sees it,
-as OpenAI did, and transformers does not; for SigLIP 2 the first strips punctuation, and the second lower-cases only
-where the files name the right class. So the tower decides, whatever library loads it. A library's own cleaning may
-follow: it finds nothing left to do.
+Libraries differ on the same checkpoint: open_clip fixes and unescapes a text before CLIP's tokenizer sees it, as OpenAI
+did, and transformers does not; for SigLIP 2, the former strips punctuation, and the latter lower-cases only if the
+files name the right class. So the tower decides, whatever library loads it. A library's own cleaning may follow, but
+finds nothing left to do.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _STRAIGHT_QUOTES = str.maketrans("“”", '""')
 
 
 def _mend(text: str) -> str:
-    """Undo mojibake, unescape HTML (twice, as OpenAI found it escaped twice), collapse white space."""
-    if not (text.isascii() and text.isprintable() and "&" not in text):  # else there is nothing to mend
+    """Undo mojibake, unescape HTML (twice, because OpenAI found it escaped twice), collapse white space."""
+    if not (text.isascii() and text.isprintable() and "&" not in text):  # otherwise there is nothing to fix
         text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return " ".join(text.split())
 
@@ -43,7 +43,7 @@ def _canonicalize(text: str) -> str:
 
 
 def _lower_characters(text: str) -> str:
-    # One by one, as the tokenizers library does: str.lower() knows a final sigma.
+    # One by one, as the tokenizers library does: str.lower() treats a final sigma differently.
     return "".join(character.lower() for character in text)
 
 
@@ -60,11 +60,11 @@ CLEANINGS: Mapping[str, Callable[[str], str]] = {
     "chinese_clip": _chinese,
     "none": str,
 }
-"""Every cleaning by the name that results give it."""
+"""Every cleaning by its name in results."""
 
 
 def requested(request: ModelSpec) -> str:
-    """Which cleaning a model was asked to be loaded with: ``trained`` (the default) or ``native``.
+    """Which cleaning was requested for a model: ``trained`` (the default) or ``native``.
 
     Raises:
         ConfigError: It is neither.
@@ -94,14 +94,14 @@ def cleaning_of_transformers(text_config: Any, tokenizer: Any, *, siglip: bool) 
 
 
 def cleaning_of_open_clip(tokenizer: Any, pool_type: str | None) -> str | None:
-    """The cleaning that a text tower of open_clip was trained with; None for a tokenizer of somebody's own.
+    """The cleaning that a text tower of open_clip was trained with; None for a custom tokenizer.
 
     Args:
         tokenizer: An open_clip tokenizer.
         pool_type: How the tower is pooled.
     """
     name = getattr(getattr(tokenizer, "clean_fn", None), "__name__", "").removeprefix("_clean_")
-    if name == "canonicalize":  # what open_clip says of every tower of SigLIP, which Big Vision trained
+    if name == "canonicalize":  # open_clip's cleaning for every SigLIP tower, which Big Vision trained
         if has_gemma_vocabulary(getattr(tokenizer, "tokenizer", None)):
             return "siglip2"
         return "siglip" if pool_type == "last" else name

@@ -1,6 +1,6 @@
-"""Causal language models that score a text by its likelihood and see no image: a blind baseline that has read much.
+"""Causal language models that score a text by its likelihood and see no image: a well-read blind baseline.
 
-A benchmark whose true texts are the likelier ones can be solved by such a model; what it reaches is a floor.
+Such a model can solve a benchmark whose true texts are the likelier ones; its score is a floor for models that see.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _FILES = "config.json, model.safetensors and the tokenizer files"
 def load(request: ModelSpec) -> LanguageModel:
     """Load a causal language model of transformers, by hub id or local directory.
 
-    ``score=sum`` (the default) is the log-likelihood of the whole text, ``score=mean`` that of a token of it.
+    ``score=sum`` (the default) is the log-likelihood of the whole text, ``score=mean`` its mean per token.
 
     Raises:
-        ModelError: It cannot be found, read or used, or it is no causal language model.
+        ModelError: It cannot be found, read or used, or is not a causal language model.
         ConfigError: An argument is invalid.
     """
     from transformers import AutoModelForCausalLM
@@ -65,9 +65,9 @@ def load(request: ModelSpec) -> LanguageModel:
 
 
 class LanguageModel(NetworkModel):
-    """A causal language model. Its feature of a text is one number, the text's log-likelihood; images are not opened.
+    """A causal language model. A text's only feature is its log-likelihood; images are not opened.
 
-    The text stands after the token that begins one; the end of the text is not scored, as it is not elsewhere.
+    A text is preceded by the start token; its end is not scored.
 
     Args:
         module: A loaded ``…ForCausalLM``.
@@ -76,7 +76,7 @@ class LanguageModel(NetworkModel):
         score: ``sum`` over tokens, or their ``mean``.
 
     Raises:
-        ModelError: It does not predict from left to right, or nothing begins a text.
+        ModelError: It does not predict from left to right, or has no start token.
     """
 
     text_only = True
@@ -133,7 +133,7 @@ class LanguageModel(NetworkModel):
         return torch.cat(found)[:, None]
 
     def _likelihoods(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Of texts ``(B, L)``, padded on the right, which a causal model does not see: ``(B,)``."""
+        """Log-likelihoods ``(B,)`` of texts ``(B, L)``, padded on the right, which a causal model does not see."""
         logits = self._logits(input_ids=ids, attention_mask=torch.ones_like(ids))[:, :-1]
         following = ids[:, 1:]
         logs = logits.gather(2, following[..., None]).squeeze(2) - logits.logsumexp(2)  # (B, L - 1)
@@ -141,7 +141,7 @@ class LanguageModel(NetworkModel):
         return self.scored(logs.double().masked_fill(~inside, 0).sum(1), lengths - 1)
 
     def scored(self, likelihoods: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """The scores of texts of so many tokens, ``(N,)``, from their log-likelihoods."""
+        """The scores ``(N,)`` of texts from their log-likelihoods and numbers of tokens."""
         return torch.where(lengths > 0, likelihoods / (lengths if self.score == "mean" else 1), torch.nan)
 
     def _logits(self, **inputs: torch.Tensor) -> torch.Tensor:
@@ -149,7 +149,7 @@ class LanguageModel(NetworkModel):
         return logits.float()
 
     def _parts(self, rows: int, tokens: int) -> Iterator[slice]:
-        """Rows that are computed at once: a logit for each token and each word of the vocabulary fills memory."""
+        """Rows that are computed at once, because a logit per token and vocabulary entry takes much memory."""
         most = _LOGITS * (1 if self.device.type == "cpu" else 4)
         step = max(1, most // (max(1, tokens) * int(self._module.config.get_text_config().vocab_size)))
         yield from (slice(start, start + step) for start in range(0, rows, step))
@@ -165,7 +165,7 @@ class LanguageModel(NetworkModel):
 
     @torch.no_grad()
     def _probe(self) -> None:
-        """Try whether the model looks left only, and whether packing changes nothing."""
+        """Check that the model only looks left, and whether packing leaves features unchanged."""
         self.feature_dim, self._trims = 1, True
         ids = self._tokenize(probes.TEXTS[-1:], trim=True).inputs["input_ids"].to(self.device)
         other = torch.cat([ids[:, :-1], ids[:, :1]], dim=1)
@@ -180,7 +180,7 @@ class LanguageModel(NetworkModel):
         return True
 
     def _packed_text(self) -> PackedText | None:
-        # Other implementations of attention know no masks of one's own.
+        # Other implementations of attention do not take custom masks.
         return _PackedText(self) if self._module.config._attn_implementation in ("eager", "sdpa") else None
 
     def _settings(self) -> dict[str, object]:
@@ -199,7 +199,7 @@ class LanguageModel(NetworkModel):
 
 
 class _PackedText(PackedText):
-    """Texts as prefix trees: the likelihood of a text is that of the tokens on its way from the root."""
+    """Texts as prefix trees: the likelihood of a text is that of the tokens on its path from the root."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
@@ -221,7 +221,7 @@ class _PackedText(PackedText):
             input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids
         )  # (B, W, V)
         depths = batch.position_ids
-        sees = batch.mask[:, 0] == 0  # (B, W, W): a token, and on its way from the root
+        sees = batch.mask[:, 0] == 0  # (B, W, W): a token, and those on its path from the root
         parents = (sees & (depths[:, None, :] == depths[:, :, None] - 1)).int().argmax(2)  # (B, W)
         rows_of = torch.arange(len(rows), device=model.device)[:, None]
         logs = logits[rows_of, parents, batch.input_ids] - logits.logsumexp(2).gather(1, parents)

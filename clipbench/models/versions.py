@@ -1,4 +1,4 @@
-"""The versions of the model libraries for which scores have been tested."""
+"""The versions of the model libraries with which scores have been tested."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ TESTED = {"open_clip": ("open_clip_torch", 3), "transformers": ("transformers", 
 
 
 def require_tested(library: str) -> None:
-    """Refuse a major version of a library that was not tested: models would load, and might score differently.
+    """Refuse an untested major version of a library, with which models would load but might score differently.
 
     Raises:
-        ModelError: Says what to install. There is no way around it.
+        ModelError: Another major version is installed; says what to install.
     """
     package, major = TESTED[library]
     version = str(importlib.import_module(library).__version__)

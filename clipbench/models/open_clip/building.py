@@ -1,4 +1,4 @@
-"""Building an open_clip network from a configuration, and giving it exactly the weights of a checkpoint."""
+"""Building an open_clip network from a configuration, and loading exactly the weights of a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 
 from clipbench.models import checks
 
-# Buffers that some versions saved and the network computes, and numbers of OpenAI's archives.
+# Buffers that some versions saved but the network computes, and numbers in OpenAI's archives.
 _COMPUTED = ("attn_mask", "position_ids", "input_resolution", "context_length", "vocab_size")
 
 
 def create(name: str, config: Mapping[str, Any], dtype: torch.dtype, pretrained: str | None = None) -> Any:
-    """A network with the weights of a tag of open_clip, or without weights.
+    """A network with the weights of an open_clip tag, or without weights.
 
     Args:
         name: The architecture, or ``local-dir:`` and a directory.
-        config: Its ``model_cfg``, which may differ from the one by that name.
+        config: The ``model_cfg``, which may differ from the named architecture's.
         dtype: The precision to compute in.
         pretrained: A tag.
     """
@@ -46,7 +46,7 @@ def create(name: str, config: Mapping[str, Any], dtype: torch.dtype, pretrained:
 
 
 def load_weights(module: Any, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Give a network its weights. Unlike open_clip's own loading, nothing is resized, filled in or left out.
+    """Load weights into a network. Unlike in open_clip's own loading, nothing is resized, filled in or left out.
 
     Raises:
         ModelError: Names or shapes differ.

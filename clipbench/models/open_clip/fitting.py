@@ -1,4 +1,4 @@
-"""An architecture against the weights that it is to hold: what they show decides, and nothing is resized to fit."""
+"""Fitting an architecture to a checkpoint's weights: their shapes decide, and nothing is resized."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ State = Mapping[str, torch.Tensor]
 
 
 def fit_to_weights(config: Mapping[str, Any], state: State, source: str, *, adjust: bool) -> dict[str, Any]:
-    """Return a ``model_cfg`` that has the image size, the context length and the logit bias of the weights.
+    """Return a ``model_cfg`` with the image size, the context length and the logit bias of the weights.
 
-    open_clip would interpolate position embeddings to those of the configuration, and say nothing.
+    open_clip would silently interpolate position embeddings to the sizes in the configuration.
 
     Args:
         config: The ``model_cfg`` of the architecture.
         state: The weights.
         source: The checkpoint, for messages.
-        adjust: Take sizes from the weights; otherwise sizes that differ are refused.
+        adjust: Take sizes from the weights; otherwise, sizes that differ are refused.
 
     Raises:
-        ModelError: The weights are of another architecture, which is found before anything is built.
+        ModelError: The weights are of another architecture; this is detected before anything is built.
     """
     _check_layers(config, state, source)
     _check_dimensions(config, state, source)
@@ -43,13 +43,13 @@ def fit_to_weights(config: Mapping[str, Any], state: State, source: str, *, adju
                 f"or pass model_args {name}={shown}"
             )
         fitted[part][name] = shown
-    # A bias of the loss (SigLIP's): it is kept with the weights, and no similarity depends on it.
+    # The bias of SigLIP's loss is kept with the weights, but no similarity depends on it.
     fitted["init_logit_bias"] = float(state["logit_bias"].flatten()[0]) if "logit_bias" in state else None
     return {name: value for name, value in fitted.items() if value is not None}
 
 
 def _check_layers(config: Mapping[str, Any], state: State, source: str) -> None:
-    """Refuse more layers than there are weights: they would take minutes to build."""
+    """Refuse more layers than there are weights, which would take minutes to build."""
     for part, numbers in config.items():
         layers = numbers.get("layers", 0) if isinstance(numbers, Mapping) else 0
         count = sum(layers) if isinstance(layers, list) else layers
@@ -58,7 +58,7 @@ def _check_layers(config: Mapping[str, Any], state: State, source: str) -> None:
 
 
 def _check_dimensions(config: Mapping[str, Any], state: State, source: str) -> None:
-    """Compare the widths of open_clip's own towers, before memory for others is asked for."""
+    """Compare the widths of open_clip's own towers with the weights, before memory is allocated."""
     wrong = [
         f"{name}: {state[name].shape[axis]} for {wanted} along axis {axis}"
         for name, axis, wanted in _dimensions(config, state)
@@ -91,12 +91,12 @@ def _dimensions(config: Mapping[str, Any], state: State) -> Iterator[tuple[str, 
 
 
 def text_prefix(state: State) -> str:
-    """What comes before the names of a text tower's weights: ``text.`` in custom towers."""
+    """The prefix of the names of a text tower's weights: ``text.`` in custom towers."""
     return "text." if "text.token_embedding.weight" in state else ""
 
 
 def _image_size(config: Mapping[str, Any], state: State, source: str) -> Any:
-    """The image size that the position embeddings show; None where they show none."""
+    """The image size that follows from the position embeddings; None if there are none."""
     vision = config["vision_cfg"]
     stated = vision.get("image_size", 224)
     if (positions := state.get("visual.attnpool.positional_embedding")) is not None:  # ResNet
@@ -111,7 +111,7 @@ def _image_size(config: Mapping[str, Any], state: State, source: str) -> Any:
         return stated
     grid = round(count**0.5)
     if grid * grid != count:
-        raise ModelError(f"{source}: its {count} image positions are no square: pass model_args image_size=HEIGHT")
+        raise ModelError(f"{source}: its {count} image positions form no square: pass model_args image_size=HEIGHT")
     return grid * patch
 
 

@@ -96,7 +96,7 @@ class _Loaded:
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """What the user says of a checkpoint that its files may not say."""
+    """What the user specifies about a checkpoint that its files may not contain."""
 
     quick_gelu: bool | None = None
     image_size: int | None = None
@@ -140,9 +140,9 @@ def _open(plan: Plan, options: _Options, revision: str | None, dtype: torch.dtyp
     if unused := [
         name for name in ("image_size", "context_length", "lora_alpha", "weights_key") if getattr(options, name)
     ]:
-        raise ConfigError(f"{unused[0]} is for files of weights: {plan.source} is published with its own")
+        raise ConfigError(f"{unused[0]} is for weights files: {plan.source} is published with its own")
     config = open_clip.get_model_config(plan.architecture)
-    # open_clip only warns where a tag was trained with QuickGELU and the architecture has GELU: obey the tag.
+    # If a tag was trained with QuickGELU and the architecture has GELU, open_clip only warns; here the tag decides.
     tagged = open_clip.get_pretrained_cfg(plan.architecture, plan.tag).get("quick_gelu", False)
     config = options.overrule({**config, "quick_gelu": bool(tagged or config.get("quick_gelu"))})
     return _Loaded(create(str(plan.architecture), config, dtype, pretrained=plan.tag), config)
@@ -230,7 +230,7 @@ def _check_sizes(file: Path, config: dict[str, Any], options: _Options) -> None:
 
 
 def _architecture_name(name: str | None, loaded: _Loaded) -> str:
-    """The architecture for results, with the sizes in which the weights differ from it."""
+    """The architecture's name for results, with the sizes in which the weights differ from it."""
     import open_clip
 
     if name is None:

@@ -102,10 +102,10 @@ def _with_weights(architecture: str, weights: str) -> Plan:
 
 
 def near_architecture(source: str) -> str:
-    """How a model that was named as open_clip names it is written here, such as ``open_clip:ViT-B-32/openai``.
+    """The spelling here of a model named as in open_clip, such as ``open_clip:ViT-B-32/openai``.
 
     Returns:
-        An empty string where the source is like no architecture. It takes no torch to see that.
+        An empty string if the source resembles no architecture; finding this out does not import torch.
     """
     known = {name.lower(): name for name in _architecture_files()}
     parts = source.split("/")

@@ -18,11 +18,11 @@ def has_tokenizer(directory: Path) -> bool:
 
 
 def load_tokenizer(config: dict[str, Any], directory: Path | None, source: str) -> Any:
-    """As ``open_clip.get_tokenizer``, without the hub where the directory has the tokenizer.
+    """Like ``open_clip.get_tokenizer``, but without the hub if the directory has the tokenizer.
 
     Args:
         config: The ``model_cfg``.
-        directory: The checkpoint's folder, where it has one.
+        directory: The checkpoint's folder, if it has one.
         source: The checkpoint, for messages.
 
     Raises:

@@ -100,8 +100,8 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuild(storage: torch.Tensor, offset: int, size: Any, stride: Any, *_: Any) -> torch.Tensor:
-    if math.prod(size) > storage.numel():  # one number repeated, which a copy would make of any size
-        raise ValueError("a tensor is larger than what is stored of it")
+    if math.prod(size) > storage.numel():  # repeats stored numbers, so that a copy could take any amount of memory
+        raise ValueError("a tensor is larger than its stored data")
     return torch.as_strided(storage, tuple(size), tuple(stride), offset).clone()
 
 

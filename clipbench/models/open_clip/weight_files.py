@@ -26,7 +26,7 @@ def read_weights(path: Path, *, key: str | None = None, lora_alpha: float | None
     """Read the weights of a file by name, running no code in it; arguments as of ``read_state_dict``.
 
     Raises:
-        ModelError: It holds no weights, or they cannot be told.
+        ModelError: It holds no weights, or several sets of them.
         pickle.UnpicklingError: It holds code.
     """
     check_file(path)
@@ -34,7 +34,7 @@ def read_weights(path: Path, *, key: str | None = None, lora_alpha: float | None
 
 
 def join_positions(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """One table of positions in place of Long-CLIP's two (arXiv 2403.15378): it uses 20 of the first."""
+    """Join Long-CLIP's two tables of positions (arXiv 2403.15378) into one: it uses 20 rows of the first."""
     joined = dict(state)
     stretched = joined.pop(_LONG_CLIP, None)
     if stretched is not None:
@@ -116,7 +116,7 @@ def guess_architecture(path: Path, state: Mapping[str, torch.Tensor], quick_gelu
     Args:
         path: The file, for messages.
         state: Its weights.
-        quick_gelu: The activation, where the user says it.
+        quick_gelu: The activation, if the user gives it.
 
     Raises:
         ModelError: None fits, or several do, or the layout is another: the message says how to name one.
@@ -143,7 +143,7 @@ def guess_architecture(path: Path, state: Mapping[str, torch.Tensor], quick_gelu
 
 
 def differences(config: Mapping[str, Any], shape: Mapping[str, Any], also: tuple[str, ...] = ()) -> list[str]:
-    """How an architecture differs from what weights show, sizes of image and context aside unless ``also`` asks."""
+    """How an architecture differs from that of the weights, ignoring image and context size unless in ``also``."""
     own, shown = _comparable(config), _comparable(shape)
     return [
         f"{name} {shown[name]} for {own[name]}"
@@ -154,7 +154,7 @@ def differences(config: Mapping[str, Any], shape: Mapping[str, Any], also: tuple
 
 
 def _distinct(fits: Mapping[str, dict[str, Any]], quick_gelu: bool | None) -> Iterator[str]:
-    """Architectures that are not the same but for image and context size, with the given activation if there are."""
+    """Architectures that differ in more than image and context size; only those with the given activation, if any."""
     seen = []
     wanted = [name for name in fits if quick_gelu in (None, bool(fits[name].get("quick_gelu")))]
     for name in wanted or fits:
