@@ -1,4 +1,4 @@
-"""ARO: does a model know who does what to whom, which attribute is whose, and in which order words stand?"""
+"""ARO: does a model know who does what to whom, which attribute belongs to which object, and the order of words?"""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ _SHUFFLES = replace(ARO, layouts=(), instructions="put the parquet files of the 
 
 
 class Aro(ChoiceTask):
-    """The true caption against false ones; a shuffle that changes nothing is invalid."""
+    """The true caption against false ones; a row in which a shuffle changes nothing is invalid."""
 
     groups = ("aro",)
     tags = ("compositional", "table6")
@@ -41,7 +41,7 @@ VgRelation = Aro.declare(
     where={"part": "vg_relation"}, group_field="relation_name", expected_n=23_937,
 )  # fmt: skip
 VgAttribution = Aro.declare(
-    "aro_vg_attribution", "Which attribute is whose; ``acc_macro`` is the mean over pairs of attributes.", **_MACRO,
+    "aro_vg_attribution", "Which object has which attribute; ``acc_macro`` is the mean over attribute pairs.", **_MACRO,
     dataset=replace(ARO, hub=replace(_ATTRIBUTION, constants=(("part", "vg_attribution"),))),
     where={"part": "vg_attribution"}, group_field="attributes", expected_n=28_748,
 )  # fmt: skip

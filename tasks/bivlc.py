@@ -1,4 +1,4 @@
-"""BiVLC: SugarCrepe's captions, and for each false one an image that it is true of."""
+"""BiVLC: SugarCrepe's captions, with an image for each false one."""
 
 from clipbench.data import Dataset, HubTable
 from clipbench.task_types import PairsTask

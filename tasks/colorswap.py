@@ -1,4 +1,4 @@
-"""ColorSwap: two images, and two captions that differ in which thing has which color."""
+"""ColorSwap: two images, and two captions that differ in which object has which color."""
 
 from clipbench.data import Dataset, HubTable
 from clipbench.task_types import PairsTask
@@ -20,7 +20,7 @@ COLORSWAP = Dataset(
 
 
 class ColorSwap(PairsTask):
-    """300 pairs; the field's text, image and group score are ``text_acc``, ``acc`` and ``group_acc``."""
+    """300 pairs; the text, image and group scores are ``text_acc``, ``acc`` and ``group_acc``."""
 
     name = "colorswap"
     dataset = COLORSWAP

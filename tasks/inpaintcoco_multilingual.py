@@ -23,7 +23,7 @@ MULTILINGUAL = Dataset(
 
 
 class Multilingual(PairsTask):
-    """953 of the 1,260 pairs; captions were corrected, the English ones too."""
+    """953 of the 1,260 pairs, with corrected captions, including the English ones."""
 
     dataset = MULTILINGUAL
     groups = ("inpaintcoco_multilingual",)
@@ -50,7 +50,7 @@ Hindi = Multilingual.declare("inpaintcoco_multilingual_hi", "Hindi.", language="
 
 
 class InpaintCocoCleaned(Multilingual):
-    """The English captions alone."""
+    """The English captions only."""
 
     name = "inpaintcoco_cleaned"
     groups = ()

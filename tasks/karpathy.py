@@ -1,4 +1,4 @@
-"""Retrieval on Karpathy's test splits of COCO and Flickr30k, as the field reports it."""
+"""Retrieval on Karpathy's test splits of COCO and Flickr30k, as is usually reported."""
 
 from clipbench.data import Dataset
 from clipbench.task_types import RetrievalTask

@@ -1,4 +1,4 @@
-"""MMVP-VLM: two images that CLIP takes for alike, and what differs, in nine visual patterns."""
+"""MMVP-VLM: two images that CLIP finds alike, and statements on how they differ, in nine visual patterns."""
 
 from clipbench.data import Dataset
 from clipbench.task_types import PairsTask
@@ -15,7 +15,7 @@ MMVP_VLM = Dataset(
 
 
 class MmvpVlm(PairsTask):
-    """135 pairs. A pattern has 15: its score is known to 12 points. The authors' score is ``acc``."""
+    """135 pairs. A pattern has only 15, so its score is uncertain by 12 points. The authors' score is ``acc``."""
 
     name = "mmvp_vlm"
     dataset = MMVP_VLM

@@ -20,7 +20,7 @@ SUGARCREPE = Dataset(
     license="MIT; photographs of COCO under their own Flickr licenses.",
     citation="Hsieh et al. 2023, SugarCrepe: Fixing Hackable Benchmarks, NeurIPS, arXiv 2306.14610",
     homepage="https://github.com/RAIVNLab/sugar-crepe",
-    instructions="give the folder of add_att.json, … with ?images=COCO/val2017 where the photographs are elsewhere",
+    instructions="give the folder with add_att.json, …, and ?images=COCO/val2017 if the photographs are elsewhere",
 )
 
 
@@ -52,7 +52,7 @@ ReplaceRelation = SugarCrepe.declare(
 SwapAttribute = SugarCrepe.declare(
     "sugarcrepe_swap_att", "Two attributes swapped.", where={_PART: "swap_att"}, expected_n=666, groups=_SWAP
 )
-# The authors' 246 became 245 rows.
+# The authors report 246 rows and publish 245.
 SwapObject = SugarCrepe.declare(
     "sugarcrepe_swap_obj", "Two objects swapped.", where={_PART: "swap_obj"}, expected_n=245, groups=_SWAP
 )

@@ -1,4 +1,4 @@
-"""SugarCrepe++: a photograph of COCO, two captions in other words, and a false one; both must win."""
+"""SugarCrepe++: a photograph of COCO, two differently worded captions, and a false one; both true ones must win."""
 
 from clipbench.data import Dataset
 from clipbench.task_types import ChoiceTask
@@ -18,7 +18,7 @@ SUGARCREPE_PP = Dataset(
 
 
 class SugarCrepePP(ChoiceTask):
-    """Three published rows cannot be judged: captions are the same."""
+    """Three published rows are invalid, because captions in them are identical."""
 
     dataset = SUGARCREPE_PP
     groups = ("sugarcrepe_pp",)

@@ -1,4 +1,4 @@
-"""SVO-Probes: a sentence, an image it is true of, and one with another subject, verb or object."""
+"""SVO-Probes: a sentence, an image that shows it, and one with another subject, verb or object."""
 
 from clipbench.data import Dataset
 from clipbench.task_types import ImageChoiceTask
@@ -15,7 +15,7 @@ SVO_PROBES = Dataset(
 
 
 class SvoProbes(ImageChoiceTask):
-    """36,841 rows in all, of which many images can no longer be downloaded."""
+    """36,841 rows in all; many of their images can no longer be downloaded."""
 
     dataset = SVO_PROBES
     groups = ("svo_probes",)

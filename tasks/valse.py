@@ -1,4 +1,4 @@
-"""VALSE: a caption and a foil of it, in eleven pieces; rows that annotators accepted."""
+"""VALSE: a caption and a foil, in eleven pieces; only rows that annotators accepted."""
 
 from clipbench.data import Dataset
 from clipbench.task_types import ChoiceTask
@@ -10,13 +10,13 @@ VALSE = Dataset(
     license="MIT; images of COCO, Visual7W, VisDial, SWiG and FOIL under their own licenses.",
     citation="Parcalabescu et al. 2022, VALSE, ACL, arXiv 2112.07566",
     homepage="https://github.com/Heidelberg-NLP/VALSE",
-    instructions="give the folder of existence.json, … with ?images=FOLDER, in any folders of which the images are",
+    instructions="give the folder with existence.json, …, and ?images=FOLDER if the images are below another FOLDER",
 )
 _VALID = {"valid": True}
 
 
 class Valse(ChoiceTask):
-    """Captions that two of three annotators chose."""
+    """Only rows whose caption at least two of three annotators chose."""
 
     dataset = VALSE
     groups = ("valse",)
@@ -37,7 +37,7 @@ CountingSmallQuant = Valse.declare(
 )
 CountingAdversarial = Valse.declare(
     "valse_counting_adversarial",
-    "How many, where the false number is the likelier.",
+    "How many, where the false number is the more frequent one.",
     where={"part": "counting-adversarial", **_VALID},
     expected_n=691,
 )

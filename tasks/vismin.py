@@ -1,4 +1,4 @@
-"""VisMin: two images that differ in one object, attribute, number or relation, and a caption each."""
+"""VisMin: two images that differ in one object, attribute, number or relation, with a caption each."""
 
 from clipbench.data import Dataset, HubTable
 from clipbench.task_types import PairsTask

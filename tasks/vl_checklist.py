@@ -1,4 +1,4 @@
-"""VL-CheckList: a caption of an object, attribute or relation, and one in which it is another."""
+"""VL-CheckList: a caption with an object, attribute or relation, and one in which it is replaced."""
 
 from clipbench.data import Dataset
 from clipbench.task_types import ChoiceTask
@@ -10,7 +10,7 @@ VL_CHECKLIST = Dataset(
     license="See the repository; images of Visual Genome, HAKE and SWiG under their own licenses.",
     citation="Zhao et al. 2022, VL-CheckList, EMNLP demonstrations, arXiv 2207.00221",
     homepage="https://github.com/om-ai-lab/VL-CheckList",
-    instructions="give a clone of the repository, with ?images=FOLDER where vg/, hake/ and swig/ are in a FOLDER",
+    instructions="give a clone of the repository, and ?images=FOLDER if vg/, hake/ and swig/ are in another FOLDER",
 )
 
 

@@ -1,4 +1,4 @@
-"""What'sUp: where is it? Controlled photographs of two things, and spatial captions of COCO and Visual Genome."""
+"""What'sUp: where is it? Controlled photographs of two objects, and spatial captions of COCO and Visual Genome."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -18,7 +18,7 @@ WHATSUP = Dataset(
 
 
 class WhatsUp(ChoiceTask):
-    """Captions that differ in the preposition alone."""
+    """Captions that differ only in the preposition."""
 
     dataset = WHATSUP
     groups = ("whatsup",)
@@ -26,7 +26,7 @@ class WhatsUp(ChoiceTask):
 
 
 class Controlled(WhatsUp):
-    """Four images a set: ``pair_acc`` asks for both of two opposites, ``set_acc`` for all four."""
+    """Four images per set: ``pair_acc`` requires both images of an opposite pair to be right, ``set_acc`` all four."""
 
     metrics = ("acc", "pair_acc", "set_acc")
     joint_metrics: ClassVar[Mapping[str, str]] = {"pair_acc": "group", "set_acc": "cluster"}

@@ -1,4 +1,4 @@
-"""Winoground: two photographs and two captions of the same words in another order."""
+"""Winoground: two photographs, and two captions with the same words in different order."""
 
 from clipbench.data import Dataset, HubTable
 from clipbench.task_types import PairsTask
@@ -22,7 +22,7 @@ WINOGROUND = Dataset(
 
 
 class Winoground(PairsTask):
-    """400 pairs; the field's text, image and group score are ``text_acc``, ``acc`` and ``group_acc``."""
+    """400 pairs; the text, image and group scores are ``text_acc``, ``acc`` and ``group_acc``."""
 
     name = "winoground"
     dataset = WINOGROUND

@@ -19,7 +19,7 @@ ImageNet1k = ZeroShot.of_tars(
     "Deng et al. 2009, ImageNet; Russakovsky et al. 2015, arXiv 1409.0575",
     class_names="open_clip:IMAGENET_CLASSNAMES",
     templates="open_clip:OPENAI_IMAGENET_TEMPLATES",
-    note="two pairs of classes have one name (missile, sunglasses) and tie: their 200 images count as wrong",
+    note="two pairs of classes share a name (missile, sunglasses) and tie: their 200 images count as wrong",
 )
 Caltech101 = ZeroShot.of_tars("caltech101", "wds_vtab-caltech101", 6_085, "Fei-Fei et al. 2004, Caltech 101")
 Cars = ZeroShot.of_tars("cars", "wds_cars", 8_041, "Krause et al. 2013, Stanford Cars")

@@ -1,4 +1,4 @@
-"""What raw layouts of benchmarks share: annotations as JSON, whose entries name image files."""
+"""Shared parts of benchmarks' raw layouts: JSON annotations whose entries name image files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object of a JSON file, and its position for messages.
+    """An object in a JSON file, and its position for messages.
 
     Attributes:
         key: Its key, or its place in a list.
@@ -54,7 +54,7 @@ class Entry:
         """The text under a name.
 
         Raises:
-            DataError: There is none.
+            DataError: The value is missing or not text.
         """
         value = self.values.get(name)
         if isinstance(value, str):
@@ -67,7 +67,7 @@ class Entry:
         """The texts under a name, in a list or alone.
 
         Raises:
-            DataError: There are none.
+            DataError: The value is missing or not text.
         """
         value = self.values.get(name)
         if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
@@ -80,7 +80,7 @@ def entries(path: Path, *names: str) -> Iterator[Entry]:
 
     Args:
         path: The file.
-        *names: What the values are called where an entry is a list of values; without names, it must be an object.
+        *names: Names of the values if an entry is a list; without names, it must be an object.
 
     Raises:
         DataError: The file cannot be read, or holds something else.
@@ -100,7 +100,7 @@ def entries(path: Path, *names: str) -> Iterator[Entry]:
 
 
 class Photographs(ImageFiles):
-    """Image files in a folder or in folders below it, where a benchmark draws on several collections.
+    """Image files in a folder or its subfolders, for benchmarks that draw on several collections.
 
     Args:
         root: The folder.
@@ -110,7 +110,7 @@ class Photographs(ImageFiles):
         super().__init__(root, empty_is_missing=True)
 
     def ref(self, name: str) -> ImageRef:
-        """A reference to the file at ``name``, or, up to three folders down, the first at a path that ends so."""
+        """A reference to the file ``name``, in the folder or else in the first subfolder, up to three levels down."""
         if not self.has(name):
             name = next((found for folder in self._folders if self.has(found := f"{folder}/{name}")), name)
         return super().ref(name)
@@ -137,7 +137,7 @@ def open_annotations(
     refer: Callable[[ImageFiles, Annotation], tuple[ImageRef, ...]] | None = None,
     gap: str = "",
 ) -> RecordSource:
-    """Open a benchmark's annotations; a pass over one part reads the file of that part only.
+    """Open a benchmark's annotations; a pass over one part only reads the files of that part.
 
     Args:
         layout: The layout's name.
@@ -147,8 +147,8 @@ def open_annotations(
         images: The folder of images.
         part_field: The field that holds the part.
         fields: Further fields that rows can be filtered by.
-        refer: From a row to its images, where they are not its files as they are.
-        gap: What these files lack of the published ones, where a task's number of samples would not tell.
+        refer: Maps a row to its images, if they are not simply its files.
+        gap: What the files lack compared with the published ones, if a task's number of samples does not reveal it.
     """
     paths = {part: (found,) if isinstance(found, Path) else tuple(found) for part, found in files.items()}
     photos = Photographs(images)

@@ -42,9 +42,9 @@ class Cell:
         table: A ``datasets.Dataset`` in Arrow format.
         row: Row number.
         column: Column name.
-        files: Where paths in the cell lead.
-        item: Which image of a cell that holds a list; None for one that holds a single image.
-        listed: The column holds lists of images.
+        files: The files that paths in the cell refer to.
+        item: Index of the image in a cell with a list; None for a cell with a single image.
+        listed: Whether the column holds lists of images.
     """
 
     row: int

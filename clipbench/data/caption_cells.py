@@ -1,4 +1,4 @@
-"""Captions in a cell of a table: text, a list of texts, and lists that pandas and NumPy wrote as text."""
+"""Captions in a table cell: text, a list of texts, or a list that pandas or NumPy wrote as text."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Mapping
 
 from clipbench.errors import DataError
 
-# The text of a caption that is an object, as Karpathy's files, COCO's annotations and several hub data sets have it.
+# Keys of the text if a caption is an object, as in Karpathy's files, COCO's annotations and several hub data sets.
 _TEXT_KEYS = ("raw", "caption", "text", "sentence")
-# One quoted text of a list, and what separates it from the next: NumPy writes no commas.
+# One quoted text of a list, and its separator from the next one: NumPy writes no commas.
 _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _ITEM = re.compile(rf"\s*({_QUOTED}|None|nan)(?:\s*,\s*|\s+|$)", re.DOTALL)
 _LONGEST_LIST = 100_000  # characters; parsing takes time and memory many times the text's
 
 
 def captions_in(value: object, where: str) -> str | list[str] | None:
-    """What a cell holds: a caption, a list of captions, or None for an empty cell.
+    """The content of a cell: a caption, a list of captions, or None for an empty cell.
 
-    Text that is a list, ``['a dog', 'a red dog']``, is read as that list: CSV can hold it in no other way.
+    Text that is a list, ``['a dog', 'a red dog']``, is parsed as one: CSV has no other way to represent it.
 
     Raises:
-        DataError: The cell holds something else, or a list as text that cannot be read.
+        DataError: The cell holds something else, or a list as text that cannot be parsed.
     """
     if value is None or isinstance(value, str):
         return value if value is None or value.lstrip()[:1] not in ("[", "(", "{") else _from_text(value, where)
@@ -39,7 +39,7 @@ def captions_in(value: object, where: str) -> str | list[str] | None:
 
 
 def _caption(item: object) -> str | None:
-    """The text of a list's item; None where it has none."""
+    """The text of a list's item; None if it has none."""
     if isinstance(item, Mapping):
         item = next((item[key] for key in _TEXT_KEYS if key in item), item)
     if item is None or item != item:  # a missing value, which pandas writes as NaN
@@ -48,7 +48,7 @@ def _caption(item: object) -> str | None:
 
 
 def _from_text(text: str, where: str) -> str | list[str]:
-    """The list that a text stands for, else the text."""
+    """The list that a text represents, or else the text."""
     stripped = text.strip()
     found = listed(stripped)
     if found is not None:
@@ -62,7 +62,7 @@ def _from_text(text: str, where: str) -> str | list[str]:
 
 
 def listed(text: str) -> list[str] | None:
-    """The texts of a list that was written as text; None if it is not one."""
+    """The texts of a list that was written as text; None if it is not such a list."""
     found = _parsed(text) if len(text) <= _LONGEST_LIST else None
     if not isinstance(found, (list, tuple, dict)):
         return None
@@ -71,7 +71,7 @@ def listed(text: str) -> list[str] | None:
 
 
 def _parsed(text: str) -> object:
-    """The value of a text in the notation of JSON, Python or NumPy; None if it is in none of them."""
+    """The value of a text in the notation of JSON, Python or NumPy; None if it has another one."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Files with a caption on each line: the publishers' token files, and Kaggle's tables of the same data sets."""
+"""Files with one caption per line: the publishers' token files, and Kaggle's tables of the same data sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOKEN_LINE = re.compile(r"(?P<name>[^#\t]+)#(?P<index>\d+)\t(?P<caption>.*)", r
 
 
 def kaggle_header(path: Path) -> tuple[str, ...]:
-    """The column names of one of Kaggle's tables, which separates them by commas or bars; empty for another file."""
+    """The column names of one of Kaggle's tables, separated by commas or bars; empty for any other file."""
     if path.suffix not in (".csv", ".txt") or not path.is_file():
         return ()
     with open_regular(path) as file:

@@ -25,7 +25,7 @@ _CAPTION_NAMES = (
 _NUMBERED_CAPTION = re.compile(r"(?P<base>caption|sentence|text)s?[_ -]?(?P<number>\d{1,9})", re.IGNORECASE)
 _FALSE_CAPTION = re.compile(r"((neg|negative|false)_captions?|foils?|hard_text)(_?\d+)?", re.IGNORECASE)
 _URL_NAME = re.compile(r"([a-z]+[_ -])?(url|uri|link)s?", re.IGNORECASE)
-# A column that is left unused is worth a word if its name has a word of images or of captions, and none of the last.
+# An unused column is reported if its name has a word for images or captions and none that `_ABOUT` matches.
 _IMAGE_WORDS = frozenset(("image", "images", "img", "jpg", "jpeg", "png", "photo", "picture"))
 _CAPTION_WORDS = frozenset(
     ("caption", "captions", "text", "texts", "txt", "sentence", "sentences", "title", "description", "alt", "comment")
@@ -47,8 +47,8 @@ class Columns:
         fields: Columns that rows can be filtered by.
         false_captions: Text columns of captions that are false of the image.
         constants: Fields with the same value in every row.
-        unused: Columns that look like images or captions where these were guessed, and were not chosen.
-        label: Column of the class, which rows have as the field ``label``.
+        unused: Columns that look like images or captions but were not chosen, if columns were guessed.
+        label: Column of the class, which becomes the field ``label`` of rows.
     """
 
     images: tuple[str, ...] = ()
@@ -61,11 +61,11 @@ class Columns:
 
     @property
     def problem(self) -> str:
-        """What the user should know; empty if there is nothing."""
+        """A note for the user on unused columns; empty if there are none."""
         if not self.unused:
             return ""
         used = shorten((*self.images, *self.captions))
-        return f"columns not used: {shorten(self.unused)} (used: {used}; others are named with images= and captions=)"
+        return f"columns not used: {shorten(self.unused)} (used: {used}; choose others with images= and captions=)"
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -202,7 +202,7 @@ def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: s
 
 
 def download_advice(column: str) -> str:
-    """What to do with a table of addresses."""
+    """Advice for a table with URLs in place of images."""
     return (
         "download the images first, for instance with"
         f" `img2dataset --url_list TABLE --url_col {column} --caption_col CAPTION --output_folder FOLDER`; give FOLDER"

@@ -21,8 +21,8 @@ class HubTable:
         captions: Text columns: one (a string or a list of strings), or one for each image.
         fields: Further columns that tasks filter on.
         false_captions: Text columns of captions that are false of the image, for choice tasks.
-        label: Column of the class, by number or name, in data for classification; such data has no captions.
-        constants: Fields with the same value in every row, where a repository or configuration holds one part only.
+        label: Column of the class (a number or a name), in data for classification; such data has no captions.
+        constants: Fields with the same value in every row, for a repository or configuration that holds only one part.
         config: Configuration name, if the repository has several.
         exact: Never guess another column for one that is missing, because the user named these.
     """
@@ -63,7 +63,7 @@ class Dataset:
         name: Its key in the ``data`` option.
         hub: The repository on the hub; None if users must supply a local copy.
         path: A local path that is read unless ``data`` names another.
-        image_folder: Where image files are that rows name, if not next to the rows.
+        image_folder: Folder of the image files that rows name, if they are not next to the rows.
         generator: A function ``module:name`` without arguments that generates the rows of a synthetic dataset.
         layouts: Raw layouts, by module name in ``clipbench.data.layouts``; they are tried on a local path
             before the generic tables (folder, CSV, JSONL, parquet).
@@ -97,8 +97,8 @@ class Provenance:
         revision: The commit that was read (hub), else None.
         fingerprint: Digest of what identifies the rows (file name, size and content digest of the
             caption file; or repository and commit): equal means equal rows.
-        details: More about it, by name; ``problem`` is what users are told whenever the rows are used, ``gap`` what
-            they lack of the complete data, which fails a run.
+        details: Further facts, by name. ``problem`` is a note for users whenever the rows are used; ``gap`` says what
+            they lack compared with the complete data, and fails a run.
     """
 
     layout: str
@@ -108,11 +108,11 @@ class Provenance:
     details: Mapping[str, str] = field(default_factory=dict)
 
     def with_problem(self, problem: str) -> Provenance:
-        """The same with one more thing that users are told; unchanged if it is empty."""
+        """A copy with one more note for users; unchanged if the note is empty."""
         if not problem:
             return self
-        told = self.details.get("problem")
-        return replace(self, details={**self.details, "problem": f"{told}; {problem}" if told else problem})
+        before = self.details.get("problem")
+        return replace(self, details={**self.details, "problem": f"{before}; {problem}" if before else problem})
 
 
 class Source(Protocol):

@@ -169,7 +169,7 @@ def _provenance(table: HubTable, snapshot: Snapshot) -> Provenance:
 
 
 def _open_tars(table: HubTable, snapshot: Snapshot, provenance: Provenance, tars: list[str]) -> RecordSource:
-    """Labelled images in WebDataset tars, which lie in a folder named as the split."""
+    """Labeled images in WebDataset tars, which are in a folder named after the split."""
     from clipbench.data.layouts import webdataset
 
     wanted = [name for name in tars if name.startswith(f"{table.split}/")]

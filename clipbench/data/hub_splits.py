@@ -95,7 +95,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def synonyms(split: str) -> tuple[str, ...]:
-    """What a split is called: ``validation`` also ``val`` and ``dev``."""
+    """The names of a split, such as ``validation``, ``val`` and ``dev``."""
     return _SYNONYMS_OF.get(split, (split,))
 
 

@@ -1,4 +1,4 @@
-"""Images in a cell of a text table: paths, ``data:`` URLs and base64."""
+"""Images in the cells of a text table: paths, ``data:`` URLs and base64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clipbench.data.records import absent_ref, bytes_ref
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
 
-# How JPEG, PNG, GIF, WebP and TIFF begin in base64; or anything in its alphabet that is too long for a file's name.
+# The beginnings of JPEG, PNG, GIF, WebP and TIFF in base64; or any base64 text that is too long for a file name.
 _BASE64 = re.compile(r"(/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK)[\w+/=\s-]{40,}|[\w+/=\s-]{256,}", re.ASCII)
 _LONGEST_PATH = 4096
 
@@ -25,13 +25,13 @@ def images_in(value: object, files: ImageFiles, where: str, column: str, absent:
 
     Args:
         value: The cell.
-        files: Where paths lead.
+        files: The files that paths refer to.
         where: File and line, for messages.
         column: The column.
-        absent: What to call the image of an empty cell.
+        absent: The name of the image of an empty cell.
 
     Raises:
-        DataError: It holds something else; an address of the web is not fetched.
+        DataError: It holds something else; URLs are not downloaded.
     """
     place = f"{where}, column {column}"
     if isinstance(value, str) and value.startswith(("[", "(")) and not files.has(value):
