@@ -1,4 +1,4 @@
-"""Image files in a folder, and one name for each however its path is spelled."""
+"""Image files in a folder, with one name for each, however its path is spelled."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ImageFiles:
                 self._names[folder] = frozenset(
                     os.listdir(self.root / folder)  # noqa: PTH208 (names are wanted, 118 k of them)
                 )
-            except (FileNotFoundError, NotADirectoryError, ValueError):  # a NUL byte, or what is no Unicode text
+            except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL byte or lone surrogate
                 self._names[folder] = frozenset()
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
@@ -62,7 +62,7 @@ class ImageFiles:
         """A reference to the file ``name``, whose path may be spelled in any way (see ``relative_name``)."""
         name = _with_slashes(name)
         key = relative_name(self._base, name)
-        # Outside of the root it stays as it was spelled: "folder/.." is another place where the folder is a link.
+        # Outside the root, the path keeps its spelling: "folder/.." is another place if the folder is a link.
         place = name if key.startswith("..") else key
         if place != place.strip() and not self.has(place):
             place, key = place.strip(), key.strip()
@@ -75,9 +75,9 @@ class ImageFiles:
 
 
 def relative_name(root: str, name: str) -> str:
-    r"""The one spelling of a path, relative to a folder, with ``/``.
+    r"""The normalized spelling of a path, relative to a folder, with ``/``.
 
-    Two spellings of one file must not be two images: retrieval would count the other one as wrong.
+    Two spellings of a file must not be two images, or retrieval would count one of them as wrong.
 
     Examples:
         >>> spellings = ("img/a.jpg", "./img//a.jpg", "img/../img/a.jpg", "img\\a.jpg", "file:///data/img/a.jpg")
@@ -86,7 +86,7 @@ def relative_name(root: str, name: str) -> str:
 
     Args:
         root: The folder, as an absolute path.
-        name: A path, relative to the folder or absolute; also of Windows, from ``~``, or a ``file://`` address.
+        name: A path, relative to the folder or absolute; also a Windows path, one from ``~``, or a ``file://`` URL.
     """
     full = os.path.normpath(os.path.join(root, _with_slashes(name)))  # noqa: PTH118 (a million names)
     if full.startswith(root + os.sep):
@@ -98,7 +98,7 @@ def relative_name(root: str, name: str) -> str:
 
 
 def _with_slashes(name: str) -> str:
-    """A path without what only shells and browsers understand."""
+    """A path with ``/``, and with ``~`` and ``file://`` resolved."""
     if name.startswith("~") or name[:7].lower() == "file://":
         name = str(local_path(name))
     return name.replace("\\", "/")

@@ -18,10 +18,10 @@ from clipbench.utils.text import pluralize
 
 
 class CaptionedImages(NamedTuple):
-    """Images of a folder and their caption files.
+    """Images in a folder and their caption files.
 
     Attributes:
-        pairs: Caption file to the name of its image, None if it has none.
+        pairs: Caption file to the name of its image, or to None.
         uncaptioned: The number of images without a caption file.
     """
 
@@ -61,7 +61,7 @@ def open_folder(folder: Path, found: CaptionedImages, location: str, *, caption_
         folder: The folder.
         found: From ``recognize``.
         location: The folder as the user gave it.
-        caption_a_line: Each line of a text file is a caption; else the whole file is one.
+        caption_a_line: Whether each line of a text file is a caption; otherwise, the whole file is one.
 
     Raises:
         DataError: A text file cannot be read.

@@ -29,7 +29,7 @@ _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 # Older versions of Pillow open 16-bit PNG as 32-bit integers, and all versions do so for PPM; the range is the same.
 _SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
 
-# A camera's largest photographs stay below; a decoded image of this size takes 300 MB, and threads decode several.
+# Cameras' largest photographs are below this; a decoded image of this size takes 300 MB, and threads decode several.
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 28
 
@@ -45,8 +45,8 @@ def decode(data: bytes | str | os.PathLike[str], key: str) -> Image.Image:
         An upright RGB image in memory that holds no open file.
 
     Raises:
-        DataError: The file is missing, no regular file, empty, not an image, truncated, or larger than ``MAX_BYTES`` or
-            ``MAX_PIXELS``.
+        DataError: The file is missing, not a regular file, empty, not an image, truncated, or larger than ``MAX_BYTES``
+            or ``MAX_PIXELS``.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -88,14 +88,14 @@ def _read(path: str | os.PathLike[str], key: str) -> bytes:
 
 @cache
 def _silence_pillow() -> None:
-    """Pillow warns of images that are large and no error yet; here they are either refused or wanted."""
+    """Turn off Pillow's warning about large images; here, they are either refused or accepted."""
     from PIL import Image
 
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def _require_plausible_size(width: int, height: int) -> None:
-    """Known from the header, before pixels take memory: a PNG of half a megabyte can hold 170 million of them."""
+    """Refuse huge images by their header, before pixels take memory: a 500 kB PNG can hold 170 million of them."""
     if width * height > MAX_PIXELS:
         raise DataError(
             f"the image is too large to be a photograph: {width:,} x {height:,} pixels, and the limit is"

@@ -14,10 +14,10 @@ _COLUMNS = ("images", "captions", "false_captions", "fields", "split")
 
 
 def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str | None]:
-    """Split column names, or the folder that the image files are in, off a location.
+    """Split column names, the folder of image files, or a split off a location.
 
-    ``images`` names columns, or a folder: with a path separator in it, or if the dataset comes in a raw layout, which
-    has no columns, and there is such a folder. ``split`` names the part of local data that comes in several.
+    ``images`` names columns or a folder. It is a folder if it contains a path separator, or if the dataset has a raw
+    layout, which has no columns, and such a folder exists. ``split`` names the part to use of local data with splits.
 
     Examples:
         >>> books = Dataset("books", HubTable("me/books", "main", "train", ("image",), ("title",)))

@@ -37,8 +37,8 @@ class RecordSource:
         read: Called once per pass; it may use its argument, ``where``, to skip rows early.
         fields: Names that ``where`` may use.
         constants: Fields with the same value in every row, which ``where`` may use too.
-        class_names: The classes that the field ``label`` counts, in data for classification.
-        templates: Prompts for them that come with the data.
+        class_names: The classes that the field ``label`` indexes, in data for classification.
+        templates: Prompts for the classes that come with the data.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ def file_ref(path: Path, key: str, *, missing: bool) -> ImageRef:
 
 
 def bytes_ref(content: bytes, label: str) -> ImageRef:
-    """A reference to an image whose file's content is in memory; equal contents are one image.
+    """A reference to an image whose encoded content is in memory; equal contents are one image.
 
     Args:
-        content: The file's content.
-        label: What messages call it.
+        content: The content of an image file.
+        label: The image's name in messages.
     """
     digest = content_digest(content)
     return ImageRef(f"image {digest.hex()}", partial(_decode, content, label), content=partial(bytes, digest))

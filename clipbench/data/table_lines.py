@@ -37,8 +37,8 @@ class TextTable:
     Attributes:
         path: The file.
         names: Its columns; of JSON, those of the first row.
-        encoding: As Python calls it.
-        problem: What users should know of how it is read; empty if there is nothing.
+        encoding: Python's name of it.
+        problem: A note for users on how it is read; empty if there is none.
 
     Raises:
         DataError: The file or its header cannot be read.
@@ -73,7 +73,7 @@ class TextTable:
                     yield Line(where, _object(parse_json(text, where), where))
 
     def _read_header(self) -> list[str]:
-        """The column names; the delimiter is the file type's own, unless only another one makes columns of the line."""
+        """The column names. The delimiter is the file type's own, unless only another one yields several columns."""
         own = "\t" if self.path.suffix.lower() == ".tsv" else ","
         best: list[str] = []
         for delimiter in (own, *_DELIMITERS):
@@ -117,7 +117,7 @@ class TextTable:
         return "" if delimiter in ",\t" else f" (separated by a {_DELIMITERS[delimiter]})"
 
     def _csv_rows(self, dialect: Mapping[str, Any]) -> Generator[tuple[int, list[str]], None, None]:
-        """Rows with the number of their first line; strict, so that an unclosed quote is an error, not a giant cell."""
+        """Rows with the number of their first line; strict, so that an unclosed quote is an error, not a huge cell."""
         start = 1
         csv.field_size_limit(max(_LONGEST_CELL, csv.field_size_limit()))
         try:

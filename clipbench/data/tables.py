@@ -62,7 +62,7 @@ def _open_text_table(path: Path, dataset: Dataset, location: str) -> RecordSourc
 
 
 def _metadata_of_splits(path: Path) -> dict[str, Path]:
-    """Split to its table, of an image folder of the hub's: ``train/metadata.jsonl``, maybe in ``data/``."""
+    """Split to its table, for one of the hub's image folders: ``train/metadata.jsonl``, possibly in ``data/``."""
     for root in (path, path / "data"):
         tables = [file for suffix in _METADATA for file in sorted(root.glob(f"*/metadata{suffix}"))]
         if tables and not any((path / f"metadata{suffix}").is_file() for suffix in _METADATA):
@@ -73,7 +73,7 @@ def _metadata_of_splits(path: Path) -> dict[str, Path]:
 def _open_split_folder(
     path: Path, splits: dict[str, Path], dataset: Dataset, location: str, *, streaming: bool
 ) -> RecordSource | None:
-    """The split that the dataset names; of several where none is named, ``test``."""
+    """The split that the dataset names; by default the only one, or else ``test``."""
     from clipbench.data.hub_splits import known_split
 
     wanted = dataset.hub.split if dataset.hub and dataset.hub.split else "test"

@@ -14,11 +14,11 @@ from clipbench.utils.files import open_regular, open_regular_text, read_regular
 
 
 def text_encoding(path: Path) -> tuple[str, str]:
-    """The encoding of a text file, and what to say about it.
+    """The encoding of a text file, and a note about it.
 
     Returns:
-        Python's name of UTF-8 or UTF-16; or of Windows-1252, which includes what is used of Latin-1, if the first
-        character that is not ASCII is none of UTF-8. And a line for the user, empty for Unicode.
+        Python's name of UTF-8 or UTF-16, or of Windows-1252 (which includes the used part of Latin-1) if the first
+        character outside ASCII is not UTF-8; and a note for the user, empty for UTF-8 and UTF-16.
 
     Raises:
         DataError: It cannot be read.
@@ -56,7 +56,7 @@ def numbered_lines(path: Path, *, keep_empty: bool = False, encoding: str = "utf
     try:
         with open_regular_text(path, encoding, newline="\n") as file:
             for number, line in enumerate(file, 1):
-                text = line.removeprefix("\ufeff").rstrip("\r\n")  # files with a byte order mark that were joined
+                text = line.removeprefix("\ufeff").rstrip("\r\n")  # joined files may have byte order marks inside
                 if text or keep_empty:
                     yield number, text
     except OSError as error:

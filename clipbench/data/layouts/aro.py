@@ -1,7 +1,7 @@
-"""ARO's Visual Genome parts as published: a JSON file each, and ``images/2407890.jpg``, of which a row shows a part.
+"""ARO's Visual Genome parts as published: one JSON file each, and ``images/2407890.jpg``; a row shows part of an image.
 
 Source: Yuksekgonul et al. 2023, https://github.com/mertyg/vision-language-models-are-bows. As in its code, the image is
-cut to the box before it is preprocessed.
+cropped to the box before it is preprocessed.
 """
 
 from __future__ import annotations

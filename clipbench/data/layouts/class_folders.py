@@ -34,7 +34,7 @@ def _images(folder: Path) -> list[str]:
 
 
 def open_layout(found: tuple[Path, dict[str, list[str]]], location: str, images: Path | None = None) -> RecordSource:
-    """Open such folders; a class's number is the place of its folder by name."""
+    """Open such folders; a class's number is the position of its folder in alphabetical order."""
     root, classes = found
     names = "".join(f"{name}/{image}\n" for name, some in classes.items() for image in some)
     fingerprint = f"names:sha256={hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()}"

@@ -78,7 +78,7 @@ def _records(photos: list[_Photo], images: ImageFiles, where: Mapping[str, objec
 
 
 def _read_photos(path: Path) -> tuple[list[_Photo], str]:
-    """The images with their captions, and what users should know of them."""
+    """The images with their captions, and a note for users."""
     content = read_json(path)
     captions: dict[object, list[str]] = {}
     entry: Any = None
@@ -104,7 +104,7 @@ def _read_photos(path: Path) -> tuple[list[_Photo], str]:
 
 
 def _repeated_ids(annotations: list[dict[str, Any]]) -> str:
-    """Captions do not need ids; where several have the same, files may have been joined."""
+    """A note on repeated ids. Captions do not need ids, but repeats may mean that files have been joined."""
     counts = Counter(str(entry.get("id")) for entry in annotations)
     repeated = [(name, count) for name, count in counts.items() if count > 1]
     if not repeated or len(counts) == 1:  # no ids at all, or the same for all

@@ -97,6 +97,6 @@ def _records(
 
 
 def _image_folder(folder: Path) -> Path:
-    """Kaggle's archive has the folder of images within another one of that name."""
+    """The folder of images; in Kaggle's archive, it is inside another one of the same name."""
     found = first_folder(folder, _IMAGE_FOLDERS)
     return found / found.name if (found / found.name).is_dir() else found

@@ -1,4 +1,4 @@
-"""Flickr8k as published (``Flickr8k.token.txt`` with its files of splits), and as Kaggle has it (``captions.txt``).
+"""Flickr8k as published (``Flickr8k.token.txt`` with its split files), and as on Kaggle (``captions.txt``).
 
 Source: Hodosh, Young and Hockenmaier 2013, https://doi.org/10.1613/jair.3994. Retrieval is reported on the 1,000 images
 of ``Flickr_8k.testImages.txt``, which Kaggle's copy lacks.
@@ -40,7 +40,7 @@ def recognize(path: Path) -> Path | None:
 
 
 def open_layout(file: Path, location: str, images: Path | None = None, split: str = "") -> RecordSource:
-    """Open one split, by default ``test``, where its file is there, and else all images; rows are in file order.
+    """Open one split (by default ``test``) if its file exists, or else all images; rows are in file order.
 
     Raises:
         DataError: A file has an unexpected format, or there is no such split.

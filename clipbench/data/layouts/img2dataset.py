@@ -1,6 +1,6 @@
 """The output of img2dataset as files: ``00000/000000000.jpg`` with ``.txt`` and ``.json``, and ``00000_stats.json``.
 
-Source: https://github.com/rom1504/img2dataset. The tables beside the folders list addresses, not images.
+Source: https://github.com/rom1504/img2dataset. The tables next to the folders list URLs, not images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHARD = re.compile(r"\d{5,}")
 
 
 def recognize(path: Path) -> Path | None:
-    """A folder with shards as folders.
+    """The path itself, if it is a folder with shards as subfolders.
 
     Raises:
         DataError: Its shards are tar files.

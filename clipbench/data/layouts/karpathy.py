@@ -37,7 +37,7 @@ _DEFAULT = "test"
 
 @dataclass(frozen=True, slots=True)
 class SplitImage:
-    """An image of such a file.
+    """An image in such a file.
 
     Attributes:
         name: Its path relative to the folder of images.
@@ -51,7 +51,7 @@ class SplitImage:
 
 
 def recognize(path: Path) -> Path | None:
-    """The file, or the only such file of a folder.
+    """The file, or the only such file in a folder.
 
     Raises:
         DataError: A folder has several.
@@ -113,7 +113,7 @@ def read_images(path: Path) -> list[SplitImage]:
 
 
 def _image_folder(folder: Path, name: str) -> Path:
-    """The first folder that has an image; if none has, the standard one, which messages then name."""
+    """The first folder that has the image; if none has, the standard one, which messages then name."""
     return next((folder / base for base in _IMAGE_FOLDERS if (folder / base / name).is_file()), folder / "images")
 
 

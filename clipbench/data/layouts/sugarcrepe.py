@@ -1,4 +1,4 @@
-"""SugarCrepe as published: one JSON file a part, which names photographs of COCO val2017.
+"""SugarCrepe as published: one JSON file per part, with names of photographs of COCO val2017.
 
 Source: Hsieh et al. 2023, https://github.com/RAIVNLab/sugar-crepe.
 """
@@ -35,7 +35,7 @@ def open_layout(files: dict[str, Path], location: str, images: Path | None = Non
 
 
 def image_folder(files: dict[str, Path]) -> Path:
-    """Where the photographs are expected beside the files."""
+    """Where the photographs are expected relative to the files."""
     folder = next(iter(files.values())).parent
     return first_folder(folder.parent if folder.name == "data" else folder, _IMAGE_FOLDERS)
 

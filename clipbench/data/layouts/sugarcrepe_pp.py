@@ -1,4 +1,4 @@
-"""SugarCrepe++ as published: SugarCrepe's arrangement, with a second true caption a row.
+"""SugarCrepe++ as published: SugarCrepe's layout, with a second true caption per row.
 
 Source: Dumpala et al. 2024, https://huggingface.co/datasets/Aman-J/SugarCrepe_pp, whose ``data/`` has the files.
 """

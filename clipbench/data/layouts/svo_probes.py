@@ -1,4 +1,4 @@
-"""SVO-Probes as published: ``svo_probes.csv`` with the URLs of its images, and those that could be downloaded.
+"""SVO-Probes as published: ``svo_probes.csv`` with the URLs of its images, and the images that could be downloaded.
 
 Source: Hendricks and Nematzadeh 2021, https://github.com/google-deepmind/svo_probes. Images are named by their id:
 ``images/123.jpg``. Many links are dead; their images are missing, and counted.
@@ -29,7 +29,7 @@ def recognize(path: Path) -> Path | None:
 
 
 def open_layout(file: Path, location: str, images: Path | None = None) -> RecordSource:
-    """Open the rows; the fields ``subj_neg``, ``verb_neg`` and ``obj_neg`` tell what the false image has wrong."""
+    """Open the rows; the fields ``subj_neg``, ``verb_neg`` and ``obj_neg`` say what is wrong in the false image."""
     photos = images or first_folder(file.parent, ("images", "."))
     count = sum(1 for _ in _read("", file))
     gap = "" if count == _ROWS else f"{pluralize(count, 'row')} where {_ROWS:,} are published"

@@ -1,6 +1,6 @@
-"""VALSE as published: one JSON file a piece, and images of COCO, Visual7W, VisDial, SWiG and FOIL.
+"""VALSE as published: one JSON file per piece, and images of COCO, Visual7W, VisDial, SWiG and FOIL.
 
-Source: Parcalabescu et al. 2022, https://github.com/Heidelberg-NLP/VALSE. Rows count as valid if two of three
+Source: Parcalabescu et al. 2022, https://github.com/Heidelberg-NLP/VALSE. Rows count as valid if at least two of three
 annotators chose the caption.
 """
 
@@ -31,7 +31,7 @@ def recognize(path: Path) -> dict[str, Path] | None:
 
 
 def open_layout(files: dict[str, Path], location: str, images: Path | None = None) -> RecordSource:
-    """Open the pieces; the field ``valid`` tells whether annotators accepted a row."""
+    """Open the pieces; the field ``valid`` says whether annotators accepted a row."""
     folder = next(iter(files.values())).parent
     photos = images or (folder.parent if folder.name == "data" else folder)
     return open_annotations("valse", location, files, _read, photos, fields=("valid",))

@@ -1,8 +1,8 @@
 """VL-CheckList as published: JSON lists in ``data/{Attribute,Object,Relation}/``, images in ``vg``, ``hake``, ``swig``.
 
 Source: Zhao et al. 2022, https://github.com/om-ai-lab/VL-CheckList. An entry is
-``["VG_100K/1.jpg", {"POS": ["a red car"], "NEG": ["a blue car"]}]``. Its own code drops rows of missing images in
-silence, so published counts differ; here they are counted.
+``["VG_100K/1.jpg", {"POS": ["a red car"], "NEG": ["a blue car"]}]``. The authors' code silently drops rows with missing
+images, so published counts differ; here they are counted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def recognize(path: Path) -> Path | None:
 
 
 def open_layout(root: Path, location: str, images: Path | None = None) -> RecordSource:
-    """Open the types; the field ``collection`` holds the file that a row is from."""
+    """Open the types; the field ``collection`` names the file that a row is from."""
     files = sorted(file for name in _TYPES for file in (root / name).rglob("*.json"))
     parts: dict[str, list[Path]] = {}
     for file in files:
@@ -62,7 +62,7 @@ def _read(root: Path, part: str, path: Path) -> Iterator[Annotation]:
 
 
 def _image(photos: ImageFiles, row: Annotation) -> tuple[ImageRef, ...]:
-    """First where the published arrangement has it, then anywhere."""
+    """The image in its published place, or else anywhere below the folder."""
     (name,) = row.images
     published = f"{row.fields['photographs']}/{name}"
     return (photos.ref(published if photos.has(published) else name),)

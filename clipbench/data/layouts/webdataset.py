@@ -1,7 +1,7 @@
-"""WebDataset tars of labelled images, as CLIP_benchmark publishes them (``clip-benchmark/wds_*`` on the hub).
+"""WebDataset tars of labeled images, as CLIP_benchmark publishes them (``clip-benchmark/wds_*`` on the hub).
 
 ``test/0.tar`` holds ``s0.jpg`` and ``s0.cls``; ``classnames.txt`` and ``zeroshot_classification_templates.txt`` are
-beside the tars or one folder up.
+next to the tars or one folder up.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def open_layout(
 ) -> RecordSource:
     """Open tars through ``datasets``, which copies them once into its cache in ``HF_HOME``.
 
-    ``provenance`` is that of a copy of a hub repository.
+    ``provenance`` is given for a copy of a hub repository.
 
     Raises:
-        DataError: A tar cannot be read, or holds no labelled images.
+        DataError: A tar cannot be read, or holds no labeled images.
     """
     import datasets
 
@@ -53,7 +53,7 @@ def open_layout(
     try:
         with quiet():
             table = datasets.load_dataset("webdataset", data_files={"rows": [str(tar) for tar in tars]}, split="rows")
-    except Exception as error:  # each kind of damage raises an error of its own
+    except Exception as error:  # each kind of damage raises another error
         raise DataError(f"{name}: cannot be read as WebDataset tars: {' '.join(str(error).split())[:200]}") from None
     columns = [column for column in _IMAGES if column in table.column_names]
     if len(columns) != 1 or "cls" not in table.column_names:

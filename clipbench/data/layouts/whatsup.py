@@ -1,8 +1,8 @@
-"""What'sUp as published: six JSON files, photographs beside them; the true caption stands first.
+"""What'sUp as published: six JSON files with photographs next to them; the true caption comes first.
 
 Source: Kamath et al. 2023, https://github.com/amitakamath/whatsup_vlms. The controlled sets name their images; rows of
-COCO and Visual Genome are lists of an image's number, the true caption and a false one. Images of a controlled set show
-the same two things in every relation, so that they have the same captions.
+COCO and Visual Genome are lists of an image's number, the true caption and a false one. The images of a set show the
+same two objects in every relation, so they share their captions.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _read(part: str, path: Path) -> Iterator[Annotation]:
 
 
 def _axis(caption: str) -> str:
-    """The relation of a caption and its opposite."""
+    """The axis of a caption's relation, shared with the opposite relation."""
     return next((name for name, words in _AXES.items() if any(word in caption for word in words)), "other")
 
 

@@ -24,7 +24,7 @@ def recognize(path: Path) -> Path | None:
 
 
 def open_layout(file: Path, location: str, images: Path | None = None) -> RecordSource:
-    """Open the pairs; the fields ``tag``, ``secondary_tag`` and ``collapsed_tag`` tell kinds of them."""
+    """Open the pairs; the fields ``tag``, ``secondary_tag`` and ``collapsed_tag`` give their kinds."""
     photos = images or first_folder(file.parent, ("images", "."))
     return open_annotations("winoground", location, {"test": file}, _read, photos)
 
