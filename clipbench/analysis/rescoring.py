@@ -93,7 +93,7 @@ def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) 
         if values != logged:
             rescored.changed.append(sample.id)
     if not count:
-        raise ResultError(f"{path}: there is no sample in it")
+        raise ResultError(f"{path}: it contains no samples")
     rescored.metrics = {**means, **balanced}
     ties = tie_note(tied, count)
     rescored.notes = [*([f"{name}: {ties}"] if ties else []), *_doubts(results_path, name, count)]

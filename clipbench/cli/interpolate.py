@@ -58,7 +58,7 @@ def command(
     if not set(saved) <= set(shares):
         raise ConfigError(f"--save {save}: not among --alpha {alphas}")
     chosen = select_tasks(tasks, options.include_path)
-    # Brings torch, which bad usage does without.
+    # Imports torch, which is not needed to report bad usage.
     from clipbench.training.interpolation_scores import alpha_folders, score_interpolations
 
     folders = alpha_folders(output_path, shares)
@@ -125,7 +125,7 @@ def _finish(scored: Mapping[float, Results], base: str, finetuned: str, output_p
 
 
 def _notes(scored: Mapping[float, Results]) -> list[str]:
-    """What a user should know of the numbers, once each, with the alphas where not all share it."""
+    """Notes on the numbers, once each, with the alphas that they concern if these are not all."""
     from clipbench.training.interpolation import alpha_name
 
     alphas: dict[str, list[str]] = {}

@@ -101,7 +101,7 @@ def _say_busy() -> None:
 
 
 def _write(board: Board, text: str, existing: Path | None, target: Path | None, style: str) -> None:
-    """Write the board, and the page or table beside it."""
+    """Write the board, and the page or table next to it."""
     from clipbench.analysis.leaderboard.board import write_board
     from clipbench.utils.files import atomic_write
 

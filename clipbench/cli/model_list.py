@@ -17,7 +17,7 @@ class NamedModel:
 
     Attributes:
         name: Its spec, as ``clipbench.load_model`` takes it.
-        args: Its own arguments, beside those of the command.
+        args: Its arguments: those of the command and its own.
     """
 
     name: str
@@ -32,7 +32,7 @@ def named_models(names: Sequence[str], args: Mapping[str, object]) -> list[Named
 
     Args:
         names: As given.
-        args: ``--model_args``, for all of them.
+        args: ``--model_args``, which apply to all of them.
 
     Raises:
         ConfigError: A file cannot be read, names no model, or a model is named twice.

@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _LONGEST_NUMBER = 18
 _DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "npu", "xla")
-_DTYPES = ("auto", "float32", "fp32", "bfloat16", "bf16", "float16", "fp16")  # clipbench.models.checks brings torch
+_DTYPES = ("auto", "float32", "fp32", "bfloat16", "bf16", "float16", "fp16")  # clipbench.models.checks imports torch
 _WORDS: dict[str, object] = {"true": True, "false": False, "none": None, "null": None}
 
 
@@ -68,7 +68,7 @@ def parse_model_args(text: str, text_cleaning: str | None = None) -> dict[str, o
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object of JSON, none of whose keys comes twice."""
+    """A JSON object without repeated keys."""
     for name, count in Counter(name for name, _ in pairs).items():
         if count > 1:
             raise ValueError(f"the key {name!r} comes {count} times")
@@ -89,7 +89,7 @@ def parse_batch_size(text: str) -> int | str:
 
 
 def check_device(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Callback: refuse what is no device before torch, which takes seconds, says so."""
+    """Callback: refuse an invalid device before torch, which takes seconds to import, does."""
     if value is None or re.fullmatch(rf"auto|({'|'.join(_DEVICES)})(:\d{{1,3}})?", value):
         return value
     raise ConfigError(
@@ -98,7 +98,7 @@ def check_device(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 def check_dtype(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Callback: likewise for a precision."""
+    """Callback: refuse an invalid precision, likewise."""
     if value is None or value.removeprefix("torch.") in _DTYPES:
         return value
     raise ConfigError(f"--dtype {value}{close_matches(value, _DTYPES)}: use float32, bfloat16 or float16")
@@ -148,10 +148,10 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
 
 
 def _as_flag(option: click.Option, entry: Any) -> Any:
-    """What the command line would have: people write lists, mappings and numbers in YAML; flags take text.
+    """The value as the command line would have it: YAML has lists, mappings and numbers, and flags take text.
 
     Raises:
-        ValueError: It is of a kind that this flag does not take.
+        ValueError: This flag does not take such a value.
     """
     if isinstance(option.type, click.types.BoolParamType):
         if not isinstance(entry, bool):

@@ -1,4 +1,4 @@
-"""Files of precomputed embeddings: ``.npz``, ``.safetensors`` with a ``.json`` beside it, and ``.parquet``."""
+"""Files of precomputed embeddings: ``.npz``, ``.safetensors`` with a ``.json`` next to it, and ``.parquet``."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _checked(path: Path, parts: dict[str, Any], digest: str) -> Embeddings:
         names = tuple(str(name) for name in parts[keys])
         features = np.asarray(parts[f"{kind}_features"])
         if features.ndim != 2 or features.dtype.kind not in "fiu":
-            raise ModelError(f"{path}: {kind}_features is no matrix of numbers, (N, D), but {features.shape}")
+            raise ModelError(f"{path}: {kind}_features is not a matrix of numbers, (N, D), but {features.shape}")
         if len(names) != len(features):
             raise ModelError(f"{path}: {len(names):,} {keys} and {len(features):,} rows of {kind}_features")
         features = np.ascontiguousarray(features, dtype=np.float32)

@@ -188,7 +188,7 @@ def _features(output: Any, embeds: str) -> torch.Tensor:
         features = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
         if isinstance(features, torch.Tensor):
             return features
-    raise ModelError(f"the model returns a {type(output).__name__} in which {embeds} and pooler_output are no tensors")
+    raise ModelError(f"the model returns a {type(output).__name__} without a tensor {embeds} or pooler_output")
 
 
 def _is_siglip(module: Any, text_config: Any, tokenizer: Any) -> bool:

@@ -109,7 +109,7 @@ def load_dual(request: ModelSpec) -> TransformersModel:
 
 
 def one_source(request: ModelSpec, *names: str) -> None:
-    """Refuse what would be left unused: two checkpoints, or the revision of a directory."""
+    """Refuse arguments that would be ignored: a second checkpoint, or the revision of a directory."""
     source = request.source or request.text("pretrained")
     named = [name for name in names if name in request.args and (request.source or name != "pretrained")]
     if source and named:
@@ -142,7 +142,7 @@ def load_tokenizer(source: str, request: ModelSpec) -> Any:
 
     options: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    if len(tokenizer) < _FEWEST_TOKENS:  # where there are no files, transformers makes an empty tokenizer
+    if len(tokenizer) < _FEWEST_TOKENS:  # without files, transformers makes an empty tokenizer
         raise ModelError(f"{source} holds no tokenizer: add tokenizer.json, or the original model's vocabulary files")
     return tokenizer
 
@@ -209,7 +209,7 @@ def load_network(kind: Any, source: str, config: Any, request: ModelSpec, dtype:
 
 
 def _without_prefixes(source: str) -> dict[str, torch.Tensor] | None:
-    """The weights of a directory whose names have what torch.compile and other wrappers put before them."""
+    """The weights of a directory, without the prefixes that torch.compile and other wrappers put before names."""
     files = (Path(source) / name for name in ("model.safetensors", "pytorch_model.bin"))
     file = next((file for file in files if file.is_file()), None)
     return None if file is None else read_state_dict(file)

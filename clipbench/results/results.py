@@ -169,7 +169,7 @@ def _measures(place: str, row: Row, metrics: Iterable[str]) -> Iterator[tuple[st
         if stderr == "N/A":  # as lm-evaluation-harness writes it
             stderr = None
         if isinstance(stderr, str) or (stderr or 0) < 0:
-            raise ValueError(f"{where}: {excerpt(repr(stderr), 40)} is no standard error")
+            raise ValueError(f"{where}: {excerpt(repr(stderr), 40)} is not a standard error")
         yield metric, Measure(value, stderr)
 
 

@@ -106,7 +106,7 @@ class ClassificationTask(Task):
         return places.get(str(label))
 
     def invalid_reason(self, sample: Sample) -> str | None:
-        """The label is none of the classes' numbers."""
+        """The label is not one of the classes."""
         return None if sample.group else f"its label is none of the {len(self._classes)} classes"
 
     def outcomes(

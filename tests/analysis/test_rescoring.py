@@ -92,7 +92,7 @@ def test_a_log_that_lost_a_line_is_told(tmp_path):
     (log,) = path.parent.iterdir()
     assert rescore(log)[0].notes == []
     log.write_text("")
-    with pytest.raises(ResultError, match="there is no sample in it"):
+    with pytest.raises(ResultError, match="it contains no samples"):
         rescore(log)
 
 

@@ -140,7 +140,7 @@ def test_scores_of_other_data_are_set_apart_and_it_is_said(run, tmp_path):
     assert "*D: other data, or another number of samples" in err
     _, out, err = run("leaderboard", tmp_path, "--rank_mixed")
     assert [row.split()[0] for row in out.splitlines()[2:]] == ["one", "real"]
-    assert "ranked beside them all the same" in err
+    assert "ranked with them anyway" in err
 
 
 def test_a_failed_run_leaves_no_folder(run, tmp_path):

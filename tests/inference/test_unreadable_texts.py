@@ -1,4 +1,4 @@
-"""Captions that no model, or not this one, can make anything of: one line a sample, and the others are scored."""
+"""Captions that no model, or not this one, can read: one line per sample, and the others are scored."""
 
 from __future__ import annotations
 

@@ -40,10 +40,10 @@ class Score(_Strict):
         stderr: Its standard error, clustered by image; null where it is not known.
         n: Samples scored; null where it is not known.
         chance: What guessing gives.
-        blind: What rules that see no image have, by rule; of a published score, those measured on the same task.
+        blind: Scores of rules that see no image, by rule; for a published score, those measured on the same task.
         centred: ``(value − chance) / (1 − chance)``.
         rank: From 1 among measured scores without flags; equal values share a rank; null for all others, unless the
-            board was told to rank what is mixed.
+            board ranks mixed scores too.
         flags: Why it does not compare with others': ``limited`` (``--limit``), ``incomplete`` (data was missing),
             ``old_version`` (others were scored with a newer version of the task), ``other_data`` (the ranked ones are
             of other data, or of another number of samples). ``contradicted`` does not take the rank away: another run

@@ -34,7 +34,7 @@ def confusion(samples: Iterable[LoggedSample], task_type: type[Task]) -> Confusi
         if pair is None:
             break
         if not all(isinstance(word, str) for word in pair):
-            raise TypeError(f"sample {sample.id}: an answer that is no text")
+            raise TypeError(f"sample {sample.id}: an answer that is not text")
         right, answer = map(writable, pair)
         row = counts.setdefault(right, {})
         row[answer] = row.get(answer, 0) + 1

@@ -46,7 +46,7 @@ def set_apart(
             others.setdefault(score.task, []).append(
                 f"{models[score.model].label} ({_basis_text(score.n, score.data)})"
             )
-    fate = "are ranked beside them all the same" if rank_mixed else "have no rank (rank_mixed ranks them)"
+    fate = "are ranked with them anyway" if rank_mixed else "have no rank (rank_mixed ranks them)"
     return [
         f"{task}: ranks are over {_basis_text(*standards[task])}; scores of other data or another number of samples"
         f" {fate}: {', '.join(names[:5])}{f' and {len(names) - 5:,} more' if len(names) > 5 else ''}"
@@ -70,7 +70,7 @@ def _below_text(scores: Sequence[Score], models: Mapping[str, ModelFacts]) -> st
     rule = max(scores[0].blind, key=scores[0].blind.__getitem__)
     names = [f"{models[score.model].label} ({score.value:.3f})" for score in scores]
     more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-    fact = f"not above what a rule that sees no image has ({rule} {scores[0].blind[rule]:.3f})"
+    fact = f"not above the best rule that sees no image ({rule} {scores[0].blind[rule]:.3f})"
     return f"{', '.join(names[:5])}{more} {'is' if len(names) == 1 else 'are'} {fact}"
 
 

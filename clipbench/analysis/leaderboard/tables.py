@@ -71,7 +71,7 @@ def legend(board: Board) -> list[str]:
     used = {flag for score in board.scores for flag in score.flags}
     lines = [f"*{_MARKS[flag]}: {_MEANINGS[flag]}" for flag in _MARKS if flag in used]
     below_blind = any(score.below_blind for score in board.scores)
-    return lines + ["*B: not above what a rule that sees no image has"] * below_blind
+    return lines + ["*B: not above the best rule that sees no image"] * below_blind
 
 
 def to_csv(board: Board) -> str:

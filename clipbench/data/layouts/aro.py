@@ -57,7 +57,7 @@ def _box(entry: Entry) -> tuple[int, ...] | None:
     box = tuple(entry.values.get(name) for name in _BOX)
     numbers = [side for side in box if isinstance(side, int) and not isinstance(side, bool)]
     if len(numbers) < len(box) or numbers[2] < 1 or numbers[3] < 1:
-        raise DataError(f"{entry.where}: {', '.join(_BOX)} are no box: {box}")
+        raise DataError(f"{entry.where}: {', '.join(_BOX)} are not a box: {box}")
     return tuple(numbers)
 
 

@@ -66,5 +66,5 @@ def _axis(caption: str) -> str:
 def _numbered(part: str, entry: Entry) -> str:
     number = str(entry.values["number"])
     if not number.isdigit():
-        raise DataError(f"{entry.where}: {number[:40]!r} is no image's number")
+        raise DataError(f"{entry.where}: {number[:40]!r} is not an image number")
     return f"val2017/{number:0>12}.jpg" if part.startswith("coco") else f"vg_images/{number}.jpg"

@@ -92,4 +92,4 @@ def test_rank_mixed_ranks_all_and_keeps_the_marks(tmp_path):
     assert ranks(board) == {
         "a": (1, ["other_data"]), "b": (3, []), "c": (2, ["old_version"]), "limited": (None, ["limited"]),
     }  # fmt: skip
-    assert "are ranked beside them all the same: a (n = 1 of data rows)" in board.notes[0]
+    assert "are ranked with them anyway: a (n = 1 of data rows)" in board.notes[0]
