@@ -244,7 +244,7 @@ def stored(*path, value):
         (stored("results", "color", "acc,none", value=True), r"results\.color\.acc,none"),
         (stored("results", "color", "acc,none", value=float("nan")), "NaN is not a number"),
         (stored("results", "color", "acc,none", value=0.5).replace("0.5", "1e999", 1), "1e999 is too large a number"),
-        (stored("results", "color", "acc_stderr,none", value=-0.1), r"results\.color\.acc: -0\.1 is not a standard error"),
+        (stored("results", "color", "acc_stderr,none", value=-0.1), r"color\.acc: -0\.1 is not a standard error"),
         (stored("results", "color", "acc_stderr,none", value=float("inf")), "Infinity is not a number"),
         (stored("groups", "toys", "acc,none", value=2), r"groups\.toys\.acc is 2\.0, not a share"),
         (stored("n-samples", "color", "effective", value=-1), r"n-samples\.color\.effective: .* greater than or equal"),
