@@ -173,7 +173,7 @@ def test_a_verified_value_and_a_file_of_something_else_stay(hub, tmp_path):
     hub.add_files("model", "me/n", {".eval_results/org__data.yaml": b"a: 1"})
     done = push(hub, tmp_path, path, "--model_repo", "me/n")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "me/n: .eval_results/org__data.yaml: is there and is no list of results" in done.stderr
+    assert "me/n: .eval_results/org__data.yaml: exists and is not a list of results" in done.stderr
     assert hub.files("model", "me/n") == {".eval_results/org__data.yaml": "a: 1"}
 
 
@@ -200,7 +200,7 @@ def test_a_benchmark_has_all_tasks_that_clipbench_knows_of_its_data(tmp_path):
     tasks = benchmark_upload([path], "phiyodr/InpaintCOCO").benchmark["tasks"]
     assert {"inpaintcoco_color", "inpaintcoco_object", "inpaintcoco_size"} <= {task["id"] for task in tasks}
     assert "evaluation_framework: clipbench" in describe(benchmark_upload([path], "phiyodr/InpaintCOCO"))
-    with pytest.raises(ConfigError, match="no result is of this data; there is: phiyodr/InpaintCOCO"):
+    with pytest.raises(ConfigError, match="no result is of this data; the results are of: phiyodr/InpaintCOCO"):
         benchmark_upload([path], "me/other")
 
 
