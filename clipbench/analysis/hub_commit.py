@@ -54,7 +54,7 @@ def push(upload: Upload, api: HfApi | None = None, *, private: bool = False, cre
                     raise
                 continue
             return str(commit.pr_url or commit.commit_url)
-        return f"{upload.repo_id}: all of it is there already"
+        return f"{upload.repo_id}: everything is already there"
 
     return _with_errors(send, upload.repo_id)
 

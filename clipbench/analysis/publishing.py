@@ -104,7 +104,7 @@ def model_upload(paths: Sequence[Path], repo_id: str, results_repo: str | None =
         for entry in eval_result_entries(results, place if results_repo else None):
             entries[entry.dataset_id, entry.task_id] = entry
     left_out = [
-        f"{task} stays behind: it is not complete"
+        f"{task} is left out: it is not complete"
         for task in sorted({task for results in runs for task in results.tasks})
         if not any(each.metric_args and each.metric_args["task"] == task for each in found.values())
     ]

@@ -66,7 +66,7 @@ def test_only_complete_results_go_onto_a_card_and_of_two_runs_the_newer(tmp_path
     ]
     upload = model_upload(paths, "me/model")
     assert [(each.metric_name, each.metric_value) for each in upload.card_results] == [("t acc", 0.6)]
-    assert upload.notes == ["u stays behind: it is not complete"]
+    assert upload.notes == ["u is left out: it is not complete"]
     with pytest.raises(ResultError, match="no complete result"):
         model_upload(paths[2:], "me/model")
 
@@ -190,7 +190,7 @@ def test_a_benchmark_declares_its_tasks_once(hub, tmp_path):
     there = yaml.safe_load(hub.files("dataset", "org/data")["eval.yaml"])
     assert there == {**mine, "tasks": [*mine["tasks"], *declared["tasks"]]}
     done = push(hub, tmp_path, path, "--benchmark_repo", "org/data")
-    assert (done.returncode, done.stdout) == (0, "org/data: all of it is there already\n")
+    assert (done.returncode, done.stdout) == (0, "org/data: everything is already there\n")
 
 
 def test_a_benchmark_has_all_tasks_that_clipbench_knows_of_its_data(tmp_path):
