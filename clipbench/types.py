@@ -47,7 +47,7 @@ class Row:
         captions: The record's captions as written. For a caption dataset all belong to ``images[0]``;
             for a dataset of pairs ``captions[i]`` belongs to ``images[i]``.
         fields: Other columns that the task asked for, by name.
-        false_captions: Captions of no image of the record, to choose among.
+        false_captions: Captions that are false of the record's images, for choice tasks.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Sample:
         group: The part of the task it belongs to, for breakdowns (the keyword, for ranking).
         cluster: Samples of one cluster are not independent (captions of one image): standard errors
             are computed over clusters.
-        true_texts: Of one image, how many of the first texts are true; those after them distract.
+        true_texts: How many of the texts, from the first, are true of the single image; the others are false.
     """
 
     id: str
@@ -111,7 +111,7 @@ class SampleError:
 
     Attributes:
         sample_id: The sample's id.
-        image: Key of the image that cannot be read; empty where a text is at fault.
+        image: Key of the image that cannot be read; empty if a text is at fault.
         reason: What is wrong, in one line.
     """
 

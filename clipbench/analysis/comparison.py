@@ -84,7 +84,8 @@ def compare_runs(
         tasks: Names and globs, joined by commas; all tasks that both runs logged where left out.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
-        on_error: Called with why a task cannot be compared, one line; the other tasks go on. By default it is raised.
+        on_error: Called with one line if a task cannot be compared; the other tasks go on. By default, an error is
+            raised.
 
     Raises:
         ResultError: There are no samples, they cannot be read, or the runs share none.

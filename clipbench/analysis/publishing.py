@@ -52,7 +52,7 @@ class Upload:
         entries: Results for ``.eval_results/*.yaml``, merged into existing files.
         benchmark: What ``eval.yaml`` declares, merged into an existing one.
         card: The whole card, written only where the repository has none.
-        notes: What stays behind, a line each.
+        notes: What is left out, one line each.
     """
 
     repo_id: str

@@ -51,7 +51,8 @@ def rescore(
         place: A sample log, a result file with samples, or a folder with those of one model.
         tasks: Names and globs, separated by commas; by default all that were logged.
         include_path: Where tasks that are not bundled are found.
-        on_error: Called with what is wrong with a task's log, one line; the other tasks go on. By default it is raised.
+        on_error: Called with one line on what is wrong with a task's log; the other tasks go on. By default, an error
+            is raised.
 
     Raises:
         ResultError: There are no samples, or a line is not a sample of the task.

@@ -98,7 +98,7 @@ class TaskFile(BaseModel):
 
     @property
     def of_some_types(self) -> dict[str, object]:
-        """The attributes given that only some task types have."""
+        """The given attributes that only some task types have."""
         cutoffs = None if self.cutoffs is None else tuple(sorted(set(self.cutoffs)))
         names = ("group_field", "text_template", "captions", "class_names", "templates")
         given = {**{name: getattr(self, name) for name in names}, "cutoffs": cutoffs}

@@ -60,7 +60,8 @@ def score_interpolations(
         save: α whose model is written as a checkpoint, ``alpha-0.50/model``.
         on_progress: Called with the progress of a task.
         on_note: Called with one line if an earlier run's file cannot be read, so that α is scored again.
-        on_error: Called with why an α's results cannot be written; they are still yielded. By default it is raised.
+        on_error: Called with the error if an α's results cannot be written; they are still yielded. By default it is
+            raised.
 
     Yields:
         α and its results.
