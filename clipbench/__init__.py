@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clipbench.results import Results, read_results
     from clipbench.task_types import (
         ChoiceTask,
+        ClassificationTask,
         ImageChoiceTask,
         PairsTask,
         RankingTask,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 # name is the same.
 _LAZY = {
     "ChoiceTask": "clipbench.task_types",
+    "ClassificationTask": "clipbench.task_types",
     "ClipbenchError": "clipbench.errors",
     "Concept": "clipbench.concepts",
     "Dataset": "clipbench.data",
@@ -66,9 +68,9 @@ _LAZY = {
 }
 
 __all__ = [
-    "ChoiceTask", "ClipbenchError", "Concept", "Dataset", "EvaluationOptions", "HubTable", "ImageChoiceTask", "Model",
-    "PairsTask", "RankingTask", "Recipe", "Results", "RetrievalTask", "SampleTask", "Task", "build_leaderboard",
-    "compare", "evaluate", "finetune", "load_concept", "load_model", "load_tasks", "read_results",
+    "ChoiceTask", "ClassificationTask", "ClipbenchError", "Concept", "Dataset", "EvaluationOptions", "HubTable",
+    "ImageChoiceTask", "Model", "PairsTask", "RankingTask", "Recipe", "Results", "RetrievalTask", "SampleTask", "Task",
+    "build_leaderboard", "compare", "evaluate", "finetune", "load_concept", "load_model", "load_tasks", "read_results",
 ]  # fmt: skip
 
 

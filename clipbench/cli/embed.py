@@ -9,7 +9,7 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, progress_bar
-from clipbench.cli.options import evaluation_options, parse_model_args, text_cleaning_option
+from clipbench.cli.options import check_device, check_dtype, evaluation_options, parse_model_args, text_cleaning_option
 from clipbench.errors import ConfigError
 from clipbench.models.embedding_file import SUFFIXES
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
 @text_cleaning_option
 @evaluation_options
-@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
-@click.option("--dtype", help="float32, float16 or bfloat16, for the encoders.")
+@click.option("--device", callback=check_device, help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
+@click.option("--dtype", callback=check_dtype, help="float32, float16 or bfloat16, for the encoders.")
 @click.option("--trust_remote_code", is_flag=True, help="Run code that comes with a checkpoint.")
 @click.option(
     "--output_path", "-o", type=click.Path(path_type=Path, dir_okay=False), required=True,

@@ -64,6 +64,12 @@ def _is_hub_table(value: Any) -> bool:
     )
 
 
+def _are_names(value: object) -> bool:
+    if isinstance(value, str):
+        return ":" in value
+    return isinstance(value, list | tuple) and all(_is_text(part) or callable(part) for part in value)
+
+
 _RULES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "name": (_is_name, "up to 100 letters, digits and _ . -"),
     "version": (_is_count, "a whole number, 1 or more"),
@@ -83,6 +89,13 @@ _RULES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "concept": (lambda value: _is_text(value) and bool(value), "the name of a concept, or of a YAML file"),
     "skip_keywords": (_are_texts, "a tuple of words"),
     "group_field": (_is_text, "the name of a field"),
+    "language": (_is_text, "an ISO 639-1 code, or empty"),
+    "class_names": (_are_names, "a tuple of names, or module:NAME"),
+    "templates": (_are_names, "a tuple of prompts with {} for the class, or module:NAME"),
+    "cutoffs": (
+        lambda value: bool(value) and isinstance(value, tuple) and all(map(_is_count, value)),
+        "a tuple of ranks",
+    ),
     "text_template": (_is_template, "text with {} where the caption goes"),
 }
 
