@@ -109,7 +109,7 @@ def test_photographs_are_not_needed(toy, tmp_path):
         ({"image_features": np.ones((4, 5), np.float32)}, "images have 5 dimensions and texts 6"),
         ({"image_features": np.ones((3, 6), np.float32)}, "4 image_keys and 3 rows of image_features"),
         ({"image_features": np.full((4, 6), np.nan, np.float32)}, "4 of 4 image embeddings are not finite or are zero"),
-        ({"image_features": np.ones(4, np.float32)}, "no matrix"),
+        ({"image_features": np.ones(4, np.float32)}, "not a matrix"),
         ({"image_features": np.array([["a"] * 6] * 4)}, "not a matrix of numbers"),
         ({"image_keys": np.array(["a", "a", "b", "c"])}, "two different embeddings of image 'a'"),
     ],
