@@ -65,10 +65,10 @@ def main() -> None:
         scratch = Path(place)
         build(scratch / "base")
         tries = []
-        for kind, what, fault, told in _tries(chosen, scratch):
-            tries.append({"kind": kind, "input": what, "outcome": fault or "right", "said": told[-600:]})
+        for kind, what, fault, messages in _tries(chosen, scratch):
+            tries.append({"kind": kind, "input": what, "outcome": fault or "right", "messages": messages[-600:]})
             if fault not in GOOD:
-                print(f"{fault}: {kind}: {what}: {told.strip()[-400:]}", flush=True)
+                print(f"{fault}: {kind}: {what}: {messages.strip()[-400:]}", flush=True)
     _report(tries)
     if chosen.output_path:
         chosen.output_path.write_text(json.dumps(tries, indent=1) + "\n")

@@ -108,8 +108,8 @@ def kill(base: Path, scratch: Path, total: int, draw: random.Random) -> Iterator
                 started.kill()
                 started.wait()
             done = run(operation.words, scratch / "logs", cwd=folder, seconds=300)
-            told = ", ".join(f"{moment:.2f}" for moment in moments)
-            yield operation.name, f"killed after {told} s", _fault(operation, folder, done, expected), done.err
+            moments_text = ", ".join(f"{moment:.2f}" for moment in moments)
+            yield operation.name, f"killed after {moments_text} s", _fault(operation, folder, done, expected), done.err
             shutil.rmtree(folder)
 
 

@@ -44,7 +44,7 @@ def _pair(
     time.sleep(apart)
     second = start(operation.words, scratch / "second", cwd=folder)
     ended = [first.wait(300), second.wait(300)]
-    told = " | ".join(ran.err[-300:] for ran in ended)
+    messages = " | ".join(ran.err[-300:] for ran in ended)
     faults = [ran.fault for ran in ended if ran.fault]
     fault = faults[0] if faults else None
     if not fault and all(ran.code for ran in ended):
@@ -54,7 +54,7 @@ def _pair(
         same = outcome == expected
         fault = None if same else "wrong result"
     shutil.rmtree(folder)
-    return f"2 × {operation.name}", f"{apart:.2f} s apart", fault, told
+    return f"2 × {operation.name}", f"{apart:.2f} s apart", fault, messages
 
 
 def _boards(base: Path, scratch: Path) -> tuple[str, str, str | None, str]:

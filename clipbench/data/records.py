@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 from clipbench.data.dataset import Provenance
 from clipbench.errors import DataError
 from clipbench.types import ImageRef, Row
-from clipbench.utils.files import open_regular, read_regular
+from clipbench.utils import digest
+from clipbench.utils.files import read_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -163,11 +164,7 @@ def file_digest(path: Path) -> str:
     Raises:
         DataError: The file cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with open_regular(path) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return digest.file_digest(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from clipbench.errors import DataError
 from clipbench.utils.files import open_regular, open_regular_text, read_regular
+from clipbench.utils.json_files import RepeatedKey, unique_keys
 
 
 def text_encoding(path: Path) -> tuple[str, str]:
@@ -94,19 +94,11 @@ def parse_json(text: str | bytes, where: str) -> Any:
         DataError: It is not JSON, or an object has a key twice.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique)
-    except DataError as error:
+        return json.loads(text, object_pairs_hook=unique_keys)
+    except RepeatedKey as error:
         raise DataError(f"{where}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON, or truncated: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise DataError(f"key {twice!r} appears twice in {str(found)[:60]}")
-    return found
 
 
 def first_folder(root: Path, names: tuple[str, ...]) -> Path:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from clipbench.data.records import file_digest
+from clipbench.data.table_lines import TextTable
 from clipbench.errors import DataError, ResultError
 from clipbench.evaluation.assembly import assemble_results
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
@@ -24,7 +23,6 @@ from clipbench.inference.profile import Profile
 from clipbench.models.base import ModelInfo
 from clipbench.task_types.base import SampleTask
 from clipbench.types import Sample, SampleError
-from clipbench.utils.files import open_regular_text
 
 if TYPE_CHECKING:
     from clipbench.evaluation.task_scoring import SampleSink
@@ -52,7 +50,7 @@ class ScoreFile:
         unused: The number of samples in the file that belong to no task.
 
     Raises:
-        DataError: It cannot be read; names the line.
+        DataError: The file cannot be read; names the line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,12 +59,9 @@ class ScoreFile:
         self.info = ModelInfo(library="imported scores")
         self._path, self._task = path, ""
         self._scores: dict[tuple[str, str], _SCORES] = {}
-        digest = hashlib.sha256()
-        with open_regular_text(path) as file:
-            for number, entry in _entries(path, file):
-                digest.update(repr(sorted(entry.items(), key=repr)).encode("utf-8", "surrogatepass"))
-                self._add(f"{path}:{number}", entry)
-        self.fingerprint = digest.hexdigest()
+        for line in TextTable(path).lines():
+            self._add(line.where, line.values)
+        self.fingerprint = file_digest(path)
         self._used: set[tuple[str, str]] = set()
 
     @property
@@ -125,23 +120,6 @@ class ScoreFile:
             if (image, text) in found:
                 raise DataError(f"{where}: sample {key[1]} has two scores of image {image} and text {text}")
             found[image, text] = value
-
-
-def _entries(path: Path, file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    number = 0
-    try:
-        if path.suffix.lower() == ".csv":
-            for number, row in enumerate(csv.DictReader(file), 2):
-                yield number, {name: cell for name, cell in row.items() if name is not None and cell is not None}
-            return
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                entry = json.loads(line)
-                if not isinstance(entry, dict):
-                    raise DataError(f"{path}:{number}: expected an object with doc_id and scores")
-                yield number, entry
-    except (ValueError, csv.Error, RecursionError) as error:  # not UTF-8, not JSON, an integer of thousands of digits
-        raise DataError(f"{path}:{number}: cannot be read: {str(error)[:100]}") from None
 
 
 def import_scores(

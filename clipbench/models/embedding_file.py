@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clipbench.errors import ConfigError, ModelError, ResultError
+from clipbench.utils.digest import file_digest
 from clipbench.utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -58,20 +58,12 @@ def read_embeddings(path: Path) -> Embeddings:
         raise ModelError(f"{path}: no such file of embeddings")
     try:
         parts = readers[path.suffix](path)
-        digest = _sha256(path)
+        digest = file_digest(path)
     except KeyError as error:
         raise ModelError(f"{path}: lacks {str(error.args[0]).split()[0]}; see `clipbench embed`") from None
     except Exception as error:  # each format's library has its own errors
         raise ModelError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from None
     return _checked(path, parts, digest)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read_npz(path: Path) -> dict[str, Any]:

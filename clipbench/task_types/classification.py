@@ -45,6 +45,7 @@ class ClassificationTask(Task):
     templates: ClassVar[Sequence[str] | str] = ()
 
     _classes: tuple[str, ...] = ()
+    _places: Mapping[str, int] = {}  # class name to its number, the first where two classes share a name
     _templates: tuple[object, ...] = ()
 
     @classmethod
@@ -72,11 +73,11 @@ class ClassificationTask(Task):
     def samples(self, source: Source) -> Iterator[Sample]:
         """Yield one sample for each image; its group is its class."""
         self._classes, self._templates = self._classes_of(source), self._templates_of(source)
-        places = {name: place for place, name in reversed(list(enumerate(self._classes)))}
+        self._places = {name: place for place, name in reversed(list(enumerate(self._classes)))}
         for row in source.rows(where=self.where):
             if len(row.images) != 1:
                 raise DataError(f"row {row.id} has {len(row.images)} images: classification takes one per row")
-            place = self._place(row, places)
+            place = self._place(row)
             group = self._classes[place] if place is not None else ""
             yield Sample(row.id, row.images, (), group, row.images[0].key)
 
@@ -96,14 +97,22 @@ class ClassificationTask(Task):
                 raise ConfigError(f"task {self.name}: template {template!r} has no {{}} for the class")
         return tuple(declared) or _TEMPLATES
 
-    def _place(self, row: Row, places: Mapping[str, int]) -> int | None:
-        """The row's class by number or by name."""
-        label = row.fields.get("label", row.captions[0] if row.captions else None)
-        if isinstance(label, int) or (isinstance(label, str) and label not in places and label.isdecimal()):
-            return int(label) if 0 <= int(label) < len(self._classes) else None
-        if isinstance(label, str) and label not in places and len(places) < 10_000:
-            raise DataError(f"row {row.id}: no class {label!r}{close_matches(label, places)} among the {len(places)}")
-        return places.get(str(label))
+    def _place(self, row: Row) -> int | None:
+        """The row's class by name or by number; None if it has none, or there is no class of this number.
+
+        Raises:
+            DataError: The label is neither a class nor a number.
+        """
+        value = row.fields.get("label", row.captions[0] if row.captions else None)
+        if value is None:
+            return None
+        label = str(value)
+        if label in self._places:
+            return self._places[label]
+        if not label.lstrip("-").isdecimal():
+            known = f"{close_matches(label, self._places)} among the {len(self._places)}"
+            raise DataError(f"row {row.id}: no class {label!r}{known}")
+        return int(label) if 0 <= int(label) < len(self._classes) else None
 
     def invalid_reason(self, sample: Sample) -> str | None:
         """The label is not one of the classes."""
@@ -147,9 +156,8 @@ class ClassificationTask(Task):
         from clipbench.metrics import best_rank, cosine_similarity
 
         images = np.concatenate([one.features for one in encoded if not isinstance(one.features, SampleError)])
-        places = {name: place for place, name in reversed(list(enumerate(self._classes)))}
         for one, scores in zip(encoded, cosine_similarity(images, classes), strict=True):
-            own = places[one.sample.group]
+            own = self._places[one.sample.group]
             rank, tied = best_rank(scores, np.array([own]))
             yield self._result(one.sample, scores, own, rank, tied)
 

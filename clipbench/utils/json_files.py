@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -115,16 +116,26 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class RepeatedKey(ValueError):
+    """A JSON object has a key twice."""
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its pairs: the ``object_pairs_hook`` of a JSON reader that does not let the last one win.
+
+    Raises:
+        RepeatedKey: A key appears twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {excerpt(twice, 60)!r} appears twice")
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise RepeatedKey(f"the key {excerpt(twice, 60)!r} appears twice")
     return found
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_whole, parse_float=_real, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=unique_keys, parse_int=_whole, parse_float=_real, parse_constant=_no_constant
+)
 
 
 def _check_depth(value: Any, left: int) -> None:

@@ -76,15 +76,16 @@ def test_missing_scores_are_named_and_counted(run, toy, tmp_path, logged):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"doc_id": "0#0"}\n', ":1: lacks 'image'"),
-        ('{"scores": [1]}\n', ":1: lacks 'doc_id'"),
-        ('{"doc_id": 1, "scores": ["a"]}\n', ":1: not a sample's scores"),
-        ('{"doc_id": 1, "scores": [NaN]}\n', ":1: the score of image 0 and text 0 is nan"),
-        ('{"doc_id": 1, "scores": [1]}\n{"doc_id": 1, "scores": [1]}\n', ":2: sample 1 has two scores"),
+        ('{"doc_id": "0#0"}\n', "line 1: lacks 'image'"),
+        ('{"scores": [1]}\n', "line 1: lacks 'doc_id'"),
+        ('{"doc_id": 1, "scores": ["a"]}\n', "line 1: not a sample's scores"),
+        ('{"doc_id": 1, "scores": [NaN]}\n', "line 1: the score of image 0 and text 0 is nan"),
+        ('{"doc_id": 1, "scores": [1]}\n{"doc_id": 1, "scores": [1]}\n', "line 2: sample 1 has two scores"),
+        ("", "the table is empty"),
         ("[]\n", "expected an object"),
-        ("{\n", ":1: cannot be read"),
-        ("[" * 100_000, "cannot be read"),
-        ('{"doc_id": 1, "scores": [' + "9" * 5000 + "]}\n", "scores.jsonl:1"),
+        ("{\n", "line 1: not JSON"),
+        ("[" * 100_000, "line 1: not JSON, or truncated"),
+        ('{"doc_id": 1, "scores": [' + "9" * 5000 + "]}\n", "scores.jsonl, line 1: not JSON"),
     ],
 )
 def test_files_that_are_none_are_refused(run, toy, tmp_path, content, message):
@@ -96,7 +97,7 @@ def test_files_that_are_none_are_refused(run, toy, tmp_path, content, message):
 
 
 def test_whole_sets_are_refused(run, tmp_path):
-    (tmp_path / "scores.jsonl").write_text("")
+    (tmp_path / "scores.jsonl").write_text('{"doc_id": 1, "scores": [1]}\n')
     code, _, err = run("import-scores", tmp_path / "scores.jsonl", "--tasks", "scenes_retrieval", "--name", "x")
     assert code == 1
     assert "ranks the whole set" in err

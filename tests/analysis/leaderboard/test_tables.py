@@ -54,3 +54,4 @@ def test_latex_compiles(board, tmp_path):
     source = tmp_path / "t.tex"
     source.write_text(rf"\documentclass{{article}}\begin{{document}}{to_latex(board)}\end{{document}}")
     subprocess.run(["pdflatex", "-halt-on-error", source.name], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "t.pdf").read_bytes().startswith(b"%PDF")
