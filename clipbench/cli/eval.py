@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import complain, note, print_profile, print_results, print_standings, progress_bar
+from clipbench.cli.console import complain, note, progress_bar
 from clipbench.cli.model_list import NamedModel, named_models
 from clipbench.cli.options import (
     check_device,
@@ -21,14 +21,15 @@ from clipbench.cli.options import (
     parse_model_args,
     text_cleaning_option,
 )
+from clipbench.cli.result_tables import print_profile, print_results, print_standings
 from clipbench.errors import ClipbenchError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from clipbench.analysis.standings import Standing
     from clipbench.evaluation.options import EvaluationOptions
     from clipbench.evaluation.runner import EvaluationRun
-    from clipbench.models import Model
     from clipbench.results import Results
     from clipbench.task_types.base import Task
     from clipbench.types import SampleResult
@@ -101,7 +102,7 @@ def command(
     from clipbench.evaluation.options import ignore_progress
     from clipbench.evaluation.preparation import prepare_tasks
     from clipbench.models import check_name, model_name
-    from clipbench.models.registry import sees_images
+    from clipbench.models.registry import opens_images
     from clipbench.results import ResultsDirectory
     from clipbench.task_types.registry import select_tasks
     from clipbench.utils.distributed import started_processes
@@ -123,28 +124,25 @@ def command(
         }
         advance = stack.enter_context(progress_bar()) if processes.is_main else ignore_progress
         prepared = prepare_tasks(selected, options, advance)
-        images_needed = all(sees_images(model.name) for model in chosen)
+        images_needed = all(opens_images(model.name) for model in chosen)
         if all(task.error and (images_needed or not task.report.missing) for task in prepared):
             for task in prepared:
                 complain(task.error or "")
             return 1
-        from clipbench.models import load_model  # imports torch, which is not needed to report bad usage
-
-        def load(model: NamedModel) -> Model:
-            return load_model(
-                model.name,
-                model_args=model.args,
-                device=device or processes.device,
-                dtype=dtype,
-                trust_remote_code=trust_remote_code,
-                torch_compile=torch_compile,
-            )
+        # These import torch, which is not needed to report bad usage.
+        from clipbench.evaluation.runner import EvaluationRun
+        from clipbench.models import load_model
 
         def evaluate(model: NamedModel, on_sample: OnSample | None = None) -> EvaluationRun:
-            from clipbench.evaluation.runner import EvaluationRun
-
             return EvaluationRun(
-                load(model),
+                load_model(
+                    model.name,
+                    model_args=model.args,
+                    device=device or processes.device,
+                    dtype=dtype,
+                    trust_remote_code=trust_remote_code,
+                    torch_compile=torch_compile,
+                ),
                 prepared,
                 options,
                 directory=directories.get(model),
@@ -160,7 +158,11 @@ def command(
             )  # fmt: skip
 
         if len(chosen) > 1:
-            return _evaluate_all(chosen, evaluate, [task.task for task in prepared], style, processes.is_main)
+            results, rows, code = _evaluate_all(chosen, evaluate, [task.task for task in prepared], processes.is_main)
+            stack.close()
+            if processes.is_main:
+                print_standings(rows, results, style)
+            return code
         run = evaluate(chosen[0])
         interrupted = _finish(run)
         stack.close()  # ends the progress bar
@@ -186,8 +188,8 @@ def _exit_code(run: EvaluationRun, interrupted: bool) -> int:
 
 
 def _evaluate_all(
-    models: Sequence[NamedModel], evaluate: Evaluate, tasks: Sequence[Task], style: str, is_main: bool
-) -> int:
+    models: Sequence[NamedModel], evaluate: Evaluate, tasks: Sequence[Task], is_main: bool
+) -> tuple[dict[str, Results | None], list[Standing], int]:
     """Evaluate one model after another; one that fails does not end the others."""
     from clipbench.analysis.standings import Answers, standings
     from clipbench.models import model_name
@@ -216,9 +218,7 @@ def _evaluate_all(
         if interrupted:
             break
         del run  # or two models would be in memory at once
-    if is_main:
-        print_standings(standings(results, list(metrics), answers), results, style)
-    return worst
+    return results, standings(results, list(metrics), answers), worst
 
 
 def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:

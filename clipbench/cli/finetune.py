@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import headline, note, print_rows, progress_bar, training_bar
+from clipbench.cli.console import note, print_rows, progress_bar, training_bar
 from clipbench.cli.option_flags import Section, comma_separated, flag, places
 from clipbench.cli.options import check_device, config_option, parse_model_args, text_cleaning_option
+from clipbench.cli.result_tables import headline
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import NegativesIn, Precision, Recipe, Schedule

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import complain, note, print_results, progress_bar
+from clipbench.cli.console import complain, note, progress_bar
 from clipbench.cli.options import evaluation_options
+from clipbench.cli.result_tables import print_results
 
 if TYPE_CHECKING:
     from clipbench.errors import ResultError

@@ -27,6 +27,7 @@ class Adapter:
         name: The prefix in ``NAME:…``.
         example: How a model is written, by example.
         description: What it loads, in one line.
+        opens_images: Whether its models need the photographs.
         loader: A function from ``ModelSpec`` to ``Model``, or where one is, as ``module:function``.
     """
 
@@ -34,6 +35,7 @@ class Adapter:
     example: str
     description: str
     loader: Callable[[ModelSpec], Model] | str
+    opens_images: bool = True
 
     def load(self, request: ModelSpec) -> Model:
         """Load the model that ``request`` asks for."""
@@ -70,12 +72,14 @@ _BUILT_IN = (
         "embeddings:FILE.npz, embeddings:FILE.safetensors, embeddings:FILE.parquet",
         "embeddings that were computed elsewhere, by image key and text (`clipbench embed` writes them)",
         "clipbench.models.embeddings:load",
+        opens_images=False,
     ),
     Adapter(
         "text_only",
         "text_only:gpt2, text_only:DIR",
         "a causal language model of transformers, which sees no image: texts are scored by their likelihood",
         "clipbench.models.text_only:load",
+        opens_images=False,
     ),
     Adapter(
         "demo",
@@ -229,10 +233,11 @@ def _text(flag: str | None, argument: object) -> str | None:
     return flag if flag is not None else None if argument is None else str(argument)
 
 
-def sees_images(model: str) -> bool:
-    """Whether a model of this name sees images, judging by its prefix."""
-    name, _ = split_prefix(model.strip(), [adapter.name for adapter in adapters()])
-    return name != "text_only"
+def opens_images(model: str) -> bool:
+    """Whether a model of this name needs the photographs; see ``Adapter``."""
+    known = {adapter.name: adapter for adapter in adapters()}
+    name, _ = split_prefix(model.strip(), list(known))
+    return name is None or known[name].opens_images
 
 
 def check_name(model: object) -> None:

@@ -34,3 +34,14 @@ def test_embed_says_which_data_is_missing(tmp_path, run):
     assert code == 1
     assert "sbu_color" in err
     assert not (tmp_path / "made.npz").exists()
+
+
+def test_eval_of_embeddings_needs_no_photograph(tmp_path, run):
+    task = write_toy(tmp_path)
+    file = tmp_path / "made.npz"
+    assert run("embed", "--model", "demo", "--tasks", task, "-o", file)[0] == 0
+    expected = run("eval", "--model", f"embeddings:{file}", "--tasks", task)[:2]
+    for photograph in tmp_path.glob("*.png"):
+        photograph.unlink()
+    assert run("eval", "--model", f"embeddings:{file}", "--tasks", task)[:2] == expected
+    assert run("eval", "--model", "demo", "--tasks", task)[0] == 1
