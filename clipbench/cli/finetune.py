@@ -63,6 +63,12 @@ RECIPE = Section(
         help="Train low-rank adapters of this rank instead (clipbench[lora]); they are merged when saved.",
     ),
     lora_alpha=flag("--lora_alpha", type=float, help="Scale of the adapters. Default: twice the rank."),
+    ema=flag(
+        "--ema",
+        type=float,
+        metavar="DECAY",
+        help="Score and save an exponential moving average of the trained weights, such as 0.999. Default: the weights.",
+    ),
     checkpoint_every=flag("--checkpoint_every", type=float, help="Epochs between checkpoints."),
     seed=flag("--seed", type=int, help="Random seed."),
 )

@@ -2,7 +2,7 @@
 
 checkpoint-000120/            a model folder, which `clipbench eval --model` takes as it is
   training.json             step, epoch, loss, and a digest of the state
-  training_state.safetensors  trained weights, buffers, AdamW's moments; only in the newest checkpoints
+  training_state.safetensors  trained weights, their average, buffers, AdamW's moments; only in the newest checkpoints
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from clipbench.data.records import sha256_of
 from clipbench.errors import ResultError
 from clipbench.models import Model
+from clipbench.training.ema import WeightAverage, trained_weights
 from clipbench.training.lora import merged
 from clipbench.utils.files import atomic_directory, remove_parts
 from clipbench.utils.text import reason
@@ -78,8 +79,10 @@ def epoch_of(checkpoint: Path) -> float:
         raise ResultError(f"{checkpoint / _FACTS}: cannot be read: {reason(error)}") from error
 
 
-def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optimizer, state: TrainingState) -> Path:
-    """Write a checkpoint atomically.
+def write_checkpoint(
+    directory: Path, model: Model, optimizer: torch.optim.Optimizer, average: WeightAverage, state: TrainingState
+) -> Path:
+    """Write a checkpoint atomically; with an average, that is its model, and the state holds the weights themselves.
 
     Raises:
         ResultError: It cannot be written (the disk is full, …); earlier checkpoints are kept.
@@ -87,9 +90,9 @@ def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optim
     path = directory / f"checkpoint-{state.step:06d}"
     try:
         with atomic_directory(path) as part:
-            with merged(model):
+            with average.applied(), merged(model):
                 model.save(part)
-            save_file(_state(model.module, optimizer), part / _STATE)
+            save_file(_state(model.module, optimizer, average), part / _STATE)
             facts = {**asdict(state), "state_sha256": sha256_of(part / _STATE)}
             (part / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     except (ResultError, SafetensorError, RuntimeError) as error:
@@ -101,8 +104,10 @@ def write_checkpoint(directory: Path, model: Model, optimizer: torch.optim.Optim
     return path
 
 
-def read_checkpoint(checkpoint: Path, model: Model, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Restore the weights and the optimizer's moments.
+def read_checkpoint(
+    checkpoint: Path, model: Model, optimizer: torch.optim.Optimizer, average: WeightAverage
+) -> TrainingState:
+    """Restore the weights, their average and the optimizer's moments.
 
     Raises:
         ResultError: The state is missing or damaged.
@@ -115,7 +120,7 @@ def read_checkpoint(checkpoint: Path, model: Model, optimizer: torch.optim.Optim
         state = TrainingState(**facts)
         if not all(isinstance(value, int | float) for value in (state.step, state.seconds)):
             raise TypeError("its facts are damaged")
-        _restore(model.module, optimizer, tensors)
+        _restore(model.module, optimizer, average, tensors)
     except (*_DAMAGE, SafetensorError) as error:
         raise ResultError(f"{checkpoint}: cannot be read: {reason(error)}") from error
     return state
@@ -152,36 +157,38 @@ def sweep(directory: Path) -> None:
     remove_parts(directory, "model*")
 
 
-def _state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {f"weight/{name}": weight.detach() for name, weight in _trained(module)}
-    tensors |= {f"buffer/{name}": buffer for name, buffer in module.named_buffers()}
-    for name, weight in _trained(module):
+def _state(module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = dict(_destinations(module, average))
+    for name, weight in trained_weights(module).items():
         tensors |= {f"{key}/{name}": value for key, value in optimizer.state.get(weight, {}).items()}
     # Buffers may share memory, which safetensors refuses.
-    return {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
-def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    expected: dict[str, Tensor] = {f"weight/{name}": weight for name, weight in _trained(module)}
-    expected |= {f"buffer/{name}": buffer for name, buffer in module.named_buffers()}
-    for name, tensor in expected.items():  # before anything is changed
+def _restore(
+    module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, state: Mapping[str, Tensor]
+) -> None:
+    destinations = _destinations(module, average)
+    for name, tensor in destinations.items():  # before anything is changed
         if state[name].shape != tensor.shape:
             raise ValueError(f"{name} is of another shape")
-    for name, weight in _trained(module):
-        weight.copy_(state[f"weight/{name}"])
+    for name, tensor in destinations.items():
+        tensor.copy_(state[name])
+    for name, weight in trained_weights(module).items():
         moments = {key: state[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in state}
         if moments:
             on_device = {key: value.to(weight.device) if key != "step" else value for key, value in moments.items()}
             optimizer.state[weight] = {**on_device, "step": _step_counter(optimizer, on_device["step"], weight)}
-    for name, buffer in module.named_buffers():
-        buffer.copy_(state[f"buffer/{name}"])
+
+
+def _destinations(module: nn.Module, average: WeightAverage) -> dict[str, Tensor]:
+    """What a state holds besides the optimizer's moments, by name."""
+    found: dict[str, Tensor] = {f"weight/{name}": weight for name, weight in trained_weights(module).items()}
+    found |= {f"buffer/{name}": buffer for name, buffer in module.named_buffers()}
+    return found | {f"average/{name}": weight for name, weight in average.weights.items()}
 
 
 def _step_counter(optimizer: torch.optim.Optimizer, step: Tensor, weight: Tensor) -> Tensor:
     # The fused AdamW keeps its step counter on the weights' device, the plain one on the CPU.
     return step.to(weight.device) if optimizer.defaults.get("fused") else step
-
-
-def _trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    return [(name, weight) for name, weight in module.named_parameters() if weight.requires_grad]

@@ -28,6 +28,7 @@ LOSS_NAMES: Final = ("inbatch_replacement", "negclip", "svlc", "fsc")
 """The names in ``clipbench.training.losses.LOSSES``, available without torch."""
 
 _MOST_STEPS, _MOST_CHECKPOINTS = 10**9, 100_000
+_MOST_DECAY = 0.9999999  # 1 would average nothing; float32 cannot tell closer ones from it
 _WHOLE = {  # minimum and maximum
     "batch_size": (2, MOST_IN_A_BATCH),
     "epochs": (1, 100_000),
@@ -44,6 +45,7 @@ _NUMBERS = {
     "lora_alpha": (0, 1e6),
     "max_grad_norm": (1e-9, 1e9),  # 0 would train nothing
     "checkpoint_every": (1e-4, 1e6),
+    "ema": (0, _MOST_DECAY),
 }
 
 
@@ -71,6 +73,8 @@ class Recipe:
         freeze: Towers that keep their weights.
         lora_rank: Rank of low-rank adapters trained in place of the towers' weights; 0 trains the weights themselves.
         lora_alpha: Scale of the adapters; None is twice the rank.
+        ema: Decay of an exponential moving average of the trained weights, per step; the average is what is scored and
+            saved. It starts as the base model. None saves the weights themselves.
         seed: Of batches, substitutions, replaced cells, dropout, and initial adapter weights.
 
     Raises:
@@ -95,6 +99,7 @@ class Recipe:
     freeze: tuple[Tower, ...] = ()
     lora_rank: int = 0
     lora_alpha: float | None = None
+    ema: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clipbench.errors import ConfigError, ResultError
+from clipbench.training.recipe import Recipe
 from clipbench.utils.files import atomic_write, lock
 from clipbench.utils.text import reason
 
@@ -85,6 +86,9 @@ class RunFolder:
             ConfigError: A value differs; the message names the first.
         """
         found = self.facts()
+        if "concepts" in (recipe := found.get("recipe", {})):
+            # An earlier version knew fewer fields: what it trained is what their defaults say.
+            found["recipe"] = {**Recipe(("any",)).as_dict(), **recipe}
         for part, values in identity.items():
             for name, value in values.items():
                 saved = found.get(part, {}).get(name, value)

@@ -25,6 +25,7 @@ from clipbench.training.checkpoints import (
     write_checkpoint,
 )
 from clipbench.training.collapse import CollapseWatch
+from clipbench.training.ema import WeightAverage
 from clipbench.training.events import Checkpoint, Clock, StepLog, peak_memory
 from clipbench.training.freezing import training_mode
 from clipbench.training.gradient_cache import Batch, GradientCache
@@ -64,6 +65,7 @@ class FineTuning:
         self.setup, self._on_note = setup, on_note
         self.is_main: bool = setup.accelerator.is_main_process
         self._optimizer = Optimizer(setup.model, setup.recipe)
+        self._average = WeightAverage(setup.model.module, setup.recipe.ema)
         self._log: list[dict[str, Any]] = []
         self._clock = Clock(0.0, 0, setup.recipe.batch_size)
 
@@ -140,7 +142,7 @@ class FineTuning:
         self.setup.accelerator.wait_for_everyone()
         for checkpoint in reversed(checkpoints_in(folder)):
             try:
-                state = read_checkpoint(checkpoint, self.setup.model, self._optimizer.adamw)
+                state = read_checkpoint(checkpoint, self.setup.model, self._optimizer.adamw, self._average)
             except ResultError as error:
                 self._on_note(f"{error}; trying the previous checkpoint")
                 continue
@@ -164,6 +166,7 @@ class FineTuning:
             if pending is not None:  # the loss of the step before: reading this one's would stall a GPU
                 yield self._logged(pending, watch)
             optimizer.step(learning_rate(recipe, step, self.steps))
+            self._average.update()
             pending = _Pending(step, loss, scale, batch)
             if step + 1 in stops:
                 yield self._logged(pending, watch)
@@ -212,7 +215,7 @@ class FineTuning:
         epoch, scaler = step / setup.batches.steps_per_epoch, self._optimizer.scaler.state_dict()
         setup.folder.log(log, step - len(log))
         state = TrainingState(step, epoch, loss, self._clock.seconds, scaler)
-        path = write_checkpoint(setup.folder.path, setup.model, self._optimizer.adamw, state)
+        path = write_checkpoint(setup.folder.path, setup.model, self._optimizer.adamw, self._average, state)
         log.clear()  # only now: a failed write leaves the entries to the next checkpoint
         try:
             prune(setup.folder.path, setup.options.keep)
@@ -222,7 +225,8 @@ class FineTuning:
 
     def _score(self, step: int) -> Results | None:
         name = f"{self.setup.folder.path.name}/checkpoint-{step:06d}"
-        return self.setup.scores.score(self.setup.model, step, name)
+        with self._average.applied():
+            return self.setup.scores.score(self.setup.model, step, name)
 
     def _finish(self) -> None:
         setup = self.setup
@@ -232,7 +236,8 @@ class FineTuning:
             "seconds": round(self._clock.seconds, 3),
             "peak_memory_bytes": peak_memory(setup.model.device),
         }
-        write_artifacts(setup, self._on_note)
+        with self._average.applied():
+            write_artifacts(setup, self._on_note)
         setup.folder.write({"status": "finished", **setup.facts})
 
 
