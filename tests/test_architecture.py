@@ -27,7 +27,7 @@ LEVELS = [
     {"evaluation"},
     {"analysis"},
     {"training"},
-    {"reproduce"},
+    {"reproduce", "annotate"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,0 +1,1 @@
+"""What repaints a photograph inside a mask: drawn, classic, diffusion."""
