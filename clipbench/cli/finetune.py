@@ -67,7 +67,14 @@ RECIPE = Section(
         "--ema",
         type=float,
         metavar="DECAY",
-        help="Score and save an exponential moving average of the trained weights, such as 0.999. Default: the weights.",
+        help="Score and save an exponential moving average of the weights, such as 0.999. Default: the weights.",
+    ),
+    select=flag(
+        "--select",
+        metavar="TASK@TASK>=CHANGE",
+        help="The final model is the checkpoint with the best score on the first task among those whose score on the"
+        " second changed by at least that much from the base model, such as"
+        " 'scenes_location@scenes_retrieval>=-0.02'. Default: the last checkpoint.",
     ),
     checkpoint_every=flag("--checkpoint_every", type=float, help="Epochs between checkpoints."),
     seed=flag("--seed", type=int, help="Random seed."),
@@ -168,10 +175,11 @@ def _check_names(train_data: str, recipe: Recipe, options: FinetuneOptions) -> N
     from clipbench.task_types.registry import select_tasks
     from clipbench.training.datasets import training_concepts
     from clipbench.training.pairs import check_negatives
+    from clipbench.training.selection import scored_tasks
 
     check_negatives(training_concepts(train_data, recipe.concepts), recipe.negatives)
-    if options.eval_tasks:
-        select_tasks(options.eval_tasks)
+    if scored := scored_tasks(options.eval_tasks, recipe.select):
+        select_tasks(scored)
 
 
 def _model(

@@ -60,8 +60,13 @@ def write_model(model: Model, directory: Path) -> Path:
         return to_other_format(model, directory)
 
 
-def write_artifacts(setup: TrainingSetup, on_note: Callable[[str], None]) -> None:
+def write_artifacts(setup: TrainingSetup, step: int, on_note: Callable[[str], None]) -> None:
     """Write the model in both libraries' formats, the trade-off figure and the model card.
+
+    Args:
+        setup: The run, with the final model.
+        step: The checkpoint that the final model is.
+        on_note: Called with messages for the user.
 
     Raises:
         ResultError: A file cannot be written.
@@ -77,7 +82,7 @@ def write_artifacts(setup: TrainingSetup, on_note: Callable[[str], None]) -> Non
     draw_run(scores, directory, directory.name)
     provenance = setup.pairs.provenance
     hub = [provenance.location] if provenance.layout == "hub" else []
-    write_card(directory, setup.facts, setup.concepts, hub, scores, other_format)
+    write_card(directory, setup.facts, setup.concepts, hub, (scores.get(0), scores.get(step)), other_format)
 
 
 def write_card(
@@ -85,7 +90,7 @@ def write_card(
     facts: Mapping[str, Any],
     concepts: Sequence[Concept],
     datasets: Sequence[str],
-    scores: Mapping[int, Results],
+    scores: tuple[Results | None, Results | None],
     other_format: str | None,
 ) -> None:
     """Write the model card, ``README.md``.
@@ -95,13 +100,13 @@ def write_card(
         facts: The content of ``finetune.json``: recipe, model, data, training.
         concepts: The concepts.
         datasets: Hub ids of the training data.
-        scores: Step to scores; step 0 is the base model.
+        scores: The base model's and the final model's.
         other_format: The other library, if the model is saved in its format too.
 
     Raises:
         ResultError: It cannot be written.
     """
-    trained = {step: results for step, results in scores.items() if step}
+    base, final = scores
     write_model_card(
         directory,
         CardFacts(
@@ -114,8 +119,8 @@ def write_card(
             datasets=datasets,
             training=facts["training"],
             model=facts["model"]["facts"],
-            results=trained[max(trained)] if trained else None,
-            base_results=scores.get(0),
+            results=final,
+            base_results=base,
             other_format=other_format,
             overlaps=facts["overlaps"],
         ),

@@ -126,8 +126,8 @@ def read_checkpoint(
     return state
 
 
-def prune(directory: Path, keep: int | None) -> None:
-    """Delete old training states, and whole checkpoints beyond the newest ``keep``.
+def prune(directory: Path, keep: int | None, chosen: int | None = None) -> None:
+    """Delete old training states, and whole checkpoints beyond the newest ``keep``; the ``chosen`` step's stay.
 
     Raises:
         ResultError: A checkpoint cannot be deleted.
@@ -135,6 +135,8 @@ def prune(directory: Path, keep: int | None) -> None:
     found = checkpoints_in(directory)
     stale = found[:-keep] if keep else []
     for checkpoint in found:
+        if step_of(checkpoint) == chosen:
+            continue
         try:
             if checkpoint in stale:
                 shutil.rmtree(checkpoint)
@@ -142,6 +144,11 @@ def prune(directory: Path, keep: int | None) -> None:
                 (checkpoint / _STATE).unlink(missing_ok=True)
         except OSError as error:
             raise ResultError(f"{checkpoint}: cannot be deleted: {error.strerror or error}") from error
+
+
+def restorable(directory: Path) -> dict[int, Path]:
+    """Step to checkpoint, of those that still have their training state."""
+    return {step_of(path): path for path in checkpoints_in(directory) if (path / _STATE).is_file()}
 
 
 def drop_checkpoints(directory: Path, steps: Collection[int]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
 from clipbench.errors import ConfigError
+from clipbench.training.selection import Selection
 from clipbench.utils.numbers import MOST_IN_A_BATCH, check_number, check_whole
 from clipbench.utils.registry import close_matches
 
@@ -75,6 +76,8 @@ class Recipe:
         lora_alpha: Scale of the adapters; None is twice the rank.
         ema: Decay of an exponential moving average of the trained weights, per step; the average is what is scored and
             saved. It starts as the base model. None saves the weights themselves.
+        select: Which checkpoint becomes the final model, see ``clipbench.training.selection``:
+            ``TASK@TASK>=CHANGE``. None takes the last one.
         seed: Of batches, substitutions, replaced cells, dropout, and initial adapter weights.
 
     Raises:
@@ -100,6 +103,7 @@ class Recipe:
     lora_rank: int = 0
     lora_alpha: float | None = None
     ema: float | None = None
+    select: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -126,6 +130,9 @@ class Recipe:
             raise ConfigError("freeze image,text: nothing is left to train")
         if self.loss != "inbatch_replacement" and not self.negatives:
             raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")
+
+        if self.select is not None:
+            Selection.parse(self.select)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""

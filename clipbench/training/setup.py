@@ -31,6 +31,7 @@ from clipbench.training.overlap import find_overlaps
 from clipbench.training.pairs import TrainingPairs, check_negatives, gather_pairs
 from clipbench.training.recipe import Recipe
 from clipbench.training.run_folder import RunFolder
+from clipbench.training.selection import scored_tasks
 from clipbench.utils.registry import close_matches
 from clipbench.utils.text import pluralize
 
@@ -99,6 +100,7 @@ def prepare(
         DataError: Data or an image cannot be read.
         ModelError: The model cannot be loaded.
     """
+    options = replace(options, eval_tasks=scored_tasks(options.eval_tasks, recipe.select))
     accelerator = start_accelerator(options, output_path)
     device = options.device if options.device and accelerator.num_processes == 1 else str(accelerator.device)
     recipe, folder = resolve_precision(recipe, torch.device(device)), RunFolder(output_path)

@@ -21,6 +21,7 @@ from clipbench.training.checkpoints import (
     checkpoints_in,
     prune,
     read_checkpoint,
+    restorable,
     sweep,
     write_checkpoint,
 )
@@ -33,6 +34,7 @@ from clipbench.training.learning_rate import learning_rate
 from clipbench.training.optimizer import Optimizer
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
+from clipbench.training.selection import Choice, Selection
 from clipbench.training.setup import Note, TrainingSetup, prepare
 
 
@@ -218,7 +220,7 @@ class FineTuning:
         path = write_checkpoint(setup.folder.path, setup.model, self._optimizer.adamw, self._average, state)
         log.clear()  # only now: a failed write leaves the entries to the next checkpoint
         try:
-            prune(setup.folder.path, setup.options.keep)
+            prune(setup.folder.path, setup.options.keep, choice.step if (choice := self._choice()) else None)
         except ResultError as error:  # the new checkpoint is complete
             self._on_note(f"warning: {error}")
         return path
@@ -228,16 +230,39 @@ class FineTuning:
         with self._average.applied():
             return self.setup.scores.score(self.setup.model, step, name)
 
+    def _choice(self) -> Choice | None:
+        """The best checkpoint so far, by the recipe's ``select``."""
+        if self.setup.recipe.select is None:
+            return None
+        there = {0, *restorable(self.setup.folder.path)}
+        scores = {step: results for step, results in self.setup.scores.all().items() if step in there}
+        return Selection.parse(self.setup.recipe.select).choose(scores)
+
+    def _select(self) -> Choice | None:
+        """Give the model the weights of the checkpoint that is chosen, and say so."""
+        choice, select = self._choice(), self.setup.recipe.select
+        if choice is None:
+            return None
+        if choice.step != self.steps:
+            chosen = restorable(self.setup.folder.path)[choice.step]
+            read_checkpoint(chosen, self.setup.model, self._optimizer.adamw, self._average)
+        if choice.satisfied:
+            self._on_note(f"selected by {select}: {choice}")
+        else:
+            self._on_note(f"warning: no checkpoint satisfies {select}; selected the one that misses it least: {choice}")
+        return choice
+
     def _finish(self) -> None:
-        setup = self.setup
+        setup, choice = self.setup, self._select()
         setup.facts["training"] = {
             "steps": self.steps,
             "processes": setup.accelerator.num_processes,
             "seconds": round(self._clock.seconds, 3),
             "peak_memory_bytes": peak_memory(setup.model.device),
+            **({"selected": choice.as_dict()} if choice else {}),
         }
         with self._average.applied():
-            write_artifacts(setup, self._on_note)
+            write_artifacts(setup, choice.step if choice else self.steps, self._on_note)
         setup.folder.write({"status": "finished", **setup.facts})
 
 
