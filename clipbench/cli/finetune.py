@@ -9,12 +9,12 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import note, print_rows, progress_bar, training_bar
-from clipbench.cli.option_flags import Section, comma_separated, flag, places
+from clipbench.cli.option_flags import Section, comma_separated, flag, numbers, places
 from clipbench.cli.options import check_device, config_option, parse_model_args, text_cleaning_option
 from clipbench.cli.result_tables import headline
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
-from clipbench.training.recipe import NegativesIn, Precision, Recipe, Schedule
+from clipbench.training.recipe import CaptionsPerImage, NegativesIn, Precision, Recipe, SameImage, Schedule
 
 if TYPE_CHECKING:
     from clipbench.training.events import StepLog
@@ -32,13 +32,32 @@ RECIPE = Section(
     negatives=flag("--negatives", type=click.IntRange(min=0), help="Hard negatives per caption; 0 is the control."),
     loss=flag(
         "--loss",
-        help="inbatch_replacement (Rösch et al. 2024), negclip (Yuksekgonul et al. 2023), svlc (Doveh et al. 2023) or"
-        " fsc (Oh et al. 2024).",
+        help="inbatch_replacement (Rösch et al. 2024), negclip (Yuksekgonul et al. 2023), svlc (Doveh et al. 2023),"
+        " fsc (Oh et al. 2024), hn_nce (Radenovic et al. 2023), debiased (Robinson et al. 2021) or sigmoid (Zhai et al."
+        " 2023).",
+    ),
+    loss_args=flag(
+        "--loss_args",
+        multiple=True,
+        metavar="NAME=NUMBER,…",
+        callback=numbers,
+        help="The loss's own hyperparameters: weight of svlc; weight, gamma, smoothing of fsc; alpha, beta of hn_nce;"
+        " beta, tau_plus of debiased.",
     ),
     negatives_in=flag(
         "--negatives_in",
         type=click.Choice(get_args(NegativesIn)),
         help="Whether both halves of inbatch_replacement see the hard negatives, or only image-to-text.",
+    ),
+    same_image=flag(
+        "--same_image",
+        type=click.Choice(get_args(SameImage)),
+        help="Whether other captions of an image in the batch are its negatives (keep), or not (mask).",
+    ),
+    captions_per_image=flag(
+        "--captions_per_image",
+        type=click.Choice(get_args(CaptionsPerImage)),
+        help="Whether an epoch has all captions of an image, or one, drawn anew for each epoch.",
     ),
     batch_size=flag("--batch_size", "-b", type=click.IntRange(min=2), help="Pairs per step, over all processes."),
     epochs=flag("--epochs", type=click.IntRange(min=1), help="Passes over the captions."),

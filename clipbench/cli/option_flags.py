@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 import click
 
 from clipbench.cli.options import parse_pairs
+from clipbench.errors import ConfigError
+from clipbench.utils.text import reason
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -57,6 +59,16 @@ def _default(default: Any, attributes: Mapping[str, Any]) -> dict[str, Any]:
 def comma_separated(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """Callback: split a list of names."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def numbers(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
+    """Callback: read ``NAME=NUMBER``, separated by commas."""
+    flag_name = param.opts[0]
+    pairs = parse_pairs(tuple(part for text in value for part in text.split(",") if part.strip()), flag_name)
+    try:
+        return {name: float(number) for name, number in pairs.items()}
+    except ValueError as error:
+        raise ConfigError(f"{flag_name} {','.join(value)}: {reason(error)}: give numbers, as in beta=0.5") from None
 
 
 def places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:

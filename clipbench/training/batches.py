@@ -13,10 +13,19 @@ from torch import Tensor
 
 from clipbench.errors import DataError
 from clipbench.models import Model, Tokens
-from clipbench.training.gradient_cache import Batch, Part
+from clipbench.training.gradient_cache import Batch, NegativeImages, Part
 from clipbench.training.pairs import TrainingPairs
 from clipbench.training.recipe import Recipe
-from clipbench.training.sampling import Ints, distinct, epoch_order, position_uniforms, substitution_uniforms
+from clipbench.training.sampling import (
+    Ints,
+    Uniforms,
+    caption_uniforms,
+    distinct,
+    epoch_order,
+    image_position_uniforms,
+    position_uniforms,
+    substitution_uniforms,
+)
 from clipbench.utils.text import pluralize
 
 _AHEAD = 2  # batches that are made while one is trained on
@@ -59,13 +68,16 @@ class Batches:
     """
 
     def __init__(self, model: Model, pairs: TrainingPairs, images: Images, recipe: Recipe, share: ProcessShard) -> None:
-        if len(pairs) < recipe.batch_size:
+        self._captions_of = _captions_by_image(pairs) if recipe.captions_per_image == "one" else None
+        samples = len(pairs) if self._captions_of is None else len(self._captions_of)
+        if samples < recipe.batch_size:
+            what = pluralize(samples, "caption" if self._captions_of is None else "image")
             raise DataError(
-                f"{pairs.provenance.location}: {pluralize(len(pairs), 'caption')} with a keyword, fewer than a batch of"
-                f" {recipe.batch_size}: use a smaller batch_size or more data"
+                f"{pairs.provenance.location}: {what} with a keyword, fewer than a batch of {recipe.batch_size}: use a"
+                " smaller batch_size or more data"
             )
         self._model, self._pairs, self._images, self._recipe, self._share = model, pairs, images, recipe, share
-        self.steps_per_epoch = len(pairs) // recipe.batch_size
+        self.steps_per_epoch = samples // recipe.batch_size
         self.steps = recipe.max_steps or recipe.epochs * self.steps_per_epoch
         self._epoch = -1
 
@@ -86,7 +98,6 @@ class Batches:
         self._enter(epoch)
         size, share = self._recipe.batch_size, self._share
         rows = self._order[place * size : (place + 1) * size]
-        positions = distinct(self._positions[rows], np.full(size, size), taken=np.arange(size))
         per_process = size // share.processes
         mine = rows[share.process * per_process : (share.process + 1) * per_process]
         micro_batch_size = share.micro_batch_size or per_process
@@ -94,33 +105,77 @@ class Batches:
             self._part(mine[start : start + micro_batch_size], (step * share.processes + share.process) * size + start)
             for start in range(0, per_process, micro_batch_size)
         ]
+        images = self._pairs.image_of[rows]
+        mask = self._recipe.same_image == "mask"
         return Batch(
             parts=[part for part, _ in made],
-            negative_positions=torch.from_numpy(positions),
+            negative_positions=_positions(self._positions[rows]),
             valid=torch.cat([valid for _, valid in made]),
             ids=[self._pairs.ids[row] for row in mine],
+            negative_images=self._negative_images(rows, images if mask else None),
+            same_image=torch.from_numpy(images[:, None] == images) if mask else None,
         )
 
     def _enter(self, epoch: int) -> None:
         if epoch == self._epoch:
             return
         seed, samples, negatives = self._recipe.seed, len(self._pairs), self._recipe.negatives
-        self._order = epoch_order(seed, epoch, samples)
+        self._order = self._pairs_of_epoch(epoch)
         self._substitutions = substitution_uniforms(seed, epoch, samples, negatives)
         self._positions = position_uniforms(seed, epoch, samples, negatives)
+        if self._pairs.negative_images is not None:
+            self._image_positions = image_position_uniforms(seed, epoch, *self._pairs.negative_images.shape)
         self._epoch = epoch
+
+    def _pairs_of_epoch(self, epoch: int) -> Ints:
+        """The pairs in the order of an epoch: all, or one for each image."""
+        seed, per_image = self._recipe.seed, self._captions_of
+        if per_image is None:
+            return epoch_order(seed, epoch, len(self._pairs))
+        picks = caption_uniforms(seed, epoch, len(per_image))
+        drawn = [captions[int(pick * len(captions))] for captions, pick in zip(per_image, picks, strict=True)]
+        return np.array(drawn)[epoch_order(seed, epoch, len(per_image))]
 
     def _part(self, rows: Ints, number: int) -> tuple[Part, Tensor]:
         captions = [self._pairs.captions[row][0].caption for row in rows]
         negatives = self._pairs.substitutes(rows, self._substitutions[rows]) if self._recipe.negatives else []
         tokens = self._model.tokenize([*captions, *negatives])
-        pixels = self._images.batch(self._pairs.image_of[rows])
+        images = self._pairs.image_of[rows]
+        if self._pairs.negative_images is not None:
+            others = self._pairs.negative_images[rows]
+            # The pair's own image stands for one that there is not: the loss does not see it.
+            images = np.concatenate([images, np.where(others < 0, images[:, None], others).ravel()])
+        pixels = self._images.batch(images)
         draw = (self._recipe.seed * 1_000_003 + number) % 2**63
         packed = self._model.packed_text.pack(tokens) if self._model.packed_text else None
-        return Part(pixels, tokens, packed, draw), self._differs(tokens, len(captions))
+        return Part(len(rows), pixels, tokens, packed, draw), self._differs(tokens, len(captions))
+
+    def _negative_images(self, rows: Ints, images: Ints | None) -> NegativeImages | None:
+        """Of the whole batch; ``images`` of the pairs, where a negative image must not be one of them."""
+        if self._pairs.negative_images is None:
+            return None
+        others = self._pairs.negative_images[rows]  # (B, m)
+        return NegativeImages(
+            positions=_positions(self._image_positions[rows]),
+            valid=torch.from_numpy((others >= 0) & (others != self._pairs.image_of[rows][:, None])),
+            same_image=None if images is None else torch.from_numpy(others[:, :, None] == images),
+        )
 
     def _differs(self, tokens: Tokens, captions: int) -> Tensor:
         """``(captions, k)``: whether a negative still differs from its caption after both were cut to the context."""
         ids = next(iter(tokens.inputs.values()))  # (captions + captions·k, L)
         own = ids[:captions].repeat_interleave(self._recipe.negatives, dim=0)
         return (own != ids[captions:]).any(-1).reshape(captions, self._recipe.negatives)
+
+
+def _positions(uniforms: Uniforms) -> Tensor:
+    """Off-diagonal positions in each row (or column) of a batch, all different, ``(B, k)``."""
+    size = len(uniforms)
+    return torch.from_numpy(distinct(uniforms, np.full(size, size), taken=np.arange(size)))
+
+
+def _captions_by_image(pairs: TrainingPairs) -> list[Ints]:
+    """The pairs of each image that has one, in the order of the images."""
+    order = np.argsort(pairs.image_of, kind="stable")
+    _, starts = np.unique(pairs.image_of[order], return_index=True)
+    return np.split(order, starts[1:])

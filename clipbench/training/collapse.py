@@ -8,17 +8,18 @@ from typing import Final
 
 import torch
 
-from clipbench.training.losses import find_loss
+from clipbench.training.losses import HardNegatives, LossInputs, configured_loss
 from clipbench.training.recipe import Recipe
 
 _STEPS: Final = 20
 _TOLERANCE: Final = 0.002  # relative; any model that has learned something is further below
 
 
-def uninformed_loss(recipe: Recipe) -> float:
+def uninformed_loss(recipe: Recipe, negative_images: int = 0) -> float:
     """The loss of a model to which all images and texts look alike.
 
-    It is ln N for batches of N pairs, and more if hard negatives add columns.
+    It is ln N for batches of N pairs, and more if hard negatives add columns or ``negative_images`` a pair add rows. Of
+    captions that share an image in the batch it takes no notice.
 
     Examples:
         >>> round(uninformed_loss(Recipe(("color",), batch_size=64)), 4)  # ln 64
@@ -26,19 +27,16 @@ def uninformed_loss(recipe: Recipe) -> float:
         >>> round(uninformed_loss(Recipe(("color",), batch_size=64, loss="negclip")), 4)  # (ln 128 + ln 64) / 2
         4.5055
     """
-    pairs, negatives = recipe.batch_size, recipe.negatives
-    alike = torch.zeros(pairs, 1)
-    positions = (torch.arange(pairs).unsqueeze(1) + 1 + torch.arange(negatives)) % pairs
-    loss = find_loss(recipe.loss)(
-        alike,
-        alike,
-        torch.zeros(pairs, negatives, 1) if negatives else None,
-        positions if negatives else None,
-        None,
-        torch.tensor(1.0),
-        recipe.negatives_in,
-    )
-    return float(loss)
+    alike = torch.zeros(recipe.batch_size, 1)
+    captions, images = (_alike(recipe.batch_size, count) for count in (recipe.negatives, negative_images))
+    candidates = recipe.batch_size * (1 + recipe.negatives + negative_images)
+    bias = torch.tensor(-math.log(candidates - 1))  # where training takes it: one candidate of all is right
+    return float(configured_loss(recipe)(LossInputs(alike, alike, torch.tensor(1.0), captions, images, bias=bias)))
+
+
+def _alike(pairs: int, count: int) -> HardNegatives | None:
+    positions = (torch.arange(pairs).unsqueeze(1) + 1 + torch.arange(count)) % pairs
+    return HardNegatives(torch.zeros(pairs, count, 1), positions) if count else None
 
 
 class CollapseWatch:
@@ -47,10 +45,12 @@ class CollapseWatch:
     Args:
         recipe: The run's recipe.
         on_note: Called with the warning.
+        negative_images: Negative images of each pair.
     """
 
-    def __init__(self, recipe: Recipe, on_note: Callable[[str], None]) -> None:
-        self._level, self._pairs, self._on_note = uninformed_loss(recipe), recipe.batch_size, on_note
+    def __init__(self, recipe: Recipe, on_note: Callable[[str], None], negative_images: int = 0) -> None:
+        self._level, self._pairs = uninformed_loss(recipe, negative_images), recipe.batch_size
+        self._on_note = on_note
         self._since: tuple[int, float] | None = None
         self._warned = False
 

@@ -49,16 +49,17 @@ def find_towers(model: Model) -> dict[str, Tower]:
         }
 
 
-def freeze(model: Model, towers: Collection[str] = ()) -> tuple[str, ...]:
+def freeze(model: Model, towers: Collection[str] = (), *, train_bias: bool = False) -> tuple[str, ...]:
     """Keep towers as they are: no gradients for their parameters, projections included.
 
-    Parameters that features do not depend on (SigLIP's ``logit_bias``, CoCa's decoder, an unread pooler) are frozen
-    always: they would get no gradient, but weight decay would shrink them. The logit scale is trained always.
-    Nothing is unfrozen. A parameter that both towers use is frozen with either.
+    Parameters that features do not depend on (CoCa's decoder, an unread pooler) are frozen always: they would get no
+    gradient, but weight decay would shrink them. The logit scale is trained always. Nothing is unfrozen. A parameter
+    that both towers use is frozen with either.
 
     Args:
         model: The model.
         towers: ``image``, ``text``, both or none.
+        train_bias: Train SigLIP's ``logit_bias`` too, which only the sigmoid loss depends on.
 
     Returns:
         The names of the parameters that features do not depend on, in the network's order.
@@ -68,12 +69,12 @@ def freeze(model: Model, towers: Collection[str] = ()) -> tuple[str, ...]:
     """
     _check_names(towers)
     found = find_towers(model)
-    scale = logit_scale_parameter(model)
+    trained = {logit_scale_parameter(model), logit_bias_parameter(model) if train_bias else None}
     used = frozenset[str]().union(*(tower.parameters for tower in found.values()))
     frozen = frozenset[str]().union(*(found[name].parameters for name in towers))
     unused = []
     for name, parameter in model.module.named_parameters():
-        if name not in used and parameter is not scale:
+        if name not in used and parameter not in trained:
             unused.append(name)
             parameter.requires_grad_(False)
         elif name in frozen:
@@ -116,6 +117,11 @@ def logit_scale_parameter(model: Model) -> torch.nn.Parameter | None:
     """
     named = dict(model.module.named_parameters())
     return named.get("logit_scale", named.get("temperature"))
+
+
+def logit_bias_parameter(model: Model) -> torch.nn.Parameter | None:
+    """Return SigLIP's bias of the logits, a scalar or one-element parameter; None where the model has none."""
+    return dict(model.module.named_parameters()).get("logit_bias")
 
 
 @torch.no_grad()

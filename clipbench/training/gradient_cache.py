@@ -9,7 +9,7 @@ What comes out is the gradient of the whole batch's loss, logit scale included.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,15 +20,16 @@ from torch.nn import functional
 from clipbench.models import Model, Tokens
 from clipbench.models.base import PackedRow
 from clipbench.models.packing import texts_of
-from clipbench.training.freezing import logit_scale_parameter
-from clipbench.training.losses import find_loss
+from clipbench.training.freezing import logit_bias_parameter, logit_scale_parameter
+from clipbench.training.losses import HardNegatives, LossInputs, configured_loss
 from clipbench.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-Features = list[Tensor]
-"""Unit features of images ``(b, D)``, captions ``(b, D)`` and, if any, hard negatives ``(b, k, D)``."""
+Features = dict[str, Tensor]
+"""Unit features of ``images`` ``(b, D)``, ``texts`` ``(b, D)`` and, if any, hard ``negatives`` ``(b, k, D)`` and
+``negative_images`` ``(b, m, D)``."""
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -38,16 +39,34 @@ class Part:
     """Some pairs of a process's share of a batch, as the towers take them.
 
     Attributes:
-        pixels: ``(b, 3, H, W)``, or where the image tower is frozen its unit features ``(b, D)``.
+        pairs: How many they are, ``b``.
+        pixels: ``(b + b·m, 3, H, W)``: ``b`` images, then ``b·m`` negative images, those of one pair side by side;
+            where the image tower is frozen its features ``(b + b·m, D)``.
         tokens: ``b`` captions, then ``b·k`` hard negatives, those of one caption side by side.
         rows: The same, packed, where the model packs: a caption and its negatives share all that is before the keyword.
         draw: Seeds dropout: another one for each step, process and part.
     """
 
+    pairs: int
     pixels: Tensor
     tokens: Tokens
     rows: Sequence[PackedRow] | None
     draw: int
+
+
+@dataclass(frozen=True, slots=True)
+class NegativeImages:
+    """What the loss must know of the negative images of a whole batch.
+
+    Attributes:
+        positions: ``(B, m)``; the rows of each column that its negative images take.
+        valid: ``(B, m)``; False where a pair has no such negative image.
+        same_image: ``(B, m, B)``; True where a negative image is that of another pair; None: all are negatives.
+    """
+
+    positions: Tensor
+    valid: Tensor
+    same_image: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +78,16 @@ class Batch:
         negative_positions: ``(B, k)``; for the whole batch, the columns of each row that its negatives take.
         valid: ``(B / processes, k)``; False where a negative reads like its caption: both were cut before the keyword.
         ids: Names of the pairs of the share, for messages.
+        negative_images: Of the whole batch; None: there are none.
+        same_image: ``(B, B)``; of the whole batch, True where pairs share their image; None: all are negatives.
     """
 
     parts: Sequence[Part]
     negative_positions: Tensor
     valid: Tensor
     ids: Sequence[str]
+    negative_images: NegativeImages | None = None
+    same_image: Tensor | None = None
 
 
 class GradientCache:
@@ -89,9 +112,9 @@ class GradientCache:
     ) -> None:
         self._model, self._recipe, self._accelerator, self._scaler = model, recipe, accelerator, scaler
         self._encoded = image_features
-        self._loss = find_loss(recipe.loss)
-        scale = logit_scale_parameter(model)
-        self._towers = [weight for weight in model.module.parameters() if weight.requires_grad and weight is not scale]
+        self._loss = configured_loss(recipe)
+        whole = {logit_scale_parameter(model), logit_bias_parameter(model)}
+        self._towers = [weight for weight in model.module.parameters() if weight.requires_grad and weight not in whole]
 
     def backward(self, batch: Batch) -> Tensor:
         """Add the gradient of the whole batch's loss to the trained parameters' gradients.
@@ -103,18 +126,18 @@ class GradientCache:
         with contextlib.nullcontext() if whole else torch.no_grad():
             encoded = [self._encode(part) for part in batch.parts]
         share = _joined(encoded)
-        gathered = [self._gather(kind.detach()).requires_grad_() for kind in share]
+        gathered = {kind: self._gather(rows.detach()).requires_grad_() for kind, rows in share.items()}
         loss = self._loss_of(gathered, batch)
-        # Every process has the whole loss, so the scale's gradient is complete, and each takes its rows of the rest.
+        # Every process has the whole loss, so the gradients of scale and bias are complete, and each takes its rows of
+        # the rest.
         torch.autograd.backward(self._scaler.scale(loss))
-        rows = slice(*(len(share[0]) * (self._accelerator.process_index + end) for end in (0, 1)))
-        start = 0
+        start = len(share["images"]) * self._accelerator.process_index
         for part, features in zip(batch.parts, encoded, strict=True):
             if not whole:
                 features = self._encode(part)
-            mine = slice(rows.start + start, rows.start + start + len(features[0]))
-            _carry_back(features, [kind.grad[mine] for kind in gathered if kind.grad is not None])
-            start += len(features[0])
+            mine = slice(start, start + part.pairs)
+            _carry_back(features, {kind: rows.grad[mine] for kind, rows in gathered.items() if rows.grad is not None})
+            start += part.pairs
         self._add_up()
         return loss.detach()
 
@@ -125,10 +148,13 @@ class GradientCache:
         with torch.autocast(device.type, precision, enabled=precision is not None):
             images = part.pixels if self._encoded else self._model.image_features(part.pixels)
             texts = self._texts(part)
-        images = images.to(device)
-        captions = _unit(texts[: len(images)])
-        negatives = _unit(texts[len(images) :]).reshape(len(images), recipe.negatives, -1) if recipe.negatives else None
-        return [kind for kind in (_unit(images), captions, negatives) if kind is not None]
+        images, texts = _unit(images.to(device)), _unit(texts)
+        count = part.pairs
+        features = {"images": images[:count], "texts": texts[:count]}
+        for kind, further in (("negatives", texts[count:]), ("negative_images", images[count:])):
+            if len(further):
+                features[kind] = further.reshape(count, -1, further.shape[-1])
+        return features
 
     def _texts(self, part: Part) -> Tensor:
         packed_text = self._model.packed_text
@@ -138,16 +164,25 @@ class GradientCache:
         return features[torch.tensor(texts_of(part.rows), device=features.device).argsort()]
 
     def _loss_of(self, features: Features, batch: Batch) -> Tensor:
-        device = self._accelerator.device
-        images, texts, *rest = features
+        device, bias = self._accelerator.device, logit_bias_parameter(self._model)
+        negatives = negative_images = None
+        if "negatives" in features:
+            positions, valid = batch.negative_positions.to(device), self._gather(batch.valid.to(device))
+            negatives = HardNegatives(features["negatives"], positions, valid)
+        if "negative_images" in features and (images := batch.negative_images) is not None:
+            same = None if images.same_image is None else images.same_image.to(device)
+            found = features["negative_images"]
+            negative_images = HardNegatives(found, images.positions.to(device), images.valid.to(device), same)
         return self._loss(
-            images,
-            texts,
-            rest[0] if rest else None,
-            batch.negative_positions.to(device) if rest else None,
-            self._gather(batch.valid.to(device)) if rest else None,
-            self._model.logit_scale.float(),
-            self._recipe.negatives_in,
+            LossInputs(
+                features["images"],
+                features["texts"],
+                self._model.logit_scale.float(),
+                negatives,
+                negative_images,
+                same_image=None if batch.same_image is None else batch.same_image.to(device),
+                bias=None if bias is None else bias.float(),
+            )
         )
 
     def _gather(self, tensor: Tensor) -> Tensor:
@@ -175,10 +210,10 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def _joined(parts: Sequence[Features]) -> Features:
-    return [torch.cat(kind) for kind in zip(*parts, strict=True)]
+    return {kind: torch.cat([part[kind] for part in parts]) for kind in parts[0]}
 
 
-def _carry_back(features: Features, grads: Features) -> None:
+def _carry_back(features: Features, grads: Mapping[str, Tensor]) -> None:
     """Backward through the towers, from the loss's gradient with respect to their features."""
-    reached = [(feature, grad) for feature, grad in zip(features, grads, strict=True) if feature.requires_grad]
-    torch.autograd.backward([feature for feature, _ in reached], [grad for _, grad in reached])
+    reached = [kind for kind in grads if features[kind].requires_grad]
+    torch.autograd.backward([features[kind] for kind in reached], [grads[kind] for kind in reached])

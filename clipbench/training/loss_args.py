@@ -43,6 +43,8 @@ def check_loss_args(loss: str, arguments: Mapping[str, float]) -> None:
         ConfigError: Names the hyperparameter.
     """
     bounds = LOSS_ARGS[loss]
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(f"loss_args {arguments!r}: give names with values")
     for name, value in arguments.items():
         if name not in bounds:
             known = f"it has {', '.join(bounds)}" if bounds else "it has none"

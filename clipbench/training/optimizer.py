@@ -43,4 +43,5 @@ class Optimizer:
         self.scaler.step(self.adamw)
         self.scaler.update()
         self.adamw.zero_grad(set_to_none=True)
-        clamp_logit_scale(self._model, MAX_LOGIT_SCALE)
+        if self._recipe.loss != "sigmoid":  # SigLIP's own scale is above the bound
+            clamp_logit_scale(self._model, MAX_LOGIT_SCALE)

@@ -32,6 +32,8 @@ class TrainingPairs:
         ids: Names the captions in messages.
         provenance: Where they came from.
         left_out: Captions with a keyword whose image is missing or broken.
+        negative_images: ``(n, m)`` indices into ``images``: what distracts each caption from its image; -1 where there
+            is none; None: of no caption.
     """
 
     images: list[ImageRef]
@@ -40,6 +42,7 @@ class TrainingPairs:
     ids: list[str]
     provenance: Provenance
     left_out: int = 0
+    negative_images: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -62,6 +65,7 @@ class TrainingPairs:
             captions=[self.captions[row] for row in kept],
             ids=[self.ids[row] for row in kept],
             left_out=self.left_out + len(self) - len(kept),
+            negative_images=None if self.negative_images is None else self.negative_images[kept],
         )
 
     def substitutes(self, rows: Ints, uniforms: Uniforms) -> list[str]:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, Final, Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
 from clipbench.errors import ConfigError
+from clipbench.training.loss_args import LOSS_ALIASES, LOSS_ARGS, NEEDS_NEGATIVES, check_loss_args
 from clipbench.training.selection import Selection
 from clipbench.utils.numbers import MOST_IN_A_BATCH, check_number, check_whole
 from clipbench.utils.registry import close_matches
 
 NegativesIn = Literal["both", "image_to_text"]
+SameImage = Literal["mask", "keep"]
+CaptionsPerImage = Literal["all", "one"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Schedule = Literal["constant", "cosine"]
 Tower = Literal["image", "text"]
 
-LOSS_ALIASES: Final = {
-    "replaced_cells": "inbatch_replacement",
-    "appended_negatives": "negclip",
-    "own_negatives": "svlc",
-    "focal_own_negatives": "fsc",
+_CHOICES = {
+    "negatives_in": NegativesIn,
+    "same_image": SameImage,
+    "captions_per_image": CaptionsPerImage,
+    "precision": Precision,
+    "lr_schedule": Schedule,
 }
-"""Former names of losses, still accepted."""
-
-_CHOICES = {"negatives_in": NegativesIn, "precision": Precision, "lr_schedule": Schedule}
-LOSS_NAMES: Final = ("inbatch_replacement", "negclip", "svlc", "fsc")
-"""The names in ``clipbench.training.losses.LOSSES``, available without torch."""
 
 _MOST_STEPS, _MOST_CHECKPOINTS = 10**9, 100_000
 _MOST_DECAY = 0.9999999  # 1 would average nothing; float32 cannot tell closer ones from it
@@ -58,7 +58,10 @@ class Recipe:
         concepts: Names of concepts, or paths of YAML files with one. Only captions with a keyword are used.
         negatives: Hard negatives per caption; 0 is the classical control.
         loss: A name in ``clipbench.training.losses.LOSSES``.
+        loss_args: The loss's own hyperparameters, as in its signature; those not given keep their defaults.
         negatives_in: Which halves of the paper's loss see the hard negatives: ``both``, or only ``image_to_text``.
+        same_image: Other captions of an image are no negatives of it (``mask``), or are (``keep``, as in the paper).
+        captions_per_image: An epoch has ``all`` captions of an image, or ``one``, drawn anew for each epoch.
         batch_size: Pairs per step, over all processes.
         epochs: Passes over the pairs; an incomplete last batch is dropped.
         max_steps: Maximum number of optimizer steps, regardless of ``epochs``.
@@ -87,7 +90,10 @@ class Recipe:
     concepts: tuple[str, ...]
     negatives: int = 1
     loss: str = "inbatch_replacement"
+    loss_args: Mapping[str, float] = field(default_factory=dict)
     negatives_in: NegativesIn = "both"
+    same_image: SameImage = "mask"
+    captions_per_image: CaptionsPerImage = "all"
     batch_size: int = 64
     epochs: int = 3
     max_steps: int | None = None
@@ -108,9 +114,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loss", LOSS_ALIASES.get(self.loss, self.loss))
-        if self.loss not in LOSS_NAMES:
-            near = close_matches(str(self.loss), LOSS_NAMES)
-            raise ConfigError(f"loss {self.loss!r}{near}: give one of {', '.join(LOSS_NAMES)}")
+        if self.loss not in LOSS_ARGS:
+            near = close_matches(str(self.loss), LOSS_ARGS)
+            raise ConfigError(f"loss {self.loss!r}{near}: give one of {', '.join(LOSS_ARGS)}")
+        check_loss_args(self.loss, self.loss_args)
         for name, bounds in _WHOLE.items():
             if (value := getattr(self, name)) is not None:
                 check_whole(name, value, *bounds)
@@ -128,7 +135,7 @@ class Recipe:
             raise ConfigError(f"freeze {','.join(self.freeze)}: give image or text")
         if self.freeze and not set(get_args(Tower)) - set(self.freeze):
             raise ConfigError("freeze image,text: nothing is left to train")
-        if self.loss != "inbatch_replacement" and not self.negatives:
+        if self.loss in NEEDS_NEGATIVES and not self.negatives:
             raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")
 
         if self.select is not None:
@@ -137,7 +144,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {name: _as_json(value) for name, value in values.items()}
 
     def checkpoint_steps(self, steps: int, steps_per_epoch: int) -> set[int]:
         """Steps after which a checkpoint is written: every ``checkpoint_every`` epochs and the last step.
@@ -159,3 +166,9 @@ class Recipe:
             return set(range(1, steps + 1))
         marks = {round(between * number) for number in range(1, math.floor(steps / between) + 1)}
         return (marks - {0}) | {steps}
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value

@@ -18,6 +18,8 @@ Uniforms = NDArray[np.float64]
 _ORDER: Final = 0
 _SUBSTITUTIONS: Final = 1
 _POSITIONS: Final = 2
+_CAPTIONS: Final = 3
+_IMAGE_POSITIONS: Final = 4
 _MASK: Final = 2**64 - 1
 
 
@@ -40,6 +42,16 @@ def substitution_uniforms(seed: int, epoch: int, samples: int, negatives: int) -
 def position_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Uniforms:
     """``(samples, negatives)`` in [0, 1): which positions of a sample's row its negatives take."""
     return _uniforms(seed, epoch, _POSITIONS, samples, negatives)
+
+
+def caption_uniforms(seed: int, epoch: int, images: int) -> Uniforms:
+    """``(images,)`` in [0, 1): which of an image's captions an epoch has, where it has one for each image."""
+    return _uniforms(seed, epoch, _CAPTIONS, images, 1)[:, 0]
+
+
+def image_position_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Uniforms:
+    """``(samples, negatives)`` in [0, 1): which positions of a sample's column its negative images take."""
+    return _uniforms(seed, epoch, _IMAGE_POSITIONS, samples, negatives)
 
 
 def _uniforms(seed: int, epoch: int, purpose: int, samples: int, width: int) -> Uniforms:

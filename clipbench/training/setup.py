@@ -188,7 +188,7 @@ def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, 
     if recipe.precision == "fp16" and loaded.device.type != "cuda":
         raise ConfigError(f"precision fp16 needs a GPU; on {loaded.device.type} use fp32 or bf16")
     fingerprint = loaded.fingerprint
-    if unused := freeze(loaded, recipe.freeze):
+    if unused := freeze(loaded, recipe.freeze, train_bias=recipe.loss == "sigmoid"):
         on_note(f"{pluralize(len(unused), 'parameter')} without effect on the features ({', '.join(unused[:3])})")
     if recipe.lora_rank:
         alpha = recipe.lora_alpha if recipe.lora_alpha is not None else 2.0 * recipe.lora_rank

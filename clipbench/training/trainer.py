@@ -159,7 +159,9 @@ class FineTuning:
             setup.model, recipe, setup.accelerator, optimizer.scaler, image_features=setup.image_features
         )
         stops = recipe.checkpoint_steps(self.steps, setup.batches.steps_per_epoch)
-        watch = CollapseWatch(recipe, self._on_note if self.is_main else lambda text: None)
+        others = setup.pairs.negative_images
+        note = self._on_note if self.is_main else lambda text: None
+        watch = CollapseWatch(recipe, note, 0 if others is None else others.shape[1])
         pending: _Pending | None = None
         training_mode(setup.model, recipe.freeze)
         self._clock.resume()

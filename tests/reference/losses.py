@@ -1,10 +1,13 @@
-"""Slow, obvious contrastive losses: Python loops over float64, one softmax at a time."""
+"""Slow, obvious contrastive losses: Python loops over float64, one candidate at a time; a masked one is left out.
+
+A case has ``images`` and ``texts`` (N, D), ``scale``, ``bias``; for hard negative captions ``negatives`` (N, k, D),
+their ``positions`` and ``valid`` (N, k); for negative images ``images_hn`` (N, m, D), ``image_positions`` and
+``image_valid`` (N, m), ``image_same`` (N, m, N); and ``same`` (N, N), all numpy; k and m may be 0.
+"""
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
 
 
 def log_softmax(scores):
@@ -17,62 +20,187 @@ def dot(a, b):
     return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
 
 
-def similarities(images, texts, scale):
-    return np.array([[scale * dot(image, text) for text in texts] for image in images])
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
 
 
-def rows_loss(matrix):
-    """Mean over rows i of −log softmax(row i)[i]."""
-    return -sum(log_softmax(list(row))[i] for i, row in enumerate(matrix)) / len(matrix)
+def similarity(case, i, j):
+    """Of image i with caption j."""
+    return case.scale * dot(case.images[i], case.texts[j])
 
 
-def info_nce(rows, columns):
-    return (rows_loss(rows) + rows_loss(columns.T)) / 2
+def hard_caption(case, i, j, m):
+    """Of image i with hard negative m of caption j."""
+    return case.scale * dot(case.images[i], case.negatives[j][m])
 
 
-def inbatch_replacement(images, texts, negatives, cells, valid, scale, direction):
-    clean = similarities(images, texts, scale)
-    replaced = clean.copy()
-    for i, image in enumerate(images):
-        for m, cell in enumerate(cells[i]):
-            if valid[i][m]:
-                replaced[i, cell] = scale * dot(image, negatives[i][m])
-    return info_nce(replaced, replaced if direction == "both" else clean)
+def hard_image(case, i, j, m):
+    """Of caption i with negative image m of pair j."""
+    return case.scale * dot(case.texts[i], case.images_hn[j][m])
 
 
-def negclip(images, texts, negatives, cells, valid, scale, direction):
-    clean = similarities(images, texts, scale)
-    rows = []
-    for i, image in enumerate(images):
-        further = [
-            scale * dot(image, negatives[j][m])
-            for j in range(len(texts))
-            for m in range(len(negatives[j]))
-            if valid[j][m]
-        ]
-        rows.append([*clean[i], *further])
-    return info_nce(rows, clean)
+def pairs(case):
+    return range(len(case.images))
 
 
-def own_candidates(images, texts, negatives, valid, scale):
-    """Log-probabilities of [caption, its valid hard negatives], for the images that have one."""
-    for i, image in enumerate(images):
-        own = [scale * dot(image, negatives[i][m]) for m in range(len(negatives[i])) if valid[i][m]]
-        if own:
-            yield log_softmax([scale * dot(image, texts[i]), *own])
+def others(case, i):
+    """The pairs that pair i competes with in the batch."""
+    return [j for j in pairs(case) if j != i and not case.same[i][j]]
 
 
-def svlc(images, texts, negatives, cells, valid, scale, direction):
-    clean = similarities(images, texts, scale)
-    terms = [-log_p[0] for log_p in own_candidates(images, texts, negatives, valid, scale)]
-    return info_nce(clean, clean) + (sum(terms) / len(terms) if terms else 0.0)
+def own_captions(case, i):
+    return [hard_caption(case, i, i, m) for m in range(case.negatives.shape[1]) if case.valid[i][m]]
 
 
-def fsc(images, texts, negatives, cells, valid, scale, direction):
-    clean = similarities(images, texts, scale)
-    terms = []
-    for log_p in own_candidates(images, texts, negatives, valid, scale):
-        share = 0.02 / len(log_p)
-        targets = [0.98 + share] + [share] * (len(log_p) - 1)
-        terms.append(sum(-y * (1 - math.exp(lp)) ** 2 * lp for y, lp in zip(targets, log_p, strict=True)))
-    return info_nce(clean, clean) + 0.5 * (sum(terms) / len(terms) if terms else 0.0)
+def own_images(case, i):
+    return [hard_image(case, i, i, m) for m in range(case.images_hn.shape[1]) if case.image_valid[i][m]]
+
+
+def all_captions(case, i):
+    """Image i with the hard negatives of all captions."""
+    for j in pairs(case):
+        for m in range(case.negatives.shape[1]):
+            if case.valid[j][m]:
+                yield hard_caption(case, i, j, m)
+
+
+def all_images(case, i):
+    """Caption i with the negative images of all pairs, but not with its own image among them."""
+    for j in pairs(case):
+        for m in range(case.images_hn.shape[1]):
+            if case.image_valid[j][m] and not case.image_same[j][m][i]:
+                yield hard_image(case, i, j, m)
+
+
+def cross_entropy(right, wrong):
+    return -log_softmax([right, *wrong])[0]
+
+
+def info_nce(case):
+    rows = mean(
+        cross_entropy(similarity(case, i, i), [similarity(case, i, j) for j in others(case, i)]) for i in pairs(case)
+    )
+    columns = mean(
+        cross_entropy(similarity(case, i, i), [similarity(case, j, i) for j in others(case, i)]) for i in pairs(case)
+    )
+    return (rows + columns) / 2
+
+
+def inbatch_replacement(case, negatives_in="both"):
+    count = len(case.images)
+    matrix = {
+        (i, j): similarity(case, i, j) for i in range(count) for j in range(count) if i == j or not case.same[i][j]
+    }
+    captions, images = {}, {}
+    for i in range(count):
+        for m in range(case.negatives.shape[1]):
+            if case.valid[i][m]:
+                captions[i, int(case.positions[i][m])] = hard_caption(case, i, i, m)
+        for m in range(case.images_hn.shape[1]):
+            if case.image_valid[i][m]:
+                images[int(case.image_positions[i][m]), i] = hard_image(case, i, i, m)
+    if negatives_in == "both":
+        seen_by_rows, seen_by_columns = {**matrix, **images, **captions}, {**matrix, **captions, **images}
+    else:
+        seen_by_rows, seen_by_columns = {**matrix, **captions}, {**matrix, **images}
+    rows = mean(
+        cross_entropy(
+            seen_by_rows[i, i], [seen_by_rows[i, j] for j in range(count) if j != i and (i, j) in seen_by_rows]
+        )
+        for i in range(count)
+    )
+    columns = mean(
+        cross_entropy(
+            seen_by_columns[j, j], [seen_by_columns[i, j] for i in range(count) if j != i and (i, j) in seen_by_columns]
+        )
+        for j in range(count)
+    )
+    return (rows + columns) / 2
+
+
+def negclip(case):
+    rows = mean(
+        cross_entropy(
+            similarity(case, i, i), [*(similarity(case, i, j) for j in others(case, i)), *all_captions(case, i)]
+        )
+        for i in pairs(case)
+    )
+    columns = mean(
+        cross_entropy(
+            similarity(case, i, i), [*(similarity(case, j, i) for j in others(case, i)), *all_images(case, i)]
+        )
+        for i in pairs(case)
+    )
+    return (rows + columns) / 2
+
+
+def svlc(case, weight=1.0):
+    total = info_nce(case)
+    for own in (own_captions, own_images):
+        terms = [cross_entropy(similarity(case, i, i), own(case, i)) for i in pairs(case) if own(case, i)]
+        total += weight * mean(terms) if terms else 0.0
+    return total
+
+
+def fsc(case, weight=0.5, gamma=2.0, smoothing=0.02):
+    total = info_nce(case)
+    for own in (own_captions, own_images):
+        terms = []
+        for i in pairs(case):
+            if wrong := own(case, i):
+                log_p = log_softmax([similarity(case, i, i), *wrong])
+                share = smoothing / len(log_p)
+                targets = [1 - smoothing + share] + [share] * len(wrong)
+                terms.append(sum(-y * (1 - math.exp(lp)) ** gamma * lp for y, lp in zip(targets, log_p, strict=True)))
+        total += weight * mean(terms) if terms else 0.0
+    return total
+
+
+def weighted_sum(scores, beta):
+    """Σ_j w_j·exp(s_j), w_j = n·exp(β·s_j) / Σ_k exp(β·s_k)."""
+    total = sum(math.exp(beta * score) for score in scores)
+    return sum(len(scores) * math.exp(beta * score) / total * math.exp(score) for score in scores)
+
+
+def hn_nce(case, alpha=1.0, beta=0.25):
+    def one(right, in_batch, further):
+        negatives = weighted_sum(in_batch, beta) + sum(math.exp(score) for score in further)
+        return -math.log(math.exp(right) / (alpha * math.exp(right) + negatives))
+
+    return both_directions(case, one)
+
+
+def debiased(case, beta=1.0, tau_plus=0.1):
+    def one(right, in_batch, further):
+        count = len(in_batch)
+        estimate = (weighted_sum(in_batch, beta) - count * tau_plus * math.exp(right)) / (1 - tau_plus)
+        estimate = max(estimate, count * math.exp(-case.scale))
+        return -math.log(math.exp(right) / (math.exp(right) + estimate + sum(math.exp(score) for score in further)))
+
+    return both_directions(case, one)
+
+
+def both_directions(case, one):
+    rows = mean(
+        one(similarity(case, i, i), [similarity(case, i, j) for j in others(case, i)], list(all_captions(case, i)))
+        for i in pairs(case)
+    )
+    columns = mean(
+        one(similarity(case, i, i), [similarity(case, j, i) for j in others(case, i)], list(all_images(case, i)))
+        for i in pairs(case)
+    )
+    return (rows + columns) / 2
+
+
+def sigmoid(case):
+    def log_sigmoid(score):
+        return -math.log(1 + math.exp(-score))
+
+    total = 0.0
+    for i in pairs(case):
+        total += log_sigmoid(similarity(case, i, i) + case.bias)
+        wrong = [similarity(case, i, j) for j in others(case, i)]
+        for score in (*wrong, *all_captions(case, i), *all_images(case, i)):
+            total += log_sigmoid(-(score + case.bias))
+    return -total / len(case.images)

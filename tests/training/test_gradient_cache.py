@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
-from clipbench.training.losses import LOSSES
+from clipbench.training.losses import LOSSES, HardNegatives, LossInputs
 from tests.training.gradients import gradients
 
 
@@ -28,21 +28,22 @@ def plain_gradients(run):
     images = normalize(model.image_features(part.pixels), dim=-1)
     texts = normalize(model.text_features(part.tokens), dim=-1)
     count, negatives = len(images), run.setup.recipe.negatives
-    loss = LOSSES[run.setup.recipe.loss](
+    hard = texts[count:].reshape(count, negatives, -1) if negatives else None
+    inputs = LossInputs(
         images,
         texts[:count],
-        texts[count:].reshape(count, negatives, -1) if negatives else None,
-        batch.negative_positions,
-        batch.valid,
         model.logit_scale,
-        run.setup.recipe.negatives_in,
+        None if hard is None else HardNegatives(hard, batch.negative_positions, batch.valid),
+        same_image=batch.same_image,
+        bias=getattr(model.module, "logit_bias", None),
     )
+    loss = LOSSES[run.setup.recipe.loss](inputs)
     loss.backward()
     grads = {name: weight.grad for name, weight in model.module.named_parameters() if weight.grad is not None}
     return {**grads, "loss": loss.detach()}
 
 
-@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "sigmoid"])
 @pytest.mark.parametrize("library", ["transformers", "open_clip"])
 def test_gradients_are_those_of_one_plain_backward(start, tmp_path, tiny_clip, tiny_open_clip, library, loss):
     model = tiny_clip if library == "transformers" else tiny_open_clip

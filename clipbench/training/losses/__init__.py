@@ -15,13 +15,14 @@ from types import MappingProxyType
 from torch import Tensor
 
 from clipbench.errors import ConfigError
+from clipbench.training.loss_args import LOSS_ALIASES
 from clipbench.training.losses.importance import debiased, hn_nce
 from clipbench.training.losses.inbatch_replacement import inbatch_replacement
 from clipbench.training.losses.inputs import HardNegatives, LossFunction, LossInputs
 from clipbench.training.losses.negclip import negclip
 from clipbench.training.losses.own_negatives import fsc, svlc
 from clipbench.training.losses.sigmoid import sigmoid
-from clipbench.training.recipe import LOSS_ALIASES, Recipe
+from clipbench.training.recipe import Recipe
 from clipbench.utils.registry import close_matches
 
 __all__ = ["LOSSES", "MAX_LOGIT_SCALE", "HardNegatives", "LossFunction", "LossInputs", "configured_loss", "find_loss"]

@@ -61,21 +61,19 @@ def _split(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _log_weighted(negatives: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """log Σ_j w_j·exp(s_j) (N,), −∞ for a row without a negative, and the number of negatives n (N,)."""
+    """Log Σ_j w_j·exp(s_j) (N,), −∞ for a row without a negative, and the number of negatives n (N,)."""
     present = negatives != -torch.inf
     count = present.sum(dim=1).to(negatives.dtype)
     none = count == 0
     # A row without negatives is computed with zeros, as −∞ − (−∞) would be NaN, in the gradient too.
     absent = ~present & ~none.unsqueeze(1)
     scores = negatives.masked_fill(~present, 0.0)
-    hard, weights = (
-        (factor * scores).masked_fill(absent, -torch.inf).logsumexp(dim=1) for factor in (1 + beta, beta)
-    )
+    hard, weights = ((factor * scores).masked_fill(absent, -torch.inf).logsumexp(dim=1) for factor in (1 + beta, beta))
     return (count.clamp(min=1).log() + hard - weights).masked_fill(none, -torch.inf), count
 
 
 def _log_debiased(weighted: Tensor, right: Tensor, count: Tensor, tau_plus: float, lowest: Tensor) -> Tensor:
-    """log max((exp(weighted) − n·τ⁺·exp(right)) / (1 − τ⁺), n·exp(lowest)) (N,)."""
+    """Log max((exp(weighted) − n·τ⁺·exp(right)) / (1 − τ⁺), n·exp(lowest)) (N,)."""
     if not tau_plus:
         return weighted  # a mean of exp(S_ij), so never below the bound
     none = count == 0

@@ -23,7 +23,7 @@ def sigmoid(inputs: LossInputs) -> Tensor:
         ConfigError: There is no bias.
     """
     if inputs.bias is None:
-        raise ConfigError("sigmoid: without a bias, every pair starts as a wrong one of even odds: pass bias")
+        raise ConfigError("sigmoid: no bias: pass that of the model")
     images, texts = logits.with_all_negatives(inputs)
     bias, count = logits.wide(inputs.bias), len(images)
     right = torch.eye(*images.shape, dtype=torch.bool, device=images.device)
