@@ -224,16 +224,22 @@ def _follow(tuning: FineTuning) -> None:
                 continue
             if isinstance(event, StepLog):
                 last = event
-                scale, speed = f"logit scale {event.logit_scale:.3g}", f"{event.samples_per_second:,.0f} samples/s"
-                advance(event.step, f"loss {event.loss:.3f}  {scale}  {speed}")
+                advance(event.step, "  ".join(_numbers(event)))
                 continue
             if event.path and last:
-                epoch, speed = f"epoch {last.epoch:.2f}", f"{last.samples_per_second:,.0f} samples/s"
-                loss = f"loss {last.loss:.3f}, logit scale {last.logit_scale:.3g}"
-                note(f"step {event.step:,} of {tuning.steps:,}, {epoch}, {loss}, {speed}: {event.path}")
+                where = f"step {event.step:,} of {tuning.steps:,}, epoch {last.epoch:.2f}"
+                note(f"{where}, {', '.join(_numbers(last))}: {event.path}")
             if event.results:
                 scores = headline(event.results)
                 headers = ["step", *scores]
                 rows.append([f"{event.step:,}", *scores.values()])
     if rows:
         print_rows(headers, rows, "table")
+
+
+def _numbers(event: StepLog) -> list[str]:
+    """A step's numbers for the progress bar and the notes."""
+    names = {"i2t_acc": "i2t", "t2i_acc": "t2i", "hard_negative_acc": "hard"}
+    shares = [f"{name} {event.accuracies[key]:.0%}" for key, name in names.items() if key in event.accuracies]
+    scale, speed = f"logit scale {event.logit_scale:.3g}", f"{event.samples_per_second:,.0f} samples/s"
+    return [f"loss {event.loss:.3f}", *shares, scale, f"lr {event.learning_rate:.2g}", speed]

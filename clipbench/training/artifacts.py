@@ -1,4 +1,4 @@
-"""The files of a finished run: the model, its card and the trade-off figure."""
+"""The files of a finished run: the model, its card, the trade-off figure and the loss curve."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from clipbench.models.saving import put_in_place
 from clipbench.results import Results
 from clipbench.task_types.registry import find_task_type
 from clipbench.training.lora import merged
+from clipbench.training.loss_curve import draw_loss_curve
 from clipbench.training.model_card import CardFacts, write_model_card
 from clipbench.utils.files import atomic_directory
 
@@ -61,7 +62,7 @@ def write_model(model: Model, directory: Path) -> Path:
 
 
 def write_artifacts(setup: TrainingSetup, step: int, on_note: Callable[[str], None]) -> None:
-    """Write the model in both libraries' formats, the trade-off figure and the model card.
+    """Write the model in both libraries' formats, the trade-off figure, the loss curve and the model card.
 
     Args:
         setup: The run, with the final model.
@@ -80,6 +81,7 @@ def write_artifacts(setup: TrainingSetup, step: int, on_note: Callable[[str], No
         on_note(f"the model is saved only in its own library's format: {error}")
     scores = setup.scores.all()
     draw_run(scores, directory, directory.name)
+    draw_loss_curve(setup.folder.read_log(), directory, directory.name)
     provenance = setup.pairs.provenance
     hub = [provenance.location] if provenance.layout == "hub" else []
     write_card(directory, setup.facts, setup.concepts, hub, (scores.get(0), scores.get(step)), other_format)

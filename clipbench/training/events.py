@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,11 @@ class StepLog:
         epoch: Epochs done, a fraction.
         loss: The step's loss.
         logit_scale: The factor of the cosine similarities in the loss, 1 / temperature.
+        learning_rate: The step's.
+        logit_scale_grad: The loss's derivative with respect to the trained parameter behind the scale, its logarithm
+            (ALIGN's temperature); None if it is not trained.
+        accuracies: In-batch accuracies by name, see ``clipbench.training.in_batch_accuracy``; those that the batch
+            has.
         samples_per_second: Pairs per second since the run was started or resumed, over all processes.
     """
 
@@ -30,6 +36,9 @@ class StepLog:
     epoch: float
     loss: float
     logit_scale: float
+    learning_rate: float
+    logit_scale_grad: float | None
+    accuracies: Mapping[str, float]
     samples_per_second: float
 
 

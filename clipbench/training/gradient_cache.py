@@ -21,6 +21,7 @@ from clipbench.models import Model, Tokens
 from clipbench.models.base import PackedRow
 from clipbench.models.packing import texts_of
 from clipbench.training.freezing import logit_bias_parameter, logit_scale_parameter
+from clipbench.training.in_batch_accuracy import in_batch_accuracies
 from clipbench.training.losses import HardNegatives, LossInputs, configured_loss
 from clipbench.training.recipe import Recipe
 
@@ -99,7 +100,12 @@ class GradientCache:
         accelerator: The processes.
         scaler: Scales the loss for fp16; a disabled one otherwise.
         image_features: Pixels come as unit features of a frozen image tower.
+
+    Attributes:
+        accuracies: Of the last batch, see ``in_batch_accuracies``.
     """
+
+    accuracies: Tensor
 
     def __init__(
         self,
@@ -173,17 +179,17 @@ class GradientCache:
             same = None if images.same_image is None else images.same_image.to(device)
             found = features["negative_images"]
             negative_images = HardNegatives(found, images.positions.to(device), images.valid.to(device), same)
-        return self._loss(
-            LossInputs(
-                features["images"],
-                features["texts"],
-                self._model.logit_scale.float(),
-                negatives,
-                negative_images,
-                same_image=None if batch.same_image is None else batch.same_image.to(device),
-                bias=None if bias is None else bias.float(),
-            )
+        inputs = LossInputs(
+            features["images"],
+            features["texts"],
+            self._model.logit_scale.float(),
+            negatives,
+            negative_images,
+            same_image=None if batch.same_image is None else batch.same_image.to(device),
+            bias=None if bias is None else bias.float(),
         )
+        self.accuracies = in_batch_accuracies(inputs)
+        return self._loss(inputs)
 
     def _gather(self, tensor: Tensor) -> Tensor:
         """All processes' rows, in the order of the processes."""

@@ -123,7 +123,11 @@ class RunFolder:
         atomic_write(self.path / _LOG, "".join(lines))
 
     def read_log(self) -> list[dict[str, Any]]:
-        """The log: a dict with ``step``, ``epoch``, ``loss``, ``logit_scale``, ``learning_rate`` for each step."""
+        """The log: a dict for each step.
+
+        It has ``step``, ``epoch``, ``loss``, ``logit_scale``, ``logit_scale_grad``, in-batch accuracies,
+        ``learning_rate`` and ``samples_per_second``; that of an earlier version has less.
+        """
         try:
             text = (self.path / _LOG).read_text()
             entries = [dict(json.loads(line)) for line in text.splitlines()]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from clipbench.errors import ModelError, ResultError
@@ -28,8 +29,9 @@ from clipbench.training.checkpoints import (
 from clipbench.training.collapse import CollapseWatch
 from clipbench.training.ema import WeightAverage
 from clipbench.training.events import Checkpoint, Clock, StepLog, peak_memory
-from clipbench.training.freezing import training_mode
+from clipbench.training.freezing import logit_scale_parameter, training_mode
 from clipbench.training.gradient_cache import Batch, GradientCache
+from clipbench.training.in_batch_accuracy import ACCURACIES
 from clipbench.training.learning_rate import learning_rate
 from clipbench.training.optimizer import Optimizer
 from clipbench.training.options import FinetuneOptions
@@ -43,8 +45,7 @@ class _Pending:
     """A step that is not logged yet; its numbers are still on the device."""
 
     step: int
-    loss: Tensor
-    logit_scale: Tensor
+    numbers: Tensor
     batch: Batch
 
 
@@ -166,12 +167,13 @@ class FineTuning:
         training_mode(setup.model, recipe.freeze)
         self._clock.resume()
         for step, batch in enumerate(setup.batches.from_step(first), first):
-            loss, scale = gradients.backward(batch), setup.model.logit_scale.detach().clone()
+            loss = gradients.backward(batch)
+            numbers = self._numbers(loss, gradients.accuracies)
             if pending is not None:  # the loss of the step before: reading this one's would stall a GPU
                 yield self._logged(pending, watch)
             optimizer.step(learning_rate(recipe, step, self.steps))
             self._average.update()
-            pending = _Pending(step, loss, scale, batch)
+            pending = _Pending(step, numbers, batch)
             if step + 1 in stops:
                 yield self._logged(pending, watch)
                 pending = None
@@ -181,22 +183,34 @@ class FineTuning:
                 self._clock.resume()
         self._clock.pause()
 
+    def _numbers(self, loss: Tensor, accuracies: Tensor) -> Tensor:
+        """What is logged of a step, in one tensor: reading it stalls a GPU, so it is read a step later, and at once."""
+        model, scale = self.setup.model, logit_scale_parameter(self.setup.model)
+        gradient = loss.new_full((), math.nan) if scale is None or scale.grad is None else scale.grad.float()
+        unscaled = gradient / self._optimizer.scaler.scale(torch.ones_like(loss))
+        parts = (loss, model.logit_scale.detach(), unscaled, accuracies)
+        return torch.cat([part.float().reshape(-1) for part in parts])
+
     def _logged(self, pending: _Pending, watch: CollapseWatch) -> StepLog:
         """Log a step, after its loss is known to be finite."""
-        step, value, scale, batch = pending.step, float(pending.loss), float(pending.logit_scale), pending.batch
+        step, batch = pending.step, pending.batch
+        value, scale, gradient, *shares = pending.numbers.tolist()
         epoch = (step + 1) / self.setup.batches.steps_per_epoch
         if not math.isfinite(value):
             raise ModelError(
                 f"the loss of step {step + 1} is {value} (batch {', '.join(batch.ids[:8])}, …): the last checkpoint is"
                 " kept; a lower learning_rate or precision bf16 may help"
             )
-        rate = learning_rate(self.setup.recipe, step, self.steps)
+        rate, speed = learning_rate(self.setup.recipe, step, self.steps), self._clock.samples_per_second(step + 1)
         watch.see(step + 1, value, scale)
-        values = {"loss": value, "logit_scale": scale, "learning_rate": rate}
-        self._log.append({"step": step + 1, "epoch": round(epoch, 6), **values})
+        accuracies = {name: share for name, share in zip(ACCURACIES, shares, strict=True) if not math.isnan(share)}
+        slope = gradient if math.isfinite(gradient) else None
+        values = {"loss": value, "logit_scale": scale, "logit_scale_grad": slope, **accuracies, "learning_rate": rate}
+        self._log.append({"step": step + 1, "epoch": round(epoch, 6), **values, "samples_per_second": round(speed, 2)})
         if self.setup.options.report_to:
-            self.setup.accelerator.log({**values, "epoch": epoch}, step=step + 1)
-        return StepLog(step + 1, self.steps, epoch, value, scale, self._clock.samples_per_second(step + 1))
+            known = {name: number for name, number in values.items() if number is not None}
+            self.setup.accelerator.log({**known, "epoch": epoch, "samples_per_second": speed}, step=step + 1)
+        return StepLog(step + 1, self.steps, epoch, value, scale, rate, slope, accuracies, speed)
 
     def _save(self, step: int) -> Iterator[Checkpoint]:
         """Write a checkpoint and score it. Training continues if one cannot be written, unless it is the last."""

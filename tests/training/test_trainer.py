@@ -92,6 +92,7 @@ def test_going_on_after_a_stop_ends_with_the_same_weights(start, tmp_path, micro
     assert_equal_weights(tmp_path / "whole", tmp_path / "parts")
     logs = [[json.loads(line) for line in (tmp_path / name / "training_log.jsonl").read_text().splitlines()]
             for name in ("whole", "parts")]  # fmt: skip
+    assert all(entry.pop("samples_per_second") > 0 for log in logs for entry in log)
     assert logs[0] == logs[1]
     assert [entry["step"] for entry in logs[0]] == [1, 2, 3, 4, 5, 6]
 
