@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
 from clipbench.annotate.masks import Mask
+from clipbench.annotate.painters.drawn import scene_of, visible
+from clipbench.errors import ConfigError, DataError
 from clipbench.types import ImageRef
 
 DEFAULT = "CIDAS/clipseg-rd64-refined"
@@ -47,22 +51,91 @@ def find_segmenter(
     revision: str | None = None,
     threshold: float | None = None,
 ) -> Segmenter:
-    """The segmenter called `name`: ``scenes``, ``outlines``, or a model of transformers (hub id or folder).
+    """The segmenter called `name`. No weights are loaded before it is used.
 
     Args:
-        name: ``scenes`` gives exact silhouettes, ``outlines`` COCO's own.
+        name: ``scenes`` (exact silhouettes), ``outlines`` (COCO's own), or a model of transformers that takes texts:
+            CLIPSeg, SAM 3, or a zero-shot detector, whose boxes GrabCut refines; a hub id or a folder.
         outlines: ``instances_val2017.json``, for ``outlines``; `outlines_file` looks for it.
-        device: As elsewhere.
-        dtype: As elsewhere.
-        revision: Of a hub repository.
-        threshold: Probability from which a pixel, or a box, counts.
+        device: As in an evaluation; for a model.
+        dtype: As in an evaluation; for a model.
+        revision: Of a model on the hub.
+        threshold: Probability from which a pixel, or a box, counts; for a model.
 
     Raises:
-        ConfigError: Options that it does not take, or no outlines.
+        ConfigError: Options that it does not take, an unknown device or precision, or no outlines.
     """
-    raise NotImplementedError
+    if name in WITHOUT_WEIGHTS:
+        given = {"revision": revision, "threshold": threshold}
+        if not_taken := [option for option, value in given.items() if value is not None]:
+            raise ConfigError(f"segmenter {name} has no {' and no '.join(not_taken)}: leave it out")
+    if name == "scenes":
+        return SceneSegmenter()
+    if name == "outlines":
+        from clipbench.annotate.outlines import OutlineSegmenter
+
+        if outlines is None:
+            raise ConfigError(
+                "segmenter outlines needs COCO's instances_val2017.json beside the captions: put it there, "
+                f"or choose another segmenter ({DEFAULT})"
+            )
+        return OutlineSegmenter(outlines)
+    from clipbench.annotate.text_segmenters import TextSegmenter
+
+    return TextSegmenter(name, device=device, dtype=dtype, revision=revision, threshold=threshold)
 
 
 def outlines_file(captions_or_folder: Path) -> Path | None:
-    """``instances_*.json`` beside COCO's captions, or None."""
-    raise NotImplementedError
+    """``instances_*.json`` beside COCO's captions, of the same split; None if it is not there.
+
+    Args:
+        captions_or_folder: ``captions_val2017.json``, or COCO's folder.
+    """
+    from clipbench.data.layouts import coco
+
+    captions = coco.recognize(captions_or_folder)
+    if captions is None:
+        return None
+    path = captions.with_name(captions.name.replace("captions_", "instances_", 1))
+    return path if path.is_file() else None
+
+
+class SceneSegmenter:
+    """The silhouette of a drawn scene's object: all its visible pixels."""
+
+    name = "scenes"
+
+    def details(self) -> dict[str, object]:
+        return {"segmenter": self.name}
+
+    def segment(self, image: Image.Image, prompt: str, source: ImageRef | None = None) -> Mask:
+        scene = scene_of(source)
+        names = [thing.name for thing in scene.things]
+        named = first_named(prompt, {name: name for name in names})
+        if named is None:
+            raise DataError(f"the scene shows {', '.join(names)}, and the prompt {prompt[:60]!r} names none of them")
+        return visible(scene, names.index(named))
+
+
+def first_named(prompt: str, words: dict[str, str], plural: Callable[[], None] | None = None) -> str | None:
+    """What a prompt names first, as whole words in singular or plural, the longest where several begin there.
+
+    Args:
+        prompt: A text, e.g. "the black traffic lights".
+        words: Word or words to what it means, e.g. ``{"traffic light": "traffic light", "man": "person"}``.
+        plural: Called if it is named in the plural.
+
+    Examples:
+        >>> first_named("two men on a motorbike", {"men": "person", "motorbike": "motorcycle"})
+        'person'
+        >>> first_named("a hot dog for the dog", {"dog": "dog", "hot dog": "hot dog"})
+        'hot dog'
+    """
+    longest_first = sorted(words, key=len, reverse=True)
+    pattern = "|".join(r"\s+".join(map(re.escape, word.split())) for word in longest_first)
+    match = re.search(rf"(?<!\w)(?P<word>{pattern})(?P<plural>e?s)?(?!\w)", prompt.lower()) if words else None
+    if match is None:
+        return None
+    if match["plural"] and plural is not None:
+        plural()
+    return words[" ".join(match["word"].split())]

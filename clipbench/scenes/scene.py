@@ -8,6 +8,7 @@ Lengths are in *units*: a picture is `CANVAS` = 256 units wide and high, x to th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -127,6 +128,18 @@ def sample_scene(split: str, seed: int, index: int) -> Scene:
         things = _place(dice, names, overlap)
         if things is not None:
             return Scene(split, seed, index, backdrop, things)
+
+
+def scene_of_key(key: str) -> Scene | None:
+    """The scene with a given `Scene.key`; None if the key is not of that form.
+
+    Examples:
+        >>> scene_of_key(sample_scene("test", 0, 12).key) == sample_scene("test", 0, 12)
+        True
+        >>> scene_of_key("000000000139.jpg")
+    """
+    match = re.fullmatch(rf"scenes-({'|'.join(SPLITS)})-([0-9]{{1,18}})-([0-9]{{1,18}})", key)
+    return sample_scene(match[1], int(match[2]), int(match[3])) if match else None
 
 
 def _place(dice: Dice, names: list[str], overlap: bool) -> tuple[SceneObject, ...] | None:
