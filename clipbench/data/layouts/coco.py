@@ -21,6 +21,7 @@ from clipbench.errors import DataError
 from clipbench.utils.text import pluralize
 
 EXPECTS = "annotations/captions_val2017.json + val2017/000000000139.jpg …"
+_DETAILS = ("coco_url", "date_captured", "flickr_url", "height", "width")
 _CAPTION_FILE = re.compile(r"captions_(?P<split>[^/]+)\.json")
 
 
@@ -29,6 +30,7 @@ class _Photo:
     id: str
     file_name: str
     captions: tuple[str, ...]
+    details: Mapping[str, object]
 
 
 def recognize(path: Path) -> Path | None:
@@ -74,7 +76,7 @@ def open_layout(captions_file: Path, location: str, images: Path | None = None) 
 
 def _records(photos: list[_Photo], images: ImageFiles, where: Mapping[str, object]) -> Iterator[Record]:
     for photo in photos:
-        yield Record(photo.id, photo.captions, partial(images.refs, photo.file_name))
+        yield Record(photo.id, photo.captions, partial(images.refs, photo.file_name), photo.details)
 
 
 def _read_photos(path: Path) -> tuple[list[_Photo], str]:
@@ -99,8 +101,31 @@ def _read_photos(path: Path) -> tuple[list[_Photo], str]:
     orphans = [image_id for image_id in captions if image_id not in files]
     if orphans:
         raise DataError(f"{path}: annotations of image {orphans[0]}, which is not among its images")
-    photos = [_Photo(str(key), name, tuple(captions.get(key, ()))) for key, name in files.items()]
+    licenses = _licenses(content)
+    photos = [
+        _Photo(str(entry["id"]), entry["file_name"], tuple(captions.get(entry["id"], ())), _details(entry, licenses))
+        for entry in content["images"]
+    ]
     return photos, _repeated_ids(content["annotations"])
+
+
+def _licenses(content: Mapping[str, Any]) -> dict[object, dict[str, str]] | None:
+    """License id to its name and address; None in a file that states no licenses."""
+    entries = content.get("licenses")
+    if not isinstance(entries, list) or not entries:
+        return None
+    read = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), int | str)]
+    return {one["id"]: {f"license_{key}": str(one.get(key) or "") for key in ("name", "url")} for one in read}
+
+
+def _details(entry: Mapping[str, Any], licenses: Mapping[object, dict[str, str]] | None) -> dict[str, object]:
+    """What the file says about a photograph; an unknown license has an empty name and address."""
+    details = {name: entry[name] for name in _DETAILS if name in entry}
+    if licenses is not None:
+        key = entry.get("license")
+        there = licenses.get(key) if isinstance(key, int | str) else None
+        details |= there or {"license_name": "", "license_url": ""}
+    return details
 
 
 def _repeated_ids(annotations: list[dict[str, Any]]) -> str:

@@ -1,0 +1,299 @@
+"""A set of annotations on disk: a SQLite file, and pictures by their content.
+
+Every step is one transaction that is on the disk before its method returns, so a process may be killed at any moment.
+Several processes, and several threads of each, may use a set at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipbench.annotate.records import Photograph
+from clipbench.concepts import Concept
+from clipbench.errors import ConfigError, DataError, ResultError
+from clipbench.utils.files import atomic_write
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from clipbench.types import ImageRef
+
+DATABASE: Final = "annotations.sqlite"
+IMAGES: Final = "images"
+VERSION: Final = 1
+_APPLICATION: Final = 0x434C4950  # "CLIP", in SQLite's header: tells a set from any other database
+_WAIT: Final = 60.0  # seconds for another process's transaction
+_IMAGE_NAME: Final = re.compile(r"[0-9a-f]{64}\.(png|jpg)")
+_SCHEMA: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE photographs (
+  id TEXT PRIMARY KEY, place INTEGER NOT NULL, captions TEXT NOT NULL, details TEXT NOT NULL,
+  problem TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX photographs_in_order ON photographs (place);
+CREATE TABLE pairs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, photograph TEXT NOT NULL REFERENCES photographs (id),
+  annotator TEXT NOT NULL, holder TEXT NOT NULL, origin TEXT NOT NULL, step TEXT NOT NULL,
+  image TEXT NOT NULL DEFAULT '', caption TEXT NOT NULL DEFAULT '',
+  mask_prompts TEXT NOT NULL DEFAULT '[]', mask TEXT NOT NULL DEFAULT '', mask_details TEXT NOT NULL DEFAULT '{}',
+  prompts TEXT NOT NULL DEFAULT '[]', keyword TEXT NOT NULL DEFAULT '', replacement TEXT NOT NULL DEFAULT '',
+  seeds INTEGER NOT NULL DEFAULT 0, chosen INTEGER, rating TEXT NOT NULL DEFAULT '',
+  new_caption TEXT NOT NULL DEFAULT '', started REAL NOT NULL, finished REAL,
+  UNIQUE (photograph, annotator)
+);
+CREATE TABLE candidates (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, pair INTEGER NOT NULL REFERENCES pairs (id), image TEXT NOT NULL,
+  mask TEXT NOT NULL, prompt TEXT NOT NULL, keyword TEXT NOT NULL, replacement TEXT NOT NULL, seed INTEGER NOT NULL,
+  details TEXT NOT NULL, notes TEXT NOT NULL, seconds REAL, UNIQUE (pair, seed)
+);
+CREATE TABLE reviews (
+  pair INTEGER NOT NULL REFERENCES pairs (id), reviewer TEXT NOT NULL, decision TEXT NOT NULL,
+  caption TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (pair, reviewer)
+);
+"""
+NO_REFS: Final[Mapping[str, ImageRef]] = MappingProxyType({})
+
+
+class Store:
+    """An open set.
+
+    Args:
+        folder: The set's folder, which holds a set (see ``create``).
+        refs: The photographs by id, where they are to be handed out.
+
+    Attributes:
+        folder: As given.
+        refs: As given.
+        concept: The set's concept, with the replacements that are painted.
+        name: Tells this open store from any other; pairs in annotators' hands carry it.
+
+    Raises:
+        ConfigError: The folder holds no set, or one of another version of clipbench.
+    """
+
+    def __init__(self, folder: Path, refs: Mapping[str, ImageRef] = NO_REFS) -> None:
+        if not (folder / DATABASE).is_file():
+            raise ConfigError(f"{folder}: no set of annotations: `clipbench annotate` makes one")
+        self.folder, self.refs, self.name = folder, refs, uuid.uuid4().hex
+        self._mutex = threading.RLock()
+        self._alive = _Alive(folder / ".open", self.name)
+        self._connection = _connect(folder / DATABASE)
+        try:
+            _check_version(self._connection, folder)
+            meta = self.meta()
+        except ConfigError:
+            self.close()
+            raise
+        self.concept = Concept(meta["concept"], {word: tuple(them) for word, them in meta["replacements"].items()})
+
+    def close(self) -> None:
+        """Close the file; pairs in the hands of this store's sessions can be taken up by others."""
+        self._connection.close()
+        self._alive.end()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block's changes or none, and no other process's in between.
+
+        Raises:
+            ResultError: The disk is full, or the file cannot be written.
+        """
+        with self._mutex:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise ResultError(f"{self.folder / DATABASE}: cannot be written: {error}") from error
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def meta(self) -> dict[str, Any]:
+        """What the set is: concept, data, seed, and so on."""
+        with self.transaction() as db:
+            return {row["key"]: json.loads(row["value"]) for row in db.execute("SELECT key, value FROM meta")}
+
+    def set_meta(self, key: str, value: object) -> None:
+        """Set one of ``meta``'s values."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def is_open(self, name: str) -> bool:
+        """Whether the store of this ``name`` is still open, in this process or another."""
+        return name == self.name or self._alive.is_alive(name)
+
+    def put_file(self, content: bytes, suffix: str) -> str:
+        """Keep a picture's file by its content.
+
+        Returns:
+            Its name in ``images``.
+        """
+        name = f"{hashlib.sha256(content).hexdigest()}.{suffix}"
+        path = self.image_path(name)
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            atomic_write(path, content)
+        return name
+
+    def put_image(self, image: Image.Image) -> str:
+        """Keep a picture without loss, as PNG; returns its name."""
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        return self.put_file(file.getvalue(), "png")
+
+    def put_mask(self, mask: NDArray[np.bool_]) -> str:
+        """Keep a mask, (H, W), as PNG of 0 and 255; returns its name."""
+        from PIL import Image
+
+        return self.put_image(Image.fromarray(mask.astype(np.uint8) * 255))
+
+    def image_path(self, name: str) -> Path:
+        """The file of a picture.
+
+        Raises:
+            DataError: No such name is possible.
+        """
+        if not _IMAGE_NAME.fullmatch(name):
+            raise DataError(f"{name[:80]!r}: no picture of this set")
+        return self.folder / IMAGES / name
+
+    def image(self, name: str) -> Image.Image:
+        """A picture, RGB.
+
+        Raises:
+            DataError: Its file is missing or damaged.
+        """
+        from clipbench.data.images import decode
+
+        return decode(self.image_path(name), f"{IMAGES}/{name}")
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """A mask, (H, W).
+
+        Raises:
+            DataError: Its file is missing or damaged.
+        """
+        return np.asarray(self.image(name).convert("L")) > 127
+
+
+def create(folder: Path, meta: Mapping[str, Any], photographs: Iterable[Photograph]) -> None:
+    """Make a set, all at once: another process finds none, or the whole.
+
+    Args:
+        folder: Made if missing. A set that is already there is left as it is.
+        meta: What the set is; JSON.
+        photographs: In the order in which they are handed out.
+
+    Raises:
+        ConfigError: The folder is a file, or its database is no set.
+        ResultError: It cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output_path {folder}: cannot be made: {error.strerror}") from None
+    rows = [
+        (one.id, place, json.dumps(one.captions), json.dumps(dict(one.details)))
+        for place, one in enumerate(photographs)
+    ]
+    connection = _connect(folder / DATABASE)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0 and not _tables(connection):
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
+            connection.executemany("INSERT INTO photographs (id, place, captions, details) VALUES (?, ?, ?, ?)", rows)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise ResultError(f"{folder / DATABASE}: cannot be written: {error}") from error
+    finally:
+        connection.close()
+
+
+class _Alive:
+    """A lock that a store holds while it is open; the system releases it when the process dies."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        from filelock import FileLock
+
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+        self._lock = FileLock(folder / name)
+        self._lock.acquire()
+
+    def end(self) -> None:
+        self._lock.release()
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink()
+
+    def is_alive(self, name: str) -> bool:
+        from filelock import FileLock, Timeout
+
+        path = self._folder / name
+        if not path.exists():
+            return False
+        other = FileLock(path)
+        try:
+            other.acquire(timeout=0)
+        except Timeout:
+            return True
+        other.release()
+        with suppress(OSError):
+            path.unlink()
+        return False
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        # One connection for all threads, behind the store's mutex; transactions are begun and ended by hand.
+        connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise ConfigError(f"{path}: cannot be opened: {error}") from None
+    connection.row_factory = sqlite3.Row
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # WAL's default may lose the last steps when power fails
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise ConfigError(f"{path}: no set of annotations: {error}") from None
+    return connection
+
+
+def _tables(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+
+
+def _check_version(connection: sqlite3.Connection, folder: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        raise ConfigError(f"{folder / DATABASE}: no set of annotations: give another output_path")
+    if version != VERSION:
+        raise ConfigError(
+            f"{folder}: a set of version {version}, and this clipbench reads {VERSION}: use the clipbench that made it,"
+            " or another output_path"
+        )
