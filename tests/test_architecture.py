@@ -27,7 +27,7 @@ LEVELS = [
     {"evaluation"},
     {"analysis"},
     {"training"},
-    {"reproduce", "annotate"},
+    {"annotate", "mining", "reproduce"},
     {"cli"},
     {"__main__"},
 ]

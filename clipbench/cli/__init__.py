@@ -33,6 +33,7 @@ _SECTIONS = {
     "Train": {
         "finetune": "Train a model on hard negatives.",
         "negatives": "Write captions with their keyword replaced.",
+        "mine": "Find captions with a concept's keyword in large collections.",
         "interpolate": "Score the models between a model and its fine-tuned version.",
         "tradeoff": "Draw the trade-offs of several runs in one figure.",
     },

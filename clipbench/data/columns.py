@@ -101,7 +101,7 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
     captions = _declared(own.captions, available, where)
     guessed = [*(() if images else (_IMAGE_WORDS,)), *(() if captions else (_CAPTION_WORDS,))]
     images = images or (_guess(_IMAGE_NAMES, available, "image", where),)
-    captions = captions or _guess_captions(available, where)
+    captions = captions or guess_captions(available, where)
     if len(images) > 1 and len(captions) not in (1, len(images)):
         raise DataError(
             f"{where}: {len(images)} image columns ({shorten(images)}) with {len(captions)} caption columns"
@@ -181,14 +181,17 @@ def _declared(names: tuple[str, ...], available: Sequence[str], where: str) -> t
     return names if all(name in available for name in names) else ()
 
 
-def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: str, where: str) -> str:
+def _guess(
+    tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: str, where: str, how: str | None = None
+) -> str:
+    how = how or _how(what)
     for tier in tiers:
         found = [name for name in available if name.lower() in tier]
         if len(found) == 1:
             return found[0]
         if found:
             raise DataError(
-                f"{where}: several columns could hold the {what} ({shorten(found)}): name one of them, {_how(what)};"
+                f"{where}: several columns could hold the {what} ({shorten(found)}): name one of them, {how};"
                 f" the columns are: {shorten(available)}"
             )
     urls = [name for name in available if _URL_NAME.fullmatch(name)]
@@ -197,7 +200,7 @@ def _guess(tiers: tuple[tuple[str, ...], ...], available: Sequence[str], what: s
     known = ", ".join(name for tier in tiers for name in tier)
     raise DataError(
         f"{where}: found no {what} column: looked for {known};"
-        f" the columns are: {shorten(available) or 'none'}; name the column, {_how(what)}"
+        f" the columns are: {shorten(available) or 'none'}; name the column, {how}"
     )
 
 
@@ -214,8 +217,19 @@ def _how(what: str) -> str:
     return f"with `{what}s:` in a task file or with NAME=PATH?{what}s=COLUMN in `data`"
 
 
-def _guess_captions(available: Sequence[str], where: str) -> tuple[str, ...]:
-    """``caption_1``, ``caption_2``, … by number, after a ``caption`` beside them; else a single column."""
+def guess_captions(available: Sequence[str], where: str, how: str | None = None) -> tuple[str, ...]:
+    """Find the columns of captions by well-known names.
+
+    ``caption_1``, ``caption_2``, … by number, after a ``caption`` beside them; else a single column.
+
+    Args:
+        available: The table's columns.
+        where: The file or repository, for messages.
+        how: How users name a column, for messages.
+
+    Raises:
+        DataError: No column fits, or several.
+    """
     numbered: dict[str, list[tuple[int, str]]] = {}
     for name in available:
         if match := _NUMBERED_CAPTION.fullmatch(name):
@@ -227,7 +241,7 @@ def _guess_captions(available: Sequence[str], where: str) -> tuple[str, ...]:
             return (*plain, *(name for _, name in sorted(numbered[bases[0]])))
         if plain:
             break
-    return (_guess(_CAPTION_NAMES, available, "caption", where),)
+    return (_guess(_CAPTION_NAMES, available, "caption", where, how),)
 
 
 def _is_content(name: str, words: frozenset[str]) -> bool:

@@ -1,0 +1,1 @@
+"""Mining: the captions of a collection that hold a concept's keyword, with hard negatives, for training."""
