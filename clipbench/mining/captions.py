@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class CaptionMiner:
         for count in np.unique(drawn):
             some = drawn == count
             picks[some, :count] = distinct(uniforms[some][:, :count], options[some])
-        places: list[list[int]] = picks.tolist()
+        places = cast("list[list[int]]", picks.tolist())
         return [[entry[1 + pick] for pick in row if pick >= 0] for entry, row in zip(entries, places, strict=True)]
 
     def _uniforms(self, entries: Sequence[Variants], width: int) -> Uniforms:
