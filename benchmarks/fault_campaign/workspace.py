@@ -39,7 +39,7 @@ training:
   negatives: [0, 1]
   seeds: [0]
   limit: 24
-  recipe: {epochs: 1, batch_size: 8, learning_rate: 1.0e-3, checkpoint_every: 0.5, freeze: [image]}
+  recipe: {epochs: 1, batch_size: 8, learning_rate: 1.0e-3, checkpoint_every: 0.5, freeze: [image, image_projection]}
 limit: 10
 tables:
   - {id: one, layout: epochs, title: One, tasks: {color: scenes_inpaint_color}}

@@ -88,6 +88,4 @@ def _flag(option: click.Option) -> str:
 def takes_list(option: click.Option) -> bool:
     """Whether an option takes several values, separated by commas."""
     metavar, default = option.metavar or "", option.default if isinstance(option.default, str) else ""
-    return isinstance(option.type, click.types.StringParamType) and (
-        metavar in ("NAMES", "TOWERS") or "," in f"{metavar}{default}"
-    )
+    return isinstance(option.type, click.types.StringParamType) and (metavar == "NAMES" or "," in f"{metavar}{default}")

@@ -74,7 +74,32 @@ RECIPE = Section(
         help="Of the encoders; weights, loss and optimizer are fp32. auto: half precision on a GPU, fp32 on a CPU.",
     ),
     freeze=flag(
-        "--freeze", metavar="TOWERS", callback=comma_separated, help="Freeze the image or text encoder: image or text."
+        "--freeze",
+        metavar="NAMES",
+        callback=comma_separated,
+        help="Parts that keep their weights: image, text (the encoders), image_projection, text_projection.",
+    ),
+    unfreeze_image_layers=flag(
+        "--unfreeze_image_layers",
+        type=click.IntRange(min=0),
+        help="With --freeze image: train its last N layers and what follows them.",
+    ),
+    unfreeze_text_layers=flag(
+        "--unfreeze_text_layers", type=click.IntRange(min=0), help="With --freeze text: likewise."
+    ),
+    layer_decay=flag(
+        "--layer_decay", type=float, help="Factor on the learning rate from each layer to the one before it."
+    ),
+    projection_learning_rate=flag(
+        "--projection_learning_rate",
+        "--projection_lr",
+        type=float,
+        help="Of the projections. Default: --learning_rate.",
+    ),
+    center_images=flag(
+        "--center_images",
+        is_flag=True,
+        help="Paired encoders, --freeze image: subtract the training images' mean before the projection.",
     ),
     lora_rank=flag(
         "--lora_rank",
@@ -138,6 +163,18 @@ RUN = Section(
 @click.option("--model", "-M", help="The model to start from, as in `clipbench eval`.")
 @click.option("--vision", metavar="ID", help="With --text: pair any two encoders of transformers instead.")
 @click.option("--text", metavar="ID", help="With --vision: the text encoder.")
+@click.option(
+    "--pooling",
+    metavar="KIND|SIDE=KIND,…",
+    help="Of paired encoders: pooler, cls, mean, or for texts last or eos, such as image=mean,text=cls."
+    " Default: as the checkpoint says.",
+)
+@click.option(
+    "--projection",
+    metavar="KIND|SIDE=KIND,…",
+    help="Of paired encoders: linear (the default), linear_bias, mlp or none, such as image=mlp,text=linear.",
+)
+@click.option("--projection_dim", type=click.IntRange(1, 65536), help="Dimensions of their shared space. Default: 512.")
 @click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…")
 @text_cleaning_option
 @click.option(
@@ -160,6 +197,9 @@ def command(
     model: str | None,
     vision: str | None,
     text: str | None,
+    pooling: str | None,
+    projection: str | None,
+    projection_dim: int | None,
     model_args: str,
     text_cleaning: str | None,
     train_data: str,
@@ -173,7 +213,10 @@ def command(
         --concept color --output_path out
     clipbench finetune --model demo --train_data scenes --concept location --freeze image --lr 2e-3 --output_path out
     """
-    name, arguments = _model(model, vision, text, parse_model_args(model_args, text_cleaning))
+    pair = {**_sides("pooling", pooling), **_sides("projection", projection)}
+    if projection_dim is not None:
+        pair["projection_dim"] = projection_dim
+    name, arguments = _model(model, vision, text, parse_model_args(model_args, text_cleaning), pair)
     recipe, options = RECIPE.build(flags), RUN.build(flags, model_args=arguments)
     _check_names(train_data, recipe, options)
     from clipbench.training.trainer import FineTuning  # imports torch, which is not needed to report bad usage
@@ -202,13 +245,36 @@ def _check_names(train_data: str, recipe: Recipe, options: FinetuneOptions) -> N
 
 
 def _model(
-    model: str | None, vision: str | None, text: str | None, arguments: dict[str, object]
+    model: str | None, vision: str | None, text: str | None, arguments: dict[str, object], pair: dict[str, object]
 ) -> tuple[str, dict[str, object]]:
+    """The model's name and arguments; ``pair`` are those of pairing that have flags of their own."""
     if model and not vision and not text:
+        if pair:
+            flags = " and ".join(
+                dict.fromkeys(f"--{name.removeprefix('image_').removeprefix('text_')}" for name in pair)
+            )
+            raise ConfigError(f"{flags}: for --vision and --text; {model} has its own")
         return model, arguments
     if vision and text and not model:
-        return "dual_encoder", {**arguments, "vision": vision, "text": text}
+        if twice := [name for name in pair if name in arguments]:
+            raise ConfigError(f"--model_args {twice[0]}: a flag gives it, too")
+        return "dual_encoder", {**arguments, "vision": vision, "text": text, **pair}
     raise ConfigError("name the model to start from: --model M, or --vision ID and --text ID")
+
+
+def _sides(name: str, value: str | None) -> dict[str, object]:
+    """``mean`` or ``image=mean,text=cls`` as model arguments."""
+    if value is None:
+        return {}
+    if "=" not in value:
+        return {f"{side}_{name}": value for side in ("image", "text")}
+    sides: dict[str, object] = {}
+    for part in value.split(","):
+        side, _, kind = (word.strip() for word in part.partition("="))
+        if side not in ("image", "text") or not kind or f"{side}_{name}" in sides:
+            raise ConfigError(f"--{name} {value}: give a kind, or image=KIND,text=KIND")
+        sides[f"{side}_{name}"] = kind
+    return sides
 
 
 def _follow(tuning: FineTuning) -> None:

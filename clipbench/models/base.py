@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from clipbench.errors import ConfigError
 from clipbench.utils.text import text_problem
 
 if TYPE_CHECKING:
@@ -211,6 +212,32 @@ class Model(ABC):
     @abstractmethod
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode ``(B, 3, H, W)`` pixels from any device. Returns ``(B, D)``, un-normalized, differentiable."""
+
+    def image_tower_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode pixels up to the projection into the shared space: ``(B, W)``, differentiable.
+
+        ``project_images`` of them are the image features. Where no projection is set apart, they are so already.
+        """
+        return self.image_features(pixels)
+
+    def project_images(self, features: torch.Tensor) -> torch.Tensor:
+        """Turn ``image_tower_features`` into image features, ``(B, D)``, differentiable."""
+        return features
+
+    def center_images(self, mean: torch.Tensor) -> None:
+        """Subtract a fixed mean ``(W,)`` from ``image_tower_features`` from now on, a saved checkpoint's too.
+
+        Raises:
+            ConfigError: A checkpoint of this kind of model cannot hold it.
+        """
+        raise ConfigError(f"center_images: {self.id} cannot hold a mean of image features: pair its encoders to do so")
+
+    def projection_parameters(self, side: Literal["image", "text"]) -> frozenset[str]:
+        """Names of the parameters of a side's projection into the shared space; empty if none is set apart.
+
+        A projection is the last layer, of which the tower is independent. Pooling by attention is a part of the tower.
+        """
+        return frozenset()
 
     @abstractmethod
     def text_features(self, tokens: Tokens) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -13,7 +13,7 @@ from clipbench.errors import ModelError
 from clipbench.models import checks, packing, text_cleaning
 from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
-from clipbench.models.network import NetworkModel
+from clipbench.models.network import NetworkModel, input_of
 from clipbench.models.plain_text import plain_tokenizer
 from clipbench.models.spec import TRAINED
 from clipbench.models.text_cleaning import has_clip_vocabulary
@@ -108,6 +108,14 @@ class TransformersModel(NetworkModel):
             return _features(self._module.get_image_features(**_unpack(pixels, self.dtype)), "image_embeds")
         return _features(self._module.get_image_features(pixel_values=pixels.to(self.dtype)), "image_embeds")
 
+    def image_tower_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        head = getattr(self._module, "visual_projection", None)
+        return self.image_features(pixels) if head is None else input_of(head, lambda: self.image_features(pixels))
+
+    def project_images(self, features: torch.Tensor) -> torch.Tensor:
+        head = getattr(self._module, "visual_projection", None)
+        return features if head is None else cast(torch.Tensor, head(features.to(self.device, self.dtype)))
+
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tokens.inputs.items()}
         return _features(self._module.get_text_features(**inputs), "text_embeds")
@@ -133,6 +141,9 @@ class TransformersModel(NetworkModel):
         if trim and "attention_mask" in inputs and self.tokenizer.padding_side == "right":
             lengths = tuple(inputs["attention_mask"].sum(1).tolist())
         return Tokens(inputs, truncated, lengths)
+
+    def _projections(self) -> dict[str, tuple[str, ...]]:
+        return {"image": ("visual_projection",), "text": ("text_projection",)}
 
     def _may_trim(self) -> bool:
         return not self._full_length

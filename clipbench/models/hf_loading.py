@@ -16,7 +16,7 @@ from clipbench.models.hf_checks import check_size, check_vocabulary
 from clipbench.models.load_errors import explain
 from clipbench.models.peft_adapters import adapter_base, merge_adapter
 from clipbench.models.registry import check_name
-from clipbench.models.spec import TRANSFORMERS_CONFIG, ModelSpec
+from clipbench.models.spec import PAIRED_ENCODERS, TRANSFORMERS_CONFIG, ModelSpec
 from clipbench.models.state_dicts import check_file, read_state_dict
 from clipbench.models.text_cleaning import requested
 from clipbench.models.versions import require_tested
@@ -50,6 +50,10 @@ def load(request: ModelSpec) -> TransformersModel:
             base = adapter_base(source, request)
             if base is not None:
                 return _with_adapter(base, source, request, device, dtype)
+            if (values := _saved_pair(source, request)) is not None:
+                from clipbench.models.paired.loading import load_saved
+
+                return load_saved(source, values, request)
             config = _config(source, request)
             module = load_network(AutoModel, source, config, request, dtype)
             return finish(module.to(device), request, config=config, text=source, image=source)
@@ -86,9 +90,11 @@ def load_dual(request: ModelSpec) -> TransformersModel:
         ModelError: An encoder cannot be found, read or used.
         ConfigError: Neither a checkpoint nor both encoders were named.
     """
-    request.only("pretrained", "vision", "text", "projection_dim", "seed", "text_cleaning")
+    from clipbench.models.paired.loading import ARGUMENTS, load_pair
+
+    request.only("pretrained", *ARGUMENTS)
     vision, text = request.text("vision"), request.text("text")
-    one_source(request, "pretrained", "vision", "text")
+    one_source(request, "pretrained", *(name for name in ARGUMENTS if name != "text_cleaning"))
     if request.source or request.text("pretrained"):
         names = {name: request.args[name] for name in ("pretrained", "text_cleaning") if name in request.args}
         return load(replace(request, args=names))
@@ -97,15 +103,13 @@ def load_dual(request: ModelSpec) -> TransformersModel:
             f"{request.id}: name a checkpoint (dual_encoder:DIR), or both encoders (model_args vision=ID,text=ID)"
         )
     require_tested("transformers")
-    device, dtype = checks.resolve_device(request.device), checks.resolve_dtype(request.dtype)
     with cache_if_unreached(not (Path(vision).exists() and Path(text).exists())), checks.quiet():
         try:
-            module = _pair(vision, text, request)
-            return finish(module.to(device, dtype), request, config=None, text=text, image=vision)
+            return load_pair(vision, text, request)
         except ClipbenchError:
             raise
         except Exception as error:  # as above
-            raise explain(error, vision if vision in str(error) else text) from error
+            raise explain(error, f"{vision} with {text}") from error
 
 
 def one_source(request: ModelSpec, *names: str) -> None:
@@ -120,19 +124,27 @@ def one_source(request: ModelSpec, *names: str) -> None:
 
 def finish(module: Any, request: ModelSpec, *, config: Any, text: str, image: str) -> TransformersModel:
     """Check a network's weights and give it its tokenizer and image processor."""
-    from transformers import AutoImageProcessor
-
     checks.check_finite(request.id, module.state_dict())
-    common: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
     tokenizer = load_tokenizer(text, request)
     check_vocabulary(text, tokenizer, getattr(module.config.get_text_config(), "vocab_size", None))
-    # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
-    load_processor: Any = AutoImageProcessor.from_pretrained
-    processor = load_processor(image, backend="pil", config=config, **common)
+    processor = load_processor(image, config, request)
     return TransformersModel(module, tokenizer, processor, id=request.id, cleaning=requested(request))
 
 
-def load_tokenizer(source: str, request: ModelSpec) -> Any:
+def load_processor(source: str, config: Any, request: ModelSpec) -> Any:
+    """The PIL image processor of a checkpoint; ``config`` is that of its image encoder or of the whole model."""
+    from transformers import AutoImageProcessor, TimmWrapperImageProcessor
+
+    if getattr(config, "model_type", None) == "timm_wrapper" and getattr(config, "pretrained_cfg", None):
+        processor: Any = TimmWrapperImageProcessor  # its settings are in the configuration; its transforms are PIL's
+        return processor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
+    # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.
+    load: Any = AutoImageProcessor.from_pretrained
+    options: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
+    return load(source, backend="pil", config=config, **options)
+
+
+def load_tokenizer(source: str, request: ModelSpec, *, subfolder: str = "") -> Any:
     """The tokenizer of a checkpoint.
 
     Raises:
@@ -141,10 +153,19 @@ def load_tokenizer(source: str, request: ModelSpec) -> Any:
     from transformers import AutoTokenizer
 
     options: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
-    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    tokenizer = AutoTokenizer.from_pretrained(source, subfolder=subfolder, **options)
     if len(tokenizer) < _FEWEST_TOKENS:  # without files, transformers makes an empty tokenizer
         raise ModelError(f"{source} holds no tokenizer: add tokenizer.json, or the original model's vocabulary files")
     return tokenizer
+
+
+def _saved_pair(source: str, request: ModelSpec) -> dict[str, Any] | None:
+    """The configuration of a pair that clipbench saved; None for a model of transformers."""
+    from transformers import PretrainedConfig
+
+    check_json(source)
+    values, _ = PretrainedConfig.get_config_dict(source, revision=request.revision)
+    return values if values.get("model_type") == PAIRED_ENCODERS else None
 
 
 def _config(source: str, request: ModelSpec) -> Any:
@@ -178,14 +199,23 @@ def check_json(source: str) -> None:
         raise ModelError(f"{path} is not valid JSON: {error}") from None
 
 
+def check_weight_files(source: str) -> None:
+    """Refuse a directory with files that only look like weights.
+
+    Raises:
+        ModelError: A file is empty, a web page or a pointer.
+    """
+    for file in (*Path(source).glob("*.safetensors"), *Path(source).glob("*.bin")) if Path(source).is_dir() else ():
+        check_file(file)
+
+
 def load_network(kind: Any, source: str, config: Any, request: ModelSpec, dtype: torch.dtype) -> Any:
     """The network of a checkpoint, by one of transformers' ``Auto…`` classes.
 
     Raises:
         ModelError: The weights do not fit the architecture.
     """
-    for file in (*Path(source).glob("*.safetensors"), *Path(source).glob("*.bin")) if Path(source).is_dir() else ():
-        check_file(file)
+    check_weight_files(source)
     check_size(source, config)
     options: dict[str, Any] = {
         "config": config,
@@ -217,15 +247,3 @@ def _without_prefixes(source: str) -> dict[str, torch.Tensor] | None:
 
 def _serious(names: Any) -> list[str]:
     return [str(name) for name in names if not str(name).endswith(_HARMLESS)]
-
-
-def _pair(vision: str, text: str, request: ModelSpec) -> Any:
-    from transformers import AutoConfig, VisionTextDualEncoderModel
-
-    options = {"projection_dim": int(str(request.args.get("projection_dim", 512)))}
-    # The projections are drawn at random; a seed makes two loads the same model.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(str(request.args.get("seed", 0))))
-        for source in (vision, text):
-            check_size(source, AutoConfig.from_pretrained(source))
-        return VisionTextDualEncoderModel.from_vision_text_pretrained(vision, text, **options)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -66,6 +66,12 @@ class NetworkModel(Model):
                 problem = "the tokenizer finds nothing in the caption"
         return problem
 
+    def projection_parameters(self, side: Literal["image", "text"]) -> frozenset[str]:
+        paths = self._projections()[side]
+        everywhere = self.module.named_parameters(remove_duplicate=False)
+        found = {id(weight) for name, weight in everywhere if any(f"{name}.".startswith(f"{path}.") for path in paths)}
+        return frozenset(name for name, weight in self.module.named_parameters() if id(weight) in found)
+
     def save(self, directory: Path) -> None:
         if self.untrainable:
             raise ModelError(f"{self.id} cannot be saved to {directory}: {self.untrainable}")
@@ -96,6 +102,10 @@ class NetworkModel(Model):
         """Tokenize texts, padded to the longest of them or to the context."""
 
     @abstractmethod
+    def _projections(self) -> Mapping[str, Sequence[str]]:
+        """Names of the modules or parameters that are a side's projection, for ``image`` and ``text``."""
+
+    @abstractmethod
     def _may_trim(self) -> bool:
         """Whether padding may be cut off, as far as the architecture tells; it is tried."""
 
@@ -110,3 +120,15 @@ class NetworkModel(Model):
     @abstractmethod
     def _write(self, directory: Path) -> None:
         """Write weights, configuration, tokenizer and preprocessing to an empty directory."""
+
+
+def input_of(part: torch.nn.Module, run: Callable[[], object]) -> torch.Tensor:
+    """What ``part`` is called with while ``run()`` runs, which calls it once."""
+    seen: list[torch.Tensor] = []
+    hook = part.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        run()
+    finally:
+        hook.remove()
+    (features,) = seen
+    return features

@@ -15,6 +15,8 @@ WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 TRANSFORMERS_CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+PAIRED_ENCODERS = "clipbench-paired-encoders"
+"""The ``model_type`` of two paired encoders that clipbench saved."""
 TRAINED, NATIVE = TEXT_CLEANINGS = ("trained", "native")
 """Values of ``text_cleaning``: as in the text tower's training, or left to the library that loads it."""
 

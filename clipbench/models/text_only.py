@@ -176,6 +176,9 @@ class LanguageModel(NetworkModel):
         if packed is not None and packing.packs_exactly(self, packed, _relative_difference):
             self.packed_text = packed
 
+    def _projections(self) -> dict[str, tuple[str, ...]]:
+        return {"image": (), "text": ()}
+
     def _may_trim(self) -> bool:
         return True
 

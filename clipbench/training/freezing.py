@@ -1,56 +1,29 @@
-"""Which of a model's parameters are trained: freezing towers, the logit scale, and weight decay."""
+"""Which of a model's parameters are trained: freezing towers and projections, the logit scale, and weight decay."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 import torch
 
 from clipbench.errors import ConfigError
-from clipbench.models import probes
 from clipbench.models.base import Model
+from clipbench.training.towers import SIDES, Tower, find_towers, last_layers
 from clipbench.utils.registry import close_matches
 
-TOWERS = ("image", "text")
+PARTS: Final = ("image", "text", "image_projection", "text_projection")
 
 
-@dataclass(frozen=True, slots=True)
-class Tower:
-    """One side of a model, projection included.
-
-    Attributes:
-        parameters: Names of the parameters that its features depend on.
-        modules: Names of the modules that it runs, those without parameters (dropout) included.
-    """
-
-    parameters: frozenset[str]
-    modules: frozenset[str]
-
-
-def find_towers(model: Model) -> dict[str, Tower]:
-    """Find which parameters and modules make image features and which make text features.
-
-    They are found by tracing one image and a few texts, so that every architecture is covered and names do not
-    matter. A parameter that both sides use is in both. Nothing of the model is changed: neither gradients nor modes.
-
-    Returns:
-        The towers, under ``image`` and ``text``.
-    """
-    pixels = model.preprocess(probes.gray_image())[None]
-    tokens = model.tokenize(probes.TEXTS)
-    with _everything_traced(model.module):
-        return {
-            "image": _trace(model.module, lambda: model.image_features(pixels)),
-            "text": _trace(model.module, lambda: model.text_features(tokens)),
-        }
-
-
-def freeze(model: Model, towers: Collection[str] = (), *, train_bias: bool = False) -> tuple[str, ...]:
-    """Keep towers as they are: no gradients for their parameters, projections included.
+def freeze(
+    model: Model,
+    parts: Collection[str] = (),
+    unfreeze_layers: Mapping[str, int] | None = None,
+    *,
+    train_bias: bool = False,
+) -> tuple[str, ...]:
+    """Keep parts of a model as they are: no gradients for their parameters.
 
     Parameters that features do not depend on (CoCa's decoder, an unread pooler) are frozen always: they would get no
     gradient, but weight decay would shrink them. The logit scale is trained always. Nothing is unfrozen. A parameter
@@ -58,20 +31,21 @@ def freeze(model: Model, towers: Collection[str] = (), *, train_bias: bool = Fal
 
     Args:
         model: The model.
-        towers: ``image``, ``text``, both or none.
+        parts: Of ``PARTS``: ``image`` and ``text`` are the towers without their projections into the shared space
+            (whole, if the model sets none apart), ``image_projection`` and ``text_projection`` are these.
+        unfreeze_layers: For a frozen tower, how many of its last layers are trained still, with all that follows them.
         train_bias: Train SigLIP's ``logit_bias`` too, which only the sigmoid loss depends on.
 
     Returns:
         The names of the parameters that features do not depend on, in the network's order.
 
     Raises:
-        ConfigError: The tower is unknown.
+        ConfigError: A part is unknown, or the model does not have it.
     """
-    _check_names(towers)
-    found = find_towers(model)
+    towers = find_towers(model)
+    frozen = _frozen_parameters(model, towers, parts, unfreeze_layers or {})
     trained = {logit_scale_parameter(model), logit_bias_parameter(model) if train_bias else None}
-    used = frozenset[str]().union(*(tower.parameters for tower in found.values()))
-    frozen = frozenset[str]().union(*(found[name].parameters for name in towers))
+    used = frozenset[str]().union(*(tower.parameters for tower in towers.values()))
     unused = []
     for name, parameter in model.module.named_parameters():
         if name not in used and parameter not in trained:
@@ -82,7 +56,27 @@ def freeze(model: Model, towers: Collection[str] = (), *, train_bias: bool = Fal
     return tuple(unused)
 
 
-def training_mode(model: Model, frozen: Collection[str] = ()) -> None:
+def _frozen_parameters(
+    model: Model, towers: Mapping[str, Tower], parts: Collection[str], unfreeze_layers: Mapping[str, int]
+) -> frozenset[str]:
+    _check_names(parts)
+    frozen: set[str] = set()
+    for side in SIDES:
+        projection = model.projection_parameters(side)
+        if side in parts:
+            last = last_layers(model, side, towers[side], unfreeze_layers.get(side, 0))
+            frozen |= towers[side].parameters - projection - last.parameters
+        if f"{side}_projection" in parts:
+            if not projection:
+                raise ConfigError(
+                    f"freeze {side}_projection: {model.id} has no {side} projection apart from its {side} encoder: "
+                    f"{side} freezes both"
+                )
+            frozen |= projection
+    return frozenset(frozen)
+
+
+def training_mode(model: Model, frozen: Collection[str] = (), unfreeze_layers: Mapping[str, int] | None = None) -> None:
     """Put trained parts into training mode and frozen towers into evaluation mode.
 
     So a frozen tower has no dropout, and its batch statistics stay. Statistics also stay wherever a
@@ -90,18 +84,23 @@ def training_mode(model: Model, frozen: Collection[str] = ()) -> None:
 
     Args:
         model: The model, its parameters frozen as wanted.
-        frozen: The frozen towers: ``image``, ``text``, both or none.
+        frozen: The frozen parts, as in ``freeze``.
+        unfreeze_layers: As in ``freeze``.
 
     Raises:
-        ConfigError: The tower is unknown.
+        ConfigError: A part is unknown.
     """
     _check_names(frozen)
     modules = dict(model.module.named_modules())
-    towers = find_towers(model) if frozen else {}
+    sides = [side for side in SIDES if side in frozen]
+    towers = find_towers(model) if sides else {}
     model.module.train()
-    for name in frozen:
-        for path in towers[name].modules:
-            modules[path].training = False  # not eval(): that would reach into parts of the other tower
+    for side in sides:
+        tower, projection = towers[side], model.projection_parameters(side)
+        last = last_layers(model, side, tower, (unfreeze_layers or {}).get(side, 0))
+        for path in tower.modules:
+            if path not in last.modules and not _is_within(path, tower, projection):
+                modules[path].training = False  # not eval(): that would reach into parts of the other tower
     for module in modules.values():
         weights = list(module.parameters(recurse=False))
         if hasattr(module, "running_mean") and weights and not any(weight.requires_grad for weight in weights):
@@ -139,58 +138,41 @@ def clamp_logit_scale(model: Model, maximum: float = 100.0) -> None:
         parameter.clamp_(min=1.0 / maximum)
 
 
-def weight_decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
+def weight_decay_groups(
+    model: Model, weight_decay: float, rates: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     """Split trained parameters into groups for AdamW.
 
     Matrices, embeddings and kernels (two dimensions or more) decay; biases, gains of normalisations, class
     embeddings of one dimension and the logit scale do not.
 
+    Args:
+        model: The model, frozen as wanted.
+        weight_decay: Of what decays.
+        rates: The learning rate of each parameter by name; None if there is one for all.
+
     Returns:
-        One or two parameter groups (an empty one is left out), each in the network's order.
+        One or two parameter groups for each rate (an empty one is left out), each in the network's order.
     """
-    trained = [parameter for parameter in model.module.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
-    ]
+    trained = [(name, weight) for name, weight in model.module.named_parameters() if weight.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for rate in dict.fromkeys(rates[name] for name, _ in trained) if rates else (None,):
+        weights = [weight for name, weight in trained if rates is None or rates[name] == rate]
+        own = {} if rate is None else {"lr": rate}
+        groups += [
+            {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": weight_decay, **own},
+            {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0, **own},
+        ]
     return [group for group in groups if group["params"]]
 
 
-def _check_names(towers: Collection[str]) -> None:
-    for name in towers:
-        if name not in TOWERS:
-            raise ConfigError(f"unknown tower {name!r}{close_matches(name, TOWERS)}: one of {', '.join(TOWERS)}")
+def _is_within(path: str, tower: Tower, projection: Collection[str]) -> bool:
+    """Whether all parameters of a module are the projection's."""
+    below = {name for name in tower.parameters if name.startswith(f"{path}.")}
+    return bool(below) and below <= set(projection)
 
 
-@contextlib.contextmanager
-def _everything_traced(module: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode (no dropout, no new batch statistics) and gradients everywhere, put back at the end."""
-    modes = [(part, part.training) for part in module.modules()]
-    wants = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    module.eval()
-    try:
-        for parameter, _ in wants:
-            parameter.requires_grad_(parameter.is_floating_point())
-        with torch.enable_grad():
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-        for parameter, wanted in wants:
-            parameter.requires_grad_(wanted)
-
-
-def _trace(module: torch.nn.Module, encode: Callable[[], torch.Tensor]) -> Tower:
-    ran: set[str] = set()
-    hooks = [
-        part.register_forward_pre_hook(lambda *_, name=name: ran.add(name)) for name, part in module.named_modules()
-    ]
-    try:
-        features = encode()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    names, parameters = zip(*((n, p) for n, p in module.named_parameters() if p.requires_grad), strict=True)
-    gradients = torch.autograd.grad(features.float().sum(), parameters, allow_unused=True)
-    reached = (name for name, gradient in zip(names, gradients, strict=True) if gradient is not None)
-    return Tower(parameters=frozenset(reached), modules=frozenset(ran))
+def _check_names(parts: Collection[str]) -> None:
+    for name in parts:
+        if name not in PARTS:
+            raise ConfigError(f"unknown tower {name!r}{close_matches(name, PARTS)}: one of {', '.join(PARTS)}")

@@ -42,7 +42,7 @@ class Part:
     Attributes:
         pairs: How many they are, ``b``.
         pixels: ``(b + b·m, 3, H, W)``: ``b`` images, then ``b·m`` negative images, those of one pair side by side;
-            where the image tower is frozen its features ``(b + b·m, D)``.
+            where the image tower is frozen its features before the projection, ``(b + b·m, W)``.
         tokens: ``b`` captions, then ``b·k`` hard negatives, those of one caption side by side.
         rows: The same, packed, where the model packs: a caption and its negatives share all that is before the keyword.
         draw: Seeds dropout: another one for each step, process and part.
@@ -99,7 +99,7 @@ class GradientCache:
         recipe: Loss, direction, negatives, precision.
         accelerator: The processes.
         scaler: Scales the loss for fp16; a disabled one otherwise.
-        image_features: Pixels come as unit features of a frozen image tower.
+        image_features: Pixels come as features of a frozen image tower, before the projection.
 
     Attributes:
         accuracies: Of the last batch, see ``in_batch_accuracies``.
@@ -152,7 +152,9 @@ class GradientCache:
         precision = AUTOCAST.get(recipe.precision)
         torch.manual_seed(part.draw)
         with torch.autocast(device.type, precision, enabled=precision is not None):
-            images = part.pixels if self._encoded else self._model.image_features(part.pixels)
+            images = (
+                self._model.project_images(part.pixels) if self._encoded else self._model.image_features(part.pixels)
+            )
             texts = self._texts(part)
         images, texts = _unit(images.to(device)), _unit(texts)
         count = part.pairs

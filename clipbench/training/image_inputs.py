@@ -29,10 +29,16 @@ class CachedPixels:
 
 
 class FrozenFeatures:
-    """Features of a frozen image tower, ``(images, D)``."""
+    """Features of a frozen image tower before its projection, ``(images, W)``."""
 
-    def __init__(self, rows: Tensor) -> None:
-        self._rows = rows
+    def __init__(self, rows: Tensor, usable: Tensor) -> None:
+        self._rows, self._usable = rows, usable
+
+    def center(self) -> Tensor:
+        """Subtract the mean over all images that have features, ``(W,)``, and return it."""
+        mean = self._rows[self._usable].double().mean(0).float()
+        self._rows[self._usable] -= mean
+        return mean
 
     def batch(self, indices: Ints) -> Tensor:
         """Return a row for each image, in order."""
@@ -41,7 +47,7 @@ class FrozenFeatures:
 
 @torch.no_grad()
 def frozen_features(model: Model, cache: ImageCache, recipe: Recipe, on_progress: Progress) -> FrozenFeatures:
-    """Encode all images once: a frozen tower gives the same features in every epoch.
+    """Encode all images once, up to the projection: a frozen tower gives the same features in every epoch.
 
     Raises:
         DataError: No image can be read.
@@ -53,11 +59,11 @@ def frozen_features(model: Model, cache: ImageCache, recipe: Recipe, on_progress
     for start in range(0, len(usable), _FEATURE_BATCH):
         part = usable[start : start + _FEATURE_BATCH]
         with torch.autocast(model.device.type, precision, enabled=precision is not None):
-            features = model.image_features(cache.batch(part, model.device)).float()
+            features = model.image_tower_features(cache.batch(part, model.device)).float()
         if rows is None:
             rows = features.new_zeros(len(cache), features.shape[1])
         rows[torch.from_numpy(part).to(rows.device)] = features
         on_progress("image features", start + len(part), len(usable))
     if rows is None:
         raise DataError("no image can be read")
-    return FrozenFeatures(rows)
+    return FrozenFeatures(rows, torch.from_numpy(usable).to(rows.device))

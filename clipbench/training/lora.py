@@ -11,11 +11,14 @@ import torch
 
 from clipbench.errors import ConfigError
 from clipbench.models.base import Model
-from clipbench.training.freezing import find_towers, logit_scale_parameter
+from clipbench.models.spec import PAIRED_ENCODERS
+from clipbench.training.freezing import logit_scale_parameter
+from clipbench.training.towers import SIDES, find_towers
 
 _ADAPTER = "default"
 _PACKED = "in_proj_weight"  # of torch.nn.MultiheadAttention: query, key and value
 _PROJECTIONS = ("visual_projection", "text_projection")
+_PAIRS = ("vision-text-dual-encoder", PAIRED_ENCODERS)
 
 
 def add_lora(model: Model, rank: int, alpha: float, seed: int = 0) -> dict[str, int]:
@@ -83,13 +86,15 @@ def _targets(model: Model) -> dict[str, list[str]]:
     """Names of the weights to adapt, by tower."""
     modules = dict(model.module.named_modules())
     trained = [name for name, parameter in model.module.named_parameters() if parameter.requires_grad]
-    targets = {}
-    for side, tower in find_towers(model).items():
+    targets: dict[str, list[str]] = {}
+    towers = find_towers(model)
+    for side in SIDES:
+        tower, projection = towers[side], model.projection_parameters(side)
         live = [name for name in trained if name in tower.parameters]
         # An adapter has no effect on a layer that is never called, only its weight read.
-        running = [name for name in live if name.rpartition(".")[0] in tower.modules]
+        running = [name for name in live if name.rpartition(".")[0] in tower.modules and name not in projection]
         targets[side] = [name for name in running if _is_adaptable(modules, name)]
-        if live and not targets[side]:
+        if not targets[side] and not projection.issuperset(live):
             raise ConfigError(
                 f"{model.id}: no linear layer of the {side} tower can have LoRA: freeze it or set lora_rank to 0"
             )
@@ -101,18 +106,18 @@ def _is_adaptable(modules: Mapping[str, torch.nn.Module], name: str) -> bool:
     if weight == _PACKED:
         return isinstance(modules[path], torch.nn.MultiheadAttention)
     # open_clip asks whether its projection is a torch.nn.Linear, which an adapter is not.
-    return weight == "weight" and isinstance(modules[path], torch.nn.Linear) and not _is_projection(name)
+    return weight == "weight" and isinstance(modules[path], torch.nn.Linear)
 
 
 def _is_projection(name: str) -> bool:
-    return name.rpartition(".")[0].rpartition(".")[2] in _PROJECTIONS
+    return any(part in _PROJECTIONS for part in name.split(".")[:-1])
 
 
 def _trained_whole(model: Model) -> set[str]:
     """Names of the trained parameters that stay as they are: the logit scale, a dual encoder's projections."""
     scale = logit_scale_parameter(model)
     config = getattr(model.module, "config", None)
-    paired = getattr(config, "model_type", None) == "vision-text-dual-encoder"
+    paired = getattr(config, "model_type", None) in _PAIRS
     return {
         name
         for name, parameter in model.module.named_parameters()

@@ -8,6 +8,30 @@ from clipbench.models import Model
 from clipbench.training.freezing import clamp_logit_scale, weight_decay_groups
 from clipbench.training.losses import MAX_LOGIT_SCALE
 from clipbench.training.recipe import Recipe
+from clipbench.training.towers import SIDES, find_layers, find_towers
+
+
+def peak_rates(model: Model, recipe: Recipe) -> dict[str, float] | None:
+    """The peak learning rate of each parameter by name; None if it is the recipe's for all.
+
+    With ``layer_decay`` d, what follows a tower's last layer has the recipe's rate, the last layer d times as much, and
+    so on, down to what comes before the first layer. The logit scale always has the recipe's rate, as do projections,
+    unless they have one of their own.
+    """
+    if recipe.layer_decay == 1 and recipe.projection_learning_rate is None:
+        return None
+    weights = dict(model.module.named_parameters())
+    rates = dict.fromkeys(weights, recipe.learning_rate)
+    towers = find_towers(model)
+    for side in SIDES:
+        projection = model.projection_parameters(side)
+        own = [name for name in towers[side].parameters - projection if weights[name].requires_grad]
+        if own and recipe.layer_decay < 1:
+            for above, layer in enumerate(reversed(find_layers(model, side, towers[side]))):
+                rates |= dict.fromkeys(layer.parameters, recipe.learning_rate * recipe.layer_decay**above)
+        if recipe.projection_learning_rate is not None:
+            rates |= dict.fromkeys(projection, recipe.projection_learning_rate)
+    return rates
 
 
 class Optimizer:
@@ -25,17 +49,22 @@ class Optimizer:
     def __init__(self, model: Model, recipe: Recipe) -> None:
         self._model, self._recipe = model, recipe
         self.adamw = torch.optim.AdamW(
-            weight_decay_groups(model, recipe.weight_decay),
+            weight_decay_groups(model, recipe.weight_decay, peak_rates(model, recipe)),
             lr=recipe.learning_rate,
             fused=model.device.type in ("cpu", "cuda"),
         )
+        self._peaks = [group["lr"] for group in self.adamw.param_groups]
         self.scaler = torch.amp.GradScaler(model.device.type, enabled=recipe.precision == "fp16")
 
     def step(self, learning_rate: float) -> None:
-        """Take a step along the gradients, and clear them."""
-        groups = self.adamw.param_groups
-        for group in groups:
-            group["lr"] = learning_rate
+        """Take a step along the gradients, and clear them.
+
+        Args:
+            learning_rate: The recipe's at this step; parameters with other peak rates follow it in proportion.
+        """
+        groups, peak = self.adamw.param_groups, self._recipe.learning_rate
+        for group, own_peak in zip(groups, self._peaks, strict=True):
+            group["lr"] = learning_rate if own_peak == peak else own_peak * (learning_rate / peak)
         if self._recipe.max_grad_norm is not None:
             self.scaler.unscale_(self.adamw)
             weights = [weight for group in groups for weight in group["params"]]

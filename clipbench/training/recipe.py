@@ -18,7 +18,7 @@ SameImage = Literal["mask", "keep"]
 CaptionsPerImage = Literal["all", "one"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Schedule = Literal["constant", "cosine"]
-Tower = Literal["image", "text"]
+Part = Literal["image", "text", "image_projection", "text_projection"]
 
 _CHOICES = {
     "negatives_in": NegativesIn,
@@ -37,11 +37,15 @@ _WHOLE = {  # minimum and maximum
     "negatives": (0, 1_000),
     "warmup_steps": (0, _MOST_STEPS),
     "cooldown_steps": (0, _MOST_STEPS),
+    "unfreeze_image_layers": (0, 10_000),
+    "unfreeze_text_layers": (0, 10_000),
     "lora_rank": (0, 65_536),
     "seed": (0, 2**63 - 1),
 }
 _NUMBERS = {
     "learning_rate": (0, 1e30),  # float32 can still multiply by it
+    "projection_learning_rate": (0, 1e30),
+    "layer_decay": (1e-6, 1),
     "weight_decay": (0, 1_000),
     "lora_alpha": (0, 1e6),
     "max_grad_norm": (1e-9, 1e9),  # 0 would train nothing
@@ -74,7 +78,15 @@ class Recipe:
         checkpoint_every: Epochs between checkpoints, mostly a fraction.
         precision: Of the encoders' arithmetic (autocast); weights, loss and optimizer are always fp32. ``auto`` is half
             precision on a CUDA GPU and fp32 elsewhere.
-        freeze: Towers that keep their weights.
+        freeze: What keeps its weights: the towers ``image`` and ``text``, without their projections into the shared
+            space, and ``image_projection`` and ``text_projection``.
+        unfreeze_image_layers: Last layers of the frozen image tower that are trained still, with all that follows them.
+        unfreeze_text_layers: Likewise of the frozen text tower.
+        layer_decay: Factor on the learning rate from each layer of a tower to the one before it; what follows the last
+            layer has the full rate.
+        projection_learning_rate: Peak learning rate of the projections; None is ``learning_rate``.
+        center_images: Subtract the mean of the training images' features before the projection, a fixed vector that is
+            saved with the model. For paired encoders with a frozen image tower.
         lora_rank: Rank of low-rank adapters trained in place of the towers' weights; 0 trains the weights themselves.
         lora_alpha: Scale of the adapters; None is twice the rank.
         ema: Decay of an exponential moving average of the trained weights, per step; the average is what is scored and
@@ -105,7 +117,12 @@ class Recipe:
     max_grad_norm: float | None = None
     checkpoint_every: float = 0.1
     precision: Precision = "auto"
-    freeze: tuple[Tower, ...] = ()
+    freeze: tuple[Part, ...] = ()
+    unfreeze_image_layers: int = 0
+    unfreeze_text_layers: int = 0
+    layer_decay: float = 1.0
+    projection_learning_rate: float | None = None
+    center_images: bool = False
     lora_rank: int = 0
     lora_alpha: float | None = None
     ema: float | None = None
@@ -131,15 +148,37 @@ class Recipe:
             raise ConfigError(
                 f"concepts {', '.join(self.concepts) or '(none)'}: give at least one concept, without duplicates"
             )
-        if not set(self.freeze) <= set(get_args(Tower)):
-            raise ConfigError(f"freeze {','.join(self.freeze)}: give image or text")
-        if self.freeze and not set(get_args(Tower)) - set(self.freeze):
-            raise ConfigError("freeze image,text: nothing is left to train")
+        self._check_freezing()
         if self.loss in NEEDS_NEGATIVES and not self.negatives:
             raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")
 
         if self.select is not None:
             Selection.parse(self.select)
+
+    def _check_freezing(self) -> None:
+        parts = get_args(Part)
+        if not set(self.freeze) <= set(parts):
+            raise ConfigError(f"freeze {','.join(self.freeze)}: give {', '.join(parts[:-1])} or {parts[-1]}")
+        for side, count in self.unfreeze_layers.items():
+            if side not in self.freeze:
+                raise ConfigError(
+                    f"unfreeze_{side}_layers {count}: needs freeze {side}, or all layers are trained anyway"
+                )
+        if set(parts) <= set(self.freeze) and not self.unfreeze_layers:
+            raise ConfigError(f"freeze {','.join(self.freeze)}: nothing is left to train")
+        if self.center_images and not self.keeps_image_tower:
+            raise ConfigError("center_images: needs freeze image: the mean of a trained encoder's features moves")
+
+    @property
+    def unfreeze_layers(self) -> dict[str, int]:
+        """By tower, how many of its last layers are trained although it is frozen; without those of which none is."""
+        counts = {"image": self.unfreeze_image_layers, "text": self.unfreeze_text_layers}
+        return {side: count for side, count in counts.items() if count}
+
+    @property
+    def keeps_image_tower(self) -> bool:
+        """Whether the image tower, up to its projection, gives the same features in every epoch."""
+        return "image" in self.freeze and not self.unfreeze_image_layers
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""

@@ -20,7 +20,7 @@ from clipbench.training.accelerator import start_accelerator
 from clipbench.training.batches import Batches, Images, ProcessShard
 from clipbench.training.checkpoint_scores import CheckpointScores
 from clipbench.training.datasets import dataset_name, open_training_data, training_concepts, training_splits
-from clipbench.training.freezing import freeze
+from clipbench.training.freezing import freeze, logit_bias_parameter, logit_scale_parameter
 from clipbench.training.image_cache.build import build_image_cache
 from clipbench.training.image_cache.cache import ImageCache
 from clipbench.training.image_inputs import CachedPixels, frozen_features
@@ -114,10 +114,7 @@ def prepare(
     pairs = _read_pairs(train_data, concepts, options, on_progress)
     loaded, fingerprint = _load(model, recipe, options, device, on_note)
     cache, pairs = _decode(loaded, pairs, options, on_note, on_progress)
-    frozen = "image" in recipe.freeze
-    images: Images = (
-        frozen_features(loaded, cache, recipe, on_progress) if frozen else CachedPixels(cache, loaded.device)
-    )
+    images = _images(loaded, cache, recipe, on_progress)
     shard = ProcessShard(accelerator.process_index, accelerator.num_processes, options.micro_batch_size)
     batches = Batches(loaded, pairs, images, recipe, shard)
     overlaps = _overlaps(pairs, tasks, options, on_note, on_progress)
@@ -128,7 +125,9 @@ def prepare(
     if accelerator.is_main_process and not folder.facts():
         folder.write({"status": "running", **facts})
     accelerator.wait_for_everyone()
-    return TrainingSetup(recipe, options, accelerator, folder, loaded, pairs, batches, frozen, concepts, scores, facts)
+    return TrainingSetup(
+        recipe, options, accelerator, folder, loaded, pairs, batches, recipe.keeps_image_tower, concepts, scores, facts
+    )
 
 
 def _evaluation_tasks(
@@ -188,11 +187,15 @@ def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, 
     if recipe.precision == "fp16" and loaded.device.type != "cuda":
         raise ConfigError(f"precision fp16 needs a GPU; on {loaded.device.type} use fp32 or bf16")
     fingerprint = loaded.fingerprint
-    if unused := freeze(loaded, recipe.freeze, train_bias=recipe.loss == "sigmoid"):
+    train_bias = recipe.loss == "sigmoid"
+    if unused := freeze(loaded, recipe.freeze, recipe.unfreeze_layers, train_bias=train_bias):
         on_note(f"{pluralize(len(unused), 'parameter')} without effect on the features ({', '.join(unused[:3])})")
     if recipe.lora_rank:
         alpha = recipe.lora_alpha if recipe.lora_alpha is not None else 2.0 * recipe.lora_rank
         add_lora(loaded, recipe.lora_rank, alpha, seed=recipe.seed)
+    of_logits = {logit_scale_parameter(loaded), logit_bias_parameter(loaded)}
+    if not any(weight.requires_grad for weight in loaded.module.parameters() if weight not in of_logits):
+        raise ConfigError(f"freeze {','.join(recipe.freeze)}: nothing is left to train in {loaded.id}")
     return loaded, fingerprint
 
 
@@ -215,6 +218,16 @@ def _decode(
     if pairs.left_out:
         on_note(f"{pluralize(pairs.left_out, 'caption')} left out: their images are missing or broken")
     return cache, pairs
+
+
+def _images(model: Model, cache: ImageCache, recipe: Recipe, on_progress: Progress) -> Images:
+    """Pixels, or features of a frozen tower, centered if the recipe says so."""
+    if not recipe.keeps_image_tower:
+        return CachedPixels(cache, model.device)
+    features = frozen_features(model, cache, recipe, on_progress)
+    if recipe.center_images:
+        model.center_images(features.center())
+    return features
 
 
 def _facts(

@@ -164,7 +164,7 @@ class FineTuning:
         note = self._on_note if self.is_main else lambda text: None
         watch = CollapseWatch(recipe, note, 0 if others is None else others.shape[1])
         pending: _Pending | None = None
-        training_mode(setup.model, recipe.freeze)
+        training_mode(setup.model, recipe.freeze, recipe.unfreeze_layers)
         self._clock.resume()
         for step, batch in enumerate(setup.batches.from_step(first), first):
             loss = gradients.backward(batch)
@@ -179,7 +179,7 @@ class FineTuning:
                 pending = None
                 self._clock.pause()
                 yield from self._save(step + 1)
-                training_mode(setup.model, recipe.freeze)
+                training_mode(setup.model, recipe.freeze, recipe.unfreeze_layers)
                 self._clock.resume()
         self._clock.pause()
 

@@ -28,7 +28,7 @@ training:
   negatives: [0, 1]
   seeds: [0]
   limit: 64
-  recipe: {epochs: 2, batch_size: 16, learning_rate: 1.0e-3, checkpoint_every: 0.5, freeze: [image]}
+  recipe: {epochs: 2, batch_size: 16, learning_rate: 1.0e-3, checkpoint_every: 0.5, freeze: [image, image_projection]}
 limit: 30
 tables:
   - {id: one, layout: epochs, title: One, tasks: {color: scenes_inpaint_color}}

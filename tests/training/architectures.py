@@ -34,12 +34,16 @@ def load(name: str, root: Path) -> Any:
     return copy.deepcopy(loaded, {id(loaded.tokenizer): loaded.tokenizer})  # whose copying takes longer than all else
 
 
-def features(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of three images and three texts."""
+def pixels_for(model: Any) -> torch.Tensor:
+    """Three images, preprocessed."""
     gradient = Image.linear_gradient("L").resize((64, 48))
     pictures = [Image.merge("RGB", (gradient, gradient.rotate(angle), gradient)) for angle in (0, 90, 140)]
-    pixels = torch.stack([model.preprocess(picture) for picture in pictures])
-    return model.image_features(pixels), model.text_features(model.tokenize(TEXTS))
+    return torch.stack([model.preprocess(picture) for picture in pictures])
+
+
+def features(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of three images and three texts."""
+    return model.image_features(pixels_for(model)), model.text_features(model.tokenize(TEXTS))
 
 
 def backward(model: Any) -> None:

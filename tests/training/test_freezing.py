@@ -8,13 +8,14 @@ import torch
 from clipbench.errors import ConfigError
 from clipbench.models import load_model
 from clipbench.training.freezing import (
+    PARTS,
     clamp_logit_scale,
-    find_towers,
     freeze,
     logit_scale_parameter,
     training_mode,
     weight_decay_groups,
 )
+from clipbench.training.towers import find_towers
 from tests.models.builders import build_bert, build_vit
 from tests.training.architectures import (
     ARCHITECTURES,
@@ -22,6 +23,7 @@ from tests.training.architectures import (
     copied_state,
     features,
     load,
+    pixels_for,
     same_state,
     step,
     trained_names,
@@ -47,32 +49,73 @@ def clip(root):
     return load("clip", root)
 
 
+PROJECTIONS = {
+    "image": ("visual_projection.", "visual.proj", "visual.head.proj.", "visual.head.mlp."),
+    "text": ("text_projection", "text.text_projection", "text.proj."),
+}
+
+
 def names_by_hand(model):
-    """Which parameter belongs where, by the libraries' names."""
+    """Which parameter belongs where, by the libraries' names: both towers, what is unused, both projections."""
     names = [name for name, _ in model.module.named_parameters()]
     align = hasattr(model.module, "temperature")
     unused = [n for n in names if n.startswith(UNUSED) or (align and n.startswith("text_model.pooler."))]
-    image = {name for name in names if name.startswith(IMAGE)}
-    return image, {name for name in names if name not in (*SCALES, *unused, *image)}, unused
+    image_projection, text_projection = (
+        {name for name in names if name.startswith(PROJECTIONS[side]) and name not in unused}
+        for side in ("image", "text")
+    )
+    image = {name for name in names if name.startswith(IMAGE)} - image_projection
+    text = set(names) - {*SCALES, *unused} - image - image_projection - text_projection
+    return image, text, unused, image_projection, text_projection
 
 
-def test_freezing_takes_a_tower_its_projection_and_nothing_else(model):
-    image, text, unused = names_by_hand(model)
+def test_freezing_takes_a_tower_and_neither_its_projection_nor_anything_else(model):
+    image, text, unused, image_projection, text_projection = names_by_hand(model)
     scale = {name for name, _ in model.module.named_parameters() if name in SCALES}
+    projections = image_projection | text_projection
     assert freeze(model) == tuple(unused)
-    assert trained_names(model) == image | text | scale
+    assert trained_names(model) == image | text | scale | projections
     freeze(model, ["text"])
-    assert trained_names(model) == image | scale
+    assert trained_names(model) == image | scale | projections
     freeze(model, {"image"})
-    assert trained_names(model) == scale
+    assert trained_names(model) == scale | projections
+    if image_projection:
+        freeze(model, ["image_projection"])
+        assert trained_names(model) == scale | text_projection
+    if text_projection:
+        freeze(model, ["text_projection", "text"])
+        assert trained_names(model) == scale | (trained_names(model) & image_projection)
+
+
+@pytest.mark.parametrize("name", ["siglip", "align", "open_clip resnet"])
+def test_a_projection_that_does_not_exist_cannot_be_frozen(name, root):
+    model = load(name, root)
+    with pytest.raises(ConfigError, match=r"freeze image_projection: .* has no image projection apart"):
+        freeze(model, ["image", "image_projection"])
+    assert model.projection_parameters("image") == frozenset()
+
+
+def test_tower_features_and_the_projection_make_the_features(model):
+    pixels = pixels_for(model)
+    with torch.no_grad():
+        tower = model.image_tower_features(pixels)
+        assert torch.equal(model.project_images(tower), model.image_features(pixels))
+        assert model.projection_parameters("image") or torch.equal(tower, model.image_features(pixels))
+    backward_of = model.project_images(tower).sum()
+    if model.projection_parameters("image"):
+        reached = torch.autograd.grad(
+            backward_of, [model.module.get_parameter(name) for name in sorted(model.projection_parameters("image"))]
+        )
+        assert all(gradient.any() for gradient in reached)
 
 
 @pytest.mark.parametrize("frozen", ["image", "text"])
 def test_a_frozen_tower_is_the_same_after_training(model, frozen):
     side = ("image", "text").index(frozen)
-    freeze(model, [frozen])
+    parts = [frozen, *([f"{frozen}_projection"] if model.projection_parameters(frozen) else [])]
+    freeze(model, parts)
     before, state = features(model), copied_state(model)
-    training_mode(model, [frozen])
+    training_mode(model, parts)
     step(model, torch.optim.AdamW(weight_decay_groups(model, 0.5), lr=0.01))
     with torch.no_grad():
         assert torch.equal(features(model)[side], before[side])  # in training: no dropout in it either
@@ -108,20 +151,21 @@ def test_weights_that_were_frozen_are_found_and_stay_frozen(clip):
     clip.module.vision_model.requires_grad_(False)
     assert "vision_model.post_layernorm.weight" in find_towers(clip)["image"].parameters
     freeze(clip, ["text"])
-    assert trained_names(clip) == {"visual_projection.weight", "logit_scale"}
+    assert trained_names(clip) == {"visual_projection.weight", "text_projection.weight", "logit_scale"}
 
 
 def test_a_parameter_of_both_towers_is_frozen_with_either(clip):
     clip.module.text_projection.weight = clip.module.visual_projection.weight
     towers = find_towers(clip)
     assert towers["image"].parameters & towers["text"].parameters == {"visual_projection.weight"}
-    freeze(clip, ["text"])
+    assert clip.projection_parameters("text") == {"visual_projection.weight"}
+    freeze(clip, ["text_projection"])
     assert "visual_projection.weight" not in trained_names(clip)
 
 
 @pytest.mark.parametrize("function", [freeze, training_mode])
 def test_an_unknown_tower_is_named(clip, function):
-    with pytest.raises(ConfigError, match=r"unknown tower 'images' \(did you mean image\?\): one of image, text"):
+    with pytest.raises(ConfigError, match=r"unknown tower 'images' \(did you mean image\?\): one of image, text, "):
         function(clip, ["images"])
 
 
@@ -170,7 +214,7 @@ def test_decay_is_for_matrices_and_kernels(name, root):
 
 
 def test_an_empty_group_is_left_out(clip):
-    freeze(clip, ["image", "text"])
+    freeze(clip, PARTS)
     (group,) = weight_decay_groups(clip, 0.1)
     assert group == {"params": [clip.module.logit_scale], "weight_decay": 0.0}
 

@@ -93,8 +93,9 @@ def test_dropout_is_the_same_in_both_passes_of_a_part(start, tmp_path, tiny_clip
     assert not torch.equal(first[0], first[1])
 
 
-def test_a_frozen_image_towers_features_are_those_of_its_pixels(start, tmp_path):
+@pytest.mark.parametrize("parts", [("image",), ("image", "image_projection")])
+def test_a_frozen_image_towers_features_are_those_of_its_pixels(parts, start, tmp_path):
     pixels = gradients(start(tmp_path / "a", batch_size=16))
-    frozen = gradients(start(tmp_path / "b", batch_size=16, freeze=("image",)))
+    frozen = gradients(start(tmp_path / "b", batch_size=16, freeze=parts))
     assert set(frozen) < set(pixels)
     assert_equal_gradients(frozen, {name: pixels[name] for name in frozen})

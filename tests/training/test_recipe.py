@@ -35,7 +35,7 @@ def test_a_cosine_falls_to_zero():
         ({"negatives": -1}, "negatives -1"),
         ({"precision": "fp8"}, "precision 'fp8': give auto or fp32 or fp16 or bf16"),
         ({"learning_rate": float("inf")}, "learning_rate inf"),
-        ({"freeze": ("image", "text")}, "nothing is left"),
+        ({"freeze": ("image", "text", "image_projection", "text_projection")}, "nothing is left"),
         ({"seed": -1}, "seed -1"),
         ({"max_steps": 0}, "max_steps 0"),
     ],

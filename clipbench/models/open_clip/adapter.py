@@ -14,7 +14,7 @@ from PIL import Image
 from clipbench.models import checks, packing, probes, text_cleaning
 from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
-from clipbench.models.network import NetworkModel
+from clipbench.models.network import NetworkModel, input_of
 from clipbench.models.open_clip import text_tower
 from clipbench.models.open_clip.center_crop import image_transform
 from clipbench.models.plain_text import hold_language, nllb_code, plain_open_clip_tokenizer
@@ -129,6 +129,33 @@ class OpenClipModel(NetworkModel):
         )
         return features
 
+    def image_tower_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        visual, head = self._module.visual, self._image_head()
+        if head is None:
+            return self.image_features(pixels)
+        if isinstance(head, torch.nn.Module):
+            return input_of(head, lambda: self.image_features(pixels))
+        visual.proj = None  # open_clip then leaves the product out
+        try:
+            return self.image_features(pixels)
+        finally:
+            visual.proj = head
+
+    def project_images(self, features: torch.Tensor) -> torch.Tensor:
+        head = self._image_head()
+        if head is None:
+            return features
+        features = features.to(self.device, self.dtype)
+        projected: torch.Tensor = head(features) if isinstance(head, torch.nn.Module) else features @ head
+        return projected
+
+    def _image_head(self) -> torch.nn.Module | torch.nn.Parameter | None:
+        """The image tower's projection: a matrix of open_clip's own towers, the last layer of timm's."""
+        visual = self._module.visual
+        last: Any = getattr(visual, "head", None)
+        found = [getattr(visual, "proj", None), getattr(last, "proj", None), getattr(last, "mlp", None)]
+        return next((head for head in found if isinstance(head, torch.nn.Module | torch.nn.Parameter)), None)
+
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         ids = tokens.inputs["input_ids"].to(self.device, non_blocking=True)
         if ids.shape[1] < self.context_length:
@@ -144,6 +171,12 @@ class OpenClipModel(NetworkModel):
             return Tokens({"input_ids": ids}, truncated)
         kept = tuple(min(length, self.context_length) for length in lengths)
         return Tokens({"input_ids": ids[:, : max(kept, default=1)]}, truncated, kept)
+
+    def _projections(self) -> dict[str, tuple[str, ...]]:
+        return {
+            "image": ("visual.proj", "visual.head.proj", "visual.head.mlp"),
+            "text": ("text_projection", "text.text_projection", "text.proj"),
+        }
 
     def _may_trim(self) -> bool:
         return text_tower.is_causal(self._tower) and not getattr(self.tokenizer, "reduction_fn", None)
