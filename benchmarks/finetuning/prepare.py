@@ -19,7 +19,6 @@ from clipbench.models import load_model
 from clipbench.training.datasets import open_training_data
 from clipbench.training.image_cache.build import build_image_cache
 from clipbench.training.pairs import TrainingPairs, gather_pairs
-from clipbench.training.sampling import substitution_uniforms
 from tests.seeded import build_clip
 
 
@@ -36,11 +35,11 @@ def work(job: Job) -> dict[str, Any]:
         build_clip(folder / library, job.size, library=library)
     name, _, place = job.data.partition("=")
     pairs = gather_pairs(open_training_data(name, {name: place}), [load_concept(job.concept)], allow_missing=True)
-    negatives = pairs.substitutes(np.arange(len(pairs)), substitution_uniforms(0, 0, len(pairs), 1))
+    assert pairs.negatives is not None
+    negatives, _ = pairs.negatives.texts(np.arange(len(pairs)), pairs.negatives.draw(0, 0).picks)
     files = _files(pairs, Path(place))
     images = [files[pairs.images[number].key] for number in pairs.image_of]
-    captions = [entries[0].caption for entries in pairs.captions]
-    rows = list(zip(images, captions, negatives, strict=True))
+    rows = list(zip(images, pairs.captions, negatives, strict=True))
     (folder / "pairs.json").write_text(json.dumps(rows), encoding="utf-8")
     model = load_model(str(folder / "transformers"), device="cpu", dtype="float32")
     started, cpu_started = time.perf_counter(), time.process_time()

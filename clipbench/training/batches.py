@@ -24,7 +24,6 @@ from clipbench.training.sampling import (
     epoch_order,
     image_position_uniforms,
     position_uniforms,
-    substitution_uniforms,
 )
 from clipbench.utils.text import pluralize
 
@@ -121,7 +120,8 @@ class Batches:
             return
         seed, samples, negatives = self._recipe.seed, len(self._pairs), self._recipe.negatives
         self._order = self._pairs_of_epoch(epoch)
-        self._substitutions = substitution_uniforms(seed, epoch, samples, negatives)
+        if negatives and self._pairs.negatives:
+            self._drawn = self._pairs.negatives.draw(seed, epoch)
         self._positions = position_uniforms(seed, epoch, samples, negatives)
         if self._pairs.negative_images is not None:
             self._image_positions = image_position_uniforms(seed, epoch, *self._pairs.negative_images.shape)
@@ -137,8 +137,11 @@ class Batches:
         return np.array(drawn)[epoch_order(seed, epoch, len(per_image))]
 
     def _part(self, rows: Ints, number: int) -> tuple[Part, Tensor]:
-        captions = [self._pairs.captions[row][0].caption for row in rows]
-        negatives = self._pairs.substitutes(rows, self._substitutions[rows]) if self._recipe.negatives else []
+        captions = [self._pairs.captions[row] for row in rows]
+        negatives: list[str] = []
+        there = np.ones((len(rows), 0), dtype=bool)
+        if self._recipe.negatives and self._pairs.negatives:
+            negatives, there = self._pairs.negatives.texts(rows, self._drawn.picks[rows])
         tokens = self._model.tokenize([*captions, *negatives])
         images = self._pairs.image_of[rows]
         if self._pairs.negative_images is not None:
@@ -148,7 +151,7 @@ class Batches:
         pixels = self._images.batch(images)
         draw = (self._recipe.seed * 1_000_003 + number) % 2**63
         packed = self._model.packed_text.pack(tokens) if self._model.packed_text else None
-        return Part(len(rows), pixels, tokens, packed, draw), self._differs(tokens, len(captions))
+        return Part(len(rows), pixels, tokens, packed, draw), self._differs(tokens, len(captions)) & torch.from_numpy(there)
 
     def _negative_images(self, rows: Ints, images: Ints | None) -> NegativeImages | None:
         """Of the whole batch; ``images`` of the pairs, where a negative image must not be one of them."""

@@ -14,7 +14,7 @@ from clipbench.concepts import Concept, Variants
 from clipbench.data import Provenance, Source
 from clipbench.errors import ConfigError, DataError
 from clipbench.task_types.base import only_image
-from clipbench.training.sampling import Ints, Uniforms, distinct
+from clipbench.training.negatives import ExchangedKeywords, Negatives
 from clipbench.types import ImageRef
 from clipbench.utils.text import pluralize, text_problem
 
@@ -28,64 +28,54 @@ class TrainingPairs:
     Attributes:
         images: Distinct images.
         image_of: ``(n,)``; ``images[image_of[i]]`` is the image of caption i.
-        captions: For each caption its variants, one entry for each concept that it holds a keyword of.
+        captions: The captions.
         ids: Names the captions in messages.
         provenance: Where they came from.
-        left_out: Captions with a keyword whose image is missing or broken.
-        negative_images: ``(n, m)`` indices into ``images``: what distracts each caption from its image; -1 where there
-            is none; None: of no caption.
+        negatives: Their hard negatives; None if there are none.
+        negative_images: ``(n, m)``; ``images[negative_images[i, j]]`` is a hard negative image of caption i, and -1
+            means that it has no j-th one. None if no caption has any.
+        left_out: Captions whose image is missing or broken.
     """
 
     images: list[ImageRef]
     image_of: NDArray[np.int64]
-    captions: list[tuple[Variants, ...]]
+    captions: list[str]
     ids: list[str]
     provenance: Provenance
-    left_out: int = 0
+    negatives: Negatives | None = None
     negative_images: NDArray[np.int64] | None = None
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.captions)
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the captions, their variants and the names of their images, in order."""
+        """Digest of the captions, their hard negatives and the names of their images, in order."""
         sha = hashlib.sha256(self.provenance.fingerprint.encode())
-        for image, entries in zip(self.image_of, self.captions, strict=True):
-            varied = [(entry.keyword, entry.start, entry.replacements) for entry in entries]
-            sha.update(repr((self.images[image].key, entries[0].caption, varied)).encode())
+        for row, (image, caption) in enumerate(zip(self.image_of, self.captions, strict=True)):
+            negatives = self.negatives.identity(row) if self.negatives else []
+            sha.update(repr((self.images[image].key, caption, negatives)).encode())
+            if self.negative_images is not None:
+                sha.update(repr([self.images[n].key for n in self.negative_images[row] if n >= 0]).encode())
         return sha.hexdigest()
 
     def without_images(self, broken: Collection[int]) -> TrainingPairs:
-        """The pairs whose image is not among ``broken`` (indices into ``images``, which stay as they are)."""
+        """The pairs whose image is not among ``broken`` (indices into ``images``, which stay as they are).
+
+        A caption whose negative image is broken stays, without that image.
+        """
         kept = [row for row, image in enumerate(self.image_of) if int(image) not in broken]
+        further = None if self.negative_images is None else self.negative_images[kept]
         return replace(
             self,
             image_of=self.image_of[kept],
             captions=[self.captions[row] for row in kept],
             ids=[self.ids[row] for row in kept],
+            negatives=self.negatives and self.negatives.kept(kept),
+            negative_images=None if further is None else np.where(np.isin(further, list(broken)), -1, further),
             left_out=self.left_out + len(self) - len(kept),
-            negative_images=None if self.negative_images is None else self.negative_images[kept],
         )
-
-    def substitutes(self, rows: Ints, uniforms: Uniforms) -> list[str]:
-        """Hard negatives of some captions, ``k`` each, those of one caption side by side.
-
-        Where a caption holds keywords of several concepts, one of the concepts is drawn first, so that a concept with
-        many keywords does not crowd the others out.
-
-        Args:
-            rows: ``(B,)`` captions.
-            uniforms: ``(B, 1 + k)`` in [0, 1), see ``clipbench.training.sampling.substitution_uniforms``.
-
-        Returns:
-            ``B·k`` texts; by construction each differs from its caption, and those of a caption from each other.
-        """
-        entries = [self.captions[row] for row in rows]
-        chosen = [entry[int(u * len(entry))] for entry, u in zip(entries, uniforms[:, 0], strict=True)]
-        options = np.array([len(variants.replacements) for variants in chosen], dtype=np.int64)
-        picks = distinct(uniforms[:, 1:], options)
-        return [variants[1 + int(pick)] for variants, row in zip(chosen, picks, strict=True) for pick in row]
 
 
 def check_negatives(concepts: Sequence[Concept], negatives: int) -> None:
@@ -108,6 +98,7 @@ def gather_pairs(
     source: Source,
     concepts: Sequence[Concept],
     *,
+    k: int = 1,
     allow_missing: bool = False,
     limit: int | None = None,
     on_progress: Callable[[int, int | None], None] | None = None,
@@ -117,6 +108,7 @@ def gather_pairs(
     Args:
         source: Rows, each with one image and its captions.
         concepts: The concepts.
+        k: Hard negatives per caption; 0 for none.
         allow_missing: Leave out captions with a missing image, and count them.
         limit: Take no more than so many captions, the first ones.
         on_progress: Called with the captions found and None, because the total is unknown.
@@ -126,7 +118,7 @@ def gather_pairs(
     """
     images: dict[str, int] = {}
     refs: list[ImageRef] = []
-    image_of, captions, ids, missing = [], [], [], []
+    image_of, variants, ids, missing = [], [], [], []
     found = islice(_matching(source, concepts), limit)
     for name, ref, entries in found:
         if ref.missing:
@@ -136,21 +128,29 @@ def gather_pairs(
             images[ref.key] = len(refs)
             refs.append(ref)
         image_of.append(images[ref.key])
-        captions.append(entries)
+        variants.append(entries)
         ids.append(name)
         if on_progress and len(ids) % 1000 == 0:
             on_progress(len(ids), None)
     location = source.provenance.location
-    if not captions and not missing:
+    if not variants and not missing:
         raise DataError(f"{location}: no caption contains a keyword of {'; '.join(map(_listed, concepts))}")
-    if missing and (not allow_missing or not captions):
-        hint = "; set allow_missing to train on the others" if captions else ""
+    if missing and (not allow_missing or not variants):
+        hint = "; set allow_missing to train on the others" if variants else ""
         distinct_missing = dict.fromkeys(missing)
         raise DataError(
             f"{location}: {len(distinct_missing):,} of {len(distinct_missing) + len(refs):,} images missing"
             f" ({', '.join(list(distinct_missing)[:3])}{', …' if len(distinct_missing) > 3 else ''}){hint}"
         )
-    return TrainingPairs(refs, np.array(image_of, dtype=np.int64), captions, ids, source.provenance, len(missing))
+    return TrainingPairs(
+        refs,
+        np.array(image_of, dtype=np.int64),
+        [entries[0].caption for entries in variants],
+        ids,
+        source.provenance,
+        ExchangedKeywords(variants, k),
+        left_out=len(missing),
+    )
 
 
 def _matching(source: Source, concepts: Sequence[Concept]) -> Iterator[tuple[str, ImageRef, tuple[Variants, ...]]]:

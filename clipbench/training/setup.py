@@ -111,7 +111,7 @@ def prepare(
     scores = CheckpointScores(output_path, tasks, evaluation, on_progress)
     concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)
     folder.check({"recipe": recipe.as_dict()})
-    pairs = _read_pairs(train_data, concepts, options, on_progress)
+    pairs = _read_pairs(train_data, concepts, recipe, options, on_progress)
     loaded, fingerprint = _load(model, recipe, options, device, on_note)
     cache, pairs = _decode(loaded, pairs, options, on_note, on_progress)
     images = _images(loaded, cache, recipe, on_progress)
@@ -156,11 +156,12 @@ def _checked_concepts(train_data: str, recipe: Recipe, processes: int) -> tuple[
 
 
 def _read_pairs(
-    train_data: str, concepts: tuple[Concept, ...], options: FinetuneOptions, on_progress: Progress
+    train_data: str, concepts: tuple[Concept, ...], recipe: Recipe, options: FinetuneOptions, on_progress: Progress
 ) -> TrainingPairs:
     return gather_pairs(
         open_training_data(train_data, options.data),
         concepts,
+        k=recipe.negatives,
         allow_missing=options.allow_missing,
         limit=options.limit,
         on_progress=lambda done, total: on_progress("captions", done, total),

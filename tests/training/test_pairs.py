@@ -19,39 +19,50 @@ def pairs_of(folder, *concepts, captions=CAPTIONS, **options):
 
 def test_captions_without_a_keyword_are_left_out(tmp_path):
     pairs = pairs_of(tmp_path, "color")
-    assert [entries[0].caption for entries in pairs.captions] == ["a red cat", "a large blue boat", "white on white"]
+    assert pairs.captions == ["a red cat", "a large blue boat", "white on white"]
     assert len(pairs.images) == 3
     assert len(pairs_of(tmp_path, "color", limit=2)) == 2
 
 
 def test_a_caption_counts_once_whatever_concepts_it_holds(tmp_path):
     pairs = pairs_of(tmp_path, "color", "size")
-    assert [[entry.keyword for entry in entries] for entries in pairs.captions] == [
+    assert [[entry.keyword for entry in entries] for entries in pairs.negatives.variants] == [
         ["red"], ["blue", "large"], ["huge"], ["white"]]  # fmt: skip
 
 
-def test_substitutes_are_never_the_caption_and_never_twice_the_same(tmp_path):
-    pairs = pairs_of(tmp_path, "color")
+def negatives_of(pairs, seed, epoch):
+    """Each caption's hard negatives in an epoch."""
     rows = np.arange(len(pairs))
+    texts, valid = pairs.negatives.texts(rows, pairs.negatives.draw(seed, epoch).picks)
+    assert valid.shape == (len(pairs), pairs.negatives.k)
+    assert valid.all()
+    k = pairs.negatives.k
+    return [texts[start : start + k] for start in range(0, len(texts), k)]
+
+
+def test_substitutes_are_never_the_caption_and_never_twice_the_same(tmp_path):
+    pairs = pairs_of(tmp_path, "color", k=3)
     seen = set()
     for epoch in range(60):
-        texts = pairs.substitutes(rows, substitution_uniforms(0, epoch, len(pairs), 3))
-        for row, texts_of_row in zip(rows, _threes(texts), strict=True):
-            caption = pairs.captions[row][0].caption
-            assert len({*texts_of_row, caption}) == 4
-            seen.update(texts_of_row)
+        for caption, texts in zip(pairs.captions, negatives_of(pairs, 0, epoch), strict=True):
+            assert len({*texts, caption}) == 4
+            seen.update(texts)
     assert {f"a {color} cat" for color in load_concept("color").replacements} - seen == {"a red cat"}
-
-
-def _threes(texts):
-    return [texts[start : start + 3] for start in range(0, len(texts), 3)]
 
 
 def test_each_concept_of_a_caption_is_varied_as_often_as_the_other(tmp_path):
     pairs = pairs_of(tmp_path, "color", "size")
-    texts = [pairs.substitutes(np.array([1]), substitution_uniforms(0, e, 4, 1)[1:2])[0] for e in range(2000)]
+    texts = [negatives_of(pairs, 0, epoch)[1][0] for epoch in range(2000)]
     share = np.mean(["large" not in text for text in texts])
     assert abs(share - 0.5) < 4 * (0.25 / 2000) ** 0.5  # not 8 : 1, as the numbers of replacements are
+
+
+def test_substitutes_follow_from_the_uniform_numbers_one_caption_at_a_time(tmp_path):
+    pairs = pairs_of(tmp_path, "color", "size", k=1)
+    for row, (concept, replacement) in enumerate(substitution_uniforms(5, 2, len(pairs), 1).tolist()):
+        entries = pairs.negatives.variants[row]
+        options = entries[int(concept * len(entries))]
+        assert negatives_of(pairs, 5, 2)[row] == [options[1 + int(replacement * (len(options) - 1))]]
 
 
 def test_more_negatives_than_replacements_are_refused():
@@ -86,7 +97,7 @@ def test_the_fingerprint_covers_captions_images_and_variants(tmp_path):
 def test_pairs_of_broken_images_go_and_the_others_keep_theirs(tmp_path):
     pairs = pairs_of(tmp_path, "color")
     kept = pairs.without_images({1})
-    assert [entries[0].caption for entries in kept.captions] == ["a red cat", "white on white"]
+    assert kept.captions == ["a red cat", "white on white"]
     assert [kept.images[image].key for image in kept.image_of] == ["0.png", "4.png"]
     assert kept.left_out == 1
 

@@ -52,7 +52,7 @@ def test_eight_pairs_are_learnt_by_heart_and_with_negatives_each_caption_before_
 @torch.no_grad()
 def share_ranked_first(model, pairs):
     right = []
-    for image, (variants,) in zip(pairs.image_of, pairs.captions, strict=True):
+    for image, (variants,) in zip(pairs.image_of, pairs.negatives.variants, strict=True):
         feature = model.image_features(model.preprocess(pairs.images[image].open())[None])
         texts = model.text_features(model.tokenize(list(variants)))
         right.append(int(torch.cosine_similarity(feature, texts).argmax()) == 0)
