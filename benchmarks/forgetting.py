@@ -24,6 +24,7 @@ from typing import Any
 
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
+from clipbench.training.run_folder import RunFolder
 from clipbench.utils.files import atomic_write
 
 METRICS = {
@@ -33,12 +34,12 @@ METRICS = {
     "I2T R@5": ("scenes_retrieval", "i2t_recall@5"),
 }
 STUDY = {
-    "batch_size": 64,
     "learning_rate": 1e-3,
     "warmup_steps": 36,
     "freeze": ("image",),
-    "checkpoint_every": 1e6,
     "same_image": "keep",
+    "precision": "fp32",
+    "checkpoint_every": 1e6,  # the last one only
 }
 
 
@@ -56,7 +57,7 @@ def recipes(mix: float, ema: float) -> dict[str, dict[str, Any]]:
     return {name: changes for name, changes in found.items() if changes.keys() <= known}
 
 
-def train(folder: Path, changes: dict[str, Any], seed: int, arguments: argparse.Namespace) -> None:
+def train(folder: Path, recipe: Recipe, arguments: argparse.Namespace) -> None:
     """Train and score one run, or what is missing of it."""
     from clipbench.training.trainer import FineTuning
 
@@ -67,8 +68,6 @@ def train(folder: Path, changes: dict[str, Any], seed: int, arguments: argparse.
         eval_tasks=f"scenes_{arguments.concept},scenes_retrieval",
         eval_limit=arguments.eval_limit,
     )
-    given = {**STUDY, "batch_size": arguments.batch_size, "max_steps": arguments.steps, "seed": seed, **changes}
-    recipe = Recipe((arguments.concept,), **given)
 
     def note(text: str) -> None:
         print(f"{folder.name}: {text}", file=sys.stderr)
@@ -77,10 +76,11 @@ def train(folder: Path, changes: dict[str, Any], seed: int, arguments: argparse.
         pass
 
 
-def finished(folder: Path) -> bool:
-    """Whether a run was trained and scored to its end."""
-    facts = folder / "finetune.json"
-    return facts.is_file() and json.loads(facts.read_text(encoding="utf-8"))["status"] == "finished"
+def finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether a run was trained and scored to its end; an error if it is one with another recipe."""
+    run = RunFolder(folder)
+    run.check({"recipe": recipe.as_dict()})
+    return run.facts().get("status") == "finished"
 
 
 def scores(folder: Path, concept: str) -> tuple[dict[str, float], dict[str, float]]:
@@ -138,8 +138,10 @@ def main() -> None:
     for seed in map(int, arguments.seeds.split(",")):  # seed by seed: an interrupted benchmark compares like with like
         for name in names:
             folder = arguments.output_path / f"{arguments.concept}-{name}-seed{seed}"
-            if not finished(folder):
-                train(folder, known[name], seed, arguments)
+            given = {"batch_size": arguments.batch_size, "max_steps": arguments.steps, "seed": seed, **known[name]}
+            recipe = Recipe((arguments.concept,), **{**STUDY, **given})
+            if not finished(folder, recipe):
+                train(folder, recipe, arguments)
             base, runs.setdefault(name, {})[seed] = scores(folder, arguments.concept)
             settings = {name: str(value) for name, value in vars(arguments).items() if name != "output_path"}
             report = {"settings": settings, "base": base, "runs": runs}

@@ -9,7 +9,7 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import note, print_rows, progress_bar, training_bar
-from clipbench.cli.option_flags import Section, comma_separated, flag, numbers, places
+from clipbench.cli.option_flags import Section, comma_separated, flag, numbers, places, shares
 from clipbench.cli.options import check_device, config_option, parse_model_args, text_cleaning_option
 from clipbench.cli.result_tables import headline
 from clipbench.errors import ConfigError
@@ -58,6 +58,14 @@ RECIPE = Section(
         "--captions_per_image",
         type=click.Choice(get_args(CaptionsPerImage)),
         help="Whether an epoch has all captions of an image, or one, drawn anew for each epoch.",
+    ),
+    mix=flag(
+        "--mix",
+        multiple=True,
+        metavar="NAME=SHARE",
+        callback=shares,
+        help="Take this share of each batch from elsewhere, without hard negatives: general (captions of --train_data"
+        " without a keyword) or another data set, named as in --train_data. Repeatable.",
     ),
     batch_size=flag("--batch_size", "-b", type=click.IntRange(min=2), help="Pairs per step, over all processes."),
     epochs=flag("--epochs", type=click.IntRange(min=1), help="Passes over the captions."),
@@ -225,7 +233,10 @@ def command(
         tuning = FineTuning.prepare(name, train_data, recipe, options, output_path, note, advance)
     pairs = tuning.setup.pairs
     if tuning.is_main:
-        note(f"{len(pairs):,} captions of {len(set(pairs.image_of.tolist())):,} images, {tuning.steps:,} steps")
+        captions = f"{len(pairs.rows_of(0)):,} captions"
+        mixed = [f"{len(pairs.rows_of(number)):,} of {name}" for number, name in enumerate(pairs.mixed, 1)]
+        images = f"{len(set(pairs.image_of.tolist())):,} images"
+        note(f"{', '.join([captions, *mixed])} of {images}, {tuning.steps:,} steps")
     _follow(tuning)
     if tuning.is_main:
         note(f"model saved to {output_path}: clipbench eval --model {output_path} --tasks …")
@@ -242,6 +253,8 @@ def _check_names(train_data: str, recipe: Recipe, options: FinetuneOptions) -> N
     check_negatives(training_concepts(train_data, recipe.concepts), recipe.negatives)
     if scored := scored_tasks(options.eval_tasks, recipe.select):
         select_tasks(scored)
+    elif options.eval_limit:
+        raise ConfigError("eval_limit: has no effect without eval_tasks")
 
 
 def _model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, Generic, TypeVar
@@ -69,6 +70,23 @@ def numbers(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
         return {name: float(number) for name, number in pairs.items()}
     except ValueError as error:
         raise ConfigError(f"{flag_name} {','.join(value)}: {reason(error)}: give numbers, as in beta=0.5") from None
+
+
+def shares(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
+    """Callback: read repeated ``NAME=SHARE``; the name may have ``=`` in it, as ``scenes=4000``."""
+    found: dict[str, float] = {}
+    for text in value:
+        name, _, number = text.rpartition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = math.nan
+        if not name or math.isnan(share):
+            raise ConfigError(f"{param.opts[0]} {text}: write NAME=SHARE, as in general=0.5")
+        if name in found:
+            raise ConfigError(f"{param.opts[0]} {name} is given twice")
+        found[name] = share
+    return found
 
 
 def places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:

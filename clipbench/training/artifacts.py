@@ -82,8 +82,8 @@ def write_artifacts(setup: TrainingSetup, step: int, on_note: Callable[[str], No
     scores = setup.scores.all()
     draw_run(scores, directory, directory.name)
     draw_loss_curve(setup.folder.read_log(), directory, directory.name)
-    provenance = setup.pairs.provenance
-    hub = [provenance.location] if provenance.layout == "hub" else []
+    origins = (setup.pairs.provenance, *setup.pairs.mixed.values())
+    hub = list(dict.fromkeys(origin.location for origin in origins if origin.layout == "hub"))
     write_card(directory, setup.facts, setup.concepts, hub, (scores.get(0), scores.get(step)), other_format)
 
 

@@ -11,21 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipbench.errors import DataError
 from clipbench.models import Model, Tokens
 from clipbench.training.gradient_cache import Batch, NegativeImages, Part
 from clipbench.training.pairs import TrainingPairs
+from clipbench.training.pools import interleaved, pools_of
 from clipbench.training.recipe import Recipe
-from clipbench.training.sampling import (
-    Ints,
-    Uniforms,
-    caption_uniforms,
-    distinct,
-    epoch_order,
-    image_position_uniforms,
-    position_uniforms,
-)
-from clipbench.utils.text import pluralize
+from clipbench.training.sampling import Ints, Uniforms, distinct, image_position_uniforms, position_uniforms
 
 _AHEAD = 2  # batches that are made while one is trained on
 
@@ -63,20 +54,13 @@ class Batches:
         share: This process's part.
 
     Raises:
-        DataError: There are fewer pairs than ``batch_size``.
+        DataError: There are fewer pairs than a batch takes.
     """
 
     def __init__(self, model: Model, pairs: TrainingPairs, images: Images, recipe: Recipe, share: ProcessShard) -> None:
-        self._captions_of = _captions_by_image(pairs) if recipe.captions_per_image == "one" else None
-        samples = len(pairs) if self._captions_of is None else len(self._captions_of)
-        if samples < recipe.batch_size:
-            what = pluralize(samples, "caption" if self._captions_of is None else "image")
-            raise DataError(
-                f"{pairs.provenance.location}: {what} with a keyword, fewer than a batch of {recipe.batch_size}: use a"
-                " smaller batch_size or more data"
-            )
         self._model, self._pairs, self._images, self._recipe, self._share = model, pairs, images, recipe, share
-        self.steps_per_epoch = samples // recipe.batch_size
+        self._pools = pools_of(pairs, recipe)
+        self.steps_per_epoch = self._pools[0].steps_per_epoch
         self.steps = recipe.max_steps or recipe.epochs * self.steps_per_epoch
         self._epoch = -1
 
@@ -93,10 +77,9 @@ class Batches:
 
     def make(self, step: int) -> Batch:
         """Make one step's batch."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        self._enter(epoch)
+        self._enter(step // self.steps_per_epoch)
         size, share = self._recipe.batch_size, self._share
-        rows = self._order[place * size : (place + 1) * size]
+        rows = interleaved([pool.batch(step) for pool in self._pools])
         per_process = size // share.processes
         mine = rows[share.process * per_process : (share.process + 1) * per_process]
         micro_batch_size = share.micro_batch_size or per_process
@@ -119,22 +102,12 @@ class Batches:
         if epoch == self._epoch:
             return
         seed, samples, negatives = self._recipe.seed, len(self._pairs), self._recipe.negatives
-        self._order = self._pairs_of_epoch(epoch)
         if negatives and self._pairs.negatives:
             self._drawn = self._pairs.negatives.draw(seed, epoch)
         self._positions = position_uniforms(seed, epoch, samples, negatives)
         if self._pairs.negative_images is not None:
             self._image_positions = image_position_uniforms(seed, epoch, *self._pairs.negative_images.shape)
         self._epoch = epoch
-
-    def _pairs_of_epoch(self, epoch: int) -> Ints:
-        """The pairs in the order of an epoch: all, or one for each image."""
-        seed, per_image = self._recipe.seed, self._captions_of
-        if per_image is None:
-            return epoch_order(seed, epoch, len(self._pairs))
-        picks = caption_uniforms(seed, epoch, len(per_image))
-        drawn = [captions[int(pick * len(captions))] for captions, pick in zip(per_image, picks, strict=True)]
-        return np.array(drawn)[epoch_order(seed, epoch, len(per_image))]
 
     def _part(self, rows: Ints, number: int) -> tuple[Part, Tensor]:
         captions = [self._pairs.captions[row] for row in rows]
@@ -151,7 +124,8 @@ class Batches:
         pixels = self._images.batch(images)
         draw = (self._recipe.seed * 1_000_003 + number) % 2**63
         packed = self._model.packed_text.pack(tokens) if self._model.packed_text else None
-        return Part(len(rows), pixels, tokens, packed, draw), self._differs(tokens, len(captions)) & torch.from_numpy(there)
+        valid = self._differs(tokens, len(captions)) & torch.from_numpy(there)
+        return Part(len(rows), pixels, tokens, packed, draw), valid
 
     def _negative_images(self, rows: Ints, images: Ints | None) -> NegativeImages | None:
         """Of the whole batch; ``images`` of the pairs, where a negative image must not be one of them."""
@@ -175,10 +149,3 @@ def _positions(uniforms: Uniforms) -> Tensor:
     """Off-diagonal positions in each row (or column) of a batch, all different, ``(B, k)``."""
     size = len(uniforms)
     return torch.from_numpy(distinct(uniforms, np.full(size, size), taken=np.arange(size)))
-
-
-def _captions_by_image(pairs: TrainingPairs) -> list[Ints]:
-    """The pairs of each image that has one, in the order of the images."""
-    order = np.argsort(pairs.image_of, kind="stable")
-    _, starts = np.unique(pairs.image_of[order], return_index=True)
-    return np.split(order, starts[1:])

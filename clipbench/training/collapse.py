@@ -28,15 +28,17 @@ def uninformed_loss(recipe: Recipe, negative_images: int = 0) -> float:
         4.5055
     """
     alike = torch.zeros(recipe.batch_size, 1)
-    captions, images = (_alike(recipe.batch_size, count) for count in (recipe.negatives, negative_images))
-    candidates = recipe.batch_size * (1 + recipe.negatives + negative_images)
+    captions, images = (_alike(recipe, count) for count in (recipe.negatives, negative_images))
+    candidates = recipe.batch_size + recipe.own_pairs * (recipe.negatives + negative_images)
     bias = torch.tensor(-math.log(candidates - 1))  # where training takes it: one candidate of all is right
     return float(configured_loss(recipe)(LossInputs(alike, alike, torch.tensor(1.0), captions, images, bias=bias)))
 
 
-def _alike(pairs: int, count: int) -> HardNegatives | None:
-    positions = (torch.arange(pairs).unsqueeze(1) + 1 + torch.arange(count)) % pairs
-    return HardNegatives(torch.zeros(pairs, count, 1), positions) if count else None
+def _alike(recipe: Recipe, count: int) -> HardNegatives | None:
+    pair = torch.arange(recipe.batch_size).unsqueeze(1)
+    positions = (pair + 1 + torch.arange(count)) % recipe.batch_size
+    valid = (pair < recipe.own_pairs).expand(-1, count)
+    return HardNegatives(torch.zeros(*positions.shape, 1), positions, valid) if count else None
 
 
 class CollapseWatch:

@@ -28,7 +28,7 @@ class WeightAverage:
         self._trained = list(trained_weights(module).values()) if decay is not None else []
         names = trained_weights(module) if decay is not None else {}
         self.weights: dict[str, Tensor] = {name: weight.detach().clone() for name, weight in names.items()}
-        self._update = get_ema_multi_avg_fn(decay if decay is not None else 0.0)
+        self._update = get_ema_multi_avg_fn(decay or 0.0)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def update(self) -> None:

@@ -49,8 +49,8 @@ def draw_loss_curve(log: Sequence[Mapping[str, Any]], directory: Path, title: st
         return []
     svg, png = _render(log, title)
     paths = [directory / "loss_curve.svg", directory / "loss_curve.png"]
-    for path, content in zip(paths, (svg, png), strict=True):
-        atomic_write(path, content)
+    atomic_write(paths[0], svg)
+    atomic_write(paths[1], png)
     return paths
 
 
@@ -90,7 +90,7 @@ def _render(log: Sequence[Mapping[str, Any]], title: str) -> tuple[str, bytes]:
 def _curves(log: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, list[tuple[int, float]]]:
     """Label to (step, value); a curve without a value is left out."""
     found = {
-        label: [(entry["step"], float(value)) for entry in log if _is_number(value := entry.get(name))]
+        label: [(entry["step"], float(entry[name])) for entry in log if _is_number(entry.get(name))]
         for name, label in names.items()
     }
     return {label: curve for label, curve in found.items() if curve}

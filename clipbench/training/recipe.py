@@ -66,8 +66,10 @@ class Recipe:
         negatives_in: Which halves of the paper's loss see the hard negatives: ``both``, or only ``image_to_text``.
         same_image: Other captions of an image are no negatives of it (``mask``), or are (``keep``, as in the paper).
         captions_per_image: An epoch has ``all`` captions of an image, or ``one``, drawn anew for each epoch.
+        mix: Share of each batch that comes from elsewhere, without hard negatives: ``general``, the training data's
+            captions without a keyword, or another data set, named as in ``train_data``. Counts are rounded.
         batch_size: Pairs per step, over all processes.
-        epochs: Passes over the pairs; an incomplete last batch is dropped.
+        epochs: Passes over the captions with a keyword; an incomplete last batch is dropped.
         max_steps: Maximum number of optimizer steps, regardless of ``epochs``.
         learning_rate: AdamW's; the peak of the schedule.
         lr_schedule: ``constant``, or ``cosine``: down to zero at the last step.
@@ -106,6 +108,7 @@ class Recipe:
     negatives_in: NegativesIn = "both"
     same_image: SameImage = "mask"
     captions_per_image: CaptionsPerImage = "all"
+    mix: Mapping[str, float] = field(default_factory=dict)
     batch_size: int = 64
     epochs: int = 3
     max_steps: int | None = None
@@ -151,9 +154,47 @@ class Recipe:
         self._check_freezing()
         if self.loss in NEEDS_NEGATIVES and not self.negatives:
             raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")
-
         if self.select is not None:
             Selection.parse(self.select)
+        self._check_mix()
+        self._check_without_effect()
+
+    def _check_mix(self) -> None:
+        object.__setattr__(self, "mix", dict(sorted(self.mix.items())))  # their order decides on what is drawn
+        for name, share in self.mix.items():
+            if not name or not isinstance(share, int | float) or not 0 < share < 1:
+                raise ConfigError(f"`mix` {name}={share}: give a data set's name and a share between 0 and 1")
+            if not self.mixed_pairs[name]:
+                raise ConfigError(f"`mix` {name}={share}: less than one pair of a batch of {self.batch_size}")
+        if self.mix and self.own_pairs < 1:
+            given = ", ".join(f"{name}={share}" for name, share in self.mix.items())
+            raise ConfigError(f"`mix` {given}: nothing of a batch of {self.batch_size} is left for train_data")
+
+    def _check_without_effect(self) -> None:
+        if self.lora_alpha is not None and not self.lora_rank:
+            raise ConfigError("lora_alpha: has no effect without lora_rank")
+        if self.loss == "inbatch_replacement" and self.negatives >= self.batch_size:
+            raise ConfigError(
+                f"negatives {self.negatives}: inbatch_replacement puts them in place of the other {self.batch_size - 1}"
+                " captions of a batch: give fewer, or a larger batch_size"
+            )
+        if self.loss != "inbatch_replacement" and self.negatives_in != "both":
+            raise ConfigError(f"negatives_in {self.negatives_in}: has no effect on loss {self.loss}")
+
+    @property
+    def mixed_pairs(self) -> dict[str, int]:
+        """How many pairs of each batch come from each part of ``mix``.
+
+        Examples:
+            >>> Recipe(("color",), mix={"general": 0.5, "coco": 0.125}, batch_size=20).mixed_pairs
+            {'coco': 3, 'general': 10}
+        """
+        return {name: math.floor(share * self.batch_size + 0.5) for name, share in self.mix.items()}
+
+    @property
+    def own_pairs(self) -> int:
+        """How many pairs of each batch have a keyword."""
+        return self.batch_size - sum(self.mixed_pairs.values())
 
     def _check_freezing(self) -> None:
         parts = get_args(Part)

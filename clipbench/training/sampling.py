@@ -20,6 +20,7 @@ _SUBSTITUTIONS: Final = 1
 _POSITIONS: Final = 2
 _CAPTIONS: Final = 3
 _IMAGE_POSITIONS: Final = 4
+_POOLS: Final = 16  # more than there are purposes: each part of a mix draws for itself
 _MASK: Final = 2**64 - 1
 
 
@@ -29,9 +30,9 @@ def _words(seed: int, epoch: int, purpose: int, count: int) -> NDArray[np.uint64
     return words
 
 
-def epoch_order(seed: int, epoch: int, samples: int) -> Ints:
-    """The samples ``0 … samples - 1`` in the order of an epoch, ``(samples,)``."""
-    return np.argsort(_words(seed, epoch, _ORDER, samples), kind="stable")
+def epoch_order(seed: int, epoch: int, samples: int, pool: int = 0) -> Ints:
+    """The samples ``0 … samples - 1`` in the order of an epoch, ``(samples,)``; in another one for each ``pool``."""
+    return np.argsort(_words(seed, epoch, _ORDER + _POOLS * pool, samples), kind="stable")
 
 
 def substitution_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Uniforms:
@@ -44,9 +45,9 @@ def position_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Un
     return _uniforms(seed, epoch, _POSITIONS, samples, negatives)
 
 
-def caption_uniforms(seed: int, epoch: int, images: int) -> Uniforms:
+def caption_uniforms(seed: int, epoch: int, images: int, pool: int = 0) -> Uniforms:
     """``(images,)`` in [0, 1): which of an image's captions an epoch has, where it has one for each image."""
-    return _uniforms(seed, epoch, _CAPTIONS, images, 1)[:, 0]
+    return _uniforms(seed, epoch, _CAPTIONS + _POOLS * pool, images, 1)[:, 0]
 
 
 def image_position_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Uniforms:

@@ -108,9 +108,7 @@ class Selection:
             for step, found in changes.items()
         }
         within = [step for step, miss in misses.items() if miss <= _ROUNDING]
-        rank = {step: (-known[step][self.task], step) for step in within} or {
-            step: (misses[step], -known[step][self.task], step) for step in known
-        }
+        rank = {step: (0.0 if within else misses[step], -known[step][self.task], step) for step in within or known}
         step = min(rank, key=rank.__getitem__)
         return Choice(step, bool(within), known[step], changes[step])
 

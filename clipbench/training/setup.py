@@ -26,6 +26,7 @@ from clipbench.training.image_cache.cache import ImageCache
 from clipbench.training.image_inputs import CachedPixels, frozen_features
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
+from clipbench.training.mixing import mixed_facts, with_mix
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.overlap import find_overlaps
 from clipbench.training.pairs import TrainingPairs, check_negatives, gather_pairs
@@ -107,18 +108,19 @@ def prepare(
     if accelerator.is_main_process:
         with folder.held():
             pass  # refused before the data is read
-    tasks, evaluation = _evaluation_tasks(train_data, options, accelerator.is_main_process, on_progress)
+    tasks, evaluation = _evaluation_tasks((train_data, *recipe.mix), options, accelerator.is_main_process, on_progress)
     scores = CheckpointScores(output_path, tasks, evaluation, on_progress)
     concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)
     folder.check({"recipe": recipe.as_dict()})
     pairs = _read_pairs(train_data, concepts, recipe, options, on_progress)
+    pairs = with_mix(pairs, train_data, concepts, recipe, options, on_progress)
     loaded, fingerprint = _load(model, recipe, options, device, on_note)
     cache, pairs = _decode(loaded, pairs, options, on_note, on_progress)
     images = _images(loaded, cache, recipe, on_progress)
     shard = ProcessShard(accelerator.process_index, accelerator.num_processes, options.micro_batch_size)
     batches = Batches(loaded, pairs, images, recipe, shard)
     overlaps = _overlaps(pairs, tasks, options, on_note, on_progress)
-    data = {"pairs": len(pairs), "fingerprint": pairs.fingerprint}
+    data = {"pairs": len(pairs.rows_of(0)), "fingerprint": pairs.fingerprint}
     identity = {"recipe": recipe.as_dict(), "model": {"fingerprint": fingerprint}, "data": data}
     folder.check(identity)
     facts = _facts(identity, loaded, train_data, pairs, overlaps)
@@ -131,11 +133,11 @@ def prepare(
 
 
 def _evaluation_tasks(
-    train_data: str, options: FinetuneOptions, is_main: bool, on_progress: Progress
+    trained_on: Sequence[str], options: FinetuneOptions, is_main: bool, on_progress: Progress
 ) -> tuple[list[PreparedTask], EvaluationOptions]:
     """Prepare the tasks on the main process; an unused name in ``data`` is an error."""
     read = {task.dataset.name for task in select_tasks(options.eval_tasks)} if options.eval_tasks else set()
-    known = read | ({dataset_name(train_data)} & training_splits().keys())
+    known = read | (set(map(dataset_name, trained_on)) & training_splits().keys())
     for name in options.data:
         if name not in known:
             listed = ", ".join(sorted(known)) or "no named data set"
@@ -247,6 +249,7 @@ def _facts(
             "images": len(pairs.images),
             "left_out": pairs.left_out,
             "revision": pairs.provenance.revision,
+            **({"mixed": mixed_facts(pairs)} if pairs.mixed else {}),
         },
         "overlaps": overlaps,
         "versions": {name: metadata.version(name) for name in ("clipbench", "torch", "transformers", "accelerate")},

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 from safetensors.torch import load_file
@@ -132,7 +134,19 @@ def test_one_place_serves_training_and_evaluation(run, flags, tmp_path):
         (["--vision", "x"], 2, "--vision ID and --text ID"),
         (["--eval_tasks", "scenes_colour"], 2, "did you mean scenes_color"),
         (["--eval_tasks", "coco_color", "--data", "coco=nowhere"], 2, "no such file or folder"),
-        (["--ema", 1], 2, "ema 1: give 0.9999999 or less"),
+        (["--mix", "general"], 2, "--mix general: write NAME=SHARE, as in general=0.5"),
+        (["--mix", "general=half"], 2, "write NAME=SHARE"),
+        (["--mix", "=0.5"], 2, "write NAME=SHARE"),
+        (["--mix", "general=1.5"], 2, "--mix general=1.5: give a data set's name and a share between 0 and 1"),
+        (["--mix", "general=0.95"], 2, "--mix general=0.95: nothing of a batch of 8 is left for --train_data"),
+        (["--mix", "general=0.01"], 2, "less than one pair of a batch of 8"),
+        (["--mix", "cocoo=0.5"], 2, "--mix cocoo: no such file or data set (did you mean coco?)"),
+        (["--mix", "flickr30k=0.5"], 1, "--mix flickr30k: it is not hosted"),
+        (["--mix", "general=0.5", "--data", "coco=nowhere"], 2, "coco: not used by this run"),
+        (["--lora_alpha", 8], 2, "--lora_alpha: has no effect without --lora_rank"),
+        (["--negatives", 8], 2, "in place of the other 7 captions of a batch"),
+        (["--negatives_in", "image_to_text", "--loss", "negclip"], 2, "has no effect on loss negclip"),
+        (["--ema", 1], 2, "ema 1.0: give 0.9999999 or less"),
         (["--ema", -0.1], 2, "ema -0.1: give 0 or more"),
         (["--ema", "nan"], 2, "give a number"),
         (["--select", "scenes_color@scenes_retrieval"], 2, "--select 'scenes_color@scenes_retrieval': CHANGE is"),
@@ -150,6 +164,36 @@ def test_bad_input_is_answered_in_one_line(run, flags, tmp_path, changes, code, 
     assert (found, len(complaint)) == (code, 1), err
     assert message in complaint[0]
     assert "Traceback" not in err
+
+
+def test_bad_combinations_are_refused_before_torch_is_imported(tmp_path):
+    for bad in (["--mix", "general=2"], ["--select", "a@b"], ["--select", "nosuchtask"], ["--ema", "1"],
+                ["--lora_alpha", "2"], ["--negatives", "64"], ["--mix", "general=0.5", "--mix", "general=0.2"],
+                ["--eval_limit", "5"]):  # fmt: skip
+        code = (
+            "import sys; from clipbench.cli import main\n"
+            "try: main(sys.argv[1:])\n"
+            "except SystemExit as e: print('torch' in sys.modules, e.code)"
+        )
+        words = ["finetune", "--model", "demo", "--train_data", "scenes", "--concept", "color", *bad]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, "--output_path", str(tmp_path / "out")], capture_output=True, text=True
+        )
+        assert done.stdout == "False 2\n", (bad, done.stderr)
+        assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_mixed_captions_are_counted(run, flags, tmp_path):
+    plain = write_table(tmp_path / "plain", captions=[f"a cat number {n}" for n in range(10)])
+    code, _, err = run(*flags, "--mix", f"{plain}=0.25", "--ema", 0.9, "--select", "scenes_color@scenes_retrieval>=-1",
+                       "--eval_limit", 20)  # fmt: skip
+    assert code == 0, err
+    assert f"24 captions, 10 of {plain} of 34 images, 4 steps" in err
+    assert "selected by scenes_color@scenes_retrieval>=-1: step" in err
+    assert (tmp_path / "out/loss_curve.png").is_file()
+    facts = json.loads((tmp_path / "out/finetune.json").read_text())
+    assert facts["recipe"]["mix"] == {str(plain): 0.25}
 
 
 def test_another_recipe_does_not_touch_a_finished_run(run, flags, tmp_path):
