@@ -21,6 +21,13 @@ AND (
 """
 
 
+# A review is of what the reviewer saw: once the pair is changed, it no longer counts.
+_STILL_VALID: Final = "reviews.chosen = pairs.chosen AND reviews.new_caption = pairs.new_caption"
+_UNREVIEWED: Final = (
+    f"origin = 'proposed' AND NOT EXISTS (SELECT 1 FROM reviews WHERE pair = pairs.id AND {_STILL_VALID})"  # noqa: S608
+)
+
+
 def read_pair(db: sqlite3.Connection, pair: int) -> Pair:
     """One pair.
 
@@ -42,7 +49,10 @@ def read_pairs(db: sqlite3.Connection, *, pair: int | None = None, annotator: st
     query = f"SELECT candidates.* FROM candidates JOIN pairs ON pairs.id = pair WHERE {wanted} ORDER BY candidates.id"  # noqa: S608
     for row in db.execute(query, given):
         candidates[row["pair"]].append(_candidate(row))
-    query = f"SELECT reviews.* FROM reviews JOIN pairs ON pairs.id = pair WHERE {wanted} ORDER BY time"  # noqa: S608
+    query = f"""
+        SELECT reviews.* FROM reviews JOIN pairs ON pairs.id = pair
+        WHERE {wanted} AND {_STILL_VALID} ORDER BY time
+    """  # noqa: S608
     for row in db.execute(query, given):
         reviews[row["pair"]].append(Review(row["reviewer"], row["decision"], row["caption"]))
     query = f"""
@@ -64,9 +74,7 @@ def read_progress(db: sqlite3.Connection, annotator: str, annotators: int) -> Pr
         done=count("pairs WHERE step = :step", step=DONE),
         mine=count("pairs WHERE step = :step AND annotator = :annotator", step=DONE, annotator=annotator),
         skipped=count("pairs WHERE step = :step AND origin = 'person'", step=SKIPPED),
-        unreviewed=count(
-            "pairs WHERE step = :step AND origin = 'proposed' AND id NOT IN (SELECT pair FROM reviews)", step=DONE
-        ),
+        unreviewed=count(f"pairs WHERE step = :step AND {_UNREVIEWED}", step=DONE),
     )
 
 

@@ -62,7 +62,8 @@ CREATE TABLE candidates (
 );
 CREATE TABLE reviews (
   pair INTEGER NOT NULL REFERENCES pairs (id), reviewer TEXT NOT NULL, decision TEXT NOT NULL,
-  caption TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (pair, reviewer)
+  caption TEXT NOT NULL, chosen INTEGER NOT NULL, new_caption TEXT NOT NULL, time REAL NOT NULL,
+  PRIMARY KEY (pair, reviewer)
 );
 """
 NO_REFS: Final[Mapping[str, ImageRef]] = MappingProxyType({})
