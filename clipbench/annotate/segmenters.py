@@ -109,7 +109,7 @@ class SceneSegmenter:
         return {"segmenter": self.name}
 
     def segment(self, image: Image.Image, prompt: str, source: ImageRef | None = None) -> Mask:
-        scene = scene_of(source)
+        scene = scene_of(source, "use another segmenter, a box or the brush")
         names = [thing.name for thing in scene.things]
         named = first_named(prompt, {name: name for name in names})
         if named is None:

@@ -56,10 +56,7 @@ def test_edits_of_the_world(concept):
         assert not painted.mask.all()
         # The world's own edit differs in what a seed decides: shade and exact size. Where that is equal, so is all.
         if concept == "color":
-            shades = [
-                np.asarray(draw(replace(edit.after, things=_with_tint(edit, tint))))
-                for tint in [(0, 0, 0), (12, 12, 12)]
-            ]
+            shades = [np.asarray(draw(replace(edit.after, things=_with_tint(edit, tint)))) for tint in (0, 12)]
             assert np.abs(after.astype(int) - shades[0]).max() <= np.abs(shades[1].astype(int) - shades[0]).max() + 1
         elif concept == "size":
             low, high = SIZES[edit.after.things[edit.thing].size]

@@ -46,7 +46,7 @@ class DrawnPainter:
         self.check(request.concept)
         if cancelled():
             raise Cancelled
-        scene = scene_of(request.source)
+        scene = scene_of(request.source, "use inpainter classic, or a diffusion model")
         before = draw(scene)
         if request.image.size != before.size or np.any(np.asarray(request.image) != np.asarray(before)):
             raise DataError(f"{scene.key} is drawn differently by this version of clipbench: use inpainter classic")
@@ -59,16 +59,16 @@ class DrawnPainter:
         return Painted(painted, visible(scene, index) | visible(after, index) | changed)
 
 
-def scene_of(source: ImageRef | None) -> Scene:
+def scene_of(source: ImageRef | None, instead: str) -> Scene:
     """The scene of an image.
 
     Raises:
-        DataError: It is a photograph.
+        DataError: It is a photograph; ends in what to do `instead`.
     """
     scene = None if source is None else scene_of_key(source.key)
     if scene is None:
         what = "this picture" if source is None else f"{source.key[:100]}"
-        raise DataError(f"{what} is not a drawn scene: use inpainter classic, or a diffusion model")
+        raise DataError(f"{what} is not a drawn scene: {instead}")
     return scene
 
 
