@@ -46,7 +46,7 @@ def push(upload: Upload, api: HfApi | None = None, *, private: bool = False, cre
                 break
             try:
                 commit = client.create_commit(
-                    upload.repo_id, operations, commit_message="Results of clipbench", repo_type=upload.repo_type,
+                    upload.repo_id, operations, commit_message=upload.message, repo_type=upload.repo_type,
                     create_pr=create_pr, parent_commit=head,
                 )  # fmt: skip
             except Exception as error:  # which classes there are depends on the hub client's HTTP library

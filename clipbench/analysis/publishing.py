@@ -53,6 +53,7 @@ class Upload:
         benchmark: What ``eval.yaml`` declares, merged into an existing one.
         card: The whole card, written only where the repository has none.
         notes: What is left out, one line each.
+        message: Of the commit.
     """
 
     repo_id: str
@@ -63,6 +64,7 @@ class Upload:
     benchmark: Mapping[str, Any] | None = None
     card: str | None = None
     notes: list[str] = field(default_factory=list)
+    message: str = "Results of clipbench"
 
 
 def check_repo_id(field: str, repo_id: str) -> None:
