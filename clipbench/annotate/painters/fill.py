@@ -13,8 +13,9 @@ from clipbench.annotate.grabcut import opencv
 from clipbench.annotate.masks import Mask, bounds, grow
 
 Floats = NDArray[np.float32]
-_SEARCH_SIDE: Final = 128  # pixels: offsets are searched in a small copy
-_RING: Final = 4  # pixels of the small copy around the hole, which have to fit
+_SEARCH_SIDE: Final = 96  # pixels: offsets are searched in a small copy
+_BEND: Final = 20.0  # of 255: two places that differ by more are two things, and bending one is a stain
+_RING: Final = 3  # pixels of the small copy around the hole, which have to fit
 _ROUNDS: Final = 6
 _WORTH: Final = 0.3  # of the hole's rest: what one copied piece has to fill
 
@@ -112,7 +113,7 @@ def _copied(pixels: Floats, hole: Mask, offset: tuple[int, int]) -> tuple[Floats
     apart[around_y, around_x] = pixels[around_y, around_x] - pixels[around_y + offset[1], around_x + offset[0]]
     sure = np.zeros(hole.shape, np.float32)
     sure[around_y, around_x] = 1
-    result[y, x] += _membrane(apart, sure, hole)[y, x]
+    result[y, x] += np.clip(_membrane(apart, sure, hole)[y, x], -_BEND, _BEND)
     return np.clip(result, 0, 255), rest
 
 

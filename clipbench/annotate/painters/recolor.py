@@ -29,7 +29,7 @@ _COLORS: Final = {  # as objects have them; those of CSS are too pure
 }
 # How far an object's own lightness moves to the color's: white is light and yellow bright whatever the object was.
 _PULL: Final = {"white": 0.95, "black": 0.95, "yellow": 0.85, "brown": 0.85, "orange": 0.8, "gray": 0.8, "grey": 0.8}
-_USUAL_PULL: Final = 0.6
+_USUAL_PULL: Final = 0.75
 _CHROMATIC: Final = 12.0  # chroma from which a color has a hue
 _FEWEST: Final = 0.12  # of the mask: with less of the keyword's color, the mask is recolored whole
 
@@ -59,9 +59,9 @@ def recolor(
     lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)
     weight = _membership(lab, mask, _lab(cv2, old) if _is_color(old) else None)
     painted = np.clip(cv2.cvtColor(_shifted(lab, weight, new, target, shade, strength), cv2.COLOR_LAB2RGB), 0, 1)
-    # A soft edge on the inside hides the steps of a mask; outside nothing may change.
-    soft = np.clip(ndimage.distance_transform_edt(mask) / 1.5, 0, 1)
-    alpha = (ndimage.gaussian_filter(weight, 0.8) * soft * mask)[..., None]
+    # Smooth between the object's parts, but not over the mask's edge, where a rim of the old color would stay.
+    inside = ndimage.gaussian_filter(mask.astype(np.float32), 0.8)
+    alpha = (ndimage.gaussian_filter(weight, 0.8) / np.maximum(inside, 1e-6) * mask)[..., None]
     mixed = pixels * (1 - alpha) + painted * alpha
     return Image.fromarray(np.round(mixed * 255).astype(np.uint8))
 

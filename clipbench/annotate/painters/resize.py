@@ -65,11 +65,11 @@ def _factors(mask: Mask, size: tuple[int, int], words: tuple[str, str], amount: 
     if words[1] in _SMALLER:
         factor = 0.68 - 0.24 * amount
     else:
-        factor = 1.35 + 0.45 * amount
         room = min(_LARGEST_SHARE * size[0] / (right - left), _LARGEST_SHARE * size[1] / (bottom - top))
-        factor = min(factor, max(room, 1.0))
-        if factor < _VISIBLE:
+        if room < _VISIBLE:
             raise DataError("the object fills the picture already and cannot become larger: skip this picture")
+        most = min(1.8, room)
+        factor = most - (1 - amount) * 0.55 * (most - 1)
     if words in _UPWARDS:
         return 1.0, factor
     if words in _SIDEWAYS:
