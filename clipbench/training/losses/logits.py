@@ -38,10 +38,10 @@ def own(anchors: Tensor, negatives: HardNegatives, scale: Tensor) -> tuple[Tenso
         return wide(scale) * torch.einsum("nd,nkd->nk", wide(anchors), wide(features)), valid
 
 
-def info_nce(images: Tensor, texts: Tensor) -> Tensor:
-    """Mean cross-entropy of the images' (N, ≥ N) and of the texts' candidates (N, ≥ N), i being right in row i."""
-    labels = torch.arange(len(images), device=images.device)
-    return (cross_entropy(images, labels) + cross_entropy(texts, labels)) / 2
+def info_nce(rows: Tensor, columns: Tensor) -> Tensor:
+    """Mean of the cross-entropies of the rows (N, ≥ N) and of the columns (≥ N, N), the diagonal being right."""
+    labels = torch.arange(len(rows), device=rows.device)
+    return (cross_entropy(rows, labels) + cross_entropy(columns.T, labels)) / 2
 
 
 def wide(features: Tensor) -> Tensor:

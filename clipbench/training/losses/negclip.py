@@ -18,4 +18,5 @@ def negclip(inputs: LossInputs) -> Tensor:
     A hard negative caption stays a negative for other pairs of the same image, for which it is as wrong; a negative
     image that is the image of another pair is masked there.
     """
-    return logits.info_nce(*logits.with_all_negatives(inputs))
+    images, texts = logits.with_all_negatives(inputs)
+    return logits.info_nce(images, texts.T)
