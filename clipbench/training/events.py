@@ -41,6 +41,19 @@ class StepLog:
     accuracies: Mapping[str, float]
     samples_per_second: float
 
+    def values(self) -> dict[str, float | None]:
+        """What the log and trackers hold of it, by name."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "loss": self.loss,
+            "logit_scale": self.logit_scale,
+            "logit_scale_grad": self.logit_scale_grad,
+            **self.accuracies,
+            "learning_rate": self.learning_rate,
+            "samples_per_second": round(self.samples_per_second, 2),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:

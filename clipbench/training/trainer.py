@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from clipbench.errors import ModelError, ResultError
+from clipbench.errors import ResultError
 from clipbench.evaluation.options import Progress, ignore_progress
 from clipbench.results import Results
 from clipbench.training.accelerator import start_trackers
@@ -22,31 +18,20 @@ from clipbench.training.checkpoints import (
     checkpoints_in,
     prune,
     read_checkpoint,
-    restorable,
     sweep,
     write_checkpoint,
 )
-from clipbench.training.collapse import CollapseWatch
+from clipbench.training.choice import best_so_far, restore_best
 from clipbench.training.ema import WeightAverage
 from clipbench.training.events import Checkpoint, Clock, StepLog, peak_memory
-from clipbench.training.freezing import logit_scale_parameter, training_mode
-from clipbench.training.gradient_cache import Batch, GradientCache
-from clipbench.training.in_batch_accuracy import ACCURACIES
+from clipbench.training.freezing import training_mode
+from clipbench.training.gradient_cache import GradientCache
 from clipbench.training.learning_rate import learning_rate
 from clipbench.training.optimizer import Optimizer
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
-from clipbench.training.selection import Choice, Selection
 from clipbench.training.setup import Note, TrainingSetup, prepare
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A step that is not logged yet; its numbers are still on the device."""
-
-    step: int
-    numbers: Tensor
-    batch: Batch
+from clipbench.training.step_log import PendingStep, StepRecorder
 
 
 class FineTuning:
@@ -69,7 +54,8 @@ class FineTuning:
         self.is_main: bool = setup.accelerator.is_main_process
         self._optimizer = Optimizer(setup.model, setup.recipe)
         self._average = WeightAverage(setup.model.module, setup.recipe.ema)
-        self._log: list[dict[str, Any]] = []
+        note = on_note if self.is_main else lambda text: None
+        self._recorder = StepRecorder(setup, self._optimizer.scaler, note)
         self._clock = Clock(0.0, 0, setup.recipe.batch_size)
 
     @classmethod
@@ -160,22 +146,19 @@ class FineTuning:
             setup.model, recipe, setup.accelerator, optimizer.scaler, image_features=setup.image_features
         )
         stops = recipe.checkpoint_steps(self.steps, setup.batches.steps_per_epoch)
-        others = setup.pairs.negative_images
-        note = self._on_note if self.is_main else lambda text: None
-        watch = CollapseWatch(recipe, note, 0 if others is None else others.shape[1])
-        pending: _Pending | None = None
+        pending: PendingStep | None = None
         training_mode(setup.model, recipe.freeze, recipe.unfreeze_layers)
         self._clock.resume()
         for step, batch in enumerate(setup.batches.from_step(first), first):
             loss = gradients.backward(batch)
-            numbers = self._numbers(loss, gradients.accuracies)
-            if pending is not None:  # the loss of the step before: reading this one's would stall a GPU
-                yield self._logged(pending, watch)
+            taken = self._recorder.take(step, loss, gradients.accuracies, batch)
+            if pending is not None:  # the step before: reading this one's loss would stall a GPU
+                yield self._logged(pending)
             optimizer.step(learning_rate(recipe, step, self.steps))
             self._average.update()
-            pending = _Pending(step, numbers, batch)
+            pending = taken
             if step + 1 in stops:
-                yield self._logged(pending, watch)
+                yield self._logged(pending)
                 pending = None
                 self._clock.pause()
                 yield from self._save(step + 1)
@@ -183,34 +166,8 @@ class FineTuning:
                 self._clock.resume()
         self._clock.pause()
 
-    def _numbers(self, loss: Tensor, accuracies: Tensor) -> Tensor:
-        """What is logged of a step, in one tensor: reading it stalls a GPU, so it is read a step later, and at once."""
-        model, scale = self.setup.model, logit_scale_parameter(self.setup.model)
-        gradient = loss.new_full((), math.nan) if scale is None or scale.grad is None else scale.grad.float()
-        unscaled = gradient / self._optimizer.scaler.scale(torch.ones_like(loss))
-        parts = (loss, model.logit_scale.detach(), unscaled, accuracies)
-        return torch.cat([part.float().reshape(-1) for part in parts])
-
-    def _logged(self, pending: _Pending, watch: CollapseWatch) -> StepLog:
-        """Log a step, after its loss is known to be finite."""
-        step, batch = pending.step, pending.batch
-        value, scale, gradient, *shares = pending.numbers.tolist()
-        epoch = (step + 1) / self.setup.batches.steps_per_epoch
-        if not math.isfinite(value):
-            raise ModelError(
-                f"the loss of step {step + 1} is {value} (batch {', '.join(batch.ids[:8])}, …): the last checkpoint is"
-                " kept; a lower learning_rate or precision bf16 may help"
-            )
-        rate, speed = learning_rate(self.setup.recipe, step, self.steps), self._clock.samples_per_second(step + 1)
-        watch.see(step + 1, value, scale)
-        accuracies = {name: share for name, share in zip(ACCURACIES, shares, strict=True) if not math.isnan(share)}
-        slope = gradient if math.isfinite(gradient) else None
-        values = {"loss": value, "logit_scale": scale, "logit_scale_grad": slope, **accuracies, "learning_rate": rate}
-        self._log.append({"step": step + 1, "epoch": round(epoch, 6), **values, "samples_per_second": round(speed, 2)})
-        if self.setup.options.report_to:
-            known = {name: number for name, number in values.items() if number is not None}
-            self.setup.accelerator.log({**known, "epoch": epoch, "samples_per_second": speed}, step=step + 1)
-        return StepLog(step + 1, self.steps, epoch, value, scale, rate, slope, accuracies, speed)
+    def _logged(self, pending: PendingStep) -> StepLog:
+        return self._recorder.log(pending, self._clock.samples_per_second(pending.step + 1))
 
     def _save(self, step: int) -> Iterator[Checkpoint]:
         """Write a checkpoint and score it. Training continues if one cannot be written, unless it is the last."""
@@ -224,11 +181,11 @@ class FineTuning:
                 self._on_note(str(error))
             yield Checkpoint(step, path, self._score(step))
         else:
-            self._log.clear()
+            self._recorder.entries.clear()
         self.setup.accelerator.wait_for_everyone()
 
     def _write(self, step: int) -> Path:
-        setup, log = self.setup, self._log
+        setup, log = self.setup, self._recorder.entries
         loss = sum(entry["loss"] for entry in log) / len(log) if log else None
         epoch, scaler = step / setup.batches.steps_per_epoch, self._optimizer.scaler.state_dict()
         setup.folder.log(log, step - len(log))
@@ -236,7 +193,7 @@ class FineTuning:
         path = write_checkpoint(setup.folder.path, setup.model, self._optimizer.adamw, self._average, state)
         log.clear()  # only now: a failed write leaves the entries to the next checkpoint
         try:
-            prune(setup.folder.path, setup.options.keep, choice.step if (choice := self._choice()) else None)
+            prune(setup.folder.path, setup.options.keep, choice.step if (choice := best_so_far(setup)) else None)
         except ResultError as error:  # the new checkpoint is complete
             self._on_note(f"warning: {error}")
         return path
@@ -246,30 +203,9 @@ class FineTuning:
         with self._average.applied():
             return self.setup.scores.score(self.setup.model, step, name)
 
-    def _choice(self) -> Choice | None:
-        """The best checkpoint so far, by the recipe's ``select``."""
-        if self.setup.recipe.select is None:
-            return None
-        there = {0, *restorable(self.setup.folder.path)}
-        scores = {step: results for step, results in self.setup.scores.all().items() if step in there}
-        return Selection.parse(self.setup.recipe.select).choose(scores)
-
-    def _select(self) -> Choice | None:
-        """Give the model the weights of the checkpoint that is chosen, and say so."""
-        choice, select = self._choice(), self.setup.recipe.select
-        if choice is None:
-            return None
-        if choice.step != self.steps:
-            chosen = restorable(self.setup.folder.path)[choice.step]
-            read_checkpoint(chosen, self.setup.model, self._optimizer.adamw, self._average)
-        if choice.satisfied:
-            self._on_note(f"selected by {select}: {choice}")
-        else:
-            self._on_note(f"warning: no checkpoint satisfies {select}; selected the one that misses it least: {choice}")
-        return choice
-
     def _finish(self) -> None:
-        setup, choice = self.setup, self._select()
+        setup = self.setup
+        choice = restore_best(setup, self._optimizer.adamw, self._average, self._on_note)
         setup.facts["training"] = {
             "steps": self.steps,
             "processes": setup.accelerator.num_processes,

@@ -83,8 +83,8 @@ def test_numbers_are_read_a_step_late(start, tmp_path, monkeypatch):
         GradientCache, "backward", lambda cache, batch: (order.append("work"), backward(cache, batch))[1]
     )
     run = start(tmp_path, checkpoint_every=1)
-    read = run._logged
-    run._logged = lambda pending, watch: (order.append("read"), read(pending, watch))[1]
+    read = run._recorder.log
+    run._recorder.log = lambda pending, speed: (order.append("read"), read(pending, speed))[1]
     list(run.run())
     assert order == ["work", "work", "read", "work", "read", "read"]
 
