@@ -12,6 +12,7 @@ from clipbench.utils.numbers import check_whole
 
 _MOST_CANDIDATES: Final = 16
 _MOST_ANNOTATORS: Final = 100
+_MOST_STEPS: Final = 1_000
 _MOST_PICTURES: Final = 1_000_000
 
 
@@ -23,15 +24,15 @@ class AnnotateOptions:
         data: One data set and where it lies, as ``clipbench eval`` takes it; or ``scenes`` and the number of pictures.
         concept: ``object``, ``color``, ``size``, or a YAML file.
         output_path: The set's folder.
-        segmenter: What makes masks: a text-prompted segmenter of transformers, ``scenes``, ``outlines``. By default
-            ``scenes`` for scenes, and CLIPSeg.
-        inpainter: What repaints: an inpainting pipeline of diffusers, ``drawn``, ``classic``. By default ``drawn`` for
-            scenes, and Stable Diffusion 2.
+        segmenter: What makes masks: a text-prompted segmenter of transformers, ``scenes``, ``outlines``; None for what
+            fits (see ``find_tools``).
+        inpainter: What repaints: an inpainting pipeline of diffusers, ``drawn``, ``classic``; None for what fits.
         candidates: Candidates painted at once.
         annotators_per_photograph: How many annotators get each photograph. None: as the set has it, or 1.
         seed: Of the order of photographs, and of candidates.
         device: As in ``clipbench eval``.
         dtype: Precision of models, as in ``clipbench eval``.
+        inpaint_steps: Denoising steps of a pipeline; None for its own number.
         image_license: The license of the photographs, where the data states none.
 
     Raises:
@@ -48,6 +49,7 @@ class AnnotateOptions:
     seed: int = 0
     device: str | None = None
     dtype: str | None = None
+    inpaint_steps: int | None = None
     image_license: str = ""
 
     def __post_init__(self) -> None:
@@ -57,6 +59,8 @@ class AnnotateOptions:
         check_whole("seed", self.seed, 0, 2**31 - 1)  # seeds of candidates count on from here, to 32 bits
         if self.annotators_per_photograph is not None:
             check_whole("annotators_per_photograph", self.annotators_per_photograph, 1, _MOST_ANNOTATORS)
+        if self.inpaint_steps is not None:
+            check_whole("inpaint_steps", self.inpaint_steps, 1, _MOST_STEPS)
         if self.is_scenes:
             place = self.data["scenes"]
             if not (place.isascii() and place.isdecimal()) or not 1 <= int(place) <= _MOST_PICTURES:

@@ -239,6 +239,22 @@ class Session:
 
         return self._change(pair, "caption", change)
 
+    def finish_proposal(self, pair: int, candidate: Candidate) -> Pair:
+        """Choose a candidate, without a rating, with the suggested caption: the pair waits for its review.
+
+        Raises:
+            ConfigError: The suggested caption cannot be used.
+        """
+
+        def change(there: Pair) -> dict[str, Any]:
+            found = keyword_caption(self.store.concept, there.caption)
+            assert found is not None  # noqa: S101 (the set holds no other captions)
+            text = check_text("caption", found.exchanged(candidate.replacement))
+            check_caption(there.caption, text, there.keyword)
+            return {"step": DONE, "chosen": candidate.id, "new_caption": text, "finished": time.time()}
+
+        return self._change(pair, "candidates", change)
+
     def go_back(self, pair: int, step: str) -> Pair:
         """Go back to a step of any pair of one's own, also a finished or skipped one; what was entered stays.
 

@@ -37,6 +37,9 @@ _SECTIONS = {
         "interpolate": "Score the models between a model and its fine-tuned version.",
         "tradeoff": "Draw the trade-offs of several runs in one figure.",
     },
+    "Make a benchmark": {
+        "annotate": "Make a challenge set from photographs: serve, propose, export, push.",
+    },
     "Reproduce": {
         "reproduce": "Run a whole study, such as the paper, and report it.",
         "scenes": "Write the synthetic scenes to files.",
