@@ -6,14 +6,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipbench.errors import ConfigError, ResultError
+from clipbench.errors import ConfigError, ResultError, UnknownName
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
-from clipbench.evaluation.preparation import PreparedTask
+from clipbench.evaluation.preparation import PreparedTask, prepare_tasks
 from clipbench.evaluation.runner import EvaluationRun
 from clipbench.models import Model
 from clipbench.results import Results, read_results
+from clipbench.task_types.registry import select_tasks
+from clipbench.training.datasets import dataset_name, training_splits
 from clipbench.training.lora import merged
+from clipbench.training.options import FinetuneOptions
 from clipbench.utils.files import atomic_write
+from clipbench.utils.registry import close_matches
 
 _EVALUATION = re.compile(r"step-(?P<step>\d+)\.json")
 
@@ -75,3 +79,30 @@ class CheckpointScores:
         files = sorted((self._directory / "evaluations").glob("step-*.json"))
         found = [(match, file) for file in files if (match := _EVALUATION.fullmatch(file.name))]
         return {int(match["step"]): read_results(file) for match, file in found}
+
+
+def read_tasks(
+    trained_on: Sequence[str], options: FinetuneOptions, is_main: bool, on_progress: Progress
+) -> tuple[list[PreparedTask], EvaluationOptions]:
+    """Read the data of the tasks that checkpoints are scored on.
+
+    Args:
+        trained_on: Names of the data that is trained on.
+        options: Tasks, and where their data is.
+        is_main: Whether this process scores; the others read nothing.
+        on_progress: Called with a task's name, samples done, and samples in all.
+
+    Raises:
+        UnknownName: A task, or a name in ``data`` that the run does not use.
+        ConfigError: An option is invalid.
+    """
+    read = {task.dataset.name for task in select_tasks(options.eval_tasks)} if options.eval_tasks else set()
+    known = read | (set(map(dataset_name, trained_on)) & training_splits().keys())
+    for name in options.data:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "no named data set"
+            raise UnknownName(f"data {name}: not used by this run{close_matches(name, known)}; it uses {listed}")
+    places = {name: place for name, place in options.data.items() if name in read}
+    evaluation = EvaluationOptions(data=places, limit=options.eval_limit, workers=options.workers)
+    wanted = options.eval_tasks and is_main
+    return (prepare_tasks(options.eval_tasks, evaluation, on_progress) if wanted else []), evaluation

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from clipbench.errors import ConfigError
 from clipbench.training.loss_args import LOSS_ALIASES, LOSS_ARGS, NEEDS_NEGATIVES, check_loss_args
+from clipbench.training.recipe_checks import check_effects, check_mix
 from clipbench.training.selection import Selection
 from clipbench.utils.numbers import MOST_IN_A_BATCH, check_number, check_whole
 from clipbench.utils.registry import close_matches
@@ -156,30 +157,9 @@ class Recipe:
             raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")
         if self.select is not None:
             Selection.parse(self.select)
-        self._check_mix()
-        self._check_without_effect()
-
-    def _check_mix(self) -> None:
         object.__setattr__(self, "mix", dict(sorted(self.mix.items())))  # their order decides on what is drawn
-        for name, share in self.mix.items():
-            if not name or not isinstance(share, int | float) or not 0 < share < 1:
-                raise ConfigError(f"`mix` {name}={share}: give a data set's name and a share between 0 and 1")
-            if not self.mixed_pairs[name]:
-                raise ConfigError(f"`mix` {name}={share}: less than one pair of a batch of {self.batch_size}")
-        if self.mix and self.own_pairs < 1:
-            given = ", ".join(f"{name}={share}" for name, share in self.mix.items())
-            raise ConfigError(f"`mix` {given}: nothing of a batch of {self.batch_size} is left for train_data")
-
-    def _check_without_effect(self) -> None:
-        if self.lora_alpha is not None and not self.lora_rank:
-            raise ConfigError("lora_alpha: has no effect without lora_rank")
-        if self.loss == "inbatch_replacement" and self.negatives >= self.batch_size:
-            raise ConfigError(
-                f"negatives {self.negatives}: inbatch_replacement puts them in place of the other {self.batch_size - 1}"
-                " captions of a batch: give fewer, or a larger batch_size"
-            )
-        if self.loss != "inbatch_replacement" and self.negatives_in != "both":
-            raise ConfigError(f"negatives_in {self.negatives_in}: has no effect on loss {self.loss}")
+        check_mix(self)
+        check_effects(self)
 
     @property
     def mixed_pairs(self) -> dict[str, int]:

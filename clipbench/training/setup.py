@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from clipbench.concepts import Concept
-from clipbench.errors import ConfigError, DataError, ModelError, UnknownName
-from clipbench.evaluation.options import EvaluationOptions, Progress
-from clipbench.evaluation.preparation import PreparedTask, prepare_tasks
+from clipbench.errors import ConfigError, DataError, ModelError
+from clipbench.evaluation.options import Progress
+from clipbench.evaluation.preparation import PreparedTask
 from clipbench.models import Model, load_model
-from clipbench.task_types.registry import select_tasks
 from clipbench.training.accelerator import start_accelerator
 from clipbench.training.batches import Batches, Images, ProcessShard
-from clipbench.training.checkpoint_scores import CheckpointScores
-from clipbench.training.datasets import dataset_name, open_training_data, training_concepts, training_splits
+from clipbench.training.checkpoint_scores import CheckpointScores, read_tasks
+from clipbench.training.datasets import open_training_data, training_concepts
 from clipbench.training.freezing import freeze, logit_bias_parameter, logit_scale_parameter
 from clipbench.training.image_cache.build import build_image_cache
 from clipbench.training.image_cache.cache import ImageCache
@@ -33,7 +32,6 @@ from clipbench.training.pairs import TrainingPairs, check_negatives, gather_pair
 from clipbench.training.recipe import Recipe
 from clipbench.training.run_folder import RunFolder
 from clipbench.training.selection import scored_tasks
-from clipbench.utils.registry import close_matches
 from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
@@ -108,7 +106,7 @@ def prepare(
     if accelerator.is_main_process:
         with folder.held():
             pass  # refused before the data is read
-    tasks, evaluation = _evaluation_tasks((train_data, *recipe.mix), options, accelerator.is_main_process, on_progress)
+    tasks, evaluation = read_tasks((train_data, *recipe.mix), options, accelerator.is_main_process, on_progress)
     scores = CheckpointScores(output_path, tasks, evaluation, on_progress)
     concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)
     folder.check({"recipe": recipe.as_dict()})
@@ -130,22 +128,6 @@ def prepare(
     return TrainingSetup(
         recipe, options, accelerator, folder, loaded, pairs, batches, recipe.keeps_image_tower, concepts, scores, facts
     )
-
-
-def _evaluation_tasks(
-    trained_on: Sequence[str], options: FinetuneOptions, is_main: bool, on_progress: Progress
-) -> tuple[list[PreparedTask], EvaluationOptions]:
-    """Prepare the tasks on the main process; an unused name in ``data`` is an error."""
-    read = {task.dataset.name for task in select_tasks(options.eval_tasks)} if options.eval_tasks else set()
-    known = read | (set(map(dataset_name, trained_on)) & training_splits().keys())
-    for name in options.data:
-        if name not in known:
-            listed = ", ".join(sorted(known)) or "no named data set"
-            raise UnknownName(f"data {name}: not used by this run{close_matches(name, known)}; it uses {listed}")
-    places = {name: place for name, place in options.data.items() if name in read}
-    evaluation = EvaluationOptions(data=places, limit=options.eval_limit, workers=options.workers)
-    wanted = options.eval_tasks and is_main
-    return (prepare_tasks(options.eval_tasks, evaluation, on_progress) if wanted else []), evaluation
 
 
 def _checked_concepts(train_data: str, recipe: Recipe, processes: int) -> tuple[Concept, ...]:

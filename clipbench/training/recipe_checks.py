@@ -1,0 +1,43 @@
+"""Settings of a recipe that contradict each other, or that nothing would come of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clipbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clipbench.training.recipe import Recipe
+
+
+def check_mix(recipe: Recipe) -> None:
+    """Refuse shares of a batch that are no shares, or that leave nothing for one of its parts.
+
+    Raises:
+        ConfigError: Names the part.
+    """
+    for name, share in recipe.mix.items():
+        if not name or not isinstance(share, int | float) or not 0 < share < 1:
+            raise ConfigError(f"`mix` {name}={share}: give a data set's name and a share between 0 and 1")
+        if not recipe.mixed_pairs[name]:
+            raise ConfigError(f"`mix` {name}={share}: less than one pair of a batch of {recipe.batch_size}")
+    if recipe.mix and recipe.own_pairs < 1:
+        given = ", ".join(f"{name}={share}" for name, share in recipe.mix.items())
+        raise ConfigError(f"`mix` {given}: nothing of a batch of {recipe.batch_size} is left for train_data")
+
+
+def check_effects(recipe: Recipe) -> None:
+    """Refuse settings that cannot have the effect that they ask for.
+
+    Raises:
+        ConfigError: Names the setting, and what it depends on.
+    """
+    if recipe.lora_alpha is not None and not recipe.lora_rank:
+        raise ConfigError("lora_alpha: has no effect without lora_rank")
+    if recipe.loss == "inbatch_replacement" and recipe.negatives >= recipe.batch_size:
+        raise ConfigError(
+            f"negatives {recipe.negatives}: inbatch_replacement puts them in place of the other {recipe.batch_size - 1}"
+            " captions of a batch: give fewer, or a larger batch_size"
+        )
+    if recipe.loss != "inbatch_replacement" and recipe.negatives_in != "both":
+        raise ConfigError(f"negatives_in {recipe.negatives_in}: has no effect on loss {recipe.loss}")
