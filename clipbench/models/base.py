@@ -184,6 +184,16 @@ class Model(ABC):
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """Turn an RGB image into the image tower's input, ``(3, H, W)`` float32, on the CPU."""
 
+    def add_logit_bias(self, value: float) -> None:
+        """Give a model without one a trainable ``logit_bias`` (as SigLIP has), which ``save`` keeps.
+
+        Raises:
+            ModelError: It cannot hold one.
+        """
+        from clipbench.errors import ModelError
+
+        raise ModelError(f"{self.id} has no logit bias, and cannot be given one")
+
     def collate(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
         """Put preprocessed images into a batch, ``(B, 3, H, W)``."""
         import torch

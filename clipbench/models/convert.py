@@ -39,6 +39,9 @@ def to_open_clip(model: Model, directory: Path) -> None:
     if config.text_config.vocab_size != len(SimpleTokenizer().encoder):
         raise ModelError(f"{model.id}: it has a vocabulary of its own, and open_clip reads OpenAI's 49,408 tokens")
     state = to_open_clip_names(network.state_dict(), {side: getattr(config, side).num_hidden_layers for side in SIDES})
+    if "logit_bias" in network.state_dict():
+        state["logit_bias"] = network.state_dict()["logit_bias"].float()
+        settings["init_logit_bias"] = float(state["logit_bias"])
     exported = _build_open_clip(settings, state, processor)
     tokenizer = SimpleTokenizer(context_length=settings["text_cfg"]["context_length"])
     converted = OpenClipModel(exported, tokenizer, settings, id=model.id, architecture="CLIP", dtype=torch.float32)

@@ -22,7 +22,8 @@ from clipbench.models.text_cleaning import has_clip_vocabulary
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model")
 # Towers that look left only, are pooled at the end token, and take masks and positions as they are given.
 _PACKING = ("clip_text_model", "metaclip_2_text_model")
-VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_commit_hash")
+_BIAS = "logit_bias"  # of a model whose architecture has none: in the configuration, so that every version loads it
+VOLATILE = (_BIAS, "_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_commit_hash")
 
 
 class TransformersModel(NetworkModel):
@@ -55,6 +56,8 @@ class TransformersModel(NetworkModel):
         self._packs_patches = "spatial_shapes" in image_processor.model_input_names  # SigLIP 2 NaFlex
         context_length = context_length_of(text_config, tokenizer)
         super().__init__(module, id=id, dtype=next(module.parameters()).dtype, context_length=context_length)
+        if isinstance(bias := getattr(module.config, _BIAS, None), float):
+            super().add_logit_bias(bias)
 
     @property
     def info(self) -> ModelInfo:
@@ -91,6 +94,10 @@ class TransformersModel(NetworkModel):
     def towers(self) -> Sequence[torch.nn.Module]:
         towers = [getattr(self._module, name, None) for name in ("vision_model", "text_model")]
         return [tower for tower in towers if tower is not None] if None not in towers else ()
+
+    def add_logit_bias(self, value: float) -> None:
+        super().add_logit_bias(value)
+        self._module.config.logit_bias = value
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """As in ``Model``; for NaFlex ``(patches + 1, values)``, the last row holding the grid's shape."""
@@ -152,7 +159,12 @@ class TransformersModel(NetworkModel):
         return _PackedText(self) if _may_pack(self._module) else None
 
     def _write(self, directory: Path) -> None:
-        for part in (self._module, self.tokenizer, self.image_processor):
+        state: dict[str, torch.Tensor] | None = None  # the network's own
+        if hasattr(self._module.config, _BIAS):
+            state = dict(self._module.state_dict())
+            self._module.config.logit_bias = float(state.pop(_BIAS))
+        self._module.save_pretrained(directory, state_dict=state)
+        for part in (self.tokenizer, self.image_processor):
             part.save_pretrained(directory)
 
     def _settings(self) -> dict[str, object]:

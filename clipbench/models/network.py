@@ -72,6 +72,9 @@ class NetworkModel(Model):
         found = {id(weight) for name, weight in everywhere if any(f"{name}.".startswith(f"{path}.") for path in paths)}
         return frozenset(name for name, weight in self.module.named_parameters() if id(weight) in found)
 
+    def add_logit_bias(self, value: float) -> None:
+        self._module.logit_bias = torch.nn.Parameter(torch.tensor(value, device=self.device))
+
     def save(self, directory: Path) -> None:
         if self.untrainable:
             raise ModelError(f"{self.id} cannot be saved to {directory}: {self.untrainable}")

@@ -133,7 +133,8 @@ class GradientCache:
             encoded = [self._encode(part) for part in batch.parts]
         share = _joined(encoded)
         gathered = {kind: self._gather(rows.detach()).requires_grad_() for kind, rows in share.items()}
-        loss = self._loss_of(gathered, batch)
+        inputs = self._inputs(gathered, batch)
+        self.accuracies, loss = in_batch_accuracies(inputs), self._loss(inputs)
         # Every process has the whole loss, so the gradients of scale and bias are complete, and each takes its rows of
         # the rest.
         torch.autograd.backward(self._scaler.scale(loss))
@@ -146,6 +147,12 @@ class GradientCache:
             start += part.pairs
         self._add_up()
         return loss.detach()
+
+    @torch.no_grad()
+    def inputs(self, batch: Batch) -> LossInputs:
+        """What the loss would see of a batch, without a graph."""
+        share = _joined([self._encode(part) for part in batch.parts])
+        return self._inputs({kind: self._gather(rows) for kind, rows in share.items()}, batch)
 
     def _encode(self, part: Part) -> Features:
         recipe, device = self._recipe, self._accelerator.device
@@ -171,7 +178,7 @@ class GradientCache:
         features = packed_text.features(part.rows)
         return features[torch.tensor(texts_of(part.rows), device=features.device).argsort()]
 
-    def _loss_of(self, features: Features, batch: Batch) -> Tensor:
+    def _inputs(self, features: Features, batch: Batch) -> LossInputs:
         device, bias = self._accelerator.device, logit_bias_parameter(self._model)
         negatives = negative_images = None
         if "negatives" in features:
@@ -181,7 +188,7 @@ class GradientCache:
             same = None if images.same_image is None else images.same_image.to(device)
             found = features["negative_images"]
             negative_images = HardNegatives(found, images.positions.to(device), images.valid.to(device), same)
-        inputs = LossInputs(
+        return LossInputs(
             features["images"],
             features["texts"],
             self._model.logit_scale.float(),
@@ -190,8 +197,6 @@ class GradientCache:
             same_image=None if batch.same_image is None else batch.same_image.to(device),
             bias=None if bias is None else bias.float(),
         )
-        self.accuracies = in_batch_accuracies(inputs)
-        return self._loss(inputs)
 
     def _gather(self, tensor: Tensor) -> Tensor:
         """All processes' rows, in the order of the processes."""
@@ -201,7 +206,7 @@ class GradientCache:
         return gathered
 
     def _add_up(self) -> None:
-        """Add the processes' gradients up, those of the towers: the scale's is whole on each."""
+        """Add the processes' gradients up, those of the towers: the scale's and the bias's are whole on each."""
         if self._accelerator.num_processes == 1:
             return
         waiting = []

@@ -103,7 +103,7 @@ def interpolate(base: Model, finetuned: Model, alphas: Sequence[float]) -> Gener
         if not 0 <= alpha <= 1:
             raise ConfigError(f"alpha {alpha} is not between 0 and 1")
     check_compatible(base, finetuned)
-    name, other = base.id, finetuned.module.state_dict()
+    name, other = base.id, _weights_for(base, finetuned)
     with _restored(base) as original:
         for alpha in alphas:
             _fill(base, ((key, _between(original[key], other[key], alpha)) for key in original))
@@ -164,9 +164,17 @@ def check_compatible(base: Model, finetuned: Model) -> None:
         one, other = getattr(base.info, fact), getattr(finetuned.info, fact)
         if one != other:
             raise ModelError(f"{pair}: {fact} {one} and {other}")
-    _check_states(pair, base.module.state_dict(), finetuned.module.state_dict())
+    _check_states(pair, base.module.state_dict(), _weights_for(base, finetuned))
     _check_inputs(pair, base, finetuned)
     _check_computation(pair, base, finetuned)
+
+
+def _weights_for(base: Model, finetuned: Model) -> dict[str, torch.Tensor]:
+    """The fine-tuned weights, without a bias of the logits that fine-tuning added: features do not depend on it."""
+    state = dict(finetuned.module.state_dict())
+    if "logit_bias" not in base.module.state_dict():
+        state.pop("logit_bias", None)
+    return state
 
 
 def _check_states(pair: str, base: Mapping[str, torch.Tensor], finetuned: Mapping[str, torch.Tensor]) -> None:
@@ -204,7 +212,7 @@ def _check_computation(pair: str, base: Model, finetuned: Model) -> None:
 
     tokens, pixels = base.tokenize(probes.TOKENIZER_TEXTS), base.preprocess(probes.noise_image(130, 90))[None]
     with _restored(base), torch.no_grad():
-        _fill(base, finetuned.module.state_dict().items())
+        _fill(base, _weights_for(base, finetuned).items())
         for side in ("text", "image"):
             one, two = (
                 model.text_features(tokens) if side == "text" else model.image_features(pixels)

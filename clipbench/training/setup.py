@@ -23,6 +23,7 @@ from clipbench.training.freezing import freeze, logit_bias_parameter, logit_scal
 from clipbench.training.image_cache.build import build_image_cache
 from clipbench.training.image_cache.cache import ImageCache
 from clipbench.training.image_inputs import CachedPixels, frozen_features
+from clipbench.training.logit_bias import ensure_logit_bias
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
 from clipbench.training.mixing import mixed_facts, with_mix
@@ -121,6 +122,7 @@ def prepare(
     data = {"pairs": len(pairs.rows_of(0)), "fingerprint": pairs.fingerprint}
     identity = {"recipe": recipe.as_dict(), "model": {"fingerprint": fingerprint}, "data": data}
     folder.check(identity)
+    ensure_logit_bias(loaded, recipe, accelerator, batches, image_features=frozen, on_note=on_note)
     facts = _facts(identity, loaded, train_data, pairs, overlaps)
     if accelerator.is_main_process and not folder.facts():
         folder.write({"status": "running", **facts})

@@ -110,6 +110,11 @@ class OpenClipModel(NetworkModel):
     def towers(self) -> Sequence[torch.nn.Module]:
         return self._module.visual, getattr(self._tower, "transformer", self._tower)
 
+    def add_logit_bias(self, value: float) -> None:
+        super().add_logit_bias(value)
+        if self.config is not None:
+            self.config["init_logit_bias"] = value  # with which open_clip builds a network that has one
+
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = self._transform(image)
         return pixels
