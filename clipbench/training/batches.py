@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipbench.errors import ConfigError
 from clipbench.models import Model, Tokens
 from clipbench.training.gradient_cache import Batch, NegativeImages, Part
 from clipbench.training.pairs import TrainingPairs
@@ -55,9 +56,16 @@ class Batches:
 
     Raises:
         DataError: There are fewer pairs than a batch takes.
+        ConfigError: A batch has no room for the negative images.
     """
 
     def __init__(self, model: Model, pairs: TrainingPairs, images: Images, recipe: Recipe, share: ProcessShard) -> None:
+        others = 0 if pairs.negative_images is None else pairs.negative_images.shape[1]
+        if recipe.loss == "inbatch_replacement" and others >= recipe.batch_size:
+            raise ConfigError(
+                f"batch_size {recipe.batch_size}: {others} negative images a pair replace others of the batch: give a"
+                " larger one, or another loss"
+            )
         self._model, self._pairs, self._images, self._recipe, self._share = model, pairs, images, recipe, share
         self._pools = pools_of(pairs, recipe)
         self.steps_per_epoch = self._pools[0].steps_per_epoch
@@ -87,14 +95,14 @@ class Batches:
             self._part(mine[start : start + micro_batch_size], (step * share.processes + share.process) * size + start)
             for start in range(0, per_process, micro_batch_size)
         ]
-        images = self._pairs.image_of[rows]
+        images = self._pairs.contents(self._pairs.image_of[rows])
         mask = self._recipe.same_image == "mask"
         return Batch(
             parts=[part for part, _ in made],
             negative_positions=_positions(self._positions[rows]),
             valid=torch.cat([valid for _, valid in made]),
             ids=[self._pairs.ids[row] for row in mine],
-            negative_images=self._negative_images(rows, images if mask else None),
+            negative_images=self._negative_images(rows, mask=mask),
             same_image=torch.from_numpy(images[:, None] == images) if mask else None,
         )
 
@@ -127,15 +135,16 @@ class Batches:
         valid = self._differs(tokens, len(captions)) & torch.from_numpy(there)
         return Part(len(rows), pixels, tokens, packed, draw), valid
 
-    def _negative_images(self, rows: Ints, images: Ints | None) -> NegativeImages | None:
-        """Of the whole batch; ``images`` of the pairs, where a negative image must not be one of them."""
+    def _negative_images(self, rows: Ints, *, mask: bool) -> NegativeImages | None:
+        """Of the whole batch; with ``mask``, other pairs do not compete with their own image among them."""
         if self._pairs.negative_images is None:
             return None
         others = self._pairs.negative_images[rows]  # (B, m)
+        contents, own = (self._pairs.contents(images) for images in (others, self._pairs.image_of[rows]))
         return NegativeImages(
             positions=_positions(self._image_positions[rows]),
-            valid=torch.from_numpy((others >= 0) & (others != self._pairs.image_of[rows][:, None])),
-            same_image=None if images is None else torch.from_numpy(others[:, :, None] == images),
+            valid=torch.from_numpy((others >= 0) & (contents != own[:, None])),
+            same_image=torch.from_numpy(contents[:, :, None] == own) if mask else None,
         )
 
     def _differs(self, tokens: Tokens, captions: int) -> Tensor:

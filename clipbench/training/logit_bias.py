@@ -66,5 +66,5 @@ def best_bias(inputs: LossInputs) -> float:
         bias = torch.tensor((low + high) / 2, device=inputs.images.device, requires_grad=True)
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(sigmoid(replace(inputs, bias=bias)), bias)
-        low, high = (low, float(bias)) if slope > 0 else (float(bias), high)
+        low, high = (low, bias.item()) if slope > 0 else (bias.item(), high)
     return round((low + high) / 2, 2)  # rounded, so that any number of processes starts equally

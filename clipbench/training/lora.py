@@ -12,7 +12,7 @@ import torch
 from clipbench.errors import ConfigError
 from clipbench.models.base import Model
 from clipbench.models.spec import PAIRED_ENCODERS
-from clipbench.training.freezing import logit_scale_parameter
+from clipbench.training.freezing import logit_bias_parameter, logit_scale_parameter
 from clipbench.training.towers import SIDES, find_towers
 
 _ADAPTER = "default"
@@ -114,14 +114,14 @@ def _is_projection(name: str) -> bool:
 
 
 def _trained_whole(model: Model) -> set[str]:
-    """Names of the trained parameters that stay as they are: the logit scale, a dual encoder's projections."""
-    scale = logit_scale_parameter(model)
+    """Names of the trained parameters that stay as they are: scale and bias of the logits, a pair's projections."""
+    whole = {logit_scale_parameter(model), logit_bias_parameter(model)}
     config = getattr(model.module, "config", None)
     paired = getattr(config, "model_type", None) in _PAIRS
     return {
         name
         for name, parameter in model.module.named_parameters()
-        if parameter.requires_grad and (parameter is scale or (paired and _is_projection(name)))
+        if parameter.requires_grad and (parameter in whole or (paired and _is_projection(name)))
     }
 
 

@@ -38,6 +38,7 @@ class TrainingPairs:
         pools: ``(n,)``; 0 for the captions that training is about, else the part of ``mixed`` that caption i comes
             from, counted from 1. None: all are 0.
         mixed: Parts of a mix: name to where its captions came from.
+        content_of: ``(len(images),)``; for each image the first with the same content, mostly itself; None: all differ.
     """
 
     images: list[ImageRef]
@@ -50,6 +51,7 @@ class TrainingPairs:
     left_out: int = 0
     pools: NDArray[np.int64] | None = None
     mixed: Mapping[str, Provenance] = field(default_factory=dict)
+    content_of: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -66,6 +68,10 @@ class TrainingPairs:
         for number, (name, provenance) in enumerate(self.mixed.items(), 1):
             sha.update(repr((name, provenance.fingerprint, self.rows_of(number).tolist())).encode())
         return sha.hexdigest()
+
+    def contents(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers of images, but equal for images of equal content; any shape."""
+        return images if self.content_of is None else self.content_of[images]
 
     def rows_of(self, pool: int) -> NDArray[np.int64]:
         """The numbers of the captions of a pool; pool 0 has those that training is about."""

@@ -30,7 +30,7 @@ class Pool:
 
     def __init__(self, pairs: TrainingPairs, rows: Ints, count: int, recipe: Recipe, number: int = 0) -> None:
         self._rows, self._count, self._seed, self._number = rows, count, recipe.seed, number
-        self._by_image = _by_image(pairs.image_of[rows]) if recipe.captions_per_image == "one" else None
+        self._by_image = _by_image(pairs.contents(pairs.image_of[rows])) if recipe.captions_per_image == "one" else None
         samples = len(rows) if self._by_image is None else len(self._by_image)
         if samples < count:
             what = pluralize(samples, "caption" if self._by_image is None else "image")

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from clipbench.utils.text import reason
 
 SCHEMA_VERSION: Final = 1
 _RUN, _LOG, _LOCK = "finetune.json", "training_log.jsonl", "finetune.lock"
+_BEFORE: Final[Mapping[str, Any]] = {"same_image": "keep"}  # what earlier versions did where the default is another now
 _PARTS: Final = ("recipe", "model", "data")
 
 
@@ -76,6 +78,16 @@ class RunFolder:
         except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"{self.path / _RUN}: cannot be read: {reason(error)}; choose a new folder") from None
 
+    def begun(self, recipe: Recipe) -> Recipe:
+        """The recipe with what an unnamed field meant when the folder's run was begun; unchanged in a new folder.
+
+        Raises:
+            ConfigError: The folder cannot be read.
+        """
+        found = self.facts().get("recipe", {})
+        earlier = "concepts" in found
+        return replace(recipe, **{name: value for name, value in _BEFORE.items() if earlier and name not in found})
+
     def check(self, identity: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuse to continue a run that has another recipe, model or data.
 
@@ -88,7 +100,7 @@ class RunFolder:
         found = self.facts()
         if "concepts" in (recipe := found.get("recipe", {})):
             # An earlier version knew fewer fields: what it trained is what their defaults say.
-            found["recipe"] = {**Recipe(("any",)).as_dict(), **recipe}
+            found["recipe"] = {**Recipe(("any",)).as_dict(), **_BEFORE, **recipe}
         for part, values in identity.items():
             for name, value in values.items():
                 saved = found.get(part, {}).get(name, value)

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from clipbench.concepts import Concept
@@ -107,6 +108,9 @@ def prepare(
     if accelerator.is_main_process:
         with folder.held():
             pass  # refused before the data is read
+    if (begun := folder.begun(recipe)) != recipe:
+        on_note(f"the run was begun by an earlier version, and goes on as it began: same_image {begun.same_image}")
+        recipe = begun
     tasks, evaluation = read_tasks((train_data, *recipe.mix), options, accelerator.is_main_process, on_progress)
     scores = CheckpointScores(output_path, tasks, evaluation, on_progress)
     concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)
@@ -122,14 +126,13 @@ def prepare(
     data = {"pairs": len(pairs.rows_of(0)), "fingerprint": pairs.fingerprint}
     identity = {"recipe": recipe.as_dict(), "model": {"fingerprint": fingerprint}, "data": data}
     folder.check(identity)
-    ensure_logit_bias(loaded, recipe, accelerator, batches, image_features=frozen, on_note=on_note)
+    encoded = recipe.keeps_image_tower
+    ensure_logit_bias(loaded, recipe, accelerator, batches, image_features=encoded, on_note=on_note)
     facts = _facts(identity, loaded, train_data, pairs, overlaps)
     if accelerator.is_main_process and not folder.facts():
         folder.write({"status": "running", **facts})
     accelerator.wait_for_everyone()
-    return TrainingSetup(
-        recipe, options, accelerator, folder, loaded, pairs, batches, recipe.keeps_image_tower, concepts, scores, facts
-    )
+    return TrainingSetup(recipe, options, accelerator, folder, loaded, pairs, batches, encoded, concepts, scores, facts)
 
 
 def _checked_concepts(train_data: str, recipe: Recipe, processes: int) -> tuple[Concept, ...]:
@@ -199,7 +202,9 @@ def _decode(
         on_progress=lambda done, total: on_progress("images", done, total),
         on_note=on_note,
     )
-    pairs = _usable(pairs, cache, options.allow_missing)
+    first: dict[str, int] = {}
+    content_of = np.array([first.setdefault(content, index) for index, content in enumerate(cache.contents)])
+    pairs = _usable(replace(pairs, content_of=content_of), cache, options.allow_missing)
     if problem := pairs.provenance.details.get("problem"):
         on_note(problem)
     if pairs.left_out:

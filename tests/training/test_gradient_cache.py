@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from clipbench.training.losses import LOSSES, HardNegatives, LossInputs
-from tests.training.gradients import gradients
+from tests.training.gradients import gradients, share_images
 
 
 def assert_equal_gradients(left, right, tolerance=2e-6):
@@ -27,13 +27,15 @@ def plain_gradients(run):
     (part,) = batch.parts
     images = normalize(model.image_features(part.pixels), dim=-1)
     texts = normalize(model.text_features(part.tokens), dim=-1)
-    count, negatives = len(images), run.setup.recipe.negatives
+    count, negatives, others = len(batch.ids), run.setup.recipe.negatives, batch.negative_images
     hard = texts[count:].reshape(count, negatives, -1) if negatives else None
+    further = images[count:].reshape(count, 2, -1) if others else None
     inputs = LossInputs(
-        images,
+        images[:count],
         texts[:count],
         model.logit_scale,
         None if hard is None else HardNegatives(hard, batch.negative_positions, batch.valid),
+        None if others is None else HardNegatives(further, others.positions, others.valid, others.same_image),
         same_image=batch.same_image,
         bias=getattr(model.module, "logit_bias", None),
     )
@@ -62,12 +64,24 @@ def test_parts_give_the_gradients_of_the_whole_batch(start, tmp_path, micro_batc
     assert_equal_gradients(whole, parts)
 
 
-@pytest.mark.parametrize("micro_batch_size", [0, 3])
-def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, table, micro_batch_size):
-    whole = gradients(start(tmp_path / "one", model=tiny_clip, negatives=2, batch_size=16))
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_negative_images_and_masks_give_the_gradients_of_one_plain_backward_whole_and_in_parts(start, tmp_path, loss):
+    fields = {"negatives": 2, "batch_size": 16, "loss": loss}
+    run = share_images(start(tmp_path / "whole", **fields))
+    found = gradients(run)
+    assert_equal_gradients(found, plain_gradients(run), tolerance=1e-5)
+    parts = share_images(start(tmp_path / "parts", micro_batch_size=5, **fields))
+    assert_equal_gradients(found, gradients(parts), tolerance=1e-5)
+    kept = share_images(start(tmp_path / "kept", same_image="keep", **fields))
+    assert not torch.isclose(gradients(kept)["loss"], found["loss"], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("loss", "micro_batch_size"), [("inbatch_replacement", 0), ("sigmoid", 3)])
+def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, table, loss, micro_batch_size):
+    whole = gradients(share_images(start(tmp_path / "one", model=tiny_clip, negatives=2, batch_size=16, loss=loss)))
     script = Path(__file__).with_name("gradients.py")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", script]
-    command = [*launcher, tiny_clip, table, tmp_path / "cache", micro_batch_size, tmp_path / "two"]
+    command = [*launcher, tiny_clip, table, tmp_path / "cache", micro_batch_size, loss, tmp_path / "two"]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     for process in (0, 1):

@@ -125,7 +125,7 @@ class _Build:
         for part, rows, broken in self._decoded(missing):
             chunks[part] = self._write(part, rows, broken)
             self._advance(part)
-        return ImageCache([chunks[part] for part in parts], codec)
+        return ImageCache([chunks[part] for part in parts], codec, self.contents)
 
     def _path(self, codec: PixelCodec, part: range) -> Path:
         contents = [self.contents[index] for index in part]

@@ -20,10 +20,12 @@ class ImageCache:
     Attributes:
         shape: Shape of one image as the model takes it, ``(3, H, W)``.
         broken: Images that cannot be read, by index, and why. The next build tries them again.
+        contents: For each image what identifies its content; two images that are equal files have the same.
         lookup: The value of each code in each channel, ``(3, 256)`` float32; None if floats are stored.
     """
 
-    def __init__(self, chunks: Sequence[Chunk], codec: PixelCodec) -> None:
+    def __init__(self, chunks: Sequence[Chunk], codec: PixelCodec, contents: Sequence[str]) -> None:
+        self.contents = contents
         self.shape, self.lookup, self._dtype = codec.shape, codec.table, codec.dtype
         self._rows = [chunk.rows for chunk in chunks]
         self._per_chunk = len(chunks[0].rows)

@@ -58,6 +58,7 @@ def find_loss(name: str) -> LossFunction:
 
 def configured_loss(recipe: Recipe) -> Callable[[LossInputs], Tensor]:
     """A recipe's loss with its hyperparameters."""
+    loss: Callable[..., Tensor] = find_loss(recipe.loss)
     if recipe.loss == "inbatch_replacement":
-        return partial(inbatch_replacement, negatives_in=recipe.negatives_in)
-    return partial(find_loss(recipe.loss), **recipe.loss_args)
+        return partial(loss, negatives_in=recipe.negatives_in)
+    return partial(loss, **recipe.loss_args)
