@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
 from clipbench.annotate.masks import Mask
+from clipbench.annotate.naming import first_named
 from clipbench.annotate.painters.drawn import scene_of, visible
 from clipbench.errors import ConfigError, DataError
 from clipbench.types import ImageRef
@@ -114,28 +113,4 @@ class SceneSegmenter:
         named = first_named(prompt, {name: name for name in names})
         if named is None:
             raise DataError(f"the scene shows {', '.join(names)}, and the prompt {prompt[:60]!r} names none of them")
-        return visible(scene, names.index(named))
-
-
-def first_named(prompt: str, words: dict[str, str], plural: Callable[[], None] | None = None) -> str | None:
-    """What a prompt names first, as whole words in singular or plural, the longest where several begin there.
-
-    Args:
-        prompt: A text, e.g. "the black traffic lights".
-        words: Word or words to what it means, e.g. ``{"traffic light": "traffic light", "man": "person"}``.
-        plural: Called if it is named in the plural.
-
-    Examples:
-        >>> first_named("two men on a motorbike", {"men": "person", "motorbike": "motorcycle"})
-        'person'
-        >>> first_named("a hot dog for the dog", {"dog": "dog", "hot dog": "hot dog"})
-        'hot dog'
-    """
-    longest_first = sorted(words, key=len, reverse=True)
-    pattern = "|".join(r"\s+".join(map(re.escape, word.split())) for word in longest_first)
-    match = re.search(rf"(?<!\w)(?P<word>{pattern})(?P<plural>e?s)?(?!\w)", prompt.lower()) if words else None
-    if match is None:
-        return None
-    if match["plural"] and plural is not None:
-        plural()
-    return words[" ".join(match["word"].split())]
+        return visible(scene, names.index(named.meaning))

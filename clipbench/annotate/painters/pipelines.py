@@ -55,7 +55,7 @@ def load_pipeline(name: str, revision: str | None, device: torch.device, dtype: 
 
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
-    """diffusers counts a pipeline's parts on the terminal."""
+    """The library counts a pipeline's parts on the terminal."""
     from diffusers.utils import logging as diffusers_logging
 
     shown = diffusers_logging.is_progress_bar_enabled()
