@@ -69,7 +69,7 @@ def export_set(
     with Store(folder) as store:
         with store.transaction() as db:
             pairs = read_pairs(db)
-        counts = Counter(map(status, pairs))
+        counts = Counter(str(status(pair)) for pair in pairs)
         wanted = (*EXPORTED, *(["unreviewed"] if include_unreviewed else []))
         chosen = [pair for pair in pairs if status(pair) in wanted]
         written: list[Pair] = []

@@ -206,8 +206,10 @@ def _phrase(words: list[str]) -> list[str]:
     while words and (words[0].lower() in _COLORLESS or words[0].lower() in colors):
         words = words[1:]
     phrase: list[str] = []
-    for word in words:
-        if _ends(word) or len(phrase) == _MOST_WORDS:
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        # "a long horned cow": a participle before a noun is part of the phrase; "a bus parked in", a verb, ends it.
+        participle = word.lower().endswith("ed") and bool(following) and not _ends(following)
+        if (_ends(word) and not participle) or len(phrase) == _MOST_WORDS:
             break
         phrase.append(word)
     return phrase

@@ -60,7 +60,7 @@ class _Group(Command, click.Group):
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any free one.")
 @click.option("--no_browser", is_flag=True, help="Print the page's address, and do not open it.")
 @click.pass_context
-def command(ctx: click.Context, port: int, no_browser: bool, **values: Any) -> None:
+def command(ctx: click.Context, /, port: int, no_browser: bool, **values: Any) -> None:
     """Make a challenge set: photographs, an edit of each, and a caption for either.
 
     Serves a page on this machine alone, where annotators go through the photographs. What they confirm is stored at
@@ -79,11 +79,11 @@ def command(ctx: click.Context, port: int, no_browser: bool, **values: Any) -> N
             raise ConfigError(f"--{given[0]}: give it after {ctx.invoked_subcommand}")
         return
     options = _options(values)
-    server, workbench = _server()
     from clipbench.annotate.opening import open_set
     from clipbench.annotate.tools import find_tools
 
     segmenter, painter = find_tools(options)
+    server, workbench = _server()
     with open_set(options, note) as store, suppress(KeyboardInterrupt):  # Ctrl-C is how the page is closed
         bench = workbench.Workbench(store, segmenter, painter, options.candidates)
         server.serve(bench, port=port, on_ready=_opener(no_browser))
