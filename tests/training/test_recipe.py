@@ -38,8 +38,24 @@ def test_a_cosine_falls_to_zero():
         ({"freeze": ("image", "text", "image_projection", "text_projection")}, "nothing is left"),
         ({"seed": -1}, "seed -1"),
         ({"max_steps": 0}, "max_steps 0"),
+        ({"same_image": "drop"}, "same_image 'drop': give mask or keep"),
+        ({"captions_per_image": "two"}, "captions_per_image 'two': give all or one"),
+        ({"loss_args": {"beta": 1}}, "loss_args beta: not of loss inbatch_replacement; it has none"),
+        ({"loss": "hn_nce", "loss_args": {"bta": 1}}, r"loss_args bta: .* \(did you mean beta\?\); it has alpha, beta"),
+        ({"loss": "hn_nce", "loss_args": {"alpha": 0}}, "loss_args alpha 0.0: give 1e-06 or more"),
+        ({"loss": "hn_nce", "loss_args": {"beta": float("nan")}}, "loss_args beta nan: give a number"),
+        ({"loss": "hn_nce", "loss_args": {"beta": "big"}}, "loss_args beta 'big': give a number"),
+        ({"loss": "hn_nce", "loss_args": "beta=1"}, "loss_args 'beta=1': give names with values"),
+        ({"loss": "debiased", "loss_args": {"tau_plus": 1}}, "loss_args tau_plus 1.0: give 0.999 or less"),
+        ({"loss": "fsc", "loss_args": {"gamma": 0.5}}, "loss_args gamma 0.5: give 0, or 1 or more"),
+        ({"loss": "negclip", "negatives": 0}, "loss negclip: needs negatives"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         Recipe(**{"concepts": ("color",), **fields})
+
+
+@pytest.mark.parametrize("loss", ["hn_nce", "debiased", "sigmoid"])
+def test_losses_of_in_batch_negatives_need_no_others(loss):
+    assert Recipe(("color",), loss=loss, negatives=0).negatives == 0

@@ -98,3 +98,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(start, traine
     assert run.notes[-1] == "resuming from step 1 of 3"
     assert f"{newest.name}" in run.notes[-2]
     assert run.notes[-2].endswith("trying the previous checkpoint")
+
+
+def test_a_run_begun_when_captions_of_one_image_were_negatives_goes_on_like_that(start, tmp_path):
+    run = start(tmp_path, same_image="keep", max_steps=1)
+    list(run.run())
+    facts = json.loads((tmp_path / "finetune.json").read_text())
+    for field in ("same_image", "loss_args", "captions_per_image"):
+        del facts["recipe"][field]
+    (tmp_path / "finetune.json").write_text(json.dumps(facts))
+    again = start(tmp_path, max_steps=1)
+    assert again.setup.recipe.same_image == "keep"
+    assert [note for note in again.notes if "goes on as it began: same_image keep" in note]
+    with pytest.raises(ConfigError, match="captions_per_image is all, not one"):
+        start(tmp_path, max_steps=1, captions_per_image="one")
