@@ -71,6 +71,7 @@ class Batches:
         self.steps_per_epoch = self._pools[0].steps_per_epoch
         self.steps = recipe.max_steps or recipe.epochs * self.steps_per_epoch
         self._epoch = -1
+        self._weights: Uniforms | None = None  # of the pairs, in an epoch
 
     def from_step(self, first: int) -> Iterator[Batch]:
         """Yield the batches of the steps ``first … steps - 1``, a few of them made ahead."""
@@ -104,6 +105,7 @@ class Batches:
             ids=[self._pairs.ids[row] for row in mine],
             negative_images=self._negative_images(rows, mask=mask),
             same_image=torch.from_numpy(images[:, None] == images) if mask else None,
+            weights=None if self._weights is None else torch.from_numpy(self._weights[rows]).float(),
         )
 
     def _enter(self, epoch: int) -> None:
@@ -112,6 +114,7 @@ class Batches:
         seed, samples, negatives = self._recipe.seed, len(self._pairs), self._recipe.negatives
         if negatives and self._pairs.negatives:
             self._drawn = self._pairs.negatives.draw(seed, epoch)
+            self._weights = self._drawn.weights
         self._positions = position_uniforms(seed, epoch, samples, negatives)
         if self._pairs.negative_images is not None:
             self._image_positions = image_position_uniforms(seed, epoch, *self._pairs.negative_images.shape)

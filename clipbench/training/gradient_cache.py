@@ -81,6 +81,7 @@ class Batch:
         ids: Names of the pairs of the share, for messages.
         negative_images: Of the whole batch; None: there are none.
         same_image: ``(B, B)``; of the whole batch, True where pairs share their image; None: all are negatives.
+        weights: ``(B,)`` float32, of the whole batch, how much each pair counts; None: all the same.
     """
 
     parts: Sequence[Part]
@@ -89,6 +90,7 @@ class Batch:
     ids: Sequence[str]
     negative_images: NegativeImages | None = None
     same_image: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class GradientCache:
@@ -196,6 +198,7 @@ class GradientCache:
             negative_images,
             same_image=None if batch.same_image is None else batch.same_image.to(device),
             bias=None if bias is None else bias.float(),
+            weights=None if batch.weights is None else batch.weights.to(device),
         )
 
     def _gather(self, tensor: Tensor) -> Tensor:

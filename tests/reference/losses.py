@@ -2,7 +2,7 @@
 
 A case has ``images`` and ``texts`` (N, D), ``scale``, ``bias``; for hard negative captions ``negatives`` (N, k, D),
 their ``positions`` and ``valid`` (N, k); for negative images ``images_hn`` (N, m, D), ``image_positions`` and
-``image_valid`` (N, m), ``image_same`` (N, m, N); and ``same`` (N, N), all numpy; k and m may be 0.
+``image_valid`` (N, m), ``image_same`` (N, m, N); ``same`` (N, N) and ``weights`` (N,), all numpy; k and m may be 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ def dot(a, b):
 
 
 def mean(values):
-    values = list(values)
     return sum(values) / len(values)
 
 
@@ -57,17 +56,17 @@ def own_images(case, i):
     return [hard_image(case, i, i, m) for m in range(case.images_hn.shape[1]) if case.image_valid[i][m]]
 
 
-def all_captions(case, i):
-    """Image i with the hard negatives of all captions."""
-    for j in pairs(case):
+def all_captions(case, i, owners=None):
+    """Image i with the hard negatives of all captions, or of those of some pairs."""
+    for j in owners or pairs(case):
         for m in range(case.negatives.shape[1]):
             if case.valid[j][m]:
                 yield hard_caption(case, i, j, m)
 
 
-def all_images(case, i):
-    """Caption i with the negative images of all pairs, but not with its own image among them."""
-    for j in pairs(case):
+def all_images(case, i, owners=None):
+    """Caption i with the negative images of all (or some) pairs, but not with its own image among them."""
+    for j in owners or pairs(case):
         for m in range(case.images_hn.shape[1]):
             if case.image_valid[j][m] and not case.image_same[j][m][i]:
                 yield hard_image(case, i, j, m)
@@ -77,14 +76,23 @@ def cross_entropy(right, wrong):
     return -log_softmax([right, *wrong])[0]
 
 
+def both_directions(case, one):
+    """Mean of image→text and text→image of ``one(right, in_batch, further)``, over pairs, each with its weight."""
+    total = 0.0
+    for i in pairs(case):
+        right = similarity(case, i, i)
+        image = one(right, [similarity(case, i, j) for j in others(case, i)], list(all_captions(case, i)))
+        text = one(right, [similarity(case, j, i) for j in others(case, i)], list(all_images(case, i)))
+        total += case.weights[i] * (image + text) / 2
+    return total / len(case.images)
+
+
 def info_nce(case):
-    rows = mean(
-        cross_entropy(similarity(case, i, i), [similarity(case, i, j) for j in others(case, i)]) for i in pairs(case)
-    )
-    columns = mean(
-        cross_entropy(similarity(case, i, i), [similarity(case, j, i) for j in others(case, i)]) for i in pairs(case)
-    )
-    return (rows + columns) / 2
+    return both_directions(case, lambda right, in_batch, further: cross_entropy(right, in_batch))
+
+
+def negclip(case):
+    return both_directions(case, lambda right, in_batch, further: cross_entropy(right, [*in_batch, *further]))
 
 
 def inbatch_replacement(case, negatives_in="both"):
@@ -104,41 +112,22 @@ def inbatch_replacement(case, negatives_in="both"):
         seen_by_rows, seen_by_columns = {**matrix, **images, **captions}, {**matrix, **captions, **images}
     else:
         seen_by_rows, seen_by_columns = {**matrix, **captions}, {**matrix, **images}
-    rows = mean(
-        cross_entropy(
-            seen_by_rows[i, i], [seen_by_rows[i, j] for j in range(count) if j != i and (i, j) in seen_by_rows]
-        )
-        for i in range(count)
-    )
-    columns = mean(
-        cross_entropy(
-            seen_by_columns[j, j], [seen_by_columns[i, j] for i in range(count) if j != i and (i, j) in seen_by_columns]
-        )
-        for j in range(count)
-    )
-    return (rows + columns) / 2
-
-
-def negclip(case):
-    rows = mean(
-        cross_entropy(
-            similarity(case, i, i), [*(similarity(case, i, j) for j in others(case, i)), *all_captions(case, i)]
-        )
-        for i in pairs(case)
-    )
-    columns = mean(
-        cross_entropy(
-            similarity(case, i, i), [*(similarity(case, j, i) for j in others(case, i)), *all_images(case, i)]
-        )
-        for i in pairs(case)
-    )
-    return (rows + columns) / 2
+    total = 0.0
+    for i in range(count):
+        rivals = [j for j in range(count) if j != i]
+        row = [seen_by_rows[i, j] for j in rivals if (i, j) in seen_by_rows]
+        column = [seen_by_columns[j, i] for j in rivals if (j, i) in seen_by_columns]
+        image, text = cross_entropy(seen_by_rows[i, i], row), cross_entropy(seen_by_columns[i, i], column)
+        total += case.weights[i] * (image + text) / 2
+    return total / count
 
 
 def svlc(case, weight=1.0):
     total = info_nce(case)
     for own in (own_captions, own_images):
-        terms = [cross_entropy(similarity(case, i, i), own(case, i)) for i in pairs(case) if own(case, i)]
+        terms = [
+            case.weights[i] * cross_entropy(similarity(case, i, i), own(case, i)) for i in pairs(case) if own(case, i)
+        ]
         total += weight * mean(terms) if terms else 0.0
     return total
 
@@ -152,7 +141,8 @@ def fsc(case, weight=0.5, gamma=2.0, smoothing=0.02):
                 log_p = log_softmax([similarity(case, i, i), *wrong])
                 share = smoothing / len(log_p)
                 targets = [1 - smoothing + share] + [share] * len(wrong)
-                terms.append(sum(-y * (1 - math.exp(lp)) ** gamma * lp for y, lp in zip(targets, log_p, strict=True)))
+                focal = sum(-y * (1 - math.exp(lp)) ** gamma * lp for y, lp in zip(targets, log_p, strict=True))
+                terms.append(case.weights[i] * focal)
         total += weight * mean(terms) if terms else 0.0
     return total
 
@@ -181,26 +171,17 @@ def debiased(case, beta=1.0, tau_plus=0.1):
     return both_directions(case, one)
 
 
-def both_directions(case, one):
-    rows = mean(
-        one(similarity(case, i, i), [similarity(case, i, j) for j in others(case, i)], list(all_captions(case, i)))
-        for i in pairs(case)
-    )
-    columns = mean(
-        one(similarity(case, i, i), [similarity(case, j, i) for j in others(case, i)], list(all_images(case, i)))
-        for i in pairs(case)
-    )
-    return (rows + columns) / 2
-
-
 def sigmoid(case):
     def log_sigmoid(score):
         return -math.log(1 + math.exp(-score))
 
     total = 0.0
     for i in pairs(case):
-        total += log_sigmoid(similarity(case, i, i) + case.bias)
-        wrong = [similarity(case, i, j) for j in others(case, i)]
-        for score in (*wrong, *all_captions(case, i), *all_images(case, i)):
-            total += log_sigmoid(-(score + case.bias))
+        total += case.weights[i] * log_sigmoid(similarity(case, i, i) + case.bias)
+        for j in others(case, i):
+            weight = (case.weights[i] + case.weights[j]) / 2
+            total += weight * log_sigmoid(-(similarity(case, i, j) + case.bias))
+        for j in pairs(case):
+            for score in (*all_captions(case, i, [j]), *all_images(case, i, [j])):
+                total += case.weights[j] * log_sigmoid(-(score + case.bias))
     return -total / len(case.images)

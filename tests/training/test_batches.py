@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,3 +143,12 @@ def test_negative_images_need_room_in_the_batch_if_they_replace_others():
     with pytest.raises(ConfigError, match="batch_size 2: 2 negative images"):
         batches([0, 1, 2], [[1, 2], [2, 0], [0, 1]], batch_size=2)
     batches([0, 1, 2], [[1, 2], [2, 0], [0, 1]], batch_size=2, loss="negclip").make(0)
+
+
+def test_weights_of_an_epochs_draw_go_with_their_pairs(monkeypatch):
+    weights = np.array([0.5, 1.5, 0.25, 1.75])
+    drawn = ExchangedKeywords.draw
+    monkeypatch.setattr(ExchangedKeywords, "draw", lambda *given: replace(drawn(*given), weights=weights))
+    batch = batches([0, 1, 2, 3], batch_size=4).make(0)
+    assert batch.weights.tolist() == weights[rows_of(batch)].tolist()
+    assert batches([0, 1, 2, 3], batch_size=4, negatives=0).make(0).weights is None

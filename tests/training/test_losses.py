@@ -42,7 +42,7 @@ def distinct_positions(n, k, generator):
     return torch.stack(rows)
 
 
-def batch(n, k=1, m=0, seed=0, scale=7.0, masked=True, shared=False):
+def batch(n, k=1, m=0, seed=0, scale=7.0, masked=True, shared=False, weighted=False):
     """Random unit features. A third of the hard negatives is missing if ``masked``; pairs 0 and 1, and 2 and 3, share
     their image if ``shared``, and pair 0's first negative image is that of pair 1 and of the last pair."""
     generator = torch.Generator().manual_seed(seed)
@@ -67,6 +67,7 @@ def batch(n, k=1, m=0, seed=0, scale=7.0, masked=True, shared=False):
     return LossInputs(
         images, texts, torch.tensor(scale, dtype=torch.float64), negatives, negative_images, same,
         bias=torch.tensor(-1.5, dtype=torch.float64),
+        weights=2 * torch.rand(n, dtype=torch.float64, generator=generator) if weighted else None,
     )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def case_of(inputs):
         images=inputs.images.detach().numpy(), texts=inputs.texts.detach().numpy(), scale=float(inputs.scale),
         bias=float(inputs.bias), negatives=negatives, positions=positions, valid=valid, images_hn=images_hn,
         image_positions=image_positions, image_valid=image_valid, image_same=image_same,
-        same=array(inputs.same_image, (n, n)),
+        same=array(inputs.same_image, (n, n)), weights=np.ones(n) if inputs.weights is None else inputs.weights.numpy(),
     )  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def with_gradients(name, inputs, arguments=None):
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)
 def test_the_value_is_that_of_the_slow_reference(name, arguments, n, k, m, shared):
     for seed, masked, scale in ((0, False, 7.0), (1, True, 2.0), (2, True, 7.0)):
-        inputs = batch(n, k, m, seed, scale, masked, shared)
+        inputs = batch(n, k, m, seed, scale, masked, shared, weighted=shared)
         expected = getattr(reference, name)(case_of(inputs), **arguments)
         loss = LOSSES[name](inputs, **arguments)
         assert loss.shape == ()
@@ -135,7 +136,7 @@ def test_the_value_is_that_of_the_slow_reference(name, arguments, n, k, m, share
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)
 def test_gradients_are_those_of_finite_differences(name, arguments, shared):
-    inputs = batch(5, 2, 2, seed=3, scale=2.0, shared=shared)
+    inputs = batch(5, 2, 2, seed=3, scale=2.0, shared=shared, weighted=shared)
     inputs.negatives.valid[0] = False
     leaves = features_of(inputs)
 
@@ -346,6 +347,16 @@ def test_images_and_captions_are_treated_alike(name):
         negative_images=inputs.negatives,
     )  # fmt: skip
     torch.testing.assert_close(LOSSES[name](turned), LOSSES[name](inputs), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_even_weights_change_nothing_and_a_pair_of_weight_zero_is_no_example(name, arguments):
+    inputs = batch(5, 2, 2, seed=25, shared=True)
+    expected = LOSSES[name](inputs, **arguments)
+    even = dataclasses.replace(inputs, weights=torch.ones(5, dtype=torch.float64))
+    torch.testing.assert_close(LOSSES[name](even, **arguments), expected, rtol=1e-12, atol=1e-12)
+    none = dataclasses.replace(inputs, weights=torch.zeros(5))
+    assert LOSSES[name](none, **arguments).item() == 0
 
 
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)

@@ -28,7 +28,7 @@ def hn_nce(inputs: LossInputs, *, alpha: float = 1.0, beta: float = 0.25) -> Ten
         right, negatives, further = _split(scores)
         weighted, _ = _log_weighted(negatives, beta)
         denominator = _log_sum(right + math.log(alpha), weighted, further)
-        losses.append((denominator - right).mean())
+        losses.append(logits.weighted(denominator - right, inputs.weights).mean())
     return (losses[0] + losses[1]) / 2
 
 
@@ -49,7 +49,7 @@ def debiased(inputs: LossInputs, *, beta: float = 1.0, tau_plus: float = 0.1) ->
         right, negatives, further = _split(scores)
         weighted, count = _log_weighted(negatives, beta)
         estimate = _log_debiased(weighted, right, count, tau_plus, lowest=-scale)
-        losses.append((_log_sum(right, estimate, further) - right).mean())
+        losses.append(logits.weighted(_log_sum(right, estimate, further) - right, inputs.weights).mean())
     return (losses[0] + losses[1]) / 2
 
 

@@ -41,7 +41,7 @@ def inbatch_replacement(inputs: LossInputs, *, negatives_in: NegativesIn = "both
         if both:
             images_first = _replaced(clean.T, inputs.texts, inputs.negative_images, inputs.scale).T
             rows = _replaced(images_first, inputs.images, inputs.negatives, inputs.scale)
-    return logits.info_nce(rows, columns)
+    return logits.info_nce(rows, columns, inputs.weights)
 
 
 def _replaced(similarities: Tensor, anchors: Tensor, negatives: HardNegatives | None, scale: Tensor) -> Tensor:

@@ -41,6 +41,8 @@ class LossInputs:
         negative_images: Each image's hard negatives, which distract its caption; None: there are none.
         same_image: (N, N) bool: True where caption j belongs to image i too (the diagonal does not matter): no
             negative in either direction, so −∞ there. None: all other captions are negatives.
+        weights: (N,) how much each pair counts, on average about 1: each term of a mean over pairs is multiplied by
+            its pair's weight. None: all count the same.
         bias: () or (1,), added to the scaled similarities by `sigmoid`, which needs it; the others have no use for it.
     """
 
@@ -51,6 +53,7 @@ class LossInputs:
     negative_images: HardNegatives | None = None
     same_image: Tensor | None = None
     bias: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class LossFunction(Protocol):

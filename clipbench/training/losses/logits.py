@@ -38,10 +38,18 @@ def own(anchors: Tensor, negatives: HardNegatives, scale: Tensor) -> tuple[Tenso
         return wide(scale) * torch.einsum("nd,nkd->nk", wide(anchors), wide(features)), valid
 
 
-def info_nce(rows: Tensor, columns: Tensor) -> Tensor:
+def info_nce(rows: Tensor, columns: Tensor, weights: Tensor | None) -> Tensor:
     """Mean of the cross-entropies of the rows (N, ≥ N) and of the columns (≥ N, N), the diagonal being right."""
     labels = torch.arange(len(rows), device=rows.device)
-    return (cross_entropy(rows, labels) + cross_entropy(columns.T, labels)) / 2
+    if weights is None:
+        return (cross_entropy(rows, labels) + cross_entropy(columns.T, labels)) / 2
+    terms = cross_entropy(rows, labels, reduction="none") + cross_entropy(columns.T, labels, reduction="none")
+    return weighted(terms, weights).mean() / 2
+
+
+def weighted(terms: Tensor, weights: Tensor | None) -> Tensor:
+    """Terms (N, …) of pairs, multiplied by the pairs' weights (N,)."""
+    return terms if weights is None else terms * weights.to(terms.dtype).reshape(-1, *[1] * (terms.ndim - 1))
 
 
 def wide(features: Tensor) -> Tensor:

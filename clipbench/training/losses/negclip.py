@@ -19,4 +19,4 @@ def negclip(inputs: LossInputs) -> Tensor:
     image that is the image of another pair is masked there.
     """
     images, texts = logits.with_all_negatives(inputs)
-    return logits.info_nce(images, texts.T)
+    return logits.info_nce(images, texts.T, inputs.weights)

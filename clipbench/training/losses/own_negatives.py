@@ -33,11 +33,11 @@ def fsc(inputs: LossInputs, *, weight: float = 0.5, gamma: float = 2.0, smoothin
     Negative images add the same term for captions, over the image and its valid negative images.
     """
     clean = logits.in_batch(inputs)
-    loss, right = logits.info_nce(clean, clean), clean.diagonal()
+    loss, right = logits.info_nce(clean, clean, inputs.weights), clean.diagonal()
     for anchors, negatives in ((inputs.images, inputs.negatives), (inputs.texts, inputs.negative_images)):
         if negatives is not None:
             own, valid = logits.own(anchors, negatives, inputs.scale)
-            focal = _focal(right, own, valid, gamma, smoothing)
+            focal = logits.weighted(_focal(right, own, valid, gamma, smoothing), inputs.weights)
             # A pair without a valid hard negative adds exactly 0 to the sum.
             loss = loss + weight * focal.sum() / valid.any(dim=1).sum().clamp(min=1)
     return loss
