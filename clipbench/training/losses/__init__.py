@@ -25,7 +25,22 @@ from clipbench.training.losses.sigmoid import sigmoid
 from clipbench.training.recipe import Recipe
 from clipbench.utils.registry import close_matches
 
-__all__ = ["LOSSES", "MAX_LOGIT_SCALE", "HardNegatives", "LossFunction", "LossInputs", "configured_loss", "find_loss"]
+__all__ = [
+    "LOSSES",
+    "MAX_LOGIT_SCALE",
+    "HardNegatives",
+    "LossFunction",
+    "LossInputs",
+    "configured_loss",
+    "debiased",
+    "find_loss",
+    "fsc",
+    "hn_nce",
+    "inbatch_replacement",
+    "negclip",
+    "sigmoid",
+    "svlc",
+]
 
 MAX_LOGIT_SCALE = 100.0
 """Upper bound of the scale in training, a temperature of 0.01 (Radford et al. 2021, arXiv 2103.00020, §2.5)."""
