@@ -112,7 +112,7 @@ def _figures(pairs: Sequence[Pair]) -> Iterator[str]:
 
 def _licenses(exported: Exported) -> Iterator[str]:
     photographs = {pair.photograph.id: pair.photograph for pair in exported.pairs}
-    yield "## Licenses\n"
+    yield "## Licenses\n\nEach repainted picture is an adaptation under the license of its photograph.\n"
     yield "| license | photographs |\n|---|---:|"
     counts = Counter(one.license for one in photographs.values())
     yield from (f"| {markdown_text(name) or 'not stated'} | {count:,} |" for name, count in counts.most_common())

@@ -19,7 +19,6 @@ from clipbench.utils.text import writable
 if TYPE_CHECKING:
     import datasets
 
-_PAINTER_NUMBERS = {"guidance_scale": float, "num_inference_steps": int}
 _OWN_FIELDS = ("model", "revision")
 
 
@@ -95,7 +94,8 @@ def _file(store: Store, image: str, name: str) -> dict[str, Any]:
 def _inpaint_details(pair: Pair, chosen: Candidate) -> dict[str, Any]:
     return {
         "duration": None if pair.seconds is None else round(pair.seconds),
-        **{name: kind(chosen.details.get(name) or 0) or None for name, kind in _PAINTER_NUMBERS.items()},
+        "guidance_scale": _number(chosen.details.get("guidance_scale"), float),
+        "num_inference_steps": _number(chosen.details.get("steps"), int),
         "prompt": chosen.prompt,
         "prompts_used": list(pair.prompts),
         "quality": pair.rating,
@@ -120,6 +120,10 @@ def _mask_details(pair: Pair) -> dict[str, Any]:
         "width_factor": int(times.get("widen_x", 0)),
         **_model(pair.mask_details, "segmenter"),
     }
+
+
+def _number(value: object, kind: type[float]) -> float | None:
+    return kind(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _model(details: Mapping[str, Any], role: str) -> dict[str, str]:

@@ -91,12 +91,12 @@ class Store:
             raise ConfigError(f"{folder}: no set of annotations: `clipbench annotate` makes one")
         self.folder, self.refs, self.name = folder, refs, uuid.uuid4().hex
         self._mutex = threading.RLock()
-        self._alive = _Alive(folder / ".open", self.name)
         self._connection = _connect(folder / DATABASE)
+        self._alive = _Alive(folder / ".open", self.name)
         try:
             _check_version(self._connection, folder)
             meta = self.meta()
-        except ConfigError:
+        except BaseException:
             self.close()
             raise
         self.concept = Concept(meta["concept"], {word: tuple(them) for word, them in meta["replacements"].items()})
@@ -279,6 +279,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # WAL's default may lose the last steps when power fails
         connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.OperationalError as error:  # read-only, full, locked for longer than we wait
+        connection.close()
+        raise ResultError(f"{path}: cannot be used: {error}") from None
     except sqlite3.DatabaseError as error:
         connection.close()
         raise ConfigError(f"{path}: no set of annotations: {error}") from None

@@ -82,6 +82,20 @@ def test_what_is_in_a_row(folder, tmp_path):
     assert (first["mask_details"]["prompt"], first["mask_details"]["width_factor"]) == ("cat", 2)
 
 
+def test_what_a_pipeline_says_of_itself_is_in_the_published_fields(folder):
+    from clipbench.annotate.store import Store
+
+    says = {"inpainter": "/home/me/sd2", "revision": "abc", "steps": 50, "guidance_scale": 7.5, "dtype": "float32"}
+    with Store(folder) as store, store.transaction() as db:
+        db.execute("UPDATE candidates SET details = ? WHERE pair = 1", (json.dumps(says),))
+    export_set(folder)
+    details = rows(folder)[0]["inpaint_details"]
+    assert (details["num_inference_steps"], details["guidance_scale"]) == (50, 7.5)
+    assert (details["model"], details["revision"]) == ("sd2", "abc")
+    assert json.loads(details["settings"]) == {"steps": 50, "guidance_scale": 7.5, "dtype": "float32"}
+    assert rows(folder)[1]["inpaint_details"]["num_inference_steps"] is None
+
+
 def test_the_file_of_the_photograph_is_in_the_table_as_it_was(folder, tmp_path):
     export_set(folder)
     for row in pq.read_table(folder / "data" / "test-00000-of-00001.parquet").to_pylist():
