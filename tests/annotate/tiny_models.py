@@ -56,3 +56,62 @@ def build_inpainter(folder, seed=0, channels=9):
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+def build_clipseg(folder, seed=0):
+    """A CLIPSeg of a few thousand weights, which sees pictures at 32 x 32 pixels."""
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPSegProcessor, ViTImageProcessor
+
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 3}
+    config = CLIPSegConfig(
+        text_config={**tower, **TEXT},
+        vision_config={**tower, "image_size": 32, "patch_size": 8},
+        projection_dim=16,
+        reduce_dim=8,
+        extract_layers=(0, 1, 2),
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=16,
+    )
+    _save(CLIPSegForImageSegmentation, config, folder, seed)
+    images = ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    CLIPSegProcessor(images, clip_tokenizer()).save_pretrained(folder)
+    return folder
+
+
+def build_detector(folder, seed=0):
+    """An OWLv2 of a few thousand weights."""
+    from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
+
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
+    config = Owlv2Config(
+        text_config={**tower, **TEXT, "max_position_embeddings": 16},
+        vision_config={**tower, "image_size": 32, "patch_size": 8},
+        projection_dim=16,
+    )
+    _save(Owlv2ForObjectDetection, config, folder, seed, _unsure)
+    tokenizer = clip_tokenizer()
+    tokenizer.model_max_length = 16
+    Owlv2Processor(Owlv2ImageProcessor(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
+    return folder
+
+
+TEXT = {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
+
+
+def _save(network, config, folder, seed, adjust=lambda module: None):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = network(config)
+    with torch.no_grad():
+        adjust(module)
+    module.save_pretrained(folder)
+
+
+def _unsure(detector):
+    """Boxes near their places on the grid, with probabilities of a few percent."""
+    detector.box_head.dense2.weight.mul_(0.01)
+    detector.box_head.dense2.bias.zero_()
+    for layer in (detector.class_head.logit_scale, detector.class_head.logit_shift):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    detector.class_head.logit_shift.bias.fill_(-3)

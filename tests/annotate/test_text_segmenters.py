@@ -1,0 +1,136 @@
+"""Segmenters of transformers, with tiny models of random weights."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("cv2")
+
+from clipbench.annotate.grabcut import grab_cut
+from clipbench.annotate.segmenters import find_segmenter
+from clipbench.errors import ClipbenchError, ConfigError, DataError, ModelError, UnknownName
+
+from ..seeded import build_clip
+from .tiny_models import build_clipseg, build_detector
+
+
+@pytest.fixture(scope="module")
+def clipseg(tmp_path_factory):
+    return build_clipseg(tmp_path_factory.mktemp("clipseg"))
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return build_detector(tmp_path_factory.mktemp("detector"))
+
+
+def picture(size=(90, 60)):
+    pixels = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    pixels[10:40, 20:60] = (200, 40, 40)
+    return Image.fromarray(pixels)
+
+
+def probabilities(folder, image, prompt):
+    """CLIPSeg's probability of every pixel, by its own classes."""
+    from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
+
+    inputs = CLIPSegProcessor.from_pretrained(folder)(text=[prompt], images=[image], return_tensors="pt")
+    with torch.no_grad():
+        logits = CLIPSegForImageSegmentation.from_pretrained(folder)(**inputs).logits.reshape(1, 1, 32, 32)
+    size = (image.height, image.width)
+    return torch.nn.functional.interpolate(torch.sigmoid(logits), size, mode="bilinear")[0, 0].numpy()
+
+
+@pytest.mark.parametrize("prompt", ["the white cat", "dog"])
+def test_clipseg(clipseg, prompt):
+    image = picture()
+    expected = probabilities(clipseg, image, prompt)
+    threshold = float(np.median(expected))
+    mask = find_segmenter(str(clipseg), device="cpu", threshold=threshold).segment(image, prompt)
+    assert mask.shape == (60, 90)
+    assert mask.dtype == bool
+    assert ((expected >= threshold) == mask).mean() > 0.99
+    assert mask.any()
+    assert not mask.all()
+
+
+def test_a_prompt_that_is_too_long_and_half_precision(clipseg):
+    segmenter = find_segmenter(str(clipseg), device="cpu", dtype="bfloat16", threshold=0.01)
+    assert segmenter.segment(picture(), "very " * 100 + "white cat").any()
+    assert segmenter.details() == {
+        "segmenter": str(clipseg),
+        "revision": None,
+        "threshold": 0.01,
+        "dtype": "bfloat16",
+    }
+
+
+def test_nothing_is_found(clipseg, detector):
+    for folder in (clipseg, detector):
+        segmenter = find_segmenter(str(folder), device="cpu", threshold=0.9999)
+        with pytest.raises(DataError, match=r"sees no 'a zebra' with a probability of 0\.9999: try another"):
+            segmenter.segment(picture(), "a zebra")
+        with pytest.raises(DataError, match="prompt is empty"):
+            segmenter.segment(picture(), "  ")
+
+
+def test_the_surest_box_is_refined(detector):
+    from transformers import Owlv2ForObjectDetection, Owlv2Processor
+
+    image = picture((90, 90))
+    processor = Owlv2Processor.from_pretrained(detector)
+    inputs = processor(text=[["a cat"]], images=[image], return_tensors="pt")
+    with torch.no_grad():
+        outputs = Owlv2ForObjectDetection.from_pretrained(detector)(**inputs)
+    found = processor.post_process_grounded_object_detection(outputs, threshold=0.0, target_sizes=[(90, 90)])[0]
+    box = tuple(found["boxes"][found["scores"].argmax()].tolist())
+    mask = find_segmenter(str(detector), device="cpu", threshold=0.01).segment(image, "a cat")
+    assert (mask == grab_cut(image, box=box)).all()
+    assert mask.any()
+
+
+def test_a_long_prompt_for_a_detector(detector):
+    segmenter = find_segmenter(str(detector), device="cpu", threshold=0.9999)
+    with pytest.raises(DataError, match="sees no"):
+        segmenter.segment(picture(), "very " * 40 + "white cat")
+
+
+def test_models_that_find_nothing_by_a_text(tmp_path):
+    folder = build_clip(tmp_path / "clip")
+    with pytest.raises(ModelError, match="is a clip, which does not find objects by a text: choose CLIPSeg"):
+        find_segmenter(str(folder)).segment(picture(), "a cat")
+
+
+@pytest.mark.parametrize("how", ["missing", "nan", "pickle", "no weights"])
+def test_damaged_weights(tmp_path, how):
+    from safetensors.torch import load_file, save_file
+
+    folder = build_clipseg(tmp_path / "clipseg")
+    weights = folder / "model.safetensors"
+    state = load_file(weights)
+    name = next(name for name in state if "decoder" in name)
+    if how == "missing":
+        del state[name]
+    else:
+        state[name][:] = float("nan")
+    save_file(state, weights, {"format": "pt"})
+    if how == "pickle":
+        torch.save(state, folder / "pytorch_model.bin")
+    if how in ("pickle", "no weights"):
+        weights.unlink()
+    with pytest.raises(ModelError) as caught:
+        find_segmenter(str(folder)).segment(picture(), "a cat")
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_and_options_that_cannot_be(clipseg):
+    with pytest.raises(UnknownName, match=r"did you mean scenes\?"):
+        find_segmenter("scene")
+    with pytest.raises(ConfigError, match="is local"):
+        find_segmenter(str(clipseg), revision="main")
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        find_segmenter(str(clipseg), threshold=2)
+    with pytest.raises(ClipbenchError, match="nobody/nothing"):
+        find_segmenter("nobody/nothing").segment(picture(), "a cat")
