@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,18 @@ def test_every_line_of_the_log_has_all_of_it(start, tmp_path):
         assert line["logit_scale_grad"] == event.logit_scale_grad != 0
         assert line["samples_per_second"] == pytest.approx(event.samples_per_second, abs=0.01) != 0
         assert set(event.accuracies) == {"i2t_acc", "t2i_acc", "hard_negative_acc"}
+
+
+def test_trackers_get_the_same_numbers(start, tmp_path, monkeypatch):
+    run, tracked = start(tmp_path, checkpoint_every=1), []
+    recorder, accelerator = run._recorder, run.setup.accelerator
+    monkeypatch.setattr(accelerator, "log", lambda values, step: tracked.append((step, values)))
+    recorder._setup = replace(run.setup, options=replace(run.setup.options, report_to=("tensorboard",)))
+    events = [event for event in run.run() if isinstance(event, StepLog)]
+    assert [step for step, _ in tracked] == [1, 2, 3]
+    for (_, values), event in zip(tracked, events, strict=True):
+        assert values == {name: value for name, value in event.values().items() if name != "step"}
+        assert all(isinstance(value, float) for value in values.values())
 
 
 def test_numbers_are_read_a_step_late(start, tmp_path, monkeypatch):
