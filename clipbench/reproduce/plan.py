@@ -62,14 +62,14 @@ def plan_study(
 def _plan(
     study: Study, run: Run, folder: StudyFolder | None, counts: Mapping[str, int], tables: Collection[str] | None
 ) -> RunPlan:
-    captions, steps, checkpoints = None, None, {0: 0.0}
+    captions, steps, pairs, checkpoints = None, None, 0, {0: 0.0}
     if not run.is_base:
         captions = counts.get(run.concept)
         if captions is None:
             return RunPlan(run, None, None, None, (), 0, None)
         recipe = study.training.recipe_of(run.concept, run.negatives, run.seed)
-        per_epoch = captions // recipe.batch_size
-        steps = per_epoch * recipe.epochs
+        per_epoch = captions // recipe.own_pairs
+        steps, pairs = per_epoch * recipe.epochs, captions * recipe.epochs * recipe.batch_size // recipe.own_pairs
         stops = sorted(recipe.checkpoint_steps(steps, per_epoch)) if per_epoch else []
         checkpoints = {step: step / per_epoch for step in stops}
     scorings = [(step, task) for step, epoch in checkpoints.items() for task in tasks_at(study, run, epoch, tables)]
@@ -78,7 +78,7 @@ def _plan(
     missing = [scoring for scoring in scorings if not (folder and folder.is_scored(run, *scoring))]
     seconds = None
     if study.speed:
-        to_train = 0 if is_trained else (captions or 0) * study.training.epochs
+        to_train = 0 if is_trained else pairs
         to_score = len({step for step, _ in missing})
         measured = folder.rates(run.negatives) if folder else []
         rates = study.speed.captions_per_second

@@ -97,6 +97,17 @@ def test_the_plan_counts_what_the_paper_trained_and_takes_its_word_for_the_time(
     assert by_name["orig"].parts == by_name["orig"].scorings == len(PAPER.tasks())
 
 
+def test_the_plan_of_a_study_with_a_mix_has_the_steps_that_its_captions_last_for():
+    mixed = PAPER.training.model_copy(update={"recipe": {**PAPER.training.recipe, "mix": {"general": 0.25}}})
+    runs = [RUNS["object-control-seed0"]]
+    (plain,), (plan,) = (
+        plan_study(study, runs, None, count_captions(PAPER))
+        for study in (PAPER, PAPER.model_copy(update={"training": mixed}))
+    )
+    assert plan.steps == 3 * (305_056 // 48)
+    assert plan.seconds == pytest.approx(plain.seconds * 64 / 48, rel=1e-5)
+
+
 def test_captions_are_counted_where_the_study_does_not_say():
     scenes = load_study("scenes")
     silent = scenes.model_copy(update={"training": scenes.training.model_copy(update={"captions": {}, "limit": None})})
