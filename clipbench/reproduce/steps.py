@@ -123,7 +123,7 @@ def training_inputs(study: Study, run: Run, data_fingerprint: str) -> dict[str, 
     ``allow_missing`` is not among them: what was left out of a training is in its record.
     """
     training = study.training
-    recipe = training.recipe_of(run.concept_label, run.negatives, run.seed).as_dict()
+    recipe = training.recipe_of(run.concept_label, run.negatives, run.seed).identity()
     return {
         "base_model": run.base_model,
         "data": data_fingerprint,

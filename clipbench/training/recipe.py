@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from clipbench.errors import ConfigError
 from clipbench.training.loss_args import LOSS_ALIASES, LOSS_ARGS, NEEDS_NEGATIVES, check_loss_args
@@ -53,6 +53,15 @@ _NUMBERS = {
     "checkpoint_every": (1e-4, 1e6),
     "ema": (0, _MOST_DECAY),
 }
+
+
+_FIRST_FIELDS = {
+    "concepts", "negatives", "loss", "negatives_in", "batch_size", "epochs", "max_steps", "learning_rate",
+    "lr_schedule", "warmup_steps", "cooldown_steps", "weight_decay", "max_grad_norm", "checkpoint_every", "precision",
+    "freeze", "lora_rank", "lora_alpha", "seed",
+}  # fmt: skip
+BEFORE: Final = {"same_image": "keep"}
+"""What was done before there was a field, where that is not its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +215,11 @@ class Recipe:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: _as_json(value) for name, value in values.items()}
 
+    def identity(self) -> dict[str, Any]:
+        """The fields as JSON values, without later ones that say what was done before there were any."""
+        before = recorded_before()
+        return {name: value for name, value in self.as_dict().items() if name in _FIRST_FIELDS or value != before[name]}
+
     def checkpoint_steps(self, steps: int, steps_per_epoch: int) -> set[int]:
         """Steps after which a checkpoint is written: every ``checkpoint_every`` epochs and the last step.
 
@@ -232,3 +246,8 @@ def _as_json(value: object) -> object:
     if isinstance(value, tuple):
         return list(value)
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def recorded_before() -> dict[str, Any]:
+    """What a recipe says of fields that it was written without: what was done before there were any."""
+    return {**Recipe(("any",)).as_dict(), **BEFORE}

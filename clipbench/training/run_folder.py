@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from clipbench.errors import ConfigError, ResultError
-from clipbench.training.recipe import Recipe
+from clipbench.training.recipe import BEFORE, Recipe, recorded_before
 from clipbench.utils.files import atomic_write, lock
 from clipbench.utils.text import reason
 
 SCHEMA_VERSION: Final = 1
 _RUN, _LOG, _LOCK = "finetune.json", "training_log.jsonl", "finetune.lock"
-_BEFORE: Final[Mapping[str, Any]] = {"same_image": "keep"}  # what earlier versions did where the default is another now
 _PARTS: Final = ("recipe", "model", "data")
 
 
@@ -86,7 +85,7 @@ class RunFolder:
         """
         found = self.facts().get("recipe", {})
         earlier = "concepts" in found
-        return replace(recipe, **{name: value for name, value in _BEFORE.items() if earlier and name not in found})
+        return replace(recipe, **{name: value for name, value in BEFORE.items() if earlier and name not in found})
 
     def check(self, identity: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuse to continue a run that has another recipe, model or data.
@@ -99,8 +98,7 @@ class RunFolder:
         """
         found = self.facts()
         if "concepts" in (recipe := found.get("recipe", {})):
-            # An earlier version knew fewer fields: what it trained is what their defaults say.
-            found["recipe"] = {**Recipe(("any",)).as_dict(), **_BEFORE, **recipe}
+            found["recipe"] = {**recorded_before(), **recipe}
         for part, values in identity.items():
             for name, value in values.items():
                 saved = found.get(part, {}).get(name, value)

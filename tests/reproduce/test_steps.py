@@ -80,9 +80,22 @@ def test_a_training_is_another_one_where_an_input_differs():
         name(PAPER, run, "another"),
         name(with_recipe(negatives_in="image_to_text"), run),
         name(with_recipe(learning_rate=1e-6), run),
+        name(with_recipe(same_image="mask"), run),
+        name(with_recipe(ema=0.9), run),
     ]
     assert name(PAPER, run) == name(load_study("paper"), run)
-    assert len({name(PAPER, run), *others}) == 6
+    assert len({name(PAPER, run), *others}) == 8
+
+
+def test_a_study_of_before_there_were_further_settings_is_the_same_study():
+    """Its trainings are recognized by a digest of their inputs, which must not change where nothing else does."""
+    recipe = training_inputs(PAPER, RUNS["color-hn1-seed0"], "d")["recipe"]
+    assert recipe == {
+        "concepts": ["color"], "negatives": 1, "loss": "inbatch_replacement", "negatives_in": "both", "batch_size": 64,
+        "epochs": 3, "max_steps": None, "learning_rate": 5e-6, "lr_schedule": "constant", "warmup_steps": 0,
+        "cooldown_steps": 0, "weight_decay": 0.1, "max_grad_norm": None, "checkpoint_every": 0.1, "precision": "auto",
+        "freeze": [], "lora_rank": 0, "lora_alpha": None, "seed": 0,
+    }  # fmt: skip
 
 
 def test_the_plan_counts_what_the_paper_trained_and_takes_its_word_for_the_time():

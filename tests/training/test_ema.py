@@ -1,12 +1,9 @@
 """The average of the weights: what it is, where it goes, and that resuming does not change it."""
 
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from clipbench.errors import ConfigError
 from clipbench.training.checkpoints import checkpoints_in
 from clipbench.training.ema import trained_weights
 from clipbench.training.events import Checkpoint, StepLog
@@ -92,13 +89,3 @@ def test_training_and_its_losses_are_those_without_an_average(start, tmp_path):
     ]
     assert scores[0] != scores[1]
     assert len(set(scores[1])) == 1, "after three steps, the average is still the base model"
-
-
-def test_another_decay_is_another_run_and_a_recipe_of_before_is_none(start, tmp_path):
-    list(start(tmp_path, max_steps=1).run())
-    facts = json.loads((tmp_path / "finetune.json").read_text())
-    del facts["recipe"]["ema"]
-    (tmp_path / "finetune.json").write_text(json.dumps(facts))
-    start(tmp_path, max_steps=1)
-    with pytest.raises(ConfigError, match=r"another recipe: ema is None, not 0\.9"):
-        start(tmp_path, max_steps=1, ema=0.9)

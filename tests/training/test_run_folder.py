@@ -62,6 +62,19 @@ def test_a_garbled_log_is_named(tmp_path, content):
         folder.read_log()
 
 
+def test_a_recipe_of_before_there_was_a_field_says_what_was_done_then(start, trained, tmp_path):
+    folder = copied(trained, tmp_path)
+    facts = json.loads((folder / "finetune.json").read_text())
+    for name in ("ema", "mix", "same_image"):
+        del facts["recipe"][name]
+    (folder / "finetune.json").write_text(json.dumps(facts))
+    for same in ({}, {"same_image": "mask"}, {"same_image": "keep"}):
+        start(folder, checkpoint_every=0.34, **same)
+    for name, value in (("ema", 0.9), ("mix", {"general": 0.5})):
+        with pytest.raises(ConfigError, match=f"another recipe: {name} is (None|{{}}), not"):
+            start(folder, checkpoint_every=0.34, **{name: value})
+
+
 def empty(checkpoint):
     (checkpoint / "training_state.safetensors").write_bytes(b"")
 
