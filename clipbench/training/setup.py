@@ -151,7 +151,7 @@ def _read_pairs(
     train_data: str, concepts: tuple[Concept, ...], recipe: Recipe, options: FinetuneOptions, on_progress: Progress
 ) -> TrainingPairs:
     progress = partial(on_progress, "captions")
-    how = {"k": recipe.negatives, "limit": options.limit, "allow_missing": options.allow_missing}
+    how: dict[str, Any] = {"k": recipe.negatives, "limit": options.limit, "allow_missing": options.allow_missing}
     if recipe.negatives_from or recipe.negative_images_from:
         columns = GivenColumns(train_data, recipe.negatives_from, recipe.negative_images_from, options.data)
         pairs = gather_given(columns, concepts, on_progress=progress, **how)
