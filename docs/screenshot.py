@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1]))
-from tests.analysis.leaderboard.browser import Browser
+from tests.browser import Browser
 
 _OPEN = "document.getElementById('gallery-box').open = true; new Promise(done => setTimeout(done, 500))"
 

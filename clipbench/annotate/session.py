@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -43,15 +43,18 @@ class Session:
         self.store, self.origin = store, origin
         self._holder = f"{store.name}/{browser}"
 
-    def next(self) -> Pair | None:
+    def next(self, busy: Collection[int] = ()) -> Pair | None:
         """The pair to work on: an unfinished one of this annotator that is in no other hands, or a new photograph.
+
+        Args:
+            busy: Pairs that are passed over, because something is being painted for them.
 
         Returns:
             None if all photographs have been handed out.
         """
         while True:
             with self.store.transaction() as db:
-                number = self._unfinished(db) or self._hand_out(db)
+                number = self._unfinished(db, busy) or self._hand_out(db)
             if number is None:
                 return None
             try:
@@ -292,10 +295,11 @@ class Session:
             raise ConfigError(f"pair {pair}: its next step is {there.step!r}, not {step!r}: go back first")
         return there
 
-    def _unfinished(self, db: sqlite3.Connection) -> int | None:
+    def _unfinished(self, db: sqlite3.Connection, busy: Collection[int]) -> int | None:
         query = "SELECT id, holder FROM pairs WHERE annotator = ? AND step NOT IN (?, ?) ORDER BY id"
         rows = db.execute(query, (self.annotator, DONE, SKIPPED)).fetchall()
-        for row in sorted(rows, key=lambda row: row["holder"] != self._holder):
+        free = [row for row in rows if row["id"] not in busy]
+        for row in sorted(free, key=lambda row: row["holder"] != self._holder):
             if row["holder"] == self._holder or not self.store.is_open(row["holder"].partition("/")[0]):
                 db.execute("UPDATE pairs SET holder = ? WHERE id = ?", (self._holder, row["id"]))
                 return int(row["id"])

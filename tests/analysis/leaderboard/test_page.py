@@ -9,8 +9,8 @@ import yaml
 from clipbench.analysis.leaderboard.disagreements import find_disagreements
 from clipbench.analysis.leaderboard.merge import build_leaderboard
 from clipbench.analysis.leaderboard.page import html_page
-from tests.analysis.leaderboard.browser import CHROMIUM, Browser
 from tests.analysis.leaderboard.builders import line, make_results, write
+from tests.browser import CHROMIUM, Browser
 from tests.toy import write_toy
 
 EVIL = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"

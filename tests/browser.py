@@ -8,11 +8,18 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None
+)
+
+# Chromium expects its pipes at descriptors 3 and 4, which other threads of this process may be opening and closing.
+_AT_3_AND_4 = (
+    "import os, sys; _, read, write, *command = sys.argv;"
+    "os.dup2(int(read), 3); os.dup2(int(write), 4); os.execv(command[0], command)"
 )
 
 
@@ -25,11 +32,10 @@ class Browser:
         self._read, to_write = os.pipe()
         theirs = [fcntl.fcntl(number, fcntl.F_DUPFD, 10) for number in (to_read, to_write)]
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]
+        place = [f"--user-data-dir={self._profile.name}", "about:blank"]
         self._process = subprocess.Popen(
-            [CHROMIUM, *flags, f"--user-data-dir={self._profile.name}", "about:blank"],
-            # The pipe is expected at descriptors 3 and 4.
-            preexec_fn=lambda: [os.dup2(number, place) for place, number in enumerate(theirs, 3)],
-            pass_fds=(3, 4),
+            [sys.executable, "-c", _AT_3_AND_4, *map(str, theirs), CHROMIUM, *flags, *place],
+            pass_fds=theirs,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -79,13 +85,14 @@ class Browser:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, path, width=1200, height=900, dark=False):
+    def open(self, page, width=1200, height=900, dark=False):
+        """Open a file (a path) or an address (a string)."""
         self.events.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                   mobile=width < 600)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 
@@ -95,11 +102,28 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def wait(self, script, seconds=10.0):
+        """Wait until an expression in the page is true."""
+        end = time.monotonic() + seconds
+        while not self.run(f"Boolean({script})"):
+            assert time.monotonic() < end, f"never true: {script}\n{self.run('document.body.innerText')!r}"
+            time.sleep(0.02)
+
     def press(self, key):
-        code = {"Tab": 9, "Enter": 13, " ": 32}[key]
-        text = {"Tab": "", "Enter": "\r"}.get(key, key)
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+        code = {"Tab": 9, "Enter": 13, "Escape": 27, "Backspace": 8, "ArrowRight": 39, "ArrowDown": 40}.get(key)
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text,
+                  windowsVirtualKeyCode=code or ord(key.upper()))  # fmt: skip
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code or ord(key.upper()))
+
+    def type(self, text):
+        self.call("Input.insertText", text=text)
+
+    def drag(self, *points):
+        """Press the mouse at the first point (x, y), move over the others, let go at the last."""
+        kinds = ["mouseMoved", "mousePressed", *["mouseMoved"] * (len(points) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [points[0], *points, points[-1]], strict=True):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def screenshot(self, path, full=True):
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)

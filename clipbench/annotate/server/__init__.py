@@ -1,0 +1,1 @@
+"""The local web page of the challenge-set builder."""
