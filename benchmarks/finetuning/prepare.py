@@ -35,7 +35,8 @@ def work(job: Job) -> dict[str, Any]:
         build_clip(folder / library, job.size, library=library)
     name, _, place = job.data.partition("=")
     pairs = gather_pairs(open_training_data(name, {name: place}), [load_concept(job.concept)], allow_missing=True)
-    assert pairs.negatives is not None
+    if pairs.negatives is None:
+        raise ValueError("no hard negatives")
     negatives, _ = pairs.negatives.texts(np.arange(len(pairs)), pairs.negatives.draw(0, 0).picks)
     files = _files(pairs, Path(place))
     images = [files[pairs.images[number].key] for number in pairs.image_of]

@@ -14,7 +14,15 @@ from clipbench.cli.options import check_device, config_option, parse_model_args,
 from clipbench.cli.result_tables import headline
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
-from clipbench.training.recipe import CaptionsPerImage, NegativesIn, Precision, Recipe, SameImage, Schedule
+from clipbench.training.recipe import (
+    CaptionsPerImage,
+    NegativesIn,
+    Precision,
+    Recipe,
+    ReplacementSampling,
+    SameImage,
+    Schedule,
+)
 
 if TYPE_CHECKING:
     from clipbench.training.events import StepLog
@@ -27,9 +35,27 @@ RECIPE = Section(
         "--concept",
         metavar="NAMES",
         callback=comma_separated,
-        help="Concepts or YAML files, separated by commas; captions that contain a keyword are trained on.",
+        help="Concepts or YAML files, separated by commas; captions that contain a keyword are trained on. none: all.",
     ),
     negatives=flag("--negatives", type=click.IntRange(min=0), help="Hard negatives per caption; 0 is the control."),
+    negatives_from=flag(
+        "--negatives_from",
+        metavar="COLUMNS",
+        callback=comma_separated,
+        help="Columns of --train_data with hard negative captions, separated by commas, in place of exchanged keywords;"
+        " or pairs: a row holds several images, each with its caption.",
+    ),
+    negative_images_from=flag(
+        "--negative_images_from",
+        metavar="COLUMNS",
+        callback=comma_separated,
+        help="Columns of --train_data with hard negative images: images, or numbers of rows.",
+    ),
+    replacement_sampling=flag(
+        "--replacement_sampling",
+        type=click.Choice(get_args(ReplacementSampling)),
+        help="How keywords are exchanged: uniform, as in the paper; or matched: each is as often wrong as right.",
+    ),
     loss=flag(
         "--loss",
         help="inbatch_replacement (Rösch et al. 2024), negclip (Yuksekgonul et al. 2023), svlc (Doveh et al. 2023),"
@@ -250,7 +276,9 @@ def _check_names(train_data: str, recipe: Recipe, options: FinetuneOptions) -> N
     from clipbench.training.pairs import check_negatives
     from clipbench.training.selection import scored_tasks
 
-    check_negatives(training_concepts(train_data, recipe.concepts), recipe.negatives)
+    concepts = training_concepts(train_data, recipe.concepts)
+    if not recipe.negatives_from:
+        check_negatives(concepts, recipe.negatives)
     if scored := scored_tasks(options.eval_tasks, recipe.select):
         select_tasks(scored)
     elif options.eval_limit:

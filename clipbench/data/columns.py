@@ -92,7 +92,7 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
     own = declared or HubTable("", "", "", (), ())
     if own.exact:
         _require((*own.images, *own.captions), available, where)
-    _require(own.false_captions, available, where)
+    _require((*own.false_captions, *own.required, *own.further_images), available, where)
     images = _declared(own.images, available, where)
     if own.label:
         _require((own.label,), available, where)
@@ -108,9 +108,10 @@ def choose_columns(available: Sequence[str], *, declared: HubTable | None, where
             f" ({shorten(captions)}): name one caption column for each image, {_how('caption')}"
         )
     found = own.false_captions or tuple(name for name in available if _FALSE_CAPTION.fullmatch(name))
-    false = tuple(name for name in found if name not in captions)
+    false = tuple(name for name in found if name not in (*captions, *own.required))
     there = set(available)
-    fields = tuple(name for name in own.fields if name in there)
+    fields = (*own.required, *(name for name in own.fields if name in there and name not in own.required))
+    images = (*images, *(name for name in own.further_images if name not in images))
     chosen = {*images, *captions, *false, *fields}
     unused = [name for name in available if name not in chosen and any(_is_content(name, words) for words in guessed)]
     return Columns(images, captions, fields, false, own.constants, tuple(unused))

@@ -20,6 +20,8 @@ class HubTable:
         images: Image columns, in the order of ``Row.images``.
         captions: Text columns: one (a string or a list of strings), or one for each image.
         fields: Further columns that tasks filter on.
+        required: Further columns that must be there, and become fields.
+        further_images: Further image columns that must be there; their images come last in ``Row.images``.
         false_captions: Text columns of captions that are false of the image, for choice tasks.
         label: Column of the class (a number or a name), in data for classification; such data has no captions.
         constants: Fields with the same value in every row, for a repository or configuration that holds only one part.
@@ -38,6 +40,8 @@ class HubTable:
     false_captions: tuple[str, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
     label: str = ""
+    required: tuple[str, ...] = ()
+    further_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

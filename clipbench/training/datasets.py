@@ -27,13 +27,20 @@ def training_splits() -> dict[str, tuple[Dataset, TrainingSplit]]:
     return {task.dataset.name: (task.dataset, task.dataset.train) for task in known_tasks() if task.dataset.train}
 
 
-def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> Source:
+def open_training_data(
+    train_data: str,
+    data: Mapping[str, str] = NO_PLACES,
+    columns: tuple[str, ...] = (),
+    further_images: tuple[str, ...] = (),
+) -> Source:
     """Open the training data.
 
     Args:
         train_data: The name of a data set; ``scenes=40000``, where the number is of pictures to draw; or a file,
             folder or ``hub:owner/name[@revision][:split]``.
         data: Where named data sets lie. A folder of COCO means its train2017 captions if it has them.
+        columns: Further columns that become fields of the rows.
+        further_images: Further image columns, whose images come last in a row.
 
     Raises:
         ConfigError: No such data set or file, or an invalid location.
@@ -49,13 +56,15 @@ def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> 
         return open_pictures("train", int(pictures) if sign else SCENES)
     splits = training_splits()
     if name not in splits:
-        return _open_file(train_data, splits)
+        return _open_file(train_data, splits, columns, further_images)
     if sign:
         raise ConfigError(f"train_data {train_data}: give the name {name} only, and {train_data} in data")
     declared, split = splits[name]
-    dataset = replace(declared, hub=split.hub, generator=None, instructions=split.instructions)
+    hub = split.hub or (HubTable("", "main", "train", (), ()) if columns or further_images else None)
+    hub = hub and replace(hub, required=columns, further_images=further_images)
+    dataset = replace(declared, hub=hub, generator=None, instructions=split.instructions)
     dataset, location = parse_location(dataset, place)
-    if location is None and dataset.hub is None:
+    if location is None and split.hub is None:
         raise DataError(
             f"train_data {name}: it is not hosted on the Hugging Face Hub: give {name}=PLACE in data"
             f" ({dataset.instructions})"
@@ -65,20 +74,20 @@ def open_training_data(train_data: str, data: Mapping[str, str] = NO_PLACES) -> 
     return open_source(dataset, location)
 
 
-def _open_file(train_data: str, known: Iterable[str]) -> Source:
+def _open_file(
+    train_data: str, known: Iterable[str], columns: tuple[str, ...], further_images: tuple[str, ...]
+) -> Source:
     bare = train_data.partition("?")[0]
     if not local_path(bare).exists() and not bare.startswith("hub:"):
         near = close_matches(train_data, known)
         names = ", ".join(known)
         raise ConfigError(f"train_data {train_data}: no such file or data set{near}; data sets are {names}")
-    train = HubTable("", "main", "train", (), ())
-    return open_source(
-        *parse_location(Dataset(Path(bare).name, None if bare.startswith("hub:") else train), train_data)
-    )
+    train = HubTable("", "main", "train", (), (), required=columns, further_images=further_images)
+    return open_source(*parse_location(Dataset(Path(bare).name, train), train_data))
 
 
 def training_concepts(train_data: str, names: Sequence[str]) -> tuple[Concept, ...]:
-    """Load concepts, without the keywords that are not looked for in this training data.
+    """Load concepts, without the keywords that are not looked for in this training data; ``none`` is none.
 
     Examples:
         >>> (size,) = training_concepts("coco", ["size"])
@@ -89,7 +98,7 @@ def training_concepts(train_data: str, names: Sequence[str]) -> tuple[Concept, .
         UnknownName, ConfigError: There is no such concept, or its file is invalid.
     """
     _, split = training_splits().get(dataset_name(train_data), (None, TrainingSplit()))
-    concepts = (load_concept(name) for name in names)
+    concepts = (load_concept(name) for name in names if name != "none")
     return tuple(concept.without_keywords(split.skip_keywords.get(concept.name, ())) for concept in concepts)
 
 

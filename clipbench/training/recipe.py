@@ -9,13 +9,14 @@ from typing import Any, Final, Literal, get_args
 
 from clipbench.errors import ConfigError
 from clipbench.training.loss_args import LOSS_ALIASES, LOSS_ARGS, NEEDS_NEGATIVES, check_loss_args
-from clipbench.training.recipe_checks import check_effects, check_mix
+from clipbench.training.recipe_checks import check_effects, check_mix, check_negative_sources
 from clipbench.training.selection import Selection
 from clipbench.utils.numbers import MOST_IN_A_BATCH, check_number, check_whole
 from clipbench.utils.registry import close_matches
 
 NegativesIn = Literal["both", "image_to_text"]
 SameImage = Literal["mask", "keep"]
+ReplacementSampling = Literal["uniform", "matched"]
 CaptionsPerImage = Literal["all", "one"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Schedule = Literal["constant", "cosine"]
@@ -24,11 +25,13 @@ Part = Literal["image", "text", "image_projection", "text_projection"]
 _CHOICES = {
     "negatives_in": NegativesIn,
     "same_image": SameImage,
+    "replacement_sampling": ReplacementSampling,
     "captions_per_image": CaptionsPerImage,
     "precision": Precision,
     "lr_schedule": Schedule,
 }
 
+NO_CONCEPT: Final = "none"
 _MOST_STEPS, _MOST_CHECKPOINTS = 10**9, 100_000
 _MOST_DECAY = 0.9999999  # 1 would average nothing; float32 cannot tell closer ones from it
 _WHOLE = {  # minimum and maximum
@@ -60,7 +63,7 @@ _FIRST_FIELDS = {
     "lr_schedule", "warmup_steps", "cooldown_steps", "weight_decay", "max_grad_norm", "checkpoint_every", "precision",
     "freeze", "lora_rank", "lora_alpha", "seed",
 }  # fmt: skip
-BEFORE: Final[Mapping[str, Any]] = {"same_image": "keep"}
+BEFORE: Final = {"same_image": "keep"}
 """What was done before there was a field, where that is not its default."""
 
 
@@ -69,8 +72,15 @@ class Recipe:
     """A fine-tuning, with the paper's values as defaults (§3 of arXiv 2403.02875).
 
     Attributes:
-        concepts: Names of concepts, or paths of YAML files with one. Only captions with a keyword are used.
-        negatives: Hard negatives per caption; 0 is the classical control.
+        concepts: Names of concepts, or paths of YAML files with one. Only captions with a keyword are used. ``none``
+            takes all captions.
+        negatives: Hard negatives per caption; 0 is the classical control, and all that there is with concept ``none``,
+            unless they are given.
+        negatives_from: Columns of the training data with given hard negative captions, in place of exchanged keywords;
+            or ``pairs``: rows hold several images with a caption each, and are each other's hard negatives.
+        negative_images_from: Columns of the training data with hard negative images.
+        replacement_sampling: How keywords are exchanged: ``uniform`` among a keyword's replacements, as in the paper,
+            or ``matched``, so that each keyword is as often wrong as right.
         loss: A name in ``clipbench.training.losses.LOSSES``.
         loss_args: The loss's own hyperparameters, as in its signature; those not given keep their defaults.
         negatives_in: Which halves of the paper's loss see the hard negatives: ``both``, or only ``image_to_text``.
@@ -113,6 +123,9 @@ class Recipe:
 
     concepts: tuple[str, ...]
     negatives: int = 1
+    negatives_from: tuple[str, ...] = ()
+    negative_images_from: tuple[str, ...] = ()
+    replacement_sampling: ReplacementSampling = "uniform"
     loss: str = "inbatch_replacement"
     loss_args: Mapping[str, float] = field(default_factory=dict)
     negatives_in: NegativesIn = "both"
@@ -161,6 +174,9 @@ class Recipe:
             raise ConfigError(
                 f"concepts {', '.join(self.concepts) or '(none)'}: give at least one concept, without duplicates"
             )
+        if self.concepts == (NO_CONCEPT,) and not self.negatives_from:
+            object.__setattr__(self, "negatives", 0)  # without keywords, nothing can be exchanged
+        check_negative_sources(self)
         self._check_freezing()
         if self.loss in NEEDS_NEGATIVES and not self.negatives:
             raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")

@@ -41,3 +41,29 @@ def check_effects(recipe: Recipe) -> None:
         )
     if recipe.loss != "inbatch_replacement" and recipe.negatives_in != "both":
         raise ConfigError(f"negatives_in {recipe.negatives_in}: has no effect on loss {recipe.loss}")
+
+
+def check_negative_sources(recipe: Recipe) -> None:
+    """Refuse sources of hard negatives that exclude each other, or that nothing is taken from.
+
+    Raises:
+        ConfigError: Names the setting.
+    """
+    if "none" in recipe.concepts:
+        if len(recipe.concepts) > 1:
+            raise ConfigError(f"concepts {', '.join(recipe.concepts)}: none means all captions; give it alone")
+        if "general" in recipe.mix:
+            raise ConfigError("`mix` general: with concept none, all captions are trained on already")
+    if recipe.negatives_from and not recipe.negatives:
+        raise ConfigError("negatives_from: has no effect with negatives 0")
+    if "pairs" in recipe.negatives_from and (len(recipe.negatives_from) > 1 or recipe.negative_images_from):
+        raise ConfigError("negatives_from pairs: takes captions and images of the row's other pairs, and no columns")
+    if recipe.replacement_sampling == "matched":
+        if recipe.negatives_from:
+            raise ConfigError("replacement_sampling matched: exchanges keywords; it has no effect on negatives_from")
+        if not recipe.negatives:
+            raise ConfigError("replacement_sampling matched: needs negatives, and keywords of a concept to exchange")
+    for name in ("negatives_from", "negative_images_from"):
+        columns = getattr(recipe, name)
+        if len(set(columns)) < len(columns):
+            raise ConfigError(f"{name} {', '.join(columns)}: a column appears twice")

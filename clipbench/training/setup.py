@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,10 @@ from clipbench.training.logit_bias import ensure_logit_bias
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
 from clipbench.training.mixing import mixed_facts, with_mix
+from clipbench.training.negatives.columns import GivenColumns
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.overlap import find_overlaps
-from clipbench.training.pairs import TrainingPairs, check_negatives, gather_pairs
+from clipbench.training.pairs import TrainingPairs, check_negatives, gather_given, gather_pairs
 from clipbench.training.recipe import Recipe
 from clipbench.training.run_folder import RunFolder
 from clipbench.training.selection import scored_tasks
@@ -138,7 +140,8 @@ def prepare(
 def _checked_concepts(train_data: str, recipe: Recipe, processes: int) -> tuple[Concept, ...]:
     find_loss(recipe.loss)
     concepts = training_concepts(train_data, recipe.concepts)
-    check_negatives(concepts, recipe.negatives)
+    if not recipe.negatives_from:
+        check_negatives(concepts, recipe.negatives)
     if recipe.batch_size % processes:
         raise ConfigError(f"batch_size {recipe.batch_size}: must be a multiple of the {processes} processes")
     return concepts
@@ -147,14 +150,14 @@ def _checked_concepts(train_data: str, recipe: Recipe, processes: int) -> tuple[
 def _read_pairs(
     train_data: str, concepts: tuple[Concept, ...], recipe: Recipe, options: FinetuneOptions, on_progress: Progress
 ) -> TrainingPairs:
-    return gather_pairs(
-        open_training_data(train_data, options.data),
-        concepts,
-        k=recipe.negatives,
-        allow_missing=options.allow_missing,
-        limit=options.limit,
-        on_progress=lambda done, total: on_progress("captions", done, total),
-    )
+    progress = partial(on_progress, "captions")
+    how: dict[str, Any] = {"k": recipe.negatives, "limit": options.limit, "allow_missing": options.allow_missing}
+    if recipe.negatives_from or recipe.negative_images_from:
+        columns = GivenColumns(train_data, recipe.negatives_from, recipe.negative_images_from, options.data)
+        pairs = gather_given(columns, concepts, on_progress=progress, **how)
+    else:
+        pairs = gather_pairs(open_training_data(train_data, options.data), concepts, on_progress=progress, **how)
+    return pairs
 
 
 def _overlaps(

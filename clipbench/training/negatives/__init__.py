@@ -1,6 +1,7 @@
 """Sources of hard negatives: keywords exchanged, columns of the data, and what `clipbench negatives` writes."""
 
 from clipbench.training.negatives.base import Draw, Negatives
+from clipbench.training.negatives.given import GivenNegatives
 from clipbench.training.negatives.keywords import ExchangedKeywords
 
-__all__ = ["Draw", "ExchangedKeywords", "Negatives"]
+__all__ = ["Draw", "ExchangedKeywords", "GivenNegatives", "Negatives"]
