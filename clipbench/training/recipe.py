@@ -63,7 +63,7 @@ _FIRST_FIELDS = {
     "lr_schedule", "warmup_steps", "cooldown_steps", "weight_decay", "max_grad_norm", "checkpoint_every", "precision",
     "freeze", "lora_rank", "lora_alpha", "seed",
 }  # fmt: skip
-BEFORE: Final = {"same_image": "keep"}
+BEFORE: Final[Mapping[str, Any]] = {"same_image": "keep"}
 """What was done before there was a field, where that is not its default."""
 
 
