@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from clipbench.annotate.checks import check_outside
 from clipbench.annotate.columns import features, row_of
 from clipbench.annotate.reading import read_pairs
 from clipbench.annotate.records import Pair
 from clipbench.annotate.review import EXPORTED, final_caption, status
-from clipbench.annotate.session import check_outside
 from clipbench.annotate.store import Store
 from clipbench.annotate.suggestions import check_caption
 from clipbench.errors import ClipbenchError, DataError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -32,13 +31,13 @@ def open_set(options: AnnotateOptions, on_note: Callable[[str], None] = lambda _
     found = find_photographs(open_data(options), concept, options.image_license)
     for note in found.notes:
         on_note(note)
-    ordered = sorted(found.photographs, key=lambda one: _place(options.seed, one.id))
-    create(folder, _meta(options, concept, found), ordered)
+    create(folder, _meta(options, concept, found))
     store = Store(folder, found.refs)
     try:
         _check(store, options, concept, found)
+        store.add_photographs(found.photographs, overwrite=bool(options.image_license))
         _update(store, options, on_note)
-    except ConfigError:
+    except BaseException:
         store.close()
         raise
     return store
@@ -51,11 +50,6 @@ def _concept(options: AnnotateOptions) -> Concept:
 
         names = NAMES
     return paintable(load_concept(options.concept), names)
-
-
-def _place(seed: int, photograph: str) -> bytes:
-    """A random order that does not depend on which other photographs there are."""
-    return hashlib.sha256(f"{seed}:{photograph}".encode()).digest()
 
 
 def _meta(options: AnnotateOptions, concept: Concept, found: Found) -> dict[str, Any]:

@@ -100,6 +100,8 @@ def find_photographs(source: Source, concept: Concept, image_license: str = "") 
             f"the data states no license for {pluralize(unknown, 'photograph')}: make sure that they may be adapted,"
             " and state it in image_license"
         )
+    elif image_license and all(one.license != image_license for one in photographs):
+        notes.append("image_license is not used: the data states licenses")
     if problem := source.provenance.details.get("problem"):
         notes.append(problem)
     return Found(tuple(photographs), refs, source.provenance.fingerprint, tuple(notes), rows, dict(left_out))

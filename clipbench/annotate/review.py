@@ -6,9 +6,9 @@ import hashlib
 import time
 from typing import Final, Literal
 
+from clipbench.annotate.checks import check_name, check_text
 from clipbench.annotate.reading import read_pair, read_pairs
 from clipbench.annotate.records import DECISIONS, DONE, Pair
-from clipbench.annotate.session import check_name, check_text
 from clipbench.annotate.store import Store
 from clipbench.annotate.suggestions import check_caption
 from clipbench.errors import ConfigError

@@ -6,23 +6,21 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clipbench.annotate.reading import read_pair, read_pairs
+from clipbench.annotate.checks import check_name, check_outside, check_text
+from clipbench.annotate.handout import annotators_of, take_next
+from clipbench.annotate.reading import read_pair, read_pairs, read_progress
 from clipbench.annotate.records import DONE, RATINGS, SKIPPED, STEPS, Candidate, Origin, Painting, Pair, Progress
 from clipbench.annotate.store import Store
 from clipbench.annotate.suggestions import check_caption, keyword_caption
-from clipbench.errors import ConfigError, DataError
-from clipbench.utils.text import text_problem
+from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-_LONGEST_TEXT: Final = 1_000
-_LONGEST_NAME: Final = 100
 
 
 class Session:
@@ -52,18 +50,7 @@ class Session:
         Returns:
             None if all photographs have been handed out.
         """
-        while True:
-            with self.store.transaction() as db:
-                number = self._unfinished(db, busy) or self._hand_out(db)
-            if number is None:
-                return None
-            try:
-                return self._with_image(number)
-            except DataError as error:  # of the photograph's file
-                with self.store.transaction() as db:
-                    row = db.execute("SELECT photograph FROM pairs WHERE id = ?", (number,)).fetchone()
-                    db.execute("UPDATE photographs SET problem = ? WHERE id = ?", (str(error), row["photograph"]))
-                    db.execute("DELETE FROM pairs WHERE id = ?", (number,))
+        return take_next(self.store, self.annotator, self._holder, self.origin, busy)
 
     def pair(self, pair: int) -> Pair:
         """A pair as it is now, of any annotator.
@@ -81,10 +68,8 @@ class Session:
 
     def progress(self) -> Progress:
         """How far the set is."""
-        from clipbench.annotate.reading import read_progress
-
         with self.store.transaction() as db:
-            return read_progress(db, self.annotator, self._annotators(db))
+            return read_progress(db, self.annotator, annotators_of(db, self.origin))
 
     def use(self, pair: int, caption: str | None = None) -> Pair:
         """Use the photograph, with one of its captions; by default the first.
@@ -295,92 +280,11 @@ class Session:
             raise ConfigError(f"pair {pair}: its next step is {there.step!r}, not {step!r}: go back first")
         return there
 
-    def _unfinished(self, db: sqlite3.Connection, busy: Collection[int]) -> int | None:
-        query = "SELECT id, holder FROM pairs WHERE annotator = ? AND step NOT IN (?, ?) ORDER BY id"
-        rows = db.execute(query, (self.annotator, DONE, SKIPPED)).fetchall()
-        free = [row for row in rows if row["id"] not in busy]
-        for row in sorted(free, key=lambda row: row["holder"] != self._holder):
-            if row["holder"] == self._holder or not self.store.is_open(row["holder"].partition("/")[0]):
-                db.execute("UPDATE pairs SET holder = ? WHERE id = ?", (self._holder, row["id"]))
-                return int(row["id"])
-        return None
-
-    def _hand_out(self, db: sqlite3.Connection) -> int | None:
-        from clipbench.annotate.reading import FREE_PHOTOGRAPHS
-
-        given = {"annotator": self.annotator, "annotators": self._annotators(db)}
-        free = db.execute(f"{FREE_PHOTOGRAPHS} ORDER BY place LIMIT 1", given).fetchone()
-        if free is None:
-            return None
-        row = (free["id"], self.annotator, self._holder, self.origin, STEPS[0], time.time())
-        columns = "photograph, annotator, holder, origin, step, started"
-        return db.execute(f"INSERT INTO pairs ({columns}) VALUES (?, ?, ?, ?, ?, ?)", row).lastrowid  # noqa: S608
-
-    def _annotators(self, db: sqlite3.Connection) -> int:
-        if self.origin == "proposed":
-            return 1
-        row = db.execute("SELECT value FROM meta WHERE key = 'annotators_per_photograph'").fetchone()
-        return int(json.loads(row["value"]))
-
-    def _with_image(self, number: int) -> Pair:
-        there = self.pair(number)
-        if there.image:
-            return there
-        ref = self.store.refs.get(there.photograph.id)
-        if ref is None:
-            raise ConfigError(f"photograph {there.photograph.id}: the data no longer has it")
-        from clipbench.annotate.photographs import original
-
-        content, suffix = original(ref)
-        name = self.store.put_file(content, suffix)
-        return self._change(number, None, lambda _: {"image": name})
-
 
 def reached(pair: Pair) -> str:
     """The furthest step for which a pair has what it needs."""
     needed = (pair.caption, pair.mask_prompt, pair.mask, pair.prompt and pair.replacement, pair.chosen, pair.rating)
     return STEPS[next((place for place, value in enumerate(needed) if not value), len(STEPS) - 1)]
-
-
-def check_outside(before: Image.Image, after: Image.Image, mask: NDArray[np.bool_]) -> None:
-    """Refuse a picture that differs from the photograph outside of the mask (H, W).
-
-    Raises:
-        DataError: It does, or their sizes differ.
-    """
-    if before.size != after.size or mask.shape != (before.height, before.width):
-        raise DataError(f"sizes differ: photograph {before.size}, picture {after.size}, mask {mask.shape[::-1]}")
-    differs = (np.asarray(before.convert("RGB")) != np.asarray(after.convert("RGB"))).any(axis=-1)  # (H, W)
-    if count := int((differs & ~mask).sum()):
-        raise DataError(f"{count:,} of {mask.size:,} pixels differ from the photograph outside of the mask")
-
-
-def check_name(name: str) -> str:
-    """An annotator's name, without white space around it.
-
-    Raises:
-        ConfigError: It is empty, too long, or not printable.
-    """
-    text = " ".join(name.split())
-    if not text or len(text) > _LONGEST_NAME or not text.isprintable():
-        raise ConfigError(f"annotator {name[:60]!r}: give a name of 1 to {_LONGEST_NAME} printable characters")
-    return text
-
-
-def check_text(what: str, text: str) -> str:
-    """A prompt or caption in one line.
-
-    Raises:
-        ConfigError: It is empty, too long, or nothing that a model can read.
-    """
-    line = " ".join(text.split())
-    if not line:
-        raise ConfigError(f"{what}: it is empty")
-    if len(line) > _LONGEST_TEXT:
-        raise ConfigError(f"{what}: {len(line):,} characters, and {_LONGEST_TEXT:,} are the most")
-    if problem := text_problem(line):
-        raise ConfigError(f"{what}: {problem}")
-    return line
 
 
 def _added(texts: tuple[str, ...], text: str) -> list[str]:

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from clipbench.annotate.liveness import Liveness
 from clipbench.annotate.records import Photograph
 from clipbench.concepts import Concept
 from clipbench.errors import ConfigError, DataError, ResultError
@@ -66,6 +67,11 @@ CREATE TABLE reviews (
   PRIMARY KEY (pair, reviewer)
 );
 """
+_ADD: Final = (
+    "INSERT INTO photographs (id, place, captions, details) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET problem = ''"
+)
+_ADD_AGAIN: Final = f"{_ADD}, details = excluded.details"
 NO_REFS: Final[Mapping[str, ImageRef]] = MappingProxyType({})
 
 
@@ -92,7 +98,7 @@ class Store:
         self.folder, self.refs, self.name = folder, refs, uuid.uuid4().hex
         self._mutex = threading.RLock()
         self._connection = _connect(folder / DATABASE)
-        self._alive = _Alive(folder / ".open", self.name)
+        self._alive = Liveness(folder / ".open", self.name)
         try:
             _check_version(self._connection, folder)
             meta = self.meta()
@@ -139,6 +145,20 @@ class Store:
         """Set one of ``meta``'s values."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def add_photographs(self, photographs: Iterable[Photograph], *, overwrite: bool = False) -> None:
+        """Add photographs that the set does not have yet; those that could not be read are given another chance.
+
+        They are handed out in a random order that the set's seed and their ids decide, whichever others there are.
+
+        Args:
+            photographs: The data's.
+            overwrite: Replace what is known of those that the set has.
+        """
+        seed = self.meta()["seed"]
+        rows = [_row(_place(seed, one.id), one) for one in photographs]
+        with self.transaction() as db:
+            db.executemany(_ADD_AGAIN if overwrite else _ADD, rows)
 
     def is_open(self, name: str) -> bool:
         """Whether the store of this ``name`` is still open, in this process or another."""
@@ -198,26 +218,22 @@ class Store:
         return np.asarray(self.image(name).convert("L")) > 127
 
 
-def create(folder: Path, meta: Mapping[str, Any], photographs: Iterable[Photograph]) -> None:
+def create(folder: Path, meta: Mapping[str, Any], photographs: Iterable[Photograph] = ()) -> None:
     """Make a set, all at once: another process finds none, or the whole.
 
     Args:
         folder: Made if missing. A set that is already there is left as it is.
         meta: What the set is; JSON.
-        photographs: In the order in which they are handed out.
+        photographs: In the order in which they are handed out, before those that are added later.
 
     Raises:
-        ConfigError: The folder is a file, or its database is no set.
+        ConfigError: The folder cannot be made, or its database is no set.
         ResultError: It cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"output_path {folder}: cannot be made: {error.strerror}") from None
-    rows = [
-        (one.id, place, json.dumps(one.captions), json.dumps(dict(one.details)))
-        for place, one in enumerate(photographs)
-    ]
     connection = _connect(folder / DATABASE)
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -225,7 +241,7 @@ def create(folder: Path, meta: Mapping[str, Any], photographs: Iterable[Photogra
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
-            connection.executemany("INSERT INTO photographs (id, place, captions, details) VALUES (?, ?, ?, ?)", rows)
+            connection.executemany(_ADD, [_row(place, one) for place, one in enumerate(photographs)])
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
@@ -235,37 +251,13 @@ def create(folder: Path, meta: Mapping[str, Any], photographs: Iterable[Photogra
         connection.close()
 
 
-class _Alive:
-    """A lock that a store holds while it is open; the system releases it when the process dies."""
+def _row(place: int, one: Photograph) -> tuple[str, int, str, str]:
+    return one.id, place, json.dumps(one.captions), json.dumps(dict(one.details))
 
-    def __init__(self, folder: Path, name: str) -> None:
-        from filelock import FileLock
 
-        self._folder = folder
-        folder.mkdir(exist_ok=True)
-        self._lock = FileLock(folder / name)
-        self._lock.acquire()
-
-    def end(self) -> None:
-        self._lock.release()
-        with suppress(OSError):
-            Path(self._lock.lock_file).unlink()
-
-    def is_alive(self, name: str) -> bool:
-        from filelock import FileLock, Timeout
-
-        path = self._folder / name
-        if not path.exists():
-            return False
-        other = FileLock(path)
-        try:
-            other.acquire(timeout=0)
-        except Timeout:
-            return True
-        other.release()
-        with suppress(OSError):
-            path.unlink()
-        return False
+def _place(seed: int, photograph: str) -> int:
+    """Where a photograph is in the random order; SQLite's integers have 63 bits and a sign."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{photograph}".encode()).digest()[:8], "big") >> 1
 
 
 def _connect(path: Path) -> sqlite3.Connection:

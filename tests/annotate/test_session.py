@@ -191,6 +191,35 @@ def test_a_photograph_that_cannot_be_read_is_passed_over_and_remembered(tmp_path
         assert session.progress().photographs == 1
 
 
+def test_photographs_that_come_and_go(tmp_path):
+    """A file that has gone is passed over, and one that has come since is handed out."""
+    write_photographs(tmp_path / "coco", [([f"A white cat number {n}."], FREE) for n in range(3)])
+    files = sorted((tmp_path / "coco" / "val2017").iterdir())
+    kept = files[0].read_bytes()
+    files[0].unlink()
+    with make_set(tmp_path) as store:
+        assert Session(store, "Anna").progress().photographs == 2
+    files[0].write_bytes(kept)
+    files[1].unlink()
+    with make_set(tmp_path) as store:
+        session, given = Session(store, "Anna"), []
+        while pair := session.next():
+            given.append(pair.photograph.id)
+            session.skip(pair.id)
+        assert sorted(given) == ["1", "3"]
+        assert session.progress().photographs == 2
+
+
+def test_a_license_can_be_stated_later(tmp_path):
+    (tmp_path / "coco").mkdir()
+    Image.new("RGB", (8, 8), "white").save(tmp_path / "coco" / "a.png")
+    (tmp_path / "coco" / "table.csv").write_text("file_name,caption\na.png,a white shirt\n")
+    data = {"shop": str(tmp_path / "coco" / "table.csv")}
+    for stated, expected in (("", ""), ("ours", "ours"), ("", "ours")):
+        with make_set(tmp_path, data=data, image_license=stated) as store:
+            assert Session(store, "Anna").next().photograph.license == expected
+
+
 def test_markup_in_captions_and_prompts_is_kept_as_it_is(tmp_path):
     evil = "A white <script>alert(1)</script> cat' OR 1=1; DROP TABLE pairs; --"
     write_photographs(tmp_path / "coco", [([evil], FREE)])
