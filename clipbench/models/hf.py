@@ -19,7 +19,10 @@ from clipbench.models.spec import TRAINED
 from clipbench.models.text_cleaning import has_clip_vocabulary
 
 # RoBERTa counts positions from its padding index + 1, so that many of its positions cannot be used.
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model")
+_OFFSET_POSITIONS = (
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert", "data2vec-text", "ibert",
+    "longformer", "mpnet", "altclip_text_model",
+)  # fmt: skip
 # Towers that look left only, are pooled at the end token, and take masks and positions as they are given.
 _PACKING = ("clip_text_model", "metaclip_2_text_model")
 _BIAS = "logit_bias"  # of a model whose architecture has none: in the configuration, so that every version loads it
@@ -256,7 +259,8 @@ def _unpack(packed: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]
 
 def context_length_of(text_config: Any, tokenizer: Any) -> int:
     """The maximum number of tokens of a text."""
-    positions = int(getattr(text_config, "max_position_embeddings", 0) or 512)
+    positions = int(getattr(text_config, "max_position_embeddings", 0) or 0)
+    positions = positions if positions > 0 else 512  # XLNet's are relative, and says -1
     if text_config.model_type in _OFFSET_POSITIONS:
         positions -= text_config.pad_token_id + 1
     # A tokenizer without a limit says 1e30.

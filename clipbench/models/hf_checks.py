@@ -15,6 +15,7 @@ from clipbench.errors import ModelError
 
 _MOST_LAYERS = 1000  # if the weights cannot be inspected first; no model has that many
 _SMALL = 10**8  # parameters that fit on any machine
+_NO_COUNT = ("max_window_layers",)  # of Qwen: from which layer on attention is local
 _LAYERS = ("layers", "depth", "depths", "repeats")
 
 
@@ -26,7 +27,7 @@ def check_size(source: str, config: Any) -> None:
     """
     count, numbers = _held(Path(source)) if Path(source).is_dir() else (None, None)
     for name, value in _integers(config.to_dict()):
-        if name.endswith(_LAYERS) and value > (_MOST_LAYERS if count is None else count):
+        if name.endswith(_LAYERS) and name not in _NO_COUNT and value > (_MOST_LAYERS if count is None else count):
             reason = "no model has that many" if count is None else f"there are only {count:,} weights"
             raise ModelError(f"{source}: the configuration says {name} {value:,}, and {reason}")
     network = _network_class(config)

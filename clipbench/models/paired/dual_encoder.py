@@ -39,8 +39,8 @@ def _rebuilt(encoder: Any, width: int) -> bool:
     return (
         type(encoder) is kind
         and getattr(encoder.config, "hidden_size", None) == width
-        and encoder.config.model_type not in _PRIVATE_SHAPES
+        and encoder.config.model_type not in _OTHERS
     )
 
 
-_PRIVATE_SHAPES = ("resnet", "regnet", "bit")  # pooled to (B, D, 1, 1)
+_OTHERS = ("resnet", "regnet", "bit", "siglip2_vision_model")  # pooled to (B, D, 1, 1), or reads more than pixels

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
-from clipbench.errors import ClipbenchError, ConfigError, ModelError
-from clipbench.models import checks, probes
+from clipbench.errors import ConfigError, ModelError
+from clipbench.models import checks
 from clipbench.models.hf_checks import check_vocabulary
 from clipbench.models.hf_loading import load_processor, load_tokenizer
-from clipbench.models.load_errors import explain
 from clipbench.models.paired.model import WEIGHTS, PairedModel
 from clipbench.models.paired.network import PairConfig, PairedEncoders, pool_images, pool_texts
-from clipbench.models.paired.towers import Tower, load_tower
+from clipbench.models.paired.towers import Tower, gray_inputs, load_tower
 from clipbench.models.spec import ModelSpec
 from clipbench.models.text_cleaning import requested
 
@@ -25,8 +24,6 @@ ARGUMENTS = (
 )  # fmt: skip
 """Names of ``model_args`` that pairing takes."""
 _DIM, _MOST = 512, 65_536
-
-T = TypeVar("T")
 
 
 def load_pair(vision: str, text: str, request: ModelSpec) -> PairedModel:
@@ -46,13 +43,12 @@ def load_pair(vision: str, text: str, request: ModelSpec) -> PairedModel:
             load_tower(side, source, request.text(f"{side}_pooling"), request)
             for side, source in (("image", vision), ("text", text))
         )
-        processor, tokenizer = _processor(image, request), _tokenizer(words, request)
-        config = _config(image, words, _image_width(image, processor), tokenizer, request)
+        config = _config(image, words, request)
         module = PairedEncoders(config, image.encoder, words.encoder)
         module.text_layers.load_state_dict(dict(words.modules.weights))
     checks.check_finite(request.id, module.state_dict())
     module.to(device, dtype)
-    model = PairedModel(module, tokenizer, processor, id=request.id, cleaning=requested(request))
+    model = PairedModel(module, words.reader, image.reader, id=request.id, cleaning=requested(request))
     if image.remote or words.remote:
         model.untrainable = "the code of its encoders is not part of transformers, so that a checkpoint cannot hold it"
     return model
@@ -85,11 +81,17 @@ def load_saved(source: str, values: dict[str, Any], request: ModelSpec) -> Paire
     return PairedModel(module.to(device, dtype), tokenizer, processor, id=request.id, cleaning=requested(request))
 
 
-def _config(image: Tower, words: Tower, image_width: int, tokenizer: Any, request: ModelSpec) -> PairConfig:
-    end = tokenizer.eos_token_id
+@torch.no_grad()
+def _config(image: Tower, words: Tower, request: ModelSpec) -> PairConfig:
+    end = words.reader.eos_token_id
     if "eos" in words.pooling.split("+") and end is None:
-        raise ModelError(f"text encoder: {words.source}: its tokenizer has no end token: set its pooling to last")
-    config = PairConfig(
+        raise ModelError("text encoder: its tokenizer has no end token: set its pooling to last")
+    ids = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3, dtype=torch.int64)}
+    with _naming("image"):
+        image_width = pool_images(image.encoder.eval(), image.pooling, gray_inputs(image.reader)).shape[1]
+    with _naming("text"):
+        text_width = pool_texts(words.encoder.eval(), words.pooling, 7, ids).shape[1]
+    return PairConfig(
         vision_config=image.encoder.config,
         text_config=words.encoder.config,
         vision_class=type(image.encoder).__name__,
@@ -97,62 +99,23 @@ def _config(image: Tower, words: Tower, image_width: int, tokenizer: Any, reques
         image_pooling=image.pooling,
         text_pooling=words.pooling,
         image_width=image_width,
-        text_width=_text_width(words),
+        text_width=text_width,
         image_projection=request.text("image_projection") or "linear",
         text_projection=request.text("text_projection") or "linear",
+        projection_dim=_whole(request, "projection_dim", _DIM, 1, _MOST),
         text_layers=words.modules.layers,
         text_end=end,
         text_lowercase=words.modules.lowercase,
         text_prompt=words.modules.prompt,
     )
-    return replace(config, projection_dim=_whole(request, "projection_dim", _DIM, 1, _MOST))
 
 
-def _processor(image: Tower, request: ModelSpec) -> Any:
-    with_revision = replace(request, revision=image.revision)
-    return _of_side("image", image, lambda: load_processor(image.source, image.encoder.config, with_revision))
-
-
-def _tokenizer(words: Tower, request: ModelSpec) -> Any:
-    with_revision = replace(request, revision=words.revision)
-    tokenizer = _of_side(
-        "text", words, lambda: load_tokenizer(words.source, with_revision, subfolder=words.modules.subfolder)
-    )
-    rows = getattr(words.encoder.config, "vocab_size", None)
-    _of_side("text", words, lambda: check_vocabulary(words.source, tokenizer, rows))
-    if words.modules.max_length is not None:
-        tokenizer.model_max_length = min(tokenizer.model_max_length, int(words.modules.max_length))
-    return tokenizer
-
-
-@torch.no_grad()
-def _image_width(image: Tower, processor: Any) -> int:
-    """The dimensions of the pooled output, by trying."""
-
-    def measure() -> int:
-        inputs = processor(images=probes.gray_image(), return_tensors="pt")
-        return int(pool_images(image.encoder.eval(), image.pooling, inputs).shape[1])
-
-    return _of_side("image", image, measure)
-
-
-@torch.no_grad()
-def _text_width(words: Tower) -> int:
-    def measure() -> int:
-        inputs = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3, dtype=torch.int64)}
-        return int(pool_texts(words.encoder.eval(), words.pooling, 7, inputs).shape[1])
-
-    return _of_side("text", words, measure)
-
-
-def _of_side(side: str, tower: Tower, do: Callable[[], T]) -> T:
-    """Do something with an encoder's files; errors name the side."""
+@contextmanager
+def _naming(side: str) -> Iterator[None]:
     try:
-        return do()
-    except ClipbenchError as error:
-        raise type(error)(f"{side} encoder: {error}") from error
-    except Exception as error:  # transformers, timm and the hub client raise what they like
-        raise ModelError(f"{side} encoder: {explain(error, tower.source)}") from error
+        yield
+    except ModelError as error:
+        raise ModelError(f"{side} encoder: {error}") from error
 
 
 def _whole(request: ModelSpec, name: str, default: int, least: int, most: int) -> int:

@@ -139,8 +139,19 @@ def pool_images(encoder: nn.Module, pooling: str, inputs: Mapping[str, Tensor]) 
     Raises:
         ModelError: It has no such output.
     """
-    output = encoder(**inputs, return_dict=True)
-    return pool_image(output, pooling, prefix=prefix_tokens(encoder), channels=channels_of(encoder))
+    output = encoder(**inputs, **_order_of_patches(encoder, inputs), return_dict=True)
+    mask = inputs.get("pixel_attention_mask")
+    return pool_image(output, pooling, prefix=prefix_tokens(encoder), channels=channels_of(encoder), mask=mask)
+
+
+def _order_of_patches(encoder: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """For a masked autoencoder, which shuffles patches by random numbers even if it masks none: their own order."""
+    config: Any = encoder.config
+    if config.model_type != "vit_mae":
+        return {}
+    pixels = inputs["pixel_values"]
+    patches = pixels[0, 0].numel() // config.patch_size**2
+    return {"noise": torch.arange(patches, device=pixels.device).expand(len(pixels), -1)}
 
 
 def pool_texts(encoder: nn.Module, pooling: str, end: int | None, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -153,7 +164,7 @@ def pool_texts(encoder: nn.Module, pooling: str, end: int | None, inputs: Mappin
     if pooling == "pooler":
         pooled = pooled_output(output)
         if pooled is None:
-            raise ModelError("text encoder: it has no pooled output: set its pooling to mean, cls, last or eos")
+            raise ModelError("it has no pooled output: set its pooling to mean, cls, last or eos")
         return pooled
     ids = inputs["input_ids"]
     mask = inputs.get("attention_mask", torch.ones_like(ids))

@@ -23,7 +23,9 @@ def pooled_output(output: Any) -> Tensor | None:
     return pooled.flatten(1) if isinstance(pooled, Tensor) and pooled.ndim in (2, 4) else None
 
 
-def pool_image(output: Any, pooling: str, *, prefix: int, channels: int | None = None) -> Tensor:
+def pool_image(
+    output: Any, pooling: str, *, prefix: int, channels: int | None = None, mask: Tensor | None = None
+) -> Tensor:
     """Pool an image encoder's output.
 
     Args:
@@ -31,6 +33,7 @@ def pool_image(output: Any, pooling: str, *, prefix: int, channels: int | None =
         pooling: ``pooler``, ``cls`` (the first token) or ``mean`` over the patches.
         prefix: Number of tokens before those of patches: class token, registers.
         channels: D, if it is known, to tell the two orders of feature maps apart.
+        mask: Where images have different numbers of patches, 1 for each that there is, ``(B, N)``.
 
     Returns:
         ``(B, D)``.
@@ -48,6 +51,8 @@ def pool_image(output: Any, pooling: str, *, prefix: int, channels: int | None =
         if states.ndim != 3 or not prefix:
             raise ModelError("it has no class token: set its pooling to mean or pooler")
         return states[:, 0]
+    if mask is not None:
+        return _weighted(states, mask)
     if states.ndim == 3:
         return states[:, prefix:].mean(1)
     last = states.shape[-1] == channels != states.shape[1]
@@ -132,6 +137,8 @@ def prefix_tokens(encoder: torch.nn.Module) -> int:
     count = 0
     for name, parameter in encoder.named_parameters():
         kind = name.rpartition(".")[2]
+        if "head." in name:
+            continue  # a query of attention pooling
         if kind in _CLASS_TOKENS:
             count += 1
         elif kind in _REGISTERS:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from clipbench.errors import ClipbenchError, ConfigError, ModelError
-from clipbench.models import checks
-from clipbench.models.hf_checks import check_size
-from clipbench.models.hf_loading import check_json, check_weight_files
+from clipbench.models import checks, probes
+from clipbench.models.hf_checks import check_size, check_vocabulary
+from clipbench.models.hf_loading import check_json, check_weight_files, load_processor, load_tokenizer
 from clipbench.models.load_errors import explain
 from clipbench.models.paired.pooling import IMAGE_POOLINGS, TEXT_POOLINGS, pooled_output, prefix_tokens
 from clipbench.models.paired.sentence_transformers import SentenceModules, read_modules
-from clipbench.models.spec import ModelSpec
+from clipbench.models.spec import ModelSpec, looks_like_path
 from clipbench.utils.registry import close_matches
 
 _PARTS = {
@@ -30,6 +30,7 @@ _FILES = {
     "image": "config.json, model.safetensors and preprocessor_config.json",
     "text": "config.json, model.safetensors and the tokenizer files",
 }
+_FIRST_TOKEN = ("align_text_model", "chinese_clip_text_model")  # pooled so in their models, whatever the encoder offers
 _POOLERS = ("pooler.", "pooling.", "head.")
 
 
@@ -39,26 +40,17 @@ class Tower:
 
     Attributes:
         encoder: A network of transformers.
+        reader: Its image processor or its tokenizer.
         pooling: How its output is pooled.
-        source: Hub id or path, as the user wrote it.
-        revision: On the hub.
-        subfolder: Where the encoder is in it.
         modules: What a sentence-transformers folder says.
         remote: Whether its code came with the checkpoint.
     """
 
     encoder: Any
+    reader: Any
     pooling: str
-    source: str
-    revision: str | None
     modules: SentenceModules = field(default_factory=SentenceModules)
     remote: bool = False
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What transformers' ``from_pretrained`` takes besides the source."""
-        subfolder = {"subfolder": self.modules.subfolder} if self.modules.subfolder else {}
-        return {"revision": self.revision, **subfolder}
 
 
 def load_tower(side: str, source: str, pooling: str | None, request: ModelSpec) -> Tower:
@@ -86,9 +78,11 @@ def _load(side: str, source: str, pooling: str | None, request: ModelSpec) -> To
     from transformers import AutoConfig
 
     _check_pooling(side, pooling)
-    revision = request.text("vision_revision" if side == "image" else "text_revision")
-    modules = (read_modules(source, revision) if side == "text" else None) or SentenceModules()
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": request.trust_remote_code}
+    if not Path(source).exists() and looks_like_path(source):
+        raise ModelError(f"no such directory: {source}")
+    request = replace(request, revision=request.text("vision_revision" if side == "image" else "text_revision"))
+    modules = (read_modules(source, request.revision) if side == "text" else None) or SentenceModules()
+    options: dict[str, Any] = {"revision": request.revision, "trust_remote_code": request.trust_remote_code}
     if modules.subfolder:
         options["subfolder"] = modules.subfolder
     folder = str(Path(source) / modules.subfolder) if Path(source).is_dir() else source
@@ -98,18 +92,28 @@ def _load(side: str, source: str, pooling: str | None, request: ModelSpec) -> To
     check_size(folder, config)
     encoder, missing = _encoder(side, source, config, options)
     _check_side(side, source, encoder)
-    if side == "image" and hasattr(encoder.config, "mask_ratio"):
-        encoder.config.mask_ratio = 0.0  # a masked autoencoder drops patches at random
+    if side == "image":
+        reader = load_processor(source, encoder.config, request)
+        if hasattr(encoder.config, "mask_ratio"):
+            encoder.config.mask_ratio = 0.0  # a masked autoencoder drops patches at random
+    else:
+        reader = _tokenizer(source, encoder, modules, request)
     poolers = [name for name in missing if name.startswith(_POOLERS)]
     checks.check_keys(source, missing=set(missing) - set(poolers), unexpected=())
     if poolers and (pooling or modules.pooling) == "pooler":
         raise ModelError(f"{source}: the checkpoint has no weights of the pooler: set its pooling to mean or cls")
-    found = pooling or modules.pooling or _default(side, encoder, untrained=bool(poolers))
+    found = pooling or modules.pooling or _default(side, encoder, reader, untrained=bool(poolers))
     if pooling is not None and modules.pooling is not None and pooling != modules.pooling:
-        modules = SentenceModules(
-            modules.subfolder, None, (), {}, modules.max_length, modules.lowercase, modules.prompt
-        )
-    return Tower(encoder, found, source, revision, modules, remote=not _is_library(encoder))
+        modules = replace(modules, layers=(), weights={})  # they were trained on another vector
+    return Tower(encoder, reader, found, modules, remote=not type(encoder).__module__.startswith("transformers."))
+
+
+def _tokenizer(source: str, encoder: Any, modules: SentenceModules, request: ModelSpec) -> Any:
+    tokenizer = load_tokenizer(source, request, subfolder=modules.subfolder)
+    check_vocabulary(source, tokenizer, getattr(encoder.config, "vocab_size", None))
+    if modules.max_length is not None:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, int(modules.max_length))
+    return tokenizer
 
 
 def _check_pooling(side: str, pooling: str | None) -> None:
@@ -156,40 +160,42 @@ def _check_side(side: str, source: str, encoder: Any) -> None:
         raise ModelError(f"{source} is a {encoder.config.model_type} model, which {what} (it reads {reads})")
 
 
-def _default(side: str, encoder: Any, *, untrained: bool) -> str:
-    """The pooled output if the checkpoint has one, and else the class token, the mean, or what a decoder ends with."""
-    if not untrained and _pools(side, encoder):
+def _default(side: str, encoder: Any, reader: Any, *, untrained: bool) -> str:
+    """The pooling of the model that the encoder is of, else its pooled output, the class token, or the mean.
+
+    Of a decoder, it is the last token, the only one that sees the whole text.
+    """
+    if encoder.config.model_type in _FIRST_TOKEN:
+        return "cls"
+    output = try_images(encoder, reader) if side == "image" else _try_text(encoder)
+    if not untrained and pooled_output(output) is not None:
         return "pooler"
     if side == "image":
         return "cls" if prefix_tokens(encoder) else "mean"
-    if getattr(encoder.config, "is_decoder", False) or not _looks_right(encoder):
+    if not _looks_right(encoder):
         return "last"
     return "cls" if getattr(encoder, "pooler", None) is not None else "mean"
 
 
 @torch.no_grad()
-def _pools(side: str, encoder: Any) -> bool:
-    return pooled_output(_try(side, encoder)) is not None
+def try_images(encoder: Any, processor: Any) -> Any:
+    """An image encoder's output for a gray image."""
+    return encoder.eval()(**gray_inputs(processor), return_dict=True)
 
 
-def _try(side: str, encoder: Any, tokens: tuple[int, ...] = (5, 6, 7, 8)) -> Any:
-    if side == "text":
-        ids = torch.tensor([tokens])
-        return encoder.eval()(input_ids=ids, attention_mask=torch.ones_like(ids), return_dict=True)
-    size = getattr(encoder.config, "image_size", None)
-    height, width = (size, size) if isinstance(size, int) else size if isinstance(size, list | tuple) else (224, 224)
-    timm = getattr(encoder, "timm_model", None)
-    if timm is not None:
-        height, width = timm.pretrained_cfg.get("input_size", (3, 224, 224))[1:]
-    return encoder.eval()(pixel_values=torch.zeros(1, 3, height, width), return_dict=True)
+def gray_inputs(processor: Any) -> dict[str, torch.Tensor]:
+    """A gray image as an image encoder's inputs."""
+    inputs = processor(images=probes.gray_image(), return_tensors="pt")
+    return {name: inputs[name] for name in ("pixel_values", "pixel_attention_mask", "spatial_shapes") if name in inputs}
 
 
 @torch.no_grad()
+def _try_text(encoder: Any, tokens: tuple[int, ...] = (5, 6, 7, 8)) -> Any:
+    ids = torch.tensor([tokens])
+    return encoder.eval()(input_ids=ids, attention_mask=torch.ones_like(ids), return_dict=True)
+
+
 def _looks_right(encoder: Any) -> bool:
     """Whether a token sees what comes after it."""
-    one, two = (_try("text", encoder, tokens).last_hidden_state[:, 0] for tokens in ((5, 6, 7, 8), (5, 6, 7, 9)))
+    one, two = (_try_text(encoder, tokens).last_hidden_state[:, 0] for tokens in ((5, 6, 7, 8), (5, 6, 7, 9)))
     return not torch.equal(one, two)
-
-
-def _is_library(encoder: Tensor | Any) -> bool:
-    return type(encoder).__module__.startswith("transformers.")
