@@ -98,7 +98,7 @@ class RunFolder:
         """
         found = self.facts()
         if "concepts" in (recipe := found.get("recipe", {})):
-            found["recipe"] = {**recorded_before(), **recipe}
+            found["recipe"] = {**recorded_before(), **recipe, "freeze": _frozen(recipe)}
         for part, values in identity.items():
             for name, value in values.items():
                 saved = found.get(part, {}).get(name, value)
@@ -150,6 +150,12 @@ class RunFolder:
             raise ResultError(
                 f"{self.path / _LOG}: cannot be read: {reason(error)}; remove it to go on without the log so far"
             ) from error
+
+
+def _frozen(recipe: Mapping[str, Any]) -> list[str]:
+    """What a saved recipe froze, in today's words: before layers could be unfrozen, a tower included its projection."""
+    towers = list(recipe.get("freeze", ()))
+    return towers if "unfreeze_image_layers" in recipe else [*towers, *(f"{tower}_projection" for tower in towers)]
 
 
 def _short(value: object) -> str:

@@ -1,0 +1,134 @@
+"""Whole trainings of paired encoders: a frozen tower with a trained projection, centering, resuming."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clipbench.errors import ConfigError, ResultError
+from clipbench.models import load_model
+from clipbench.training import checkpoints
+from tests.models.paired.encoders import build_image_encoder, build_text_encoder
+from tests.training.gradients import gradients
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    root = tmp_path_factory.mktemp("encoders")
+    vision, text = (
+        build(root / kind, name)
+        for kind, name, build in (
+            ("image", "timm test_efficientnet", build_image_encoder), ("text", "distilbert", build_text_encoder)
+        )
+    )  # fmt: skip
+    return {"vision": str(vision), "text": str(text), "projection_dim": 16}
+
+
+def finish(run):
+    for _ in run.run():
+        pass
+    return load_file(run.setup.folder.path / "model.safetensors")
+
+
+def test_a_frozen_tower_stays_and_its_projection_learns(start, arguments, tmp_path):
+    run = start(tmp_path, model="dual_encoder", model_args=arguments, freeze=("image",), max_steps=2)
+    before = {name: tensor.clone() for name, tensor in run.setup.model.module.state_dict().items()}
+    after = finish(run)
+    assert run.setup.image_features
+    moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert not any(name.startswith("vision_model.") for name in moved)
+    assert {"visual_projection.weight", "text_projection.weight", "logit_scale"} <= moved
+    assert load_model(str(tmp_path)).info.architecture == "PairedEncoders"
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_gradients_from_cached_tower_features_are_those_from_pixels(start, arguments, tmp_path, centered, monkeypatch):
+    fields = {"model": "dual_encoder", "model_args": arguments, "freeze": ("image",), "center_images": centered}
+    cached = start(tmp_path / "cached", **fields)
+    fast = gradients(cached)
+    from clipbench.training import setup
+
+    monkeypatch.setattr(setup.Recipe, "keeps_image_tower", property(lambda recipe: False))
+    monkeypatch.setattr(setup.Recipe, "_check_freezing", lambda recipe: None)
+    live = start(tmp_path / "live", **fields)
+    assert not live.setup.image_features
+    if centered:
+        live.setup.model.center_images(cached.setup.model.module.visual_mean)
+    tower = live.setup.model.module.vision_model.eval()
+    monkeypatch.setattr(tower, "train", lambda mode: tower)  # as training_mode leaves it
+    slow = gradients(live)
+    assert fast.keys() == slow.keys()
+    for name, gradient in fast.items():
+        torch.testing.assert_close(gradient, slow[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_mean_that_is_taken_out_is_that_of_the_training_images(start, arguments, tmp_path):
+    run = start(
+        tmp_path, model="dual_encoder", model_args=arguments, freeze=("image",), center_images=True, max_steps=2
+    )
+    plain = load_model("dual_encoder", model_args=arguments, device="cpu")
+    with torch.no_grad():
+        images = [plain.preprocess(image.open()) for image in run.setup.pairs.images]
+        mean = plain.image_tower_features(torch.stack(images)).double().mean(0).float()
+    finish(run)
+    again = load_model(str(tmp_path), device="cpu")
+    torch.testing.assert_close(again.module.visual_mean, mean, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        centered = again.image_tower_features(torch.stack(images))
+    torch.testing.assert_close(centered.mean(0), torch.zeros_like(mean), rtol=0, atol=1e-5)
+
+
+def test_a_centered_run_with_rates_by_layer_is_resumed_to_the_bit(start, arguments, tmp_path, monkeypatch):
+    fields = {
+        "model": "dual_encoder", "model_args": arguments, "freeze": ("image",), "center_images": True,
+        "layer_decay": 0.5, "projection_learning_rate": 1e-2, "max_steps": 6, "checkpoint_every": 1.0,
+    }  # fmt: skip
+    whole = finish(start(tmp_path / "whole", **fields))
+    written = checkpoints.write_checkpoint
+    interrupted = start(tmp_path / "parts", **fields)
+    stop = iter([False, True])
+
+    def once(*arguments, **named):
+        if next(stop, True):
+            raise KeyboardInterrupt
+        return written(*arguments, **named)
+
+    monkeypatch.setattr("clipbench.training.trainer.write_checkpoint", once)
+    with pytest.raises((KeyboardInterrupt, ResultError)):
+        finish(interrupted)
+    monkeypatch.setattr("clipbench.training.trainer.write_checkpoint", written)
+    resumed = start(tmp_path / "parts", **fields)
+    parts = finish(resumed)
+    assert any("resuming from step 3" in note for note in resumed.notes)
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
+
+
+def test_a_model_whose_checkpoint_holds_no_mean_is_refused(start, tmp_path):
+    with pytest.raises(ConfigError, match="center_images: demo cannot hold a mean of image features"):
+        start(tmp_path, freeze=("image",), center_images=True)
+
+
+def test_nothing_left_to_train_is_refused(start, tmp_path, tmp_path_factory):
+    from tests.models.builders import build_siglip
+
+    model = build_siglip(tmp_path_factory.mktemp("models") / "siglip")
+    with pytest.raises(ConfigError, match="freeze image,text: nothing is left to train in"):
+        start(tmp_path, model=model, freeze=("image", "text"))
+
+
+def test_an_earlier_run_with_a_frozen_tower_had_its_projection_frozen_too(start, tmp_path):
+    run = start(tmp_path, freeze=("image", "image_projection"), max_steps=1)
+    finish(run)
+    file = tmp_path / "finetune.json"
+    facts = json.loads(file.read_text())
+    facts["recipe"]["freeze"] = ["image"]
+    for name in ("unfreeze_image_layers", "unfreeze_text_layers", "layer_decay"):
+        del facts["recipe"][name]
+    file.write_text(json.dumps(facts))
+    start(tmp_path, freeze=("image", "image_projection"), max_steps=1)
+    with pytest.raises(
+        ConfigError, match=r"another recipe: freeze is \['image', 'image_projection'\], not \['image'\]"
+    ):
+        start(tmp_path, freeze=("image",), max_steps=1)
