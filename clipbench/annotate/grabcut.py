@@ -56,7 +56,7 @@ def grab_cut(
     window = _window(hints != cv2.GC_BGD, image.size)
     near = image.convert("RGB").crop(window)
     scale = min(1.0, _LARGEST_SIDE / max(near.size))
-    small = tuple(max(1, round(length * scale)) for length in near.size)
+    small = (max(1, round(near.width * scale)), max(1, round(near.height * scale)))
     pixels = np.ascontiguousarray(np.asarray(near.resize(small, Image.Resampling.BOX))[..., ::-1])
     left, top, right, bottom = window
     hints = cv2.resize(hints[top:bottom, left:right], small, interpolation=cv2.INTER_NEAREST)

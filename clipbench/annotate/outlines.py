@@ -188,7 +188,8 @@ def _filled(points: NDArray[np.float64], size: tuple[int, int]) -> Mask:
         crossed = np.flatnonzero((rows >= min(y0, y1)) & (rows < max(y0, y1)))
         x = x0 + (rows[crossed] - y0) / ((y1 - y0) or 1.0) * (x1 - x0)
         np.add.at(turns, (crossed, np.clip(np.ceil(x - 0.5), 0, size[0]).astype(int)), 1)
-    return np.cumsum(turns, axis=1)[:, :-1] % 2 == 1
+    inside: Mask = np.cumsum(turns, axis=1)[:, :-1] % 2 == 1
+    return inside
 
 
 def _decode_runs(outline: dict[str, Any], size: tuple[int, int]) -> Mask:

@@ -90,8 +90,8 @@ def _best_offset(pixels: Floats, hole: Mask, choice: int) -> tuple[int, int] | N
 
 def _usable(gap: Mask, y: NDArray[np.intp], x: NDArray[np.intp]) -> Mask:
     """Which of some places are in the picture and not in the hole."""
-    inside = (y >= 0) & (y < gap.shape[0]) & (x >= 0) & (x < gap.shape[1])
-    usable = inside.copy()
+    inside: Mask = (y >= 0) & (y < gap.shape[0]) & (x >= 0) & (x < gap.shape[1])
+    usable: Mask = inside.copy()
     usable[inside] = ~gap[y[inside], x[inside]]
     return usable
 

@@ -88,7 +88,8 @@ def _lab(cv2: Any, word: str) -> Floats:
 def _ramp(values: Floats, low: float, high: float) -> Floats:
     """0 below `low`, 1 above `high`, smooth between; the other way round if low > high."""
     t = np.clip((values - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    smooth: Floats = (t * t * (3 - 2 * t)).astype(np.float32)
+    return smooth
 
 
 def _membership(lab: Floats, mask: Mask, old: Floats | None) -> Floats:

@@ -103,4 +103,4 @@ def _scaled(image: Image.Image, mask: Mask, size: tuple[int, int]) -> tuple[NDAr
 
     alpha = scale(opaque)
     mixed = np.stack([scale(np.ascontiguousarray(colors[..., channel])) for channel in range(3)], axis=-1)
-    return alpha, mixed / np.maximum(alpha, 1e-6)[..., None]
+    return alpha, (mixed / np.maximum(alpha, 1e-6)[..., None]).astype(np.float32)
