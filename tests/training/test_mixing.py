@@ -231,6 +231,14 @@ def test_a_part_without_enough_captions_is_named(start, tmp_path, table, mixed_t
         start(tmp_path / "c", data=mixed_table, mix={"generall": 0.5})
 
 
+def test_without_a_concept_another_data_set_can_be_mixed_in(start, tmp_path, table, other_table):
+    run = start(tmp_path, data=table, concepts=("none",), mix={str(other_table): 0.25}, max_steps=1)
+    assert run.steps == 1
+    assert kinds([text for text in captions_of(run, 0) if text in OTHER]) == {"other": 2}
+    event = next(iter(run.run()))
+    assert set(event.accuracies) == {"i2t_acc", "t2i_acc"}
+
+
 def test_general_captions_have_no_keyword_of_any_concept(start, tmp_path):
     table = write_table(tmp_path / "t", captions=[*COLORED, "a dog on the left", *PLAIN])
     run = start(tmp_path / "run", data=table, concepts=("color", "location"), mix={"general": 0.5})

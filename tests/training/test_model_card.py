@@ -213,3 +213,33 @@ def test_text_is_one_line_without_markup():
     assert markdown_text({"b", "a"}) == "a, b"
     assert markdown_text(None) == "–"
     assert markdown_text(0) == "0"
+
+
+def test_a_control_is_not_said_to_have_hard_negatives(tmp_path):
+    recipe = {"negatives": 0, "concepts": ["none"]}
+    text, _ = write(tmp_path, recipe=recipe, concepts={})
+    assert "from openai/clip-vit-base-patch32 by clipbench, without hard negatives." in text
+    assert "## Concepts" not in text
+    assert "exchanged" not in text
+    text, _ = write(tmp_path, recipe={**recipe, "concepts": ["color"]}, concepts={"color": ("white",)})
+    assert "trained on captions with one of these keywords.\n\n- **color**: white\n" in text
+    assert "Hard negatives were made" not in text
+
+
+def test_hard_negatives_of_the_data_are_not_said_to_be_exchanged_keywords(tmp_path):
+    text, _ = write(tmp_path, recipe={"negatives": 1, "negatives_from": ["neg_caption"]})
+    assert r"Their hard negatives came with the data (neg\_caption)." in text
+    assert "exchanged" not in text
+
+
+def test_an_average_and_a_choice_are_said(tmp_path):
+    recipe = {"negatives": 1, "ema": 0.999, "select": "a@b>=-0.02"}
+    selected = {"step": 120, "satisfied": True, "scores": {"a": 0.5}, "changes": {"a": 0.1}}
+    text, _ = write(tmp_path, recipe=recipe, training={"steps": 360, "selected": selected})
+    assert "exponential moving average of the trained ones, with the decay 0.999 per step" in text
+    assert "The model is the checkpoint of step 120 of 360, chosen by a@b&gt;=-0.02.\n" in text
+    text, _ = write(tmp_path, recipe=recipe, training={"steps": 360, "selected": {**selected, "satisfied": False}})
+    assert "which none satisfies: it misses the bound least." in text
+    text, _ = write(tmp_path, recipe={"negatives": 1, "ema": None}, training={"steps": 360})
+    assert "average" not in text.split("## Scores")[0]
+    assert "chosen by" not in text
