@@ -179,6 +179,15 @@ RUN = Section(
         type=click.Path(path_type=Path),
         help="Folder of decoded images. Default: $CLIPBENCH_CACHE or ~/.cache/clipbench.",
     ),
+    grad_checkpointing=flag(
+        "--grad_checkpointing",
+        is_flag=True,
+        help="Compute activations again in the backward pass instead of keeping them: less memory, more time.",
+    ),
+    torch_compile=flag("--torch_compile", is_flag=True, help="Compile both encoders with torch.compile."),
+    fsdp=flag(
+        "--fsdp", is_flag=True, help="Divide weights, gradients and optimizer moments among the processes (FSDP2)."
+    ),
     allow_missing=flag("--allow_missing", is_flag=True, help="Leave out captions with a missing or broken image."),
     limit=flag("--limit", "-L", type=click.IntRange(min=1), help="Train on the first N captions only."),
     keep=flag("--keep", type=click.IntRange(min=1), help="Keep only the newest N checkpoints."),

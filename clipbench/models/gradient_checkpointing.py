@@ -22,9 +22,11 @@ def checkpoint_gradients(model: Model) -> None:
     """
     found = list(_switches(model.module))
     for part in found:
-        if hasattr(part, "gradient_checkpointing_enable"):
-            # The reentrant kind gives no gradient to blocks whose input needs none, such as a first block.
-            part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # The reentrant kind gives no gradient to blocks whose input needs none, such as a first block.
+        if hasattr(part, "activation_checkpointing_enable"):
+            part.activation_checkpointing_enable({"use_reentrant": False})
+        elif hasattr(part, "gradient_checkpointing_enable"):  # its former name
+            part.gradient_checkpointing_enable({"use_reentrant": False})
         else:
             part.set_grad_checkpointing(True)
     if not found:

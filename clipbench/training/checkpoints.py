@@ -21,10 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from clipbench.data.records import sha256_of
-from clipbench.errors import ResultError
+from clipbench.errors import DataError, ResultError
 from clipbench.models import Model
 from clipbench.training.ema import WeightAverage, trained_weights
 from clipbench.training.lora import merged
+from clipbench.training.sharding import gathered, like
 from clipbench.utils.files import atomic_directory, remove_parts
 from clipbench.utils.text import reason
 
@@ -79,10 +80,8 @@ def epoch_of(checkpoint: Path) -> float:
         raise ResultError(f"{checkpoint / _FACTS}: cannot be read: {reason(error)}") from error
 
 
-def write_checkpoint(
-    directory: Path, model: Model, optimizer: torch.optim.Optimizer, average: WeightAverage, state: TrainingState
-) -> Path:
-    """Write a checkpoint atomically; with an average, that is its model, and the state holds the weights themselves.
+def write_checkpoint(directory: Path, model: Model, tensors: Mapping[str, Tensor], state: TrainingState) -> Path:
+    """Write a checkpoint atomically: the model as it is, and the ``state_tensors`` to resume from.
 
     Raises:
         ResultError: It cannot be written (the disk is full, …); earlier checkpoints are kept.
@@ -90,9 +89,9 @@ def write_checkpoint(
     path = directory / f"checkpoint-{state.step:06d}"
     try:
         with atomic_directory(path) as part:
-            with average.applied(), merged(model):
+            with merged(model):
                 model.save(part)
-            save_file(_state(model.module, optimizer, average), part / _STATE)
+            save_file(dict(tensors), part / _STATE)
             facts = {**asdict(state), "state_sha256": sha256_of(part / _STATE)}
             (part / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     except (ResultError, SafetensorError, RuntimeError) as error:
@@ -121,7 +120,7 @@ def read_checkpoint(
         if not all(isinstance(value, int | float) for value in (state.step, state.seconds)):
             raise TypeError("its facts are damaged")
         _restore(model.module, optimizer, average, tensors)
-    except (*_DAMAGE, SafetensorError) as error:
+    except (*_DAMAGE, DataError, SafetensorError) as error:
         raise ResultError(f"{checkpoint}: cannot be read: {reason(error)}") from error
     return state
 
@@ -164,12 +163,13 @@ def sweep(directory: Path) -> None:
     remove_parts(directory, "model*")
 
 
-def _state(module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage) -> dict[str, Tensor]:
+def state_tensors(module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage) -> dict[str, Tensor]:
+    """What a run resumes from besides ``TrainingState``; of a sharded model, all processes must take part."""
     tensors: dict[str, Tensor] = dict(_destinations(module, average))
     for name, weight in trained_weights(module).items():
         tensors |= {f"{key}/{name}": value for key, value in optimizer.state.get(weight, {}).items()}
     # Buffers may share memory, which safetensors refuses.
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    return {name: gathered(tensor.detach()).cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
@@ -181,11 +181,11 @@ def _restore(
         if state[name].shape != tensor.shape:
             raise ValueError(f"{name} is of another shape")
     for name, tensor in destinations.items():
-        tensor.copy_(state[name])
+        tensor.copy_(like(tensor, state[name]))
     for name, weight in trained_weights(module).items():
         moments = {key: state[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in state}
         if moments:
-            on_device = {key: value.to(weight.device) if key != "step" else value for key, value in moments.items()}
+            on_device = {key: like(weight, value) if key != "step" else value for key, value in moments.items()}
             optimizer.state[weight] = {**on_device, "step": _step_counter(optimizer, on_device["step"], weight)}
 
 

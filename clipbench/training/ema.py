@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from clipbench.training.sharding import by_kind
+
 
 class WeightAverage:
     """After each step ``average = decay · average + (1 - decay) · weights``; it starts as the weights.
@@ -34,7 +36,8 @@ class WeightAverage:
     def update(self) -> None:
         """Take in the weights of a step."""
         if self._trained:
-            self._update(list(self.weights.values()), list(self._trained), 0)
+            for averages, weights in zip(by_kind(self.weights.values()), by_kind(self._trained), strict=True):
+                self._update(averages, weights, 0)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -76,8 +76,10 @@ def _frozen_parameters(
     return frozenset(frozen)
 
 
-def training_mode(model: Model, frozen: Collection[str] = (), unfreeze_layers: Mapping[str, int] | None = None) -> None:
-    """Put trained parts into training mode and frozen towers into evaluation mode.
+def frozen_modules(
+    model: Model, frozen: Collection[str] = (), unfreeze_layers: Mapping[str, int] | None = None
+) -> frozenset[str]:
+    """Names of the modules that stay in evaluation mode while the rest is trained.
 
     So a frozen tower has no dropout, and its batch statistics stay. Statistics also stay wherever a
     normalisation's own weights are frozen (as all are under LoRA).
@@ -94,17 +96,24 @@ def training_mode(model: Model, frozen: Collection[str] = (), unfreeze_layers: M
     modules = dict(model.module.named_modules())
     sides = [side for side in SIDES if side in frozen]
     towers = find_towers(model) if sides else {}
-    model.module.train()
+    kept: set[str] = set()
     for side in sides:
         tower, projection = towers[side], model.projection_parameters(side)
         last = last_layers(model, side, tower, (unfreeze_layers or {}).get(side, 0))
-        for path in tower.modules:
-            if path not in last.modules and not _is_within(path, tower, projection):
-                modules[path].training = False  # not eval(): that would reach into parts of the other tower
-    for module in modules.values():
+        kept |= {path for path in tower.modules if path not in last.modules and not _is_within(path, tower, projection)}
+    for path, module in modules.items():
         weights = list(module.parameters(recurse=False))
         if hasattr(module, "running_mean") and weights and not any(weight.requires_grad for weight in weights):
-            module.training = False
+            kept.add(path)
+    return frozenset(kept)
+
+
+def training_mode(module: torch.nn.Module, frozen: Collection[str] = ()) -> None:
+    """Put a network into training mode, and the modules of ``frozen_modules`` into evaluation mode."""
+    module.train()
+    for path, part in module.named_modules():
+        if path in frozen:
+            part.training = False  # not eval(): that would reach into parts of the other tower
 
 
 def logit_scale_parameter(model: Model) -> torch.nn.Parameter | None:

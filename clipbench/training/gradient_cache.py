@@ -24,6 +24,7 @@ from clipbench.training.freezing import logit_bias_parameter, logit_scale_parame
 from clipbench.training.in_batch_accuracy import in_batch_accuracies
 from clipbench.training.losses import HardNegatives, LossInputs, configured_loss
 from clipbench.training.recipe import Recipe
+from clipbench.training.sharding import ShardedModel
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -102,6 +103,7 @@ class GradientCache:
         accelerator: The processes.
         scaler: Scales the loss for fp16; a disabled one otherwise.
         image_features: Pixels come as features of a frozen image tower, before the projection.
+        sharded: The model, if its weights are divided among the processes.
 
     Attributes:
         accuracies: Of the last batch, see ``in_batch_accuracies``.
@@ -117,7 +119,9 @@ class GradientCache:
         scaler: torch.amp.GradScaler,
         *,
         image_features: bool = False,
+        sharded: ShardedModel | None = None,
     ) -> None:
+        self._sharded = sharded
         self._model, self._recipe, self._accelerator, self._scaler = model, recipe, accelerator, scaler
         self._encoded = image_features
         self._loss = configured_loss(recipe)
@@ -132,7 +136,7 @@ class GradientCache:
         """
         whole = len(batch.parts) == 1
         with contextlib.nullcontext() if whole else torch.no_grad():
-            encoded = [self._encode(part) for part in batch.parts]
+            encoded = [self._features(part) for part in batch.parts]
         share = _joined(encoded)
         gathered = {kind: self._gather(rows.detach()).requires_grad_() for kind, rows in share.items()}
         inputs = self._inputs(gathered, batch)
@@ -143,7 +147,7 @@ class GradientCache:
         start = len(share["images"]) * self._accelerator.process_index
         for part, features in zip(batch.parts, encoded, strict=True):
             if not whole:
-                features = self._encode(part)
+                features = self._features(part)
             mine = slice(start, start + part.pairs)
             _carry_back(features, {kind: rows.grad[mine] for kind, rows in gathered.items() if rows.grad is not None})
             start += part.pairs
@@ -153,8 +157,11 @@ class GradientCache:
     @torch.no_grad()
     def inputs(self, batch: Batch) -> LossInputs:
         """What the loss would see of a batch, without a graph."""
-        share = _joined([self._encode(part) for part in batch.parts])
+        share = _joined([self._features(part) for part in batch.parts])
         return self._inputs({kind: self._gather(rows) for kind, rows in share.items()}, batch)
+
+    def _features(self, part: Part) -> Features:
+        return self._sharded.run(self._encode, part) if self._sharded else self._encode(part)
 
     def _encode(self, part: Part) -> Features:
         recipe, device = self._recipe, self._accelerator.device
@@ -211,6 +218,9 @@ class GradientCache:
     def _add_up(self) -> None:
         """Add the processes' gradients up, those of the towers: the scale's and the bias's are whole on each."""
         if self._accelerator.num_processes == 1:
+            return
+        if self._sharded:
+            self._sharded.sum_gradients(self._towers)
             return
         waiting = []
         for weight in self._towers:

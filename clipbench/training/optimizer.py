@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
 from clipbench.models import Model
 from clipbench.training.freezing import clamp_logit_scale, weight_decay_groups
 from clipbench.training.losses import MAX_LOGIT_SCALE
 from clipbench.training.recipe import Recipe
+from clipbench.training.sharding import by_kind, gathered
 from clipbench.training.towers import SIDES, find_layers, find_towers
 
 
@@ -40,16 +43,21 @@ class Optimizer:
     Args:
         model: The model.
         recipe: Weight decay, gradient clipping, precision.
+        rates: Of ``peak_rates``.
 
     Attributes:
         adamw: The optimizer of torch.
         scaler: The loss scaler; disabled unless the precision is fp16.
     """
 
-    def __init__(self, model: Model, recipe: Recipe) -> None:
+    def __init__(self, model: Model, recipe: Recipe, rates: Mapping[str, float] | None = None) -> None:
         self._model, self._recipe = model, recipe
         self.adamw = torch.optim.AdamW(
-            weight_decay_groups(model, recipe.weight_decay, peak_rates(model, recipe)),
+            [
+                {**group, "params": weights}
+                for group in weight_decay_groups(model, recipe.weight_decay, rates)
+                for weights in by_kind(group["params"])
+            ],
             lr=recipe.learning_rate,
             fused=model.device.type in ("cpu", "cuda"),
         )
@@ -67,10 +75,21 @@ class Optimizer:
             group["lr"] = learning_rate if own_peak == peak else own_peak * (learning_rate / peak)
         if self._recipe.max_grad_norm is not None:
             self.scaler.unscale_(self.adamw)
-            weights = [weight for group in groups for weight in group["params"]]
-            torch.nn.utils.clip_grad_norm_(weights, self._recipe.max_grad_norm)
+            self._clip([weight for group in groups for weight in group["params"]], self._recipe.max_grad_norm)
         self.scaler.step(self.adamw)
         self.scaler.update()
         self.adamw.zero_grad(set_to_none=True)
         if self._recipe.loss != "sigmoid":  # SigLIP's own scale is above the bound
             clamp_logit_scale(self._model, MAX_LOGIT_SCALE)
+
+    @staticmethod
+    def _clip(weights: Sequence[torch.nn.Parameter], max_norm: float) -> None:
+        """Scale gradients down to a norm, that of sharded and whole ones together."""
+        kinds = by_kind(weight for weight in weights if weight.grad is not None)
+        norms = [
+            gathered(torch.nn.utils.get_total_norm([weight.grad for weight in kind if weight.grad is not None]))
+            for kind in kinds
+        ]
+        total = torch.stack(norms).norm() if len(norms) > 1 else norms[0]
+        for kind in kinds:
+            torch.nn.utils.clip_grads_with_norm_(kind, max_norm, total)

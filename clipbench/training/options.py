@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clipbench.errors import ConfigError
 from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_SAMPLES, MOST_WORKERS, check_whole
 
 _MOST = {
@@ -30,6 +31,10 @@ class FinetuneOptions:
         micro_batch_size: Pairs encoded at once on each process, to save memory; None: the whole batch.
         workers: Threads that decode images.
         image_cache: Folder of decoded images, shared by runs; None is ``$CLIPBENCH_CACHE`` or ``~/.cache/clipbench``.
+        grad_checkpointing: Keep only the inputs of the towers' blocks and compute the rest again in the backward pass:
+            less memory, about a third more time.
+        torch_compile: Compile both towers.
+        fsdp: Divide weights, gradients and optimizer moments among the processes.
         allow_missing: Leave out captions with a missing or broken image instead of failing.
         limit: Number of captions to train on, from the first; None: all.
         keep: Number of newest checkpoints to keep; None keeps all.
@@ -47,6 +52,9 @@ class FinetuneOptions:
     micro_batch_size: int | None = None
     workers: int = 2
     image_cache: Path | None = None
+    grad_checkpointing: bool = False
+    torch_compile: bool = False
+    fsdp: bool = False
     allow_missing: bool = False
     limit: int | None = None
     keep: int | None = None
@@ -58,6 +66,8 @@ class FinetuneOptions:
         for name, most in _MOST.items():
             if (value := getattr(self, name)) is not None:
                 check_whole(name, value, 1, most)
+        if self.fsdp and self.torch_compile:
+            raise ConfigError("fsdp with torch_compile: not supported; leave one of them out")
 
     @property
     def image_cache_folder(self) -> Path:

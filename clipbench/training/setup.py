@@ -17,6 +17,8 @@ from clipbench.errors import ConfigError, DataError, ModelError
 from clipbench.evaluation.options import Progress
 from clipbench.evaluation.preparation import PreparedTask
 from clipbench.models import Model, load_model
+from clipbench.models.compiling import compile_towers
+from clipbench.models.gradient_checkpointing import checkpoint_gradients
 from clipbench.training.accelerator import start_accelerator
 from clipbench.training.batches import Batches, Images, ProcessShard
 from clipbench.training.checkpoint_scores import CheckpointScores, read_tasks
@@ -103,6 +105,8 @@ def prepare(
         DataError: Data or an image cannot be read.
         ModelError: The model cannot be loaded.
     """
+    if options.fsdp and (recipe.lora_rank or recipe.select):
+        raise ConfigError(f"fsdp with {'lora_rank' if recipe.lora_rank else 'select'}: not supported; leave one out")
     options = replace(options, eval_tasks=scored_tasks(options.eval_tasks, recipe.select))
     accelerator = start_accelerator(options, output_path)
     device = options.device if options.device and accelerator.num_processes == 1 else str(accelerator.device)
@@ -186,6 +190,10 @@ def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, 
     if recipe.lora_rank:
         alpha = recipe.lora_alpha if recipe.lora_alpha is not None else 2.0 * recipe.lora_rank
         add_lora(loaded, recipe.lora_rank, alpha, seed=recipe.seed)
+    if options.grad_checkpointing:
+        checkpoint_gradients(loaded)
+    if options.torch_compile:
+        compile_towers(loaded)
     of_logits = {logit_scale_parameter(loaded), logit_bias_parameter(loaded)}
     if not any(weight.requires_grad for weight in loaded.module.parameters() if weight not in of_logits):
         raise ConfigError(f"freeze {','.join(recipe.freeze)}: nothing is left to train in {loaded.id}")

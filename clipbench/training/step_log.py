@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from clipbench.errors import ModelError
+from clipbench.models import Model
 from clipbench.training.collapse import CollapseWatch
 from clipbench.training.events import StepLog
 from clipbench.training.freezing import logit_scale_parameter
@@ -40,6 +41,7 @@ class StepRecorder:
 
     Args:
         setup: The run.
+        model: The model that is trained.
         scaler: Scaled the loss that gradients were computed of.
         on_note: Called with a warning if training collapses.
 
@@ -47,9 +49,11 @@ class StepRecorder:
         entries: Entries that are not written yet.
     """
 
-    def __init__(self, setup: TrainingSetup, scaler: torch.amp.GradScaler, on_note: Callable[[str], None]) -> None:
+    def __init__(
+        self, setup: TrainingSetup, model: Model, scaler: torch.amp.GradScaler, on_note: Callable[[str], None]
+    ) -> None:
         self.entries: list[dict[str, Any]] = []
-        self._setup, self._scaler = setup, scaler
+        self._setup, self._model, self._scaler = setup, model, scaler
         others = setup.pairs.negative_images
         self._watch = CollapseWatch(setup.recipe, on_note, 0 if others is None else others.shape[1])
 
@@ -58,7 +62,7 @@ class StepRecorder:
 
         To be called after backward, before the optimizer's step clears the gradients.
         """
-        model, scale = self._setup.model, logit_scale_parameter(self._setup.model)
+        model, scale = self._model, logit_scale_parameter(self._model)
         gradient = loss.new_full((), math.nan) if scale is None or scale.grad is None else scale.grad.float()
         unscaled = gradient / self._scaler.scale(torch.ones_like(loss))
         parts = (loss, model.logit_scale.detach(), unscaled, accuracies)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from clipbench.errors import ResultError
 from clipbench.evaluation.options import Progress, ignore_progress
@@ -18,19 +20,21 @@ from clipbench.training.checkpoints import (
     checkpoints_in,
     prune,
     read_checkpoint,
+    state_tensors,
     sweep,
     write_checkpoint,
 )
 from clipbench.training.choice import best_so_far, restore_best
-from clipbench.training.ema import WeightAverage
+from clipbench.training.ema import WeightAverage, trained_weights
 from clipbench.training.events import Checkpoint, Clock, StepLog, peak_memory
-from clipbench.training.freezing import training_mode
+from clipbench.training.freezing import frozen_modules, training_mode
 from clipbench.training.gradient_cache import GradientCache
 from clipbench.training.learning_rate import learning_rate
-from clipbench.training.optimizer import Optimizer
+from clipbench.training.optimizer import Optimizer, peak_rates
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
 from clipbench.training.setup import Note, TrainingSetup, prepare
+from clipbench.training.sharding import ShardedModel
 from clipbench.training.step_log import PendingStep, StepRecorder
 
 
@@ -52,10 +56,15 @@ class FineTuning:
     def __init__(self, setup: TrainingSetup, on_note: Note = lambda text: None) -> None:
         self.setup, self._on_note = setup, on_note
         self.is_main: bool = setup.accelerator.is_main_process
-        self._optimizer = Optimizer(setup.model, setup.recipe)
-        self._average = WeightAverage(setup.model.module, setup.recipe.ema)
+        # What traces the network comes first: a sharded one cannot be run as it is.
+        self._frozen = frozen_modules(setup.model, setup.recipe.freeze, setup.recipe.unfreeze_layers)
+        rates = peak_rates(setup.model, setup.recipe)
+        self._sharded = ShardedModel(setup.model, setup.accelerator) if setup.options.fsdp else None
+        self._trained = self._sharded.model if self._sharded else setup.model
+        self._optimizer = Optimizer(self._trained, setup.recipe, rates)
+        self._average = WeightAverage(self._trained.module, setup.recipe.ema)
         note = on_note if self.is_main else lambda text: None
-        self._recorder = StepRecorder(setup, self._optimizer.scaler, note)
+        self._recorder = StepRecorder(setup, self._trained, self._optimizer.scaler, note)
         self._clock = Clock(0.0, 0, setup.recipe.batch_size)
 
     @classmethod
@@ -113,6 +122,7 @@ class FineTuning:
         state = self._resume()
         self._clock = Clock(state.seconds, state.step, setup.recipe.batch_size)
         self._clock.pause()
+        self._update_whole()  # to what was resumed
         if state.step and self.is_main:
             yield Checkpoint(state.step, None, self._score(state.step))
         yield from self._train(state.step)
@@ -131,7 +141,7 @@ class FineTuning:
         self.setup.accelerator.wait_for_everyone()
         for checkpoint in reversed(checkpoints_in(folder)):
             try:
-                state = read_checkpoint(checkpoint, self.setup.model, self._optimizer.adamw, self._average)
+                state = read_checkpoint(checkpoint, self._trained, self._optimizer.adamw, self._average)
             except ResultError as error:
                 self._on_note(f"{error}; trying the previous checkpoint")
                 continue
@@ -143,11 +153,16 @@ class FineTuning:
     def _train(self, first: int) -> Iterator[StepLog | Checkpoint]:
         setup, recipe, optimizer = self.setup, self.setup.recipe, self._optimizer
         gradients = GradientCache(
-            setup.model, recipe, setup.accelerator, optimizer.scaler, image_features=setup.image_features
+            self._trained,
+            recipe,
+            setup.accelerator,
+            optimizer.scaler,
+            image_features=setup.image_features,
+            sharded=self._sharded,
         )
         stops = recipe.checkpoint_steps(self.steps, setup.batches.steps_per_epoch)
         pending: PendingStep | None = None
-        training_mode(setup.model, recipe.freeze, recipe.unfreeze_layers)
+        training_mode(self._trained.module, self._frozen)
         self._clock.resume()
         for step, batch in enumerate(setup.batches.from_step(first), first):
             loss = gradients.backward(batch)
@@ -162,7 +177,7 @@ class FineTuning:
                 pending = None
                 self._clock.pause()
                 yield from self._save(step + 1)
-                training_mode(setup.model, recipe.freeze, recipe.unfreeze_layers)
+                training_mode(self._trained.module, self._frozen)
                 self._clock.resume()
         self._clock.pause()
 
@@ -171,10 +186,13 @@ class FineTuning:
 
     def _save(self, step: int) -> Iterator[Checkpoint]:
         """Write a checkpoint and score it. Training continues if one cannot be written, unless it is the last."""
+        takes_part = self.is_main or self._sharded
+        tensors = state_tensors(self._trained.module, self._optimizer.adamw, self._average) if takes_part else {}
+        self._update_whole()
         if self.is_main:
             path: Path | None = None
             try:
-                path = self._write(step)
+                path = self._write(step, tensors)
             except ResultError as error:
                 if step == self.steps:
                     raise
@@ -184,13 +202,24 @@ class FineTuning:
             self._recorder.entries.clear()
         self.setup.accelerator.wait_for_everyone()
 
-    def _write(self, step: int) -> Path:
+    def _update_whole(self) -> None:
+        """Give the whole model of a sharded one the weights that are saved and scored."""
+        if self._sharded:
+            weights = self._average.weights or trained_weights(self._trained.module)
+            self._sharded.update_whole(weights, is_main=self.is_main)
+
+    def _saved_weights(self) -> AbstractContextManager[None]:
+        """Give the model the weights that are saved and scored, during the block."""
+        return nullcontext() if self._sharded else self._average.applied()
+
+    def _write(self, step: int, tensors: Mapping[str, Tensor]) -> Path:
         setup, log = self.setup, self._recorder.entries
         loss = sum(entry["loss"] for entry in log) / len(log) if log else None
         epoch, scaler = step / setup.batches.steps_per_epoch, self._optimizer.scaler.state_dict()
         setup.folder.log(log, step - len(log))
         state = TrainingState(step, epoch, loss, self._clock.seconds, scaler)
-        path = write_checkpoint(setup.folder.path, setup.model, self._optimizer.adamw, self._average, state)
+        with self._saved_weights():
+            path = write_checkpoint(setup.folder.path, setup.model, tensors, state)
         log.clear()  # only now: a failed write leaves the entries to the next checkpoint
         try:
             prune(setup.folder.path, setup.options.keep, choice.step if (choice := best_so_far(setup)) else None)
@@ -200,7 +229,7 @@ class FineTuning:
 
     def _score(self, step: int) -> Results | None:
         name = f"{self.setup.folder.path.name}/checkpoint-{step:06d}"
-        with self._average.applied():
+        with self._saved_weights():
             return self.setup.scores.score(self.setup.model, step, name)
 
     def _finish(self) -> None:
@@ -213,7 +242,7 @@ class FineTuning:
             "peak_memory_bytes": peak_memory(setup.model.device),
             **({"selected": choice.as_dict()} if choice else {}),
         }
-        with self._average.applied():
+        with self._saved_weights():
             write_artifacts(setup, choice.step if choice else self.steps, self._on_note)
         setup.folder.write({"status": "finished", **setup.facts})
 

@@ -6,8 +6,8 @@ from PIL import Image
 
 from clipbench.errors import ModelError
 from clipbench.models import load_model
-from clipbench.models.gradient_checkpointing import checkpoint_gradients
 from clipbench.models.encoders import EncoderModel
+from clipbench.models.gradient_checkpointing import checkpoint_gradients
 from tests.seeded import build_clip
 
 

@@ -11,6 +11,7 @@ from clipbench.training.freezing import (
     PARTS,
     clamp_logit_scale,
     freeze,
+    frozen_modules,
     logit_scale_parameter,
     training_mode,
     weight_decay_groups,
@@ -115,7 +116,7 @@ def test_a_frozen_tower_is_the_same_after_training(model, frozen):
     parts = [frozen, *([f"{frozen}_projection"] if model.projection_parameters(frozen) else [])]
     freeze(model, parts)
     before, state = features(model), copied_state(model)
-    training_mode(model, parts)
+    training_mode(model.module, frozen_modules(model, parts))
     step(model, torch.optim.AdamW(weight_decay_groups(model, 0.5), lr=0.01))
     with torch.no_grad():
         assert torch.equal(features(model)[side], before[side])  # in training: no dropout in it either
@@ -163,7 +164,7 @@ def test_a_parameter_of_both_towers_is_frozen_with_either(clip):
     assert "visual_projection.weight" not in trained_names(clip)
 
 
-@pytest.mark.parametrize("function", [freeze, training_mode])
+@pytest.mark.parametrize("function", [freeze, frozen_modules])
 def test_an_unknown_tower_is_named(clip, function):
     with pytest.raises(ConfigError, match=r"unknown tower 'images' \(did you mean image\?\): one of image, text, "):
         function(clip, ["images"])
@@ -222,7 +223,7 @@ def test_an_empty_group_is_left_out(clip):
 def test_dropout_is_of_the_trained_tower_only(root):
     model = load("chinese-clip", root)
     for frozen, same in [((), False), (["image"], False), (["text"], True)]:
-        training_mode(model, frozen)
+        training_mode(model.module, frozen_modules(model, frozen))
         assert torch.equal(features(model)[1], features(model)[1]) == same
     assert model.module.vision_model.encoder.training
 
@@ -235,12 +236,12 @@ def test_batch_statistics_follow_their_weights(root):
         features(model)
         return not torch.equal(before, model.module.visual.bn1.running_mean)
 
-    training_mode(model)
+    training_mode(model.module, frozen_modules(model))
     assert moves()
-    training_mode(model, ["image"])
+    training_mode(model.module, frozen_modules(model, ["image"]))
     assert not moves()
     model.module.visual.bn1.requires_grad_(False)
-    training_mode(model)
+    training_mode(model.module, frozen_modules(model))
     assert not moves()
 
 
@@ -262,7 +263,7 @@ def test_two_encoders_are_paired_alike_each_time(encoders):
 def test_a_pair_of_encoders_trains_and_is_saved(encoders, tmp_path):
     model = load_model("dual_encoder", model_args=encoders, dtype="float32", device="cpu")
     assert freeze(model) == ()
-    training_mode(model)
+    training_mode(model.module, frozen_modules(model))
     before = [tensor.detach() for tensor in features(model)]
     backward(model)
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.module.parameters())
