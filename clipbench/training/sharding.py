@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 
 class _Forward(nn.Module):
@@ -35,7 +37,7 @@ class _Forward(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, function: Callable[[object], T], argument: object) -> T:
+    def forward(self, function: Callable[[A], T], argument: A) -> T:
         return function(argument)
 
 
@@ -59,14 +61,14 @@ class ShardedModel:
         self._whole = model
         self.model = copy.deepcopy(model) if accelerator.is_main_process else model
         self._count, device = accelerator.num_processes, accelerator.device.type
-        mesh = torch.distributed.init_device_mesh(device, (self._count,))
+        mesh = init_device_mesh(device, (self._count,))
         self._root = _Forward(self.model.module)
         for block in _blocks(self.model.module):
             fully_shard(block, mesh=mesh)
         of_logits = {logit_scale_parameter(self.model), logit_bias_parameter(self.model)}
         fully_shard(self._root, mesh=mesh, ignored_params={weight for weight in of_logits if weight is not None})
 
-    def run(self, function: Callable[[object], T], argument: object) -> T:
+    def run(self, function: Callable[[A], T], argument: A) -> T:
         """Return ``function(argument)``, which may compute features; all processes must take part."""
         result: T = self._root(function, argument)
         return result

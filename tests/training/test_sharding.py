@@ -19,7 +19,8 @@ def train(table, tmp_path, out, *flags, model="demo", checkpoint_every=1):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*torchrun, "-m", "clipbench", "finetune",
                "--model", model, "--train_data", table, "--concept", "color", "--batch_size", 8,
-               "--learning_rate", 1e-3, "--epochs", 1, "--checkpoint_every", checkpoint_every, "--image_cache", tmp_path / "cache",
+               "--learning_rate", 1e-3, "--epochs", 1, "--checkpoint_every", checkpoint_every,
+               "--image_cache", tmp_path / "cache",
                "--output_path", out, *flags]  # fmt: skip
     return subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, cwd=ROOT, check=False, timeout=300,
