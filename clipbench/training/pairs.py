@@ -14,7 +14,7 @@ from clipbench.concepts import Concept, Variants
 from clipbench.data import Provenance, Source
 from clipbench.errors import ConfigError, DataError
 from clipbench.task_types.base import only_image
-from clipbench.training.negatives import ExchangedKeywords, GivenNegatives, Negatives
+from clipbench.training.negatives import ExchangedKeywords, GivenNegatives, MatchedKeywords, Negatives
 from clipbench.training.negatives.columns import GivenColumns, Reading, Tally
 from clipbench.types import ImageRef
 from clipbench.utils.text import pluralize, text_problem
@@ -122,6 +122,7 @@ def gather_pairs(
     concepts: Sequence[Concept],
     *,
     k: int = 1,
+    matched: bool = False,
     allow_missing: bool = False,
     limit: int | None = None,
     on_progress: Callable[[int, int | None], None] | None = None,
@@ -132,6 +133,7 @@ def gather_pairs(
         source: Rows, each with one image and its captions.
         concepts: The concepts; none takes all captions, without hard negatives.
         k: Hard negatives per caption; 0 for none.
+        matched: Draw them so that each keyword is as often wrong as right.
         allow_missing: Leave out captions with a missing image, and count them.
         limit: Take no more than so many captions, the first ones.
         on_progress: Called with the captions found and None, because the total is unknown.
@@ -152,7 +154,7 @@ def gather_pairs(
     found = islice(filter(matching, _captions(source, lambda texts: _any_matches(texts, concepts))), limit)
     nothing = f"no caption contains a keyword of {'; '.join(map(_listed, concepts))}"
     pairs = _gather(found, source.provenance, nothing, allow_missing, on_progress)
-    return replace(pairs, negatives=ExchangedKeywords(variants, k))
+    return replace(pairs, negatives=(MatchedKeywords if matched else ExchangedKeywords)(variants, k))
 
 
 def gather_given(
@@ -160,6 +162,7 @@ def gather_given(
     concepts: Sequence[Concept],
     *,
     k: int = 1,
+    matched: bool = False,
     allow_missing: bool = False,
     limit: int | None = None,
     on_progress: Callable[[int, int | None], None] | None = None,
@@ -170,6 +173,7 @@ def gather_given(
         columns: The data.
         concepts: Only captions with a keyword of one of them; none takes all.
         k: Hard negatives per caption; 0 for none.
+        matched: Where only images are given, exchange keywords so that each is as often wrong as right.
         allow_missing: Leave out, and count, captions with a missing image, negatives that read like their caption, and
             missing negative images.
         limit: Take no more than so many captions, the first ones.
@@ -186,7 +190,8 @@ def gather_given(
     pairs = _gather(found, columns.source.provenance, nothing, allow_missing, on_progress)
     negatives: Negatives | None = GivenNegatives(pairs.captions, tally.negatives, k) if k else None
     if not columns.hold_captions:
-        negatives = ExchangedKeywords([_variants(text, concepts) for text in pairs.captions], k) if concepts else None
+        kind = MatchedKeywords if matched else ExchangedKeywords
+        negatives = kind([_variants(text, concepts) for text in pairs.captions], k) if concepts and k else None
     return replace(pairs, negatives=negatives, provenance=tally.noted(pairs.provenance, k))
 
 

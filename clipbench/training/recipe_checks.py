@@ -61,6 +61,8 @@ def check_negative_sources(recipe: Recipe) -> None:
     if recipe.replacement_sampling == "matched":
         if recipe.negatives_from:
             raise ConfigError("replacement_sampling matched: exchanges keywords; it has no effect on negatives_from")
+        if recipe.captions_per_image == "one":
+            raise ConfigError("replacement_sampling matched: counts all captions; needs captions_per_image all")
         if not recipe.negatives:
             raise ConfigError("replacement_sampling matched: needs negatives, and keywords of a concept to exchange")
     for name in ("negatives_from", "negative_images_from"):

@@ -20,6 +20,7 @@ _SUBSTITUTIONS: Final = 1
 _POSITIONS: Final = 2
 _CAPTIONS: Final = 3
 _IMAGE_POSITIONS: Final = 4
+_MATCHING: Final = 5
 _POOLS: Final = 16  # more than there are purposes: each part of a mix draws for itself
 _MASK: Final = 2**64 - 1
 
@@ -38,6 +39,11 @@ def epoch_order(seed: int, epoch: int, samples: int, pool: int = 0) -> Ints:
 def substitution_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Uniforms:
     """``(samples, 1 + negatives)`` in [0, 1): which concept of a caption is varied, and its replacements."""
     return _uniforms(seed, epoch, _SUBSTITUTIONS, samples, 1 + negatives)
+
+
+def shuffler(seed: int, epoch: int) -> np.random.Generator:
+    """Decides how an epoch's matched replacements are shared out, where their counts leave it open."""
+    return np.random.Generator(np.random.Philox(key=[seed & _MASK, epoch], counter=[0, 0, 0, _MATCHING]))
 
 
 def position_uniforms(seed: int, epoch: int, samples: int, negatives: int) -> Uniforms:

@@ -31,6 +31,7 @@ from clipbench.training.logit_bias import ensure_logit_bias
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
 from clipbench.training.mixing import mixed_facts, with_mix
+from clipbench.training.negatives import ExchangedKeywords, dependence_facts
 from clipbench.training.negatives.columns import GivenColumns
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.overlap import find_overlaps
@@ -122,6 +123,7 @@ def prepare(
     concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)
     folder.check({"recipe": recipe.as_dict()})
     pairs = _read_pairs(train_data, concepts, recipe, options, on_progress)
+    dependence = _dependence(pairs, on_note if accelerator.is_main_process else lambda text: None)
     pairs = with_mix(pairs, train_data, concepts, recipe, options, on_progress)
     loaded, fingerprint = _load(model, recipe, options, device, on_note)
     cache, pairs = _decode(loaded, pairs, options, on_note, on_progress)
@@ -135,6 +137,7 @@ def prepare(
     encoded = recipe.keeps_image_tower
     ensure_logit_bias(loaded, recipe, accelerator, batches, image_features=encoded, on_note=on_note)
     facts = _facts(identity, loaded, train_data, pairs, overlaps)
+    facts["data"].update(dependence)
     if accelerator.is_main_process and not folder.facts():
         folder.write({"status": "running", **facts})
     accelerator.wait_for_everyone()
@@ -155,13 +158,36 @@ def _read_pairs(
     train_data: str, concepts: tuple[Concept, ...], recipe: Recipe, options: FinetuneOptions, on_progress: Progress
 ) -> TrainingPairs:
     progress = partial(on_progress, "captions")
-    how: dict[str, Any] = {"k": recipe.negatives, "limit": options.limit, "allow_missing": options.allow_missing}
+    how: dict[str, Any] = {
+        "k": recipe.negatives,
+        "matched": recipe.replacement_sampling == "matched",
+        "limit": options.limit,
+        "allow_missing": options.allow_missing,
+    }
     if recipe.negatives_from or recipe.negative_images_from:
         columns = GivenColumns(train_data, recipe.negatives_from, recipe.negative_images_from, options.data)
         pairs = gather_given(columns, concepts, on_progress=progress, **how)
     else:
         pairs = gather_pairs(open_training_data(train_data, options.data), concepts, on_progress=progress, **how)
     return pairs
+
+
+def _dependence(pairs: TrainingPairs, on_note: Note) -> dict[str, dict[str, float]]:
+    """How much exchanged keywords alone say of which caption is right, for the run's record."""
+    if not isinstance(pairs.negatives, ExchangedKeywords) or not pairs.negatives.k:
+        return {}
+    facts, unmatched = dependence_facts(pairs.negatives)
+    if unmatched == len(pairs):
+        raise DataError(
+            f"{pairs.provenance.location}: replacement_sampling matched: no keyword in the captions is a replacement of"
+            " another one there, so that none can be as often wrong as right; use uniform, or more data"
+        )
+    if unmatched:
+        captions = pluralize(unmatched, "caption")
+        on_note(f"{captions} without hard negatives: their keywords cannot be as often wrong as right")
+    ways = ", ".join(f"{bits:.3f} with {way} replacements" for way, bits in facts.items())
+    on_note(f"mutual information of keyword and label, in bits: {ways}")
+    return {"keyword_label_bits": facts}
 
 
 def _overlaps(

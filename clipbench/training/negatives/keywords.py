@@ -46,11 +46,11 @@ class ExchangedKeywords:
 
     def texts(self, rows: Ints, picks: Ints) -> tuple[list[str], NDArray[np.bool_]]:
         found = [
-            self.variants[row][entry][1 + pick]
+            self.variants[row][entry][1 + pick]  # -1, for none, is the caption itself
             for row, (entry, *numbers) in zip(rows.tolist(), picks.tolist(), strict=True)
             for pick in numbers
         ]
-        return found, np.ones((len(rows), self.k), dtype=bool)
+        return found, picks[:, 1:] >= 0
 
     def kept(self, rows: Sequence[int]) -> ExchangedKeywords:
         return ExchangedKeywords([self.variants[row] for row in rows], self.k)
