@@ -254,4 +254,5 @@ def _stationary(rates: Floats) -> Floats:
     """The distribution m with m·rates = m."""
     size = len(rates)
     system = np.concatenate([rates.T - np.eye(size), np.ones((1, size))])
-    return np.linalg.lstsq(system, np.append(np.zeros(size), 1.0), rcond=None)[0]
+    distribution: Floats = np.linalg.lstsq(system, np.append(np.zeros(size), 1.0), rcond=None)[0]
+    return distribution
