@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from clipbench.annotate.records import Pair
 from clipbench.annotate.review import EXPORTED, final_caption, status
 from clipbench.annotate.store import Store
 from clipbench.annotate.suggestions import check_caption
-from clipbench.errors import ClipbenchError, DataError
+from clipbench.errors import ClipbenchError, DataError, ResultError
 from clipbench.utils.files import atomic_directory, atomic_write
 from clipbench.utils.text import pluralize
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 PARQUET: Final = "data/test-00000-of-00001.parquet"
 CARD: Final = "README.md"
 TASK: Final = "task.yaml"
+USAGE: Final = f"clipbench eval --model MODEL --tasks {TASK}"
+"""In the card and in the task; tells them from other files of these names."""
 _ROWS_AT_ONCE: Final = 16
 
 
@@ -67,6 +70,7 @@ def export_set(
     from clipbench.annotate.card import data_card
 
     with Store(folder) as store:
+        _refuse_foreign_files(folder)
         with store.transaction() as db:
             pairs = read_pairs(db)
         counts = Counter(str(status(pair)) for pair in pairs)
@@ -116,7 +120,7 @@ def _checked_row(store: Store, pair: Pair) -> dict[str, Any]:
 
 
 def _write_parquet(folder: Path, rows: Iterator[dict[str, Any]], if_empty: Callable[[], DataError]) -> None:
-    """Write the rows, with a few in memory at a time; the folder ``data`` is replaced once all are written."""
+    """Write the rows, with a few in memory at a time; the file appears, or is replaced, once all are written."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -125,10 +129,37 @@ def _write_parquet(folder: Path, rows: Iterator[dict[str, Any]], if_empty: Calla
     first = list(islice(rows, _ROWS_AT_ONCE))
     if not first:
         raise if_empty()
-    with atomic_directory(folder / file.parent) as part, pq.ParquetWriter(part / file.name, schema) as writer:
+    with (
+        atomic_directory(folder / file.parent, _move_into) as part,
+        pq.ParquetWriter(part / file.name, schema) as writer,
+    ):
         while first:
             writer.write_table(pa.Table.from_pylist(first, schema))
             first = list(islice(rows, _ROWS_AT_ONCE))
+
+
+def _move_into(part: Path, folder: Path) -> None:
+    """Leave alone what else is in the folder: it may hold the user's photographs."""
+    folder.mkdir(exist_ok=True)
+    for file in part.iterdir():
+        os.replace(file, folder / file.name)
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    """Refuse to overwrite a card or a task that no export has written: the set may be in a folder with other things.
+
+    Raises:
+        ResultError: There is one.
+    """
+    for name in (CARD, TASK):
+        try:
+            there = (folder / name).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ResultError(f"{folder / name}: cannot be read: {error.strerror}") from None
+        if USAGE not in there:
+            raise ResultError(f"{folder / name}: was not written by an export: move it elsewhere first")
 
 
 def _nothing(folder: Path, counts: Mapping[str, int], broken: list[str]) -> DataError:
@@ -156,8 +187,7 @@ def _task(exported: Exported, concept: str) -> str:
         "tags": ["annotated"],
         "license": f"Photograph by photograph, see README.md: {'; '.join(licenses)}",
     }
-    usage = "# clipbench eval --model MODEL --tasks task.yaml\n"
-    return usage + str(yaml.safe_dump(task, sort_keys=False, allow_unicode=True, width=120))
+    return f"# {USAGE}\n" + str(yaml.safe_dump(task, sort_keys=False, allow_unicode=True, width=120))
 
 
 def _slug(text: str) -> str:

@@ -219,6 +219,21 @@ def test_the_card(folder):
     assert str(folder.parent) not in card.text
 
 
+def test_what_else_is_in_the_folder_stays(folder):
+    (folder / "data").mkdir()
+    (folder / "data" / "mine.jpg").write_text("a photograph")
+    export_set(folder)
+    assert (folder / "data" / "mine.jpg").read_text() == "a photograph"
+    for name in ("README.md", "task.yaml"):
+        kept = (folder / name).read_text()
+        (folder / name).write_text("something else")
+        with pytest.raises(ResultError, match=f"{name}: was not written by an export"):
+            export_set(folder)
+        assert (folder / name).read_text() == "something else"
+        (folder / name).write_text(kept)
+    export_set(folder)
+
+
 def test_two_exports_are_equal(folder):
     files = ("data/test-00000-of-00001.parquet", "README.md", "task.yaml")
     export_set(folder)
