@@ -22,6 +22,7 @@ from clipbench.utils.hub import cache_if_unreached
 from clipbench.utils.registry import close_matches
 
 _THRESHOLD: Final = {"pixels": 0.4, "instances": 0.5, "boxes": 0.2}
+_LONGEST_PROMPT: Final = {"instances": 32}  # tokens; SAM's processor has it fixed
 _LIMIT_OF_A_BOX: Final = 0.98  # of the picture: GrabCut needs some background
 
 
@@ -83,6 +84,7 @@ class TextSegmenter:
             raise DataError("the masking prompt is empty: name the object")
         if self._network is None:
             self._load()
+        self._check_length(prompt)
         threshold = self._threshold if self._threshold is not None else _THRESHOLD[self._kind]
         find: dict[str, Callable[[Image.Image, str, float], Mask | None]] = {
             "pixels": self._by_pixels,
@@ -121,12 +123,21 @@ class TextSegmenter:
             except Exception as error:  # transformers and the hub client raise what they like
                 raise explain(error, self.name) from error
 
+    def _check_length(self, prompt: str) -> None:
+        tokenizer = getattr(self._processor, "tokenizer", None)
+        most = min(getattr(tokenizer, "model_max_length", 512), _LONGEST_PROMPT.get(self._kind, 512))
+        with checks.quiet():
+            length = 0 if tokenizer is None else len(tokenizer(prompt).input_ids)
+        if length > most:
+            raise DataError(
+                f"the masking prompt has {length} tokens and {self.name} reads {most}: name the object alone"
+            )
+
     def _outputs(self, image: Image.Image, text: Any) -> tuple[Any, Any]:
         """What the network says, and what it was given."""
         options: dict[str, Any] = {"text": text, "images": [image], "return_tensors": "pt"}
-        if getattr(self._processor, "tokenizer", None) is not None:
-            options |= {"padding": "max_length" if self._network.config.model_type.startswith("owl") else True}
-            options |= {"truncation": True}
+        if self._kind != "instances":  # SAM's processor pads by itself
+            options["padding"] = "max_length" if self._network.config.model_type.startswith("owl") else True
         inputs = self._processor(**options).to(self._device)
         for name, value in inputs.items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():

@@ -136,7 +136,7 @@ def test_a_result_that_cannot_be_stored_is_an_error_not_a_success(jobs):
 
 
 def test_remaining_time():
-    """With a clock of our own: the estimate first, then the pace of the steps after the first, which loads the model."""
+    """With a clock of our own: the estimate, then the pace of the steps after the first, which loads the model."""
     now = [0.0]
     jobs = Jobs(clock=lambda: now[0])
     begun, load, loaded, end = (threading.Event() for _ in range(4))

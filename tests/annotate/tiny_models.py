@@ -95,6 +95,32 @@ def build_detector(folder, seed=0):
     return folder
 
 
+def build_sam3(folder, seed=0):
+    """A SAM 3 of a few thousand weights, which sees pictures at 112 x 112 pixels."""
+    from transformers import Sam3Config, Sam3ImageProcessor, Sam3Model, Sam3Processor
+
+    part = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
+    backbone = {"model_type": "sam3_vit_model", **part, "num_hidden_layers": 1, "image_size": 112, "window_size": 4}
+    config = Sam3Config(
+        vision_config={
+            "backbone_config": {**backbone, "pretrain_image_size": 56, "global_attn_indexes": [0]},
+            "fpn_hidden_size": 32,
+            "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+        },
+        text_config={**part, **TEXT, "num_hidden_layers": 1, "max_position_embeddings": 32, "projection_dim": 32},
+        geometry_encoder_config={**part, "num_layers": 1},
+        detr_encoder_config={**part, "num_layers": 1},
+        detr_decoder_config={**part, "num_layers": 1, "num_queries": 5},
+        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
+    )
+    _save(Sam3Model, config, folder, seed)
+    tokenizer = clip_tokenizer()
+    tokenizer.model_max_length = 32
+    images = Sam3ImageProcessor(size={"height": 112, "width": 112}, mask_size={"height": 32, "width": 32})
+    Sam3Processor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
 TEXT = {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
 
 

@@ -92,7 +92,7 @@ class DiffusionPainter:
     def seconds_per_candidate(self) -> float | None:
         """What the last one took; before the first one on a CPU, a guess from how fast it multiplies."""
         if self._seconds is None and self._device.type == "cpu":
-            return (self._steps or _USUAL_STEPS) * _FLOPS_PER_STEP / _flops_per_second()
+            self._seconds = (self._steps or _USUAL_STEPS) * _FLOPS_PER_STEP / _flops_per_second()
         return self._seconds
 
     def paint(self, request: PaintRequest, on_step: OnStep, cancelled: IsCancelled) -> Painted:
