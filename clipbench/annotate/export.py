@@ -125,13 +125,13 @@ def _write_parquet(folder: Path, rows: Iterator[dict[str, Any]], if_empty: Calla
     import pyarrow.parquet as pq
 
     schema: pa.Schema = features().arrow_schema  # with the metadata by which `datasets` knows images
-    file = Path(PARQUET)
+    folder, name = (folder / PARQUET).parent, Path(PARQUET).name
     first = list(islice(rows, _ROWS_AT_ONCE))
     if not first:
         raise if_empty()
     with (
-        atomic_directory(folder / file.parent, _move_into) as part,
-        pq.ParquetWriter(part / file.name, schema) as writer,
+        atomic_directory(folder, _move_into) as part,
+        pq.ParquetWriter(part / name, schema) as writer,
     ):
         while first:
             writer.write_table(pa.Table.from_pylist(first, schema))

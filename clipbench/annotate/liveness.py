@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
+
+_FRESH: Final = 60.0  # seconds
 
 
 class Liveness:
@@ -14,6 +18,10 @@ class Liveness:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         folder.mkdir(exist_ok=True)
+        for other in folder.iterdir():  # left by killed processes; a fresh one may be about to be locked
+            with suppress(OSError):  # another process removes it at the same time
+                if time.time() - other.stat().st_mtime > _FRESH:
+                    self.is_alive(other.name)
         self._lock = FileLock(folder / name)
         self._lock.acquire()
 
