@@ -28,6 +28,7 @@ class ImageRef:
             pictures. Raises DataError where there is nothing to read. None where nothing vouches for the content;
             then the image's features are not kept between runs.
         path: The file that holds this image alone, if there is one.
+        digest: What ``content`` gives for the bytes of the image's file, where that is known without reading them.
     """
 
     key: str
@@ -35,6 +36,7 @@ class ImageRef:
     missing: bool = False
     content: Callable[[], bytes] | None = field(default=None, compare=False, repr=False)
     path: Path | None = field(default=None, compare=False, repr=False)
+    digest: bytes | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ RUN = Section(
     image_cache=flag(
         "--image_cache",
         type=click.Path(path_type=Path),
-        help="Folder of decoded images. Default: $CLIPBENCH_CACHE or ~/.cache/clipbench.",
+        help="Folder of decoded images. Default: $CLIPBENCH_CACHE or ~/.cache/clipbench. none: decode in each epoch.",
     ),
     grad_checkpointing=flag(
         "--grad_checkpointing",

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from clipbench.data.dataset import Dataset, HubTable
+from clipbench.data.shards import names_tars
 from clipbench.errors import ConfigError
 from clipbench.utils.files import local_path
 
@@ -42,6 +43,8 @@ def parse_location(dataset: Dataset, location: str | None) -> tuple[Dataset, str
     if location is None or "?" not in location:
         return dataset, location
     place, _, query = location.rpartition("?")
+    if names_tars(location) and query.partition("=")[0] not in _COLUMNS:
+        return dataset, location  # a signature of a URL, or a pattern
     named = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))  # a plus is no space in a path
     if not named or not set(named) <= set(_COLUMNS):
         allowed = ", ".join(f"{name}=" for name in _COLUMNS)

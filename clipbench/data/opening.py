@@ -10,13 +10,17 @@ from types import ModuleType
 from clipbench.data import tables
 from clipbench.data.dataset import Dataset, Source
 from clipbench.data.hub_errors import advice
+from clipbench.data.hub_splits import known_split
 from clipbench.data.layouts import CAPTION_LAYOUTS, LAYOUTS
+from clipbench.data.shards import names_tars, tars_of_folder
+from clipbench.data.tars import open_tars
 from clipbench.errors import DataError
 from clipbench.utils.files import local_path, require_regular
 from clipbench.utils.text import pluralize
+from clipbench.utils.urls import is_url, without_secrets
 
 _NAMES_SHOWN = 12
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
+_ARCHIVES = (".tar.gz", ".tgz", ".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
 
 
 def open_source(dataset: Dataset, location: str | None = None, *, streaming: bool = False) -> Source:
@@ -25,8 +29,9 @@ def open_source(dataset: Dataset, location: str | None = None, *, streaming: boo
     Args:
         dataset: What to open.
         location: None for the dataset's hub repository, or for generated rows; another repository as
-            ``hub:owner/name[@revision][:split]``; otherwise a local path. The layout of a path is detected: the
-            dataset's raw layouts are tried first, then the generic tables.
+            ``hub:owner/name[@revision][:split]``; tars (see ``clipbench.data.shards.find_shards``); otherwise a local
+            path. The layout of a path is detected: the dataset's raw layouts are tried first, then tars, then the
+            generic tables.
         streaming: Stream hub or parquet data without storing it. The images of a streamed row stay in memory
             until the row is released. Other layouts are never copied, so the option has no effect on them.
 
@@ -46,6 +51,13 @@ def open_source(dataset: Dataset, location: str | None = None, *, streaming: boo
         if location is None:
             table = replace(table, exact=True)  # its columns are known; guessing others would read different data
         return open_hub(dataset, table, streaming=streaming)
+    if names_tars(location) and "webdataset" not in dataset.layouts:  # those of labeled images are read as a layout
+        return open_tars(location, dataset)
+    if is_url(location):
+        raise DataError(
+            f"dataset {dataset.name}: {without_secrets(location)}: download it; tars of labeled images are"
+            " read from the hub or a local folder"
+        )
     path = local_path(location)
     try:
         if not path.is_dir():
@@ -64,6 +76,8 @@ def _open_path(path: Path, dataset: Dataset, location: str, *, streaming: bool) 
         found = layout.recognize(path)
         if found is not None:
             return _open_layout(layout, found, dataset, location)
+    if path.is_dir() and "webdataset" not in dataset.layouts and (found := _folder_of_tars(path, dataset)) is not None:
+        return open_tars(str(found[0]), dataset, note=found[1])
     try:
         table = tables.open_tables(path, dataset, location, streaming=streaming)
     except OSError as error:
@@ -75,6 +89,21 @@ def _open_path(path: Path, dataset: Dataset, location: str, *, streaming: bool) 
         f"dataset {dataset.name}: {location} has no known layout: looked for"
         f" {'; '.join((*looked_for, *tables.EXPECTS))}; found {_contents(path)}{_unpack_advice(path)}"
     )
+
+
+def _folder_of_tars(path: Path, dataset: Dataset) -> tuple[Path, str] | None:
+    """The folder of tars at a path, which may be that of a split; and a note on other splits."""
+    if tars_of_folder(path):
+        # A tar beside a table is what its images were unpacked from; img2dataset's tables list URLs.
+        table = any((path / f"metadata{suffix}").is_file() for suffix in (".csv", ".jsonl", ".parquet"))
+        return None if table or any(path.glob("*.[ct]sv")) else (path, "")
+    splits = [folder.name for folder in sorted(path.iterdir()) if folder.is_dir() and tars_of_folder(folder)]
+    if not splits:
+        return None
+    wanted = dataset.hub.split if dataset.hub and dataset.hub.split else "test"
+    split = known_split(wanted, splits, str(path), or_only=not (dataset.hub and dataset.hub.repo))
+    others = ", ".join(name for name in splits if name != split)
+    return path / split, others and f"split {split}; not used: {others} (name one with NAME=PATH?split=)"
 
 
 def _open_layout(layout: ModuleType, found: object, dataset: Dataset, location: str) -> Source:

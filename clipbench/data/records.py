@@ -119,7 +119,8 @@ def bytes_ref(content: bytes, label: str) -> ImageRef:
         label: The image's name in messages.
     """
     digest = content_digest(content)
-    return ImageRef(f"image {digest.hex()}", partial(_decode, content, label), content=partial(bytes, digest))
+    key = f"image {digest.hex()}"
+    return ImageRef(key, partial(_decode, content, label), content=partial(bytes, digest), digest=digest)
 
 
 def absent_ref(key: str) -> ImageRef:

@@ -13,6 +13,7 @@ from clipbench.task_types.base import TASK_TYPES, Task
 from clipbench.task_types.declarations import NAME
 from clipbench.utils.files import local_path
 from clipbench.utils.registry import close_matches
+from clipbench.utils.urls import is_url
 from clipbench.utils.yaml import parse_yaml, read_yaml
 
 
@@ -161,11 +162,17 @@ def _dataset(file: TaskFile, folder: Path) -> Dataset:
             label=data.label,
         ),
         layouts=() if file.task_type != "classification" or data.label else ("webdataset", "class_folders"),
-        path=None if data.path is None else str(folder / local_path(data.path)),
+        path=None if data.path is None else _located(data.path, folder),
         license=file.license,
         citation=file.citation,
         image_folder=None if data.image_folder is None else str(folder / local_path(data.image_folder)),
     )
+
+
+def _located(place: str, folder: Path) -> str:
+    """A place with paths relative to the task's file."""
+    parts = place.split("::")  # tars in several places
+    return "::".join(part if is_url(part) else str(folder / local_path(part)) for part in parts)
 
 
 def _columns(names: list[str] | str) -> tuple[str, ...]:

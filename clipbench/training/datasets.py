@@ -11,10 +11,12 @@ from typing import Final
 from clipbench.concepts import Concept, load_concept
 from clipbench.data import Dataset, HubTable, Source, TrainingSplit, open_source
 from clipbench.data.location import parse_location
+from clipbench.data.shards import names_tars
 from clipbench.errors import ConfigError, DataError
 from clipbench.task_types.registry import known_tasks
 from clipbench.utils.files import local_path
 from clipbench.utils.registry import close_matches
+from clipbench.utils.urls import is_url
 
 SCENES: Final = 12_000  # pictures of the synthetic scenes' train split, unless another number is given
 NO_PLACES: Final[Mapping[str, str]] = MappingProxyType({})
@@ -78,7 +80,7 @@ def _open_file(
     train_data: str, known: Iterable[str], columns: tuple[str, ...], further_images: tuple[str, ...]
 ) -> Source:
     bare = train_data.partition("?")[0]
-    if not local_path(bare).exists() and not bare.startswith("hub:"):
+    if not names_tars(train_data) and not local_path(bare).exists() and not bare.startswith("hub:"):
         near = close_matches(train_data, known)
         names = ", ".join(known)
         raise ConfigError(f"train_data {train_data}: no such file or data set{near}; data sets are {names}")
@@ -120,7 +122,7 @@ def is_on_hub(train_data: str, data: Mapping[str, str] = NO_PLACES) -> bool:
         (True, False, False, True)
     """
     place = data.get(dataset_name(train_data))
-    if (place or train_data).startswith("hub:"):
+    if (place or train_data).startswith("hub:") or is_url(place or train_data):
         return True
     _, split = training_splits().get(train_data, (None, TrainingSplit()))
     return not place and split.hub is not None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,17 +13,33 @@ from clipbench.errors import DataError
 from clipbench.evaluation.options import Progress
 from clipbench.models import Model
 from clipbench.training.gradient_cache import AUTOCAST
-from clipbench.training.image_cache.cache import ImageCache
 from clipbench.training.recipe import Recipe
 from clipbench.training.sampling import Ints
 
 _FEATURE_BATCH = 256
 
 
-class CachedPixels:
-    """Pixels from the image cache, for a trained image tower."""
+class PreparedImages(Protocol):
+    """Preprocessed images: from a cache, or decoded when they are asked for."""
 
-    def __init__(self, cache: ImageCache, device: torch.device) -> None:
+    @property
+    def contents(self) -> Sequence[str]:
+        """What identifies each image: equal for images of the same bytes."""
+
+    @property
+    def broken(self) -> Mapping[int, str]:
+        """Images that are known to be unreadable, by index, and why."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Ints, device: torch.device) -> Tensor:
+        """Return a row for each image, in order, on the device."""
+
+
+class Pixels:
+    """Pixels, for a trained image tower."""
+
+    def __init__(self, cache: PreparedImages, device: torch.device) -> None:
         self._cache, self._device = cache, device
 
     def batch(self, indices: Ints) -> Tensor:
@@ -46,7 +65,7 @@ class FrozenFeatures:
 
 
 @torch.no_grad()
-def frozen_features(model: Model, cache: ImageCache, recipe: Recipe, on_progress: Progress) -> FrozenFeatures:
+def frozen_features(model: Model, cache: PreparedImages, recipe: Recipe, on_progress: Progress) -> FrozenFeatures:
     """Encode all images once, up to the projection: a frozen tower gives the same features in every epoch.
 
     Raises:

@@ -31,6 +31,7 @@ class FinetuneOptions:
         micro_batch_size: Pairs encoded at once on each process, to save memory; None: the whole batch.
         workers: Threads that decode images.
         image_cache: Folder of decoded images, shared by runs; None is ``$CLIPBENCH_CACHE`` or ``~/.cache/clipbench``.
+            The path ``none`` keeps no decoded images: they are decoded whenever a batch takes them.
         grad_checkpointing: Keep only the inputs of the towers' blocks and compute the rest again in the backward pass:
             less memory, about a third more time.
         torch_compile: Compile both towers.
@@ -70,7 +71,16 @@ class FinetuneOptions:
             raise ConfigError("fsdp with torch_compile: not supported; leave one of them out")
 
     @property
+    def keeps_images(self) -> bool:
+        """Whether decoded images are kept."""
+        return str(self.image_cache) != "none"
+
+    @property
     def image_cache_folder(self) -> Path:
         """The folder of decoded images."""
-        place = self.image_cache or os.environ.get("CLIPBENCH_CACHE") or "~/.cache/clipbench"
+        place = (
+            (self.image_cache if self.keeps_images else None)
+            or os.environ.get("CLIPBENCH_CACHE")
+            or "~/.cache/clipbench"
+        )
         return Path(place).expanduser() / "pixels"

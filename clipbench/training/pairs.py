@@ -256,6 +256,8 @@ def _gather(
         kept.append(read)
         if on_progress and len(kept) % 1000 == 0:
             on_progress(len(kept), None)
+    if (gap := provenance.details.get("gap")) and not allow_missing:
+        raise DataError(f"{location}: {gap}; set allow_missing to train on what there is")
     if not kept and not missing:
         raise DataError(f"{location}: {nothing}")
     if missing and (not allow_missing or not kept):

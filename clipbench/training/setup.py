@@ -25,8 +25,8 @@ from clipbench.training.checkpoint_scores import CheckpointScores, read_tasks
 from clipbench.training.datasets import open_training_data, training_concepts
 from clipbench.training.freezing import freeze, logit_bias_parameter, logit_scale_parameter
 from clipbench.training.image_cache.build import build_image_cache
-from clipbench.training.image_cache.cache import ImageCache
-from clipbench.training.image_inputs import CachedPixels, frozen_features
+from clipbench.training.image_cache.streamed import stream_images
+from clipbench.training.image_inputs import Pixels, PreparedImages, frozen_features
 from clipbench.training.logit_bias import ensure_logit_bias
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
@@ -228,31 +228,33 @@ def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, 
 
 def _decode(
     model: Model, pairs: TrainingPairs, options: FinetuneOptions, on_note: Note, on_progress: Progress
-) -> tuple[ImageCache, TrainingPairs]:
+) -> tuple[PreparedImages, TrainingPairs]:
     """The images, and the pairs with a readable image."""
-    cache = build_image_cache(
-        model,
-        pairs.images,
-        pairs.provenance.fingerprint,
-        options.image_cache_folder,
-        workers=options.workers,
-        on_progress=lambda done, total: on_progress("images", done, total),
-        on_note=on_note,
-    )
+    where = (model, pairs.images, pairs.provenance.fingerprint, options.image_cache_folder)
+
+    def report(done: int, total: int) -> None:
+        on_progress("images", done, total)
+
+    cache: PreparedImages
+    if options.keeps_images:
+        cache = build_image_cache(*where, workers=options.workers, on_progress=report, on_note=on_note)
+    else:
+        cache = stream_images(*where, workers=options.workers, check=options.allow_missing, on_progress=report)
     first: dict[str, int] = {}
     content_of = np.array([first.setdefault(content, index) for index, content in enumerate(cache.contents)])
     pairs = _usable(replace(pairs, content_of=content_of), cache, options.allow_missing)
-    if problem := pairs.provenance.details.get("problem"):
-        on_note(problem)
+    for name in ("problem", "gap"):
+        if text := pairs.provenance.details.get(name):
+            on_note(text)
     if pairs.left_out:
         on_note(f"{pluralize(pairs.left_out, 'caption')} left out: their images are missing or broken")
     return cache, pairs
 
 
-def _images(model: Model, cache: ImageCache, recipe: Recipe, on_progress: Progress) -> Images:
+def _images(model: Model, cache: PreparedImages, recipe: Recipe, on_progress: Progress) -> Images:
     """Pixels, or features of a frozen tower, centered if the recipe says so."""
     if not recipe.keeps_image_tower:
-        return CachedPixels(cache, model.device)
+        return Pixels(cache, model.device)
     features = frozen_features(model, cache, recipe, on_progress)
     if recipe.center_images:
         model.center_images(features.center())
@@ -292,7 +294,7 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
     return replace(recipe, precision="bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16")
 
 
-def _usable(pairs: TrainingPairs, cache: ImageCache, allow_missing: bool) -> TrainingPairs:
+def _usable(pairs: TrainingPairs, cache: PreparedImages, allow_missing: bool) -> TrainingPairs:
     if not cache.broken:
         return pairs
     if not allow_missing:

@@ -235,10 +235,6 @@ def test_img2dataset_folders(tmp_path: Path) -> None:
 
 
 def test_archives_are_to_be_unpacked(tmp_path: Path) -> None:
-    write(tmp_path / "00000.tar", "x")
-    write(tmp_path / "00000_stats.json", "{}")
-    with pytest.raises(DataError, match=r"00000\.tar is not unpacked: unpack each .* output format files"):
-        open_source(MINE, str(tmp_path))
     write(tmp_path / "photos/all.zip", "x")
     for place in ("photos", "photos/all.zip"):
         with pytest.raises(DataError, match=r"; unpack all\.zip first$"):

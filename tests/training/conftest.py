@@ -35,7 +35,7 @@ def start(table, tmp_path_factory):
             str(model),
             str(data),
             Recipe(**recipe),
-            FinetuneOptions(device="cpu", image_cache=cache, **how),
+            FinetuneOptions(**{"device": "cpu", "image_cache": cache, **how}),
             folder,
             notes.append,
         )

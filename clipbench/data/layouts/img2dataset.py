@@ -19,20 +19,10 @@ _SHARD = re.compile(r"\d{5,}")
 
 
 def recognize(path: Path) -> Path | None:
-    """The path itself, if it is a folder with shards as subfolders.
-
-    Raises:
-        DataError: Its shards are tar files.
-    """
+    """The path itself, if it is a folder with shards as subfolders; as tars they are no layout."""
     if not path.is_dir():
         return None
     shards = [entry for entry in path.iterdir() if _SHARD.fullmatch(entry.stem)]
-    tars = [entry for entry in shards if entry.suffix == ".tar"]
-    if tars and not any(entry.is_dir() for entry in shards):
-        raise DataError(
-            f"{path}: {tars[0].name} is not unpacked: unpack each into a folder of its name, or download with"
-            " its output format files"
-        )
     beside = any(entry.suffix == ".parquet" for entry in shards) or any(path.glob("*_stats.json"))
     return path if beside and any(entry.is_dir() for entry in shards) else None
 
@@ -47,11 +37,12 @@ def open_layout(path: Path, location: str, images: Path | None = None) -> Record
     if found is None:
         raise DataError(f"{path}: no image has a .txt: name the column of captions (caption_col) when downloading")
     source = image_folder.open_folder(path, found, location, caption_a_line=False)
-    source.provenance = replace(source.provenance, layout="img2dataset").with_problem(_losses(path))
+    source.provenance = replace(source.provenance, layout="img2dataset").with_problem(download_losses(path))
     return source
 
 
-def _losses(path: Path) -> str:
+def download_losses(path: Path) -> str:
+    """A note on images that could not be downloaded, from the statistics beside the shards."""
     stats = [read_json(file) for file in sorted(path.glob("*_stats.json"))]
     try:
         asked, got = (sum(int(entry[name]) for entry in stats) for name in ("count", "successes"))

@@ -20,12 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from clipbench.errors import DataError, ModelError, ResultError
+from clipbench.errors import DataError, ResultError
 from clipbench.models.base import Model
 from clipbench.training.image_cache.cache import ImageCache
 from clipbench.training.image_cache.chunks import Chunk, DamagedChunk, Rows, read_chunk, write_chunk
 from clipbench.training.image_cache.codes import OffTable, PixelCodec, find_codec
 from clipbench.training.image_cache.identity import identify
+from clipbench.training.image_cache.streamed import preprocessed
 from clipbench.types import ImageRef
 from clipbench.utils.digest import digest
 from clipbench.utils.files import lock
@@ -180,14 +181,9 @@ class _Build:
 
     def _fill(self, codec: PixelCodec, ref: ImageRef, row: Rows) -> str | None:
         """Decode one image into its row, or return why that cannot be."""
-        try:
-            pixels = self.model.preprocess(ref.open())
-        except DataError as error:
-            return str(error)
-        except (MemoryError, ModelError):
-            raise
-        except Exception as error:  # for example, resizing fails on an image one pixel high
-            return f"{ref.key}: the model's preprocessing fails ({type(error).__name__}: {error})"
+        pixels, why = preprocessed(self.model, ref)
+        if pixels is None:
+            return why
         codec.encode(pixels, row)
         return None
 

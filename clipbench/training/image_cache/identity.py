@@ -17,7 +17,7 @@ Stamp = list[int]  # size and time of change of a file
 
 
 def identify(images: Sequence[ImageRef], dataset_fingerprint: str, folder: Path, pool: Executor) -> list[str]:
-    """Identify images: those in files by the files' content, others by the data set's fingerprint and their key.
+    """Identify images: by their files' content, in tars too; others by the data set's fingerprint and their key.
 
     Files with unchanged size and modification time are not read again.
 
@@ -39,6 +39,8 @@ def identify(images: Sequence[ImageRef], dataset_fingerprint: str, folder: Path,
 
 
 def _identify(ref: ImageRef, before: tuple[Stamp, str]) -> tuple[Stamp, str]:
+    if ref.digest is not None:
+        return [], ref.digest.hex()
     if ref.path is None or ref.content is None:
         return [], ""
     try:
