@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from clipbench.data import remote
 from clipbench.data.caption_cells import captions_in
@@ -143,7 +143,7 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> _Member:
         try:
-            return super().fromtarfile(tar)  # type: ignore[return-value]
+            return super().fromtarfile(tar)
         except tarfile.HeaderError as error:
             tar.ending = error  # type: ignore[attr-defined]
             raise
@@ -207,9 +207,9 @@ class _Scan:
             self._cut = "empty (0 bytes)"
             return
         try:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, tarinfo=_Member) as tar:
+            with tarfile.open(fileobj=cast(Any, stream), mode="r|", bufsize=_BUFFER, tarinfo=_Member) as tar:
                 for member in tar:
-                    tar.members = []  # type: ignore[misc]  # or it would keep all of them
+                    tar.members = []  # or it would keep all of them
                     folder, _, base = member.name.rpartition("/")
                     stem, dot, name = base.partition(".")
                     if not member.isfile() or not dot or not stem:
@@ -217,9 +217,9 @@ class _Scan:
                     key, name = f"{folder}/{stem}" if folder else stem, name.lower()
                     yield key.removeprefix("./"), name, member, self._content(tar, member, name)
                 ending = getattr(tar, "ending", None)
-                if isinstance(ending, tarfile.InvalidHeaderError):
+                if isinstance(ending, tarfile.InvalidHeaderError):  # type: ignore[attr-defined]
                     self._cut = f"damaged at byte {tar.offset:,}"
-                elif not isinstance(ending, tarfile.EOFHeaderError):
+                elif not isinstance(ending, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
                     self._cut = "cut off"
         except tarfile.ReadError as error:
             if "unexpected end" not in str(error) and "truncated" not in str(error):
