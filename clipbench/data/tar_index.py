@@ -311,7 +311,7 @@ class _Scan:
 
     def _field(self, group: _Group, data: Mapping[str, Any], name: str) -> object:
         value = self._decoded(group.texts[name]).strip() if name in group.texts else data.get(name)
-        return value if isinstance(value, (str, int, float, bool)) else None
+        return value if isinstance(value, (str, int, float, bool, list)) else None
 
     def _json(self, group: _Group) -> Mapping[str, Any]:
         try:
