@@ -18,14 +18,17 @@ from clipbench.reproduce.study import Study
 from clipbench.reproduce.training import train
 from clipbench.training.checkpoints import drop_checkpoints
 from clipbench.training.datasets import open_training_data, training_concepts
+from clipbench.training.mixing import data_fingerprint, joined, read_mix
+from clipbench.training.options import FinetuneOptions
 from clipbench.training.overlap import Overlap, find_overlaps
-from clipbench.training.pairs import gather_pairs
+from clipbench.training.pairs import TrainingPairs, gather_pairs
 from clipbench.utils.digest import digest
 from clipbench.utils.text import format_error
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from clipbench.concepts import Concept
     from clipbench.models import Model
 
 
@@ -116,8 +119,8 @@ class StudyRunner:
         try:
             base = self._load_base(run)
             training = self._study.training
-            source = open_training_data(training.data, training.places(self._options.data))
-            self._data = self._data or source.provenance.fingerprint
+            places = training.places(self._options.data)
+            self._data = self._data or data_fingerprint(training.data, training.recipe.get("mix", {}), places)
         except ClipbenchError as error:
             if not is_finished:
                 self._folder.write_training(run, TrainingRecord(status="failed", error=str(error)))
@@ -186,12 +189,21 @@ def overlap_warnings(study: Study, folder: StudyFolder, options: StudyOptions, o
     return warnings
 
 
+def _mix(study: Study, concept: Concept, options: StudyOptions) -> dict[str, TrainingPairs]:
+    """What a study's trainings on a concept have beside its captions."""
+    training = study.training
+    recipe = training.recipe_of(concept.name, min(training.negatives), 0)
+    how = FinetuneOptions(training.places(options.data), allow_missing=True, limit=training.limit)
+    return read_mix(training.data, (concept,), recipe, how)
+
+
 def _find_overlaps(study: Study, options: StudyOptions, on_progress: Progress) -> list[Overlap]:
     training, refs = study.training, {}
     with suppress(DataError):  # each training says it
         source = open_training_data(training.data, training.places(options.data))
         for concept in training_concepts(training.data, training.concepts):
             pairs = gather_pairs(source, (concept,), allow_missing=True, limit=training.limit)
+            pairs = joined(pairs, _mix(study, concept, options))
             refs.update({ref.key: ref for ref in pairs.images})
     plans = plan_scores(study, options, on_progress)
     return find_overlaps(list(refs.values()), plans, workers=options.workers, on_progress=on_progress)

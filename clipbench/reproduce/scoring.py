@@ -48,7 +48,8 @@ def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> l
     chosen = evaluation_options(study, options)
     tasks = select_tasks(study.tasks(options.tables), chosen.include_path)
     # Tasks refuse the place of data that none of them reads, such as the training data's.
-    unread = {dataset_name(study.training.data)} - {task.dataset.name for task in tasks}
+    trained_on = (study.training.data, *study.training.recipe.get("mix", {}))
+    unread = set(map(dataset_name, trained_on)) - {task.dataset.name for task in tasks}
     places = {name: place for name, place in options.data.items() if name not in unread}
     return prepare_tasks(tasks, replace(chosen, data=places), on_progress)
 

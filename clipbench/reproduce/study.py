@@ -82,7 +82,8 @@ class Training(Part):
 
     def places(self, data: Mapping[str, str]) -> dict[str, str]:
         """Those of ``data`` that concern training: pictures drawn on demand (``scenes=120``) lie nowhere."""
-        return {name: place for name, place in data.items() if name == self.data}
+        trained_on = {self.data, *self.recipe.get("mix", {})}
+        return {name: place for name, place in data.items() if name in trained_on}
 
     def recipe_of(self, concept: str, negatives: int, seed: int) -> Recipe:
         """The recipe of one run."""

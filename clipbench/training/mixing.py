@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from clipbench.concepts import Concept
 from clipbench.data import Source
 from clipbench.errors import ConfigError, DataError
-from clipbench.evaluation.options import Progress
+from clipbench.evaluation.options import Progress, ignore_progress
 from clipbench.training.datasets import open_training_data
 from clipbench.training.negatives import Draw, Negatives
 from clipbench.training.options import FinetuneOptions
@@ -21,6 +22,7 @@ from clipbench.training.pairs import TrainingPairs, gather_captions
 from clipbench.training.recipe import Recipe
 from clipbench.training.sampling import Ints
 from clipbench.types import ImageRef
+from clipbench.utils.digest import digest
 
 GENERAL: Final = "general"
 """The part of a mix that has the training data's own captions without a keyword."""
@@ -76,31 +78,40 @@ class OfTheFirst:
         return self.first.identity(row) if row < self.count else []
 
 
-def with_mix(
-    own: TrainingPairs,
+def read_mix(
     train_data: str,
     concepts: Sequence[Concept],
     recipe: Recipe,
     options: FinetuneOptions,
-    on_progress: Progress,
-) -> TrainingPairs:
-    """Read the parts of the recipe's mix, and put them after the captions with a keyword.
+    on_progress: Progress = ignore_progress,
+) -> dict[str, TrainingPairs]:
+    """Read the parts of the recipe's mix, by name.
 
     Raises:
         ConfigError: A part names no data set.
         DataError: A part has no captions, or cannot be read.
     """
-    parts = {
+    return {
         name: gather_captions(
             _open(train_data if name == GENERAL else name, options.data),
             concepts if name == GENERAL else (),
             allow_missing=options.allow_missing,
             limit=options.limit,
-            on_progress=lambda done, total, name=name: on_progress(f"captions of {name}", done, total),  # type: ignore[misc]
+            on_progress=partial(on_progress, f"captions of {name}"),
         )
         for name in recipe.mix
     }
-    return joined(own, parts)
+
+
+def data_fingerprint(train_data: str, mix: Iterable[str], data: Mapping[str, str]) -> str:
+    """Changes with the content of what is trained on; without other data sets in the mix, the training data's own.
+
+    Raises:
+        ConfigError, DataError: Some of it cannot be opened.
+    """
+    own = open_training_data(train_data, data).provenance.fingerprint
+    others = {name: _open(name, data).provenance.fingerprint for name in mix if name != GENERAL}
+    return digest([own, others]) if others else own
 
 
 def _open(name: str, data: Mapping[str, str]) -> Source:

@@ -30,7 +30,7 @@ from clipbench.training.image_inputs import Pixels, PreparedImages, frozen_featu
 from clipbench.training.logit_bias import ensure_logit_bias
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
-from clipbench.training.mixing import mixed_facts, with_mix
+from clipbench.training.mixing import joined, mixed_facts, read_mix
 from clipbench.training.negatives import ExchangedKeywords, dependence_facts
 from clipbench.training.negatives.columns import GivenColumns
 from clipbench.training.options import FinetuneOptions
@@ -124,7 +124,7 @@ def prepare(
     folder.check({"recipe": recipe.as_dict()})
     pairs = _read_pairs(train_data, concepts, recipe, options, on_progress)
     dependence = _dependence(pairs, on_note if accelerator.is_main_process else lambda text: None)
-    pairs = with_mix(pairs, train_data, concepts, recipe, options, on_progress)
+    pairs = joined(pairs, read_mix(train_data, concepts, recipe, options, on_progress))
     loaded, fingerprint = _load(model, recipe, options, device, on_note)
     cache, pairs = _decode(loaded, pairs, options, on_note, on_progress)
     images = _images(loaded, cache, recipe, on_progress)

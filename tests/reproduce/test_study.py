@@ -116,3 +116,12 @@ def test_a_concept_and_tasks_of_ones_own_lie_beside_the_study(written, tmp_path)
     assert study.training.concepts == [str(tmp_path / "shape.yaml")]
     assert study.trained_on("scenes=9").training.data == "scenes=9"
     assert study.include_path == [str(tmp_path / "tasks")]
+
+
+def test_places_of_mixed_data_concern_training_too():
+    scenes = load_study("scenes")
+    training = scenes.training.model_copy(update={"recipe": {**scenes.training.recipe, "mix": {"coco": 0.25}}})
+    data = {"scenes": "a", "coco": "b", "flickr30k": "c"}
+    assert scenes.training.places(data) == {"scenes": "a"}
+    assert training.places(data) == {"scenes": "a", "coco": "b"}
+    assert training.recipe_of("color", 0, 0).mix == {"coco": 0.25}

@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 
 from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError, DataError
+from clipbench.training.datasets import open_training_data
 from clipbench.training.events import StepLog
+from clipbench.training.mixing import data_fingerprint
 from clipbench.training.recipe import Recipe
 from tests.training.table import COLORS, write_table
 
@@ -187,6 +189,13 @@ def test_the_record_says_what_was_mixed_in_and_another_mix_is_another_run(start,
     start(tmp_path, data=mixed_table, mix={"general": 0.5}, max_steps=1)
     with pytest.raises(ConfigError, match="another recipe: mix is"):
         start(tmp_path, data=mixed_table, max_steps=1)
+
+
+def test_the_fingerprint_of_the_data_is_its_own_unless_other_data_is_mixed_in(mixed_table, other_table):
+    own, other = (open_training_data(str(table)).provenance.fingerprint for table in (mixed_table, other_table))
+    assert data_fingerprint(str(mixed_table), {}, {}) == own
+    assert data_fingerprint(str(mixed_table), {"general": 0.5}, {}) == own
+    assert data_fingerprint(str(mixed_table), {str(other_table): 0.5}, {}) not in (own, other)
 
 
 def test_limit_holds_for_each_part(start, tmp_path, mixed_table):

@@ -100,7 +100,7 @@ def test_going_on_after_a_stop_ends_with_the_same_weights(start, tmp_path, micro
 def command(table, cache, out):
     words = [sys.executable, "-m", "clipbench", "finetune", "--model", "demo", "--train_data", table,
              "--concept", "color", "--batch_size", 8, "--lr", 1e-3, "--epochs", 10, "--checkpoint_every", 1 / 3,
-             "--keep", 2, "--image_cache", cache, "--device", "cpu", "--output_path", out]  # fmt: skip
+             "--keep", 2, "--ema", 0.9, "--image_cache", cache, "--device", "cpu", "--output_path", out]  # fmt: skip
     return [str(word) for word in words]
 
 
