@@ -46,6 +46,7 @@ class Wanted:
         false_captions: Members or keys.
         fields: Members or keys.
         caption_a_line: Whether each line of a text member is a caption; otherwise, the whole member is one.
+        further_images: Members with images that come after the others.
     """
 
     images: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ class Wanted:
     false_captions: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     caption_a_line: bool = True
+    further_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,9 @@ class _Scan:
     @property
     def _names(self) -> frozenset[str]:
         wanted = self._wanted
-        return frozenset((*wanted.images, *wanted.captions, *wanted.false_captions, *wanted.fields))
+        return frozenset(
+            (*wanted.images, *wanted.further_images, *wanted.captions, *wanted.false_captions, *wanted.fields)
+        )
 
     def _add(self, group: _Group, name: str, member: tarfile.TarInfo, content: bytes) -> None:
         if name in group.pictures or name in group.texts:
@@ -281,14 +285,16 @@ class _Scan:
         return TarSample(group.key, self._images(group), tuple(captions), tuple(false), fields)
 
     def _images(self, group: _Group) -> tuple[Picture | None, ...]:
-        if self._wanted.images:
-            return tuple(group.pictures.get(name) for name in self._wanted.images)
-        if len(group.pictures) > 1:
-            raise DataError(
-                f"{self._place}: sample {group.key} has several images ({', '.join(group.pictures)}): name one, with"
-                " `images:` in a task file or with ?images= after the location"
-            )
-        return tuple(group.pictures.values()) or (None,)
+        names, further = self._wanted.images, self._wanted.further_images
+        if not names:
+            names = tuple(name for name in group.pictures if name not in further)
+            if len(names) > 1:
+                raise DataError(
+                    f"{self._place}: sample {group.key} has several images ({', '.join(names)}): name one, with"
+                    " `images:` in a task file or with ?images= after the location"
+                )
+        images = [group.pictures.get(name) for name in names] or [None]
+        return (*images, *(group.pictures.get(name) for name in further))
 
     def _captions(self, group: _Group, data: Mapping[str, Any]) -> list[str]:
         if names := self._wanted.captions:
@@ -310,6 +316,8 @@ class _Scan:
         return [text for text in (found if isinstance(found, list) else [found or ""]) if text]
 
     def _field(self, group: _Group, data: Mapping[str, Any], name: str) -> object:
+        if name in group.pictures:
+            return name
         value = self._decoded(group.texts[name]).strip() if name in group.texts else data.get(name)
         return value if isinstance(value, (str, int, float, bool, list)) else None
 

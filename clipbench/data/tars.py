@@ -49,7 +49,7 @@ def open_tars(location: str, dataset: Dataset, *, note: str = "") -> RecordSourc
     wanted = _wanted(dataset.hub, caption_a_line=not img2dataset)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         indexes = list(pool.map(lambda shard: index_of(shard, wanted, folder), shards))
-    _require_samples(location, indexes, wanted)
+    _require_samples(location, indexes, wanted, dataset.hub.required if dataset.hub else ())
     details = {"tars": str(len(shards)), "samples": str(sum(len(index.samples) for index in indexes))}
     if gap := "; ".join(filter(None, map(_gap, shards, indexes))):
         details["gap"] = gap
@@ -84,8 +84,9 @@ def _wanted(table: HubTable | None, *, caption_a_line: bool) -> Wanted:
         tuple(map(_member, table.images)) if named else (),
         tuple(map(_member, table.captions)) if named else (),
         tuple(map(_member, table.false_captions)) if named else (),
-        table.fields,
+        tuple(dict.fromkeys((*table.required, *table.fields))),
         caption_a_line,
+        tuple(map(_member, table.further_images)),
     )
 
 
@@ -171,13 +172,12 @@ def _problems(shards: Sequence[Shard], indexes: Sequence[TarIndex]) -> Iterator[
         yield f"{pluralize(repeated, 'sample')} there twice: with the same key and image in another tar"
 
 
-def _require_samples(location: str, indexes: Sequence[TarIndex], wanted: Wanted) -> None:
+def _require_samples(location: str, indexes: Sequence[TarIndex], wanted: Wanted, required: Sequence[str]) -> None:
     found = list(dict.fromkeys(name for index in indexes for name in index.found))
     place = without_secrets(location)
-    for role in ("images", "captions", "false_captions"):
-        for name in getattr(wanted, role):
-            if name not in found and f"json: {name}" not in found:
-                raise DataError(f"{place}: no sample has {name} ({role}); there are: {shorten(found) or 'no files'}")
+    for name in (*wanted.images, *wanted.further_images, *wanted.captions, *wanted.false_captions, *required):
+        if name not in found and f"json: {name}" not in found:
+            raise DataError(f"{place}: no sample has {name}; there are: {shorten(found) or 'no files'}")
     if any(index.samples for index in indexes):
         return
     cut = next((f" (one is {index.cut})" for index in indexes if index.cut), "")

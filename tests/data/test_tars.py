@@ -193,7 +193,7 @@ def test_members_and_json_keys_can_be_named(tmp_path: Path) -> None:
     (row,) = opened(location).rows(where={"kind": "color"})
     assert (row.captions, row.false_captions, row.fields) == (("right",), ("wrong", "worse"), {"kind": "color"})
     assert pixels(row).shape[0] == 41
-    with pytest.raises(DataError, match=r"no sample has foils \(captions\); there are: .*json: foil"):
+    with pytest.raises(DataError, match=r"no sample has foils; there are: .*json: foil"):
         rows(f"{tmp_path / 'a.tar'}?images=1.png&captions=foils")
     with pytest.raises(DataError, match=r"sample a has several images \(0\.png, 1\.png\): name one"):
         rows(tmp_path / "a.tar")

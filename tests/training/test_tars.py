@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -16,8 +17,9 @@ from safetensors.torch import load_file
 
 from clipbench.errors import DataError
 from clipbench.training.batches import Batches, ProcessShard
+from clipbench.training.negatives.columns import GivenColumns
 from clipbench.training.options import FinetuneOptions
-from tests.data.tar_shards import write_tar
+from tests.data.tar_shards import picture, write_tar
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +132,25 @@ def test_a_tar_that_is_cut_off_is_refused_or_said(start, shards, tmp_path):
     assert len(run.setup.pairs) == whole + 7
     assert 3 < whole < 17
     train(run)
+
+
+def test_tars_hold_hard_negatives_and_negative_images(tmp_path):
+    files = {}
+    for number, word in enumerate(("red", "blue")):
+        texts = {"caption": f"a {word} cat", "negatives": [f"a {word} dog", f"a {word} bird"], "other": 1 - number}
+        files |= {
+            f"{number}.png": picture(number),
+            f"{number}.neg.png": picture(9),
+            f"{number}.json": json.dumps(texts).encode(),
+        }
+    location = str(write_tar(tmp_path / "a.tar", files))
+    for column, key in (("neg.png", "a.tar/0.neg.png"), ("other", "a.tar/1.png")):
+        found = list(GivenColumns(f"{location}?images=png", ("negatives",), (column,)).rows(lambda texts: True))
+        assert [read.negatives for read in found] == [("a red dog", "a red bird"), ("a blue dog", "a blue bird")]
+        assert found[0].image.key == "a.tar/0.png"
+        assert [ref.key for ref in found[0].images] == [key]
+    with pytest.raises(DataError, match=r"no sample has foil; there are: .*json: negatives"):
+        GivenColumns(location, ("foil",))
 
 
 def test_none_is_no_folder():
