@@ -1,5 +1,6 @@
 """The diffusion painter, with a tiny pipeline of random weights."""
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -201,12 +202,17 @@ def damage(folder, tmp_path, how):
         (copy / "model_index.json").write_text("{")
     elif how == "no index":
         (copy / "model_index.json").unlink()
+    elif how == "code":
+        index = json.loads((copy / "model_index.json").read_text())
+        (copy / "model_index.json").write_text(json.dumps({**index, "unet": ["my_code", "UNet"]}))
+        ran = f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()"
+        (copy / "unet" / "my_code.py").write_text(f"{ran}\nfrom diffusers import UNet2DConditionModel as UNet\n")
     elif how == "part":
         shutil.rmtree(copy / "vae")
     return copy
 
 
-@pytest.mark.parametrize("how", ["missing", "nan", "cut", "pickle", "index", "no index", "part"])
+@pytest.mark.parametrize("how", ["missing", "nan", "cut", "pickle", "index", "no index", "part", "code"])
 def test_damaged_pipelines(folder, tmp_path, how):
     painter = DiffusionPainter(str(damage(folder, tmp_path, how)), device="cpu", steps=2)
     with pytest.raises(ModelError) as caught:
@@ -214,9 +220,10 @@ def test_damaged_pipelines(folder, tmp_path, how):
     message = str(caught.value)
     assert str(tmp_path) in message
     assert "\n" not in message
-    assert {"missing": "1 missing", "nan": "NaN", "pickle": "safetensors", "no index": "model_index"}.get(
-        how, ""
-    ) in message
+    said = {"missing": "1 missing", "nan": "NaN", "pickle": "safetensors", "no index": "model_index"}
+    said["code"] = "my_code.py"
+    assert said.get(how, "") in message
+    assert not (tmp_path / "ran").exists()
 
 
 def test_names_and_options_that_cannot_be(folder, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from clipbench.models import checks
 from clipbench.models.load_errors import explain
 from clipbench.utils.hub import cache_if_unreached
 
+_LOG = logging.getLogger("clipbench")
 _FILES = "model_index.json and each component's folder with its .safetensors"
 
 
@@ -33,8 +35,8 @@ def load_pipeline(name: str, revision: str | None, device: torch.device, dtype: 
     from diffusers import AutoPipelineForInpainting, DiffusionPipeline
 
     local = Path(name).exists()
-    with cache_if_unreached(not local), checks.quiet(), _no_bars():
-        try:
+    try:
+        with cache_if_unreached(not local), checks.quiet(), _no_bars():
             folder = Path(name)
             if not local:
                 folder = Path(DiffusionPipeline.download(name, revision=revision, use_safetensors=True))
@@ -44,11 +46,11 @@ def load_pipeline(name: str, revision: str | None, device: torch.device, dtype: 
             pipeline = load(str(folder), torch_dtype=dtype, use_safetensors=True)
             _check_weights(name, folder, pipeline)
             pipeline.set_progress_bar_config(disable=True)
-            _place(pipeline, device)
-        except ClipbenchError:
-            raise
-        except Exception as error:  # diffusers, transformers and the hub client raise what they like
-            raise _explained(error, name, device) from error
+        _place(name, pipeline, device)
+    except ClipbenchError:
+        raise
+    except Exception as error:  # diffusers, transformers and the hub client raise what they like
+        raise _explained(error, name, device) from error
     commit = folder.name if not local and re.fullmatch(r"[0-9a-f]{40}", folder.name) else None
     return pipeline, commit
 
@@ -97,7 +99,7 @@ def _check_weights(name: str, folder: Path, pipeline: Any) -> None:
         checks.check_finite(f"{name}, {part}", state)
 
 
-def _place(pipeline: Any, device: torch.device) -> None:
+def _place(name: str, pipeline: Any, device: torch.device) -> None:
     try:
         pipeline.to(device)
     except Exception as error:
@@ -106,6 +108,9 @@ def _place(pipeline: Any, device: torch.device) -> None:
         pipeline.to("cpu")
         torch.cuda.empty_cache()
         pipeline.enable_model_cpu_offload(device=device)
+        _LOG.warning(
+            "clipbench: %s does not fit into the memory of %s: its parts take turns there (slower)", name, device
+        )
 
 
 def out_of_memory(error: BaseException) -> bool:
