@@ -17,6 +17,7 @@ from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from clipbench.annotate.options import AnnotateOptions
+    from clipbench.annotate.server.workbench import Workbench
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,10 +84,10 @@ def command(ctx: click.Context, /, port: int, no_browser: bool, **values: Any) -
     from clipbench.annotate.tools import find_tools
 
     segmenter, painter = find_tools(options)
-    server, workbench = _server()
+    serve, workbench = _server()
     with open_set(options, note) as store, suppress(KeyboardInterrupt):  # Ctrl-C is how the page is closed
-        bench = workbench.Workbench(store, segmenter, painter, options.candidates)
-        server.serve(bench, port=port, on_ready=_opener(no_browser))
+        bench = workbench(store, segmenter, painter, options.candidates)
+        serve(bench, port=port, on_ready=_opener(no_browser))
 
 
 @command.command("export", cls=Command)
@@ -181,15 +182,16 @@ def _options(values: dict[str, Any]) -> AnnotateOptions:
     return AnnotateOptions(**values)
 
 
-def _server() -> tuple[Any, Any]:
-    """The modules of the page, whose libraries are an extra."""
+def _server() -> tuple[Callable[..., None], type[Workbench]]:
+    """What serves the page, and what it needs; their libraries are an extra."""
     try:
-        from clipbench.annotate.server import serving, workbench
+        from clipbench.annotate.server.serving import serve
+        from clipbench.annotate.server.workbench import Workbench
     except ImportError as error:
         if (error.name or "").split(".")[0] not in ("starlette", "uvicorn"):
             raise
         raise ConfigError(f"{error.name} is not installed: pip install 'clipbench[annotate]'") from None
-    return serving, workbench
+    return serve, Workbench
 
 
 def _opener(no_browser: bool) -> Callable[[str], None]:

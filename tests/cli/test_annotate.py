@@ -1,7 +1,12 @@
 """`clipbench annotate` without a page: propose, export, score, push; and what it refuses."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
@@ -118,3 +123,34 @@ def test_bad_usage_does_not_import_torch():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ends by a signal")
+def test_the_page_is_served_to_whoever_has_the_token_until_ctrl_c(tmp_path):
+    command = [sys.executable, "-m", "clipbench", "annotate", "--data", "scenes=4", "--concept", "color",
+               "--output_path", str(tmp_path / "set"), "--no_browser"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            address = server.stdout.readline().strip()
+            assert address.startswith("http://127.0.0.1:")
+            assert "token=" in address
+            with urllib.request.urlopen(address, timeout=30) as page:
+                assert page.status == 200
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(address.partition("?")[0], timeout=30)
+            server.send_signal(signal.SIGINT)
+            _, err = server.communicate(timeout=60)
+        finally:
+            server.kill()
+    assert server.returncode == 0
+    assert "Traceback" not in err
+
+
+def test_a_port_that_is_taken(run, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, _, err = run("annotate", "--data", "scenes=4", "--concept", "color", "--output_path", tmp_path / "set",
+                           "--no_browser", "--port", taken.getsockname()[1])  # fmt: skip
+    assert code == 2
+    assert "--port" in err or "port " in err
