@@ -16,7 +16,7 @@ from clipbench.annotate.agreement import measure_agreement
 from clipbench.annotate.grabcut import grab_cut
 from clipbench.annotate.reading import read_pairs
 from clipbench.annotate.review import Reviewer
-from clipbench.annotate.server.requests import Call, endpoint
+from clipbench.annotate.server.requests import Call, Handler, endpoint
 from clipbench.annotate.server.views import job_view, pair_view, short_view
 from clipbench.annotate.server.workbench import Workbench
 from clipbench.annotate.suggestions import check_caption
@@ -31,7 +31,7 @@ _TYPES = {"png": "image/png", "jpg": "image/jpeg"}
 def routes(bench: Workbench) -> list[Route]:
     """The addresses under ``/api``."""
     item = "/items/{pair:int}"
-    reading = {
+    reading: dict[str, Handler] = {
         "/set": about,
         "/items": items,
         item: one_item,
@@ -42,7 +42,7 @@ def routes(bench: Workbench) -> list[Route]:
         "/images/{name}": image,
         "/jobs/{job}": job,
     }
-    doing = {
+    doing: dict[str, Handler] = {
         "/next": next_item,
         f"{item}/use": use,
         f"{item}/skip": skip,

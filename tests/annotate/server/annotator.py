@@ -2,7 +2,6 @@
 
 import re
 
-from tests.annotate.server.builders import SIZE
 from tests.browser import Browser
 
 HEADING = "document.querySelector('main h2')?.textContent"
@@ -64,7 +63,7 @@ class Annotator:
         place = self.browser.run(
             "(({x, y, width}) => [x, y, width])(document.querySelector('.canvas canvas').getBoundingClientRect())"
         )
-        scale = place[2] / SIZE[0]
+        scale = place[2] / self.browser.run("document.querySelector('.canvas canvas').width")
         self.browser.drag(*((place[0] + x * scale, place[1] + y * scale) for x, y in points))
 
     def share(self):

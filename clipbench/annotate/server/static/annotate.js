@@ -132,7 +132,14 @@ export function jobBox({ stage, path, redraw }, job) {
   const shown = () => stage.current() && box.isConnected;
   const reload = async (more) => {
     const next = await get(path);
-    if (shown()) redraw({ ...next, ...more }); // else the annotator has gone on meanwhile
+    if (!shown()) return; // the annotator has gone on meanwhile
+    const { id, value, selectionStart } = document.activeElement; // what is being written stays
+    await redraw({ ...next, ...more });
+    const field = value === undefined ? null : document.getElementById(id);
+    if (!field) return;
+    field.value = value;
+    field.focus({ preventScroll: true });
+    field.setSelectionRange(selectionStart, selectionStart);
   };
   draw(job);
   const run = () => follow(job.id, draw, shown)
