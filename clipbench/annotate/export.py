@@ -19,6 +19,7 @@ from clipbench.annotate.review import EXPORTED, final_caption, status
 from clipbench.annotate.store import Store
 from clipbench.annotate.suggestions import check_caption
 from clipbench.errors import ClipbenchError, DataError, ResultError
+from clipbench.task_types.registry import known_tasks
 from clipbench.utils.files import atomic_directory, atomic_write
 from clipbench.utils.text import pluralize
 
@@ -82,6 +83,8 @@ def export_set(
         _write_parquet(folder, rows, lambda: _nothing(folder, counts, broken))
         meta = store.meta()
         name = f"{_slug(folder.resolve().name)}_{_slug(store.concept.name)}"
+        if any(task.name == name for task in known_tasks()):  # two tasks of one name would be refused
+            name += "_set"
         exported = Exported(tuple(written), dict(counts), tuple(broken), name)
         atomic_write(folder / CARD, data_card(exported, pairs, meta))
         atomic_write(folder / TASK, _task(exported, store.concept.name))

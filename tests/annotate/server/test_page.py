@@ -134,6 +134,16 @@ def test_a_mask_by_hand(address, bench):
     assert bench.pair(1).mask_details["edits"] == {"brush": 1, "box": 1, "clear": 1, "stroke": 1}
 
 
+def test_the_object_in_the_middle_is_found_by_one_key(address, bench):
+    with Annotator(address) as ada:
+        ada.start()
+        ada.press("Enter", PROMPT)
+        ada.press("m")
+        ada.until(f"Math.abs({SHARE} - {100 * box_mask().mean()}) < 3")
+        ada.press("Enter", REPLACE)
+    assert bench.pair(1).mask_details["edits"] == {"box": 1}
+
+
 def test_a_mask_by_keyboard(address, bench):
     with Annotator(address) as ada:
         ada.start()

@@ -105,7 +105,7 @@ export function usedCaption(item) {
 
 // A text with a label; Enter in it presses the step's main button.
 export function promptField(label, id, value, key = "e") {
-  const field = el("input", { type: "text", id, value, maxLength: 500, autocomplete: "off", spellcheck: true });
+  const field = el("textarea", { id, value, rows: value.length > 40 ? 2 : 1, maxLength: 500, autocomplete: "off", spellcheck: true });
   const edit = button("Edit", key, () => {
     field.focus();
     field.select();

@@ -53,7 +53,7 @@ export async function refresh() {
   byId("progress").hidden = !currentAnnotator();
   byId("progress-bar").max = Math.max(1, facts.photographs);
   byId("progress-bar").value = facts.photographs - facts.left;
-  byId("progress-text").textContent = `${facts.finished} pairs · ${facts.left} of ${facts.photographs} photographs left`;
+  byId("progress-text").textContent = `${facts.finished === 1 ? "1 pair" : `${facts.finished} pairs`} · ${facts.left} of ${facts.photographs} photographs left`;
 }
 
 function askName() {

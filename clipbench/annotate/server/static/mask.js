@@ -122,14 +122,27 @@ export class MaskEditor {
     if (!this.from) return;
     this.from = null;
     if (this.tool === "box" || this.tool === "stroke") {
-      const blob = await this.png(this.draft);
-      this.pen(this.draft).clearRect(0, 0, this.width, this.height);
-      await this.replace(this.tool, () => this.refine(this.tool, blob));
+      await this.refineDraft(this.tool);
     } else {
       this.edits.push(this.tool);
       this.changed();
     }
     this.draw();
+  }
+
+  // What a box around the middle means, for those who have no mouse, and where nothing finds masks by a text.
+  async findMiddle() {
+    const [x, y] = [this.width / 6, this.height / 6];
+    const pen = this.pen(this.draft);
+    pen.fillStyle = "#fff";
+    pen.fillRect(x, y, this.width - 2 * x, this.height - 2 * y);
+    await this.refineDraft("box");
+  }
+
+  async refineDraft(kind) {
+    const blob = await this.png(this.draft);
+    this.pen(this.draft).clearRect(0, 0, this.width, this.height);
+    await this.replace(kind, () => this.refine(kind, blob));
   }
 
   // Put what `make` gives (a PNG) in the mask's place, or add what a stroke has found; the mask before can be had back.

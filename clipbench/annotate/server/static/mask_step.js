@@ -67,7 +67,7 @@ export async function maskStep(parts) {
       el("h2", {}, finding() ? "What is to change?" : "Does the mask cover it?"),
       usedCaption(item),
       prompt.element,
-      el("div", { className: "row" }, first, again),
+      el("div", { className: "row" }, first, again, button("In the middle", "m", () => editor.findMiddle(), { title: "The object in the middle of the photograph" })),
       item.note ? el("p", { className: "note bad" }, item.note) : null,
       running?.box,
       amount,
