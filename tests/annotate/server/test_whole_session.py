@@ -45,7 +45,7 @@ def score(folder, expected):
     results = clipbench.evaluate("demo", str(folder / TASK))
     assert not results.failed
     (task,) = results.tasks.values()
-    assert task.n_effective == expected
+    assert task.counts.effective == expected
 
 
 def test_scenes_by_the_drawn_painter(tmp_path):
