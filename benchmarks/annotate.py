@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -49,7 +50,7 @@ ORDER = (*STEPS, DONE)
 
 
 @contextmanager
-def served(folder: Path, *options: str):
+def served(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server of its own process, and the page's address."""
     command = [*COMMAND, "annotate", *options, "--concept", "color", "--output_path", str(folder), "--no_browser"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -148,10 +149,11 @@ def session(folder: Path, coco: Path | None, images: Path | None, pairs: int = 5
                     ada.sees("Pairs")
                     camera.take(ada, "pairs")
             review_pairs(address, Camera(images if name == "scenes" else None, 1200))
-        for command in (
+        export, score = (
             ["annotate", "export", str(output)],
             ["eval", "--model", "demo", "--tasks", f"{output}/task.yaml"],
-        ):
+        )
+        for command in (export, score):
             subprocess.run([*COMMAND, *command], cwd=ROOT, check=True)
 
 
@@ -258,14 +260,12 @@ def kills(folder: Path, moments: int = 20) -> None:
         done = sum(entry["step"] == "done" for entry in confirmed.entries.values())
         print(f"kill {moment + 1}: {len(confirmed.entries)} pairs, {done} done, {compared} entries are all there")
     given = list(confirmed.photographs.values())
-    print(
-        json.dumps(
-            {"kills": moments, "lost": 0, "entries": compared, "Ada": given.count("Ada"), "Bob": given.count("Bob")}
-        )
-    )
+    shares = {name: given.count(name) for name in ("Ada", "Bob")}
+    print(json.dumps({"kills": moments, "lost": 0, "entries": compared, "photographs": shares}))
 
 
 def main() -> None:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("session", "kills"))
     parser.add_argument("folder", type=Path, help="for the sets; must not hold any yet")

@@ -19,23 +19,26 @@ def annotate(options, mask_key, pairs=2):
     """Make pairs by keyboard; returns the actions of each."""
     segmenter, painter = find_tools(options)
     actions = []
-    with open_set(options) as store, running(Workbench(store, segmenter, painter)) as address:
-        with Annotator(address) as ada:
-            ada.start()
-            for _ in range(pairs):
-                ada.actions = 0
-                ada.press("Enter", PROMPT)
-                ada.press(mask_key)
-                ada.until("document.querySelector('.card').textContent.includes(' %')")
-                ada.sees(MASK if mask_key == "Enter" else PROMPT)
-                ada.press("Enter", REPLACE)
-                ada.press("Enter", CHOOSE)
-                ada.browser.wait("document.querySelectorAll('.candidate').length === 3", seconds=60)
-                ada.press("3", RATE)
-                ada.press("v", CAPTION)
-                ada.press("Enter")
-                ada.until(f"{HEADING} !== {CAPTION!r}")
-                actions.append(ada.actions)
+    with (
+        open_set(options) as store,
+        running(Workbench(store, segmenter, painter)) as address,
+        Annotator(address) as ada,
+    ):
+        ada.start()
+        for _ in range(pairs):
+            ada.actions = 0
+            ada.press("Enter", PROMPT)
+            ada.press(mask_key)
+            ada.until("document.querySelector('.card').textContent.includes(' %')")
+            ada.sees(MASK if mask_key == "Enter" else PROMPT)
+            ada.press("Enter", REPLACE)
+            ada.press("Enter", CHOOSE)
+            ada.browser.wait("document.querySelectorAll('.candidate').length === 3", seconds=60)
+            ada.press("3", RATE)
+            ada.press("v", CAPTION)
+            ada.press("Enter")
+            ada.until(f"{HEADING} !== {CAPTION!r}")
+            actions.append(ada.actions)
     return actions
 
 
