@@ -77,6 +77,9 @@ def grab_cut(
     found = _without_specks(found)
     if foreground is not None:
         found |= foreground
+        if box is None:  # what looks like the object elsewhere in the picture is another one
+            pieces, _ = ndimage.label(found)
+            found = np.isin(pieces, np.unique(pieces[foreground]))
     if background is not None:
         found &= ~background
     if not found.any():
