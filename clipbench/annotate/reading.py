@@ -21,6 +21,11 @@ AND (
 """
 
 
+# The others, found from the pairs: a set may have a hundred thousand photographs, and few of them are taken.
+_TAKEN: Final = """
+SELECT photograph FROM pairs JOIN photographs ON photographs.id = photograph WHERE problem = '' GROUP BY photograph
+HAVING sum(annotator = :annotator) > 0 OR sum(NOT (origin = 'proposed' AND step = 'skipped')) >= :annotators
+"""
 # A review is of what the reviewer saw: once the pair is changed, it no longer counts.
 _STILL_VALID: Final = "reviews.chosen = pairs.chosen AND reviews.new_caption = pairs.new_caption"
 _UNREVIEWED: Final = (
@@ -68,9 +73,10 @@ def read_progress(db: sqlite3.Connection, annotator: str, annotators: int) -> Pr
     def count(query: str, **given: object) -> int:
         return int(db.execute(f"SELECT count(*) FROM {query}", given).fetchone()[0])  # noqa: S608
 
+    photographs = count("photographs WHERE problem = ''")
     return Progress(
-        photographs=count("photographs WHERE problem = ''"),
-        left=count(f"({FREE_PHOTOGRAPHS})", annotator=annotator, annotators=annotators),
+        photographs=photographs,
+        left=photographs - count(f"({_TAKEN})", annotator=annotator, annotators=annotators),
         done=count("pairs WHERE step = :step", step=DONE),
         mine=count("pairs WHERE step = :step AND annotator = :annotator", step=DONE, annotator=annotator),
         skipped=count("pairs WHERE step = :step AND origin = 'person'", step=SKIPPED),
