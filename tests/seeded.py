@@ -17,6 +17,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"text": (64, 1, 2), "image": (64, 1, 2, 8, 32), "dim": 32},
     "small": {"text": (128, 2, 4), "image": (192, 3, 4, 16, 112), "dim": 128},
     "vit-b-32": {"text": (512, 8, 12), "image": (768, 12, 12, 32, 224), "dim": 512},
+    "vit-l-14": {"text": (768, 12, 12), "image": (1024, 16, 24, 14, 224), "dim": 768},
 }
 
 
@@ -32,7 +33,7 @@ def build_clip(
 
     Args:
         directory: Where to write it.
-        size: ``tiny``, ``small`` or ``vit-b-32`` (OpenAI's shape, 151 M parameters).
+        size: ``tiny``, ``small``, ``vit-b-32`` or ``vit-l-14`` (OpenAI's shapes, 151 M and 428 M parameters).
         seed: One seed gives one model; both libraries' formats of it have the same weights.
         library: ``transformers`` or ``open_clip``.
         activation: ``quick_gelu``, as OpenAI's, or ``gelu``.

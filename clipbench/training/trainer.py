@@ -50,6 +50,8 @@ class FineTuning:
 
     Attributes:
         setup: Model, data and recipe of the run.
+        trained: The model that is trained: the setup's, or its sharded copy.
+        optimizer: Updates it.
         is_main: Whether this process writes and reports; the others only compute.
     """
 
@@ -60,11 +62,11 @@ class FineTuning:
         self._frozen = frozen_modules(setup.model, setup.recipe.freeze, setup.recipe.unfreeze_layers)
         rates = peak_rates(setup.model, setup.recipe)
         self._sharded = ShardedModel(setup.model, setup.accelerator) if setup.options.fsdp else None
-        self._trained = self._sharded.model if self._sharded else setup.model
-        self._optimizer = Optimizer(self._trained, setup.recipe, rates)
-        self._average = WeightAverage(self._trained.module, setup.recipe.ema)
+        self.trained = self._sharded.model if self._sharded else setup.model
+        self.optimizer = Optimizer(self.trained, setup.recipe, rates)
+        self._average = WeightAverage(self.trained.module, setup.recipe.ema)
         note = on_note if self.is_main else lambda text: None
-        self._recorder = StepRecorder(setup, self._trained, self._optimizer.scaler, note)
+        self._recorder = StepRecorder(setup, self.trained, self.optimizer.scaler, note)
         self._clock = Clock(0.0, 0, setup.recipe.batch_size)
 
     @classmethod
@@ -100,6 +102,17 @@ class FineTuning:
     def steps(self) -> int:
         """Optimizer steps in all."""
         return self.setup.batches.steps
+
+    def gradient_cache(self) -> GradientCache:
+        """What computes the gradients of the run's batches."""
+        return GradientCache(
+            self.trained,
+            self.setup.recipe,
+            self.setup.accelerator,
+            self.optimizer.scaler,
+            image_features=self.setup.image_features,
+            sharded=self._sharded,
+        )
 
     def run(self) -> Iterator[StepLog | Checkpoint]:
         """Train, score and write; yields each step and checkpoint.
@@ -141,28 +154,21 @@ class FineTuning:
         self.setup.accelerator.wait_for_everyone()
         for checkpoint in reversed(checkpoints_in(folder)):
             try:
-                state = read_checkpoint(checkpoint, self._trained, self._optimizer.adamw, self._average)
+                state = read_checkpoint(checkpoint, self.trained, self.optimizer.adamw, self._average)
             except ResultError as error:
                 self._on_note(f"{error}; trying the previous checkpoint")
                 continue
-            self._optimizer.scaler.load_state_dict(dict(state.scaler))
+            self.optimizer.scaler.load_state_dict(dict(state.scaler))
             self._on_note(f"resuming from step {state.step} of {self.steps}")
             return state
         return TrainingState(0, 0.0, None, 0.0, {})
 
     def _train(self, first: int) -> Iterator[StepLog | Checkpoint]:
-        setup, recipe, optimizer = self.setup, self.setup.recipe, self._optimizer
-        gradients = GradientCache(
-            self._trained,
-            recipe,
-            setup.accelerator,
-            optimizer.scaler,
-            image_features=setup.image_features,
-            sharded=self._sharded,
-        )
+        setup, recipe, optimizer = self.setup, self.setup.recipe, self.optimizer
+        gradients = self.gradient_cache()
         stops = recipe.checkpoint_steps(self.steps, setup.batches.steps_per_epoch)
         pending: PendingStep | None = None
-        training_mode(self._trained.module, self._frozen)
+        training_mode(self.trained.module, self._frozen)
         self._clock.resume()
         for step, batch in enumerate(setup.batches.from_step(first), first):
             loss = gradients.backward(batch)
@@ -177,7 +183,7 @@ class FineTuning:
                 pending = None
                 self._clock.pause()
                 yield from self._save(step + 1)
-                training_mode(self._trained.module, self._frozen)
+                training_mode(self.trained.module, self._frozen)
                 self._clock.resume()
         self._clock.pause()
 
@@ -187,7 +193,7 @@ class FineTuning:
     def _save(self, step: int) -> Iterator[Checkpoint]:
         """Write a checkpoint and score it. Training continues if one cannot be written, unless it is the last."""
         takes_part = self.is_main or self._sharded
-        tensors = state_tensors(self._trained.module, self._optimizer.adamw, self._average) if takes_part else {}
+        tensors = state_tensors(self.trained.module, self.optimizer.adamw, self._average) if takes_part else {}
         self._update_whole()
         if self.is_main:
             path: Path | None = None
@@ -205,7 +211,7 @@ class FineTuning:
     def _update_whole(self) -> None:
         """Give the whole model of a sharded one the weights that are saved and scored."""
         if self._sharded:
-            weights = self._average.weights or trained_weights(self._trained.module)
+            weights = self._average.weights or trained_weights(self.trained.module)
             self._sharded.update_whole(weights, is_main=self.is_main)
 
     def _saved_weights(self) -> AbstractContextManager[None]:
@@ -215,7 +221,7 @@ class FineTuning:
     def _write(self, step: int, tensors: Mapping[str, Tensor]) -> Path:
         setup, log = self.setup, self._recorder.entries
         loss = sum(entry["loss"] for entry in log) / len(log) if log else None
-        epoch, scaler = step / setup.batches.steps_per_epoch, self._optimizer.scaler.state_dict()
+        epoch, scaler = step / setup.batches.steps_per_epoch, self.optimizer.scaler.state_dict()
         setup.folder.log(log, step - len(log))
         state = TrainingState(step, epoch, loss, self._clock.seconds, scaler)
         with self._saved_weights():
@@ -234,7 +240,7 @@ class FineTuning:
 
     def _finish(self) -> None:
         setup = self.setup
-        choice = restore_best(setup, self._optimizer.adamw, self._average, self._on_note)
+        choice = restore_best(setup, self.optimizer.adamw, self._average, self._on_note)
         setup.facts["training"] = {
             "steps": self.steps,
             "processes": setup.accelerator.num_processes,
