@@ -43,7 +43,7 @@ def open_tars(location: str, dataset: Dataset, *, note: str = "") -> RecordSourc
     Raises:
         DataError: A tar cannot be read, or there is no caption.
     """
-    folder = _cache_folder()
+    folder = tar_cache()
     shards = find_shards(location, folder / "copies")
     img2dataset = all(_IMG2DATASET.fullmatch(shard.name.rpartition("/")[2]) for shard in shards)
     wanted = _wanted(dataset.hub, caption_a_line=not img2dataset)
@@ -72,7 +72,8 @@ def open_tars(location: str, dataset: Dataset, *, note: str = "") -> RecordSourc
     )
 
 
-def _cache_folder() -> Path:
+def tar_cache() -> Path:
+    """The folder of indexes and copies of tars."""
     return Path(os.environ.get("CLIPBENCH_CACHE") or "~/.cache/clipbench").expanduser() / "tars"
 
 

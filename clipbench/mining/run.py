@@ -17,6 +17,7 @@ from clipbench.mining.shards import find_shards
 from clipbench.mining.statistics import KeywordCounts, keyword_statistics
 from clipbench.mining.work import RECORDS, output_suffix
 from clipbench.utils.files import atomic_write, lock, remove_parts
+from clipbench.utils.urls import without_secrets
 
 _IDENTITY: Final = "mining.json"
 _STATISTICS: Final = "statistics.json"
@@ -59,6 +60,8 @@ def mine(
         counts = KeywordCounts()
         for record in done:
             counts.add(record)
+        for problem in sorted(record["problem"] for record in done if record.get("problem")):
+            on_note(f"warning: {problem}")
         if not counts.keywords:
             raise DataError(f"no caption of {counts.captions:,} contains a keyword of {options.concept}")
         statistics = keyword_statistics(counts, options.loaded_concept())
@@ -80,7 +83,7 @@ def _record(folder: Path, piece: Piece) -> dict[str, Any] | None:
 
 def _check_identity(options: MiningOptions, pieces: Sequence[Piece]) -> None:
     path = options.output_path / _IDENTITY
-    identity = {**options.identity(), "pieces": [[piece.shard, *piece.groups] for piece in pieces]}
+    identity = {**options.identity(), "pieces": [[without_secrets(piece.shard), *piece.groups] for piece in pieces]}
     if not path.exists() or not any((options.output_path / RECORDS).glob("*.json")):
         atomic_write(path, json.dumps(identity, indent=1, ensure_ascii=False) + "\n")
         return

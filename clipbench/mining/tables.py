@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from clipbench.data import remote
 from clipbench.data.columns import guess_captions, missing_column
 from clipbench.errors import DataError
+from clipbench.utils.text import reason
+from clipbench.utils.urls import is_url
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,7 +101,9 @@ def opened(url: str) -> Iterator[Any]:
     """
     import fsspec
 
-    with explained(url), fsspec.open(url, "rb") as file:
+    with explained(url):
+        file = fsspec.open(url, "rb").open()
+    with file:
         yield file
 
 
@@ -109,11 +114,10 @@ def explained(url: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except ImportError as error:  # fsspec names the package that a protocol needs
-        raise DataError(f"{url}: {' '.join(str(error).split())}") from None
     except Exception as error:  # fsspec, its back ends and Arrow raise what they like
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{url}: cannot be read: {reason}") from None
+        if is_url(url):
+            raise remote.failure(url, error) from None
+        raise DataError(f"{url}: cannot be read: {reason(error)}") from None
 
 
 def _header(url: str, file: Any, delimiter: str) -> list[str] | None:

@@ -14,7 +14,9 @@ from clipbench.mining.options import MiningOptions
 from clipbench.mining.output import write_parquet, write_tsv
 from clipbench.mining.pieces import Piece, suffix
 from clipbench.mining.tables import DELIMITED, delimited_batches, parquet_batches
+from clipbench.mining.tars import write_tar
 from clipbench.utils.files import atomic_directory
+from clipbench.utils.urls import without_secrets
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +29,8 @@ def mine_piece(piece: Piece, options: MiningOptions) -> dict[str, Any]:
     """Mine one piece: write its captions, then the record that it is done.
 
     Returns:
-        The record: ``file`` (empty without captions) and the counts of ``KeywordCounts``.
+        The record: ``file`` (empty without captions), ``problem`` (what is wrong with the shard) and the counts of
+        ``KeywordCounts``.
 
     Raises:
         DataError: The shard cannot be read.
@@ -37,9 +40,9 @@ def mine_piece(piece: Piece, options: MiningOptions) -> dict[str, Any]:
     miner = CaptionMiner(options.loaded_concept(), options.negatives, options.seed)
     folder, name = options.output_path, f"mined-{piece.stem}.{output_suffix(piece, options)}"
     with atomic_directory(folder / RECORDS / piece.stem, lambda new, _: _put_in_place(new, folder)) as part:
-        _write(part / name, piece, options, miner)
+        problem = _write(part / name, piece, options, miner)
         written = name if (part / name).exists() else ""
-        record = {"file": written, **miner.counts.to_dict()}
+        record = {"file": written, "problem": problem, **miner.counts.to_dict()}
         (part / f"{piece.stem}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
 
@@ -60,11 +63,13 @@ def output_suffix(piece: Piece, options: MiningOptions) -> str:
     return "tar" if tars else chosen
 
 
-def _write(path: Path, piece: Piece, options: MiningOptions, miner: CaptionMiner) -> None:
+def _write(path: Path, piece: Piece, options: MiningOptions, miner: CaptionMiner) -> str:
+    """Write a piece's captions, if there are any; returns what is wrong with the shard, or nothing."""
     if path.suffix == ".tar":
-        raise ConfigError(f"captions {piece.shard}: tars cannot be mined yet")
+        return write_tar(path, piece.shard, miner, options.caption_column)
     write = write_tsv if path.suffix == ".tsv" else write_parquet
-    write(path, _batches(piece), miner, options.caption_column, piece.shard)
+    write(path, _batches(piece), miner, options.caption_column, without_secrets(piece.shard))
+    return ""
 
 
 def _batches(piece: Piece) -> Iterator[pa.RecordBatch]:
