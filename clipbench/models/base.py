@@ -150,6 +150,7 @@ class Model(ABC):
         packed_text: Encodes common beginnings of texts once; None where the model cannot.
         lookup: Features that were computed elsewhere; None if the model encodes.
         untrainable: Why the model cannot be fine-tuned and saved; None if it can.
+        chosen: What was decided about the model that its name does not say, in a line; empty if nothing was.
         text_only: Whether it sees no image; its text features are then scores, ``(B, 1)``, compared as they are.
     """
 
@@ -160,6 +161,7 @@ class Model(ABC):
     packed_text: PackedText | None = None
     lookup: FeatureLookup | None = None
     untrainable: str | None = None
+    chosen: str = ""
     text_only = False
 
     @property

@@ -64,7 +64,7 @@ _BUILT_IN = (
     Adapter(
         "dual_encoder",
         "dual_encoder:DIR, dual_encoder with model_args vision=ID,text=ID",
-        "a VisionTextDualEncoder of transformers, saved or paired from any two encoders",
+        "any image encoder and any text encoder of transformers, paired; or a saved VisionTextDualEncoder",
         "clipbench.models.hf_loading:load_dual",
     ),
     Adapter(
@@ -91,6 +91,7 @@ _BUILT_IN = (
 for _adapter in _BUILT_IN:
     ADAPTERS.register(_adapter.name, _adapter)
 
+_PLACES = ("pretrained", "vision", "text")  # arguments that may name a directory
 _plugins_loaded = False
 
 
@@ -202,7 +203,7 @@ def _load(spec: str, request: ModelSpec) -> Model:
     request = replace(request, source=source)
     if name is None:
         name, request = _find_adapter(request)
-    for place in filter(None, (request.source, request.args.get("pretrained"))):
+    for place in filter(None, (request.source, *(request.args.get(name) for name in _PLACES))):
         _require_regular_files(Path(str(place).removeprefix("local-dir:")).expanduser())
     return known[name].load(request)
 

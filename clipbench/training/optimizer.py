@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from clipbench.errors import ConfigError
 from clipbench.models import Model
 from clipbench.training.freezing import clamp_logit_scale, weight_decay_groups
 from clipbench.training.losses import MAX_LOGIT_SCALE
@@ -20,20 +21,26 @@ def peak_rates(model: Model, recipe: Recipe) -> dict[str, float] | None:
     With ``layer_decay`` d, what follows a tower's last layer has the recipe's rate, the last layer d times as much, and
     so on, down to what comes before the first layer. The logit scale always has the recipe's rate, as do projections,
     unless they have one of their own.
+
+    Raises:
+        ConfigError: Such a rate is wanted where nothing is trained that it is for, or no layers are found.
     """
     if recipe.layer_decay == 1 and recipe.projection_learning_rate is None:
         return None
-    weights = dict(model.module.named_parameters())
-    rates = dict.fromkeys(weights, recipe.learning_rate)
-    towers = find_towers(model)
-    for side in SIDES:
-        projection = model.projection_parameters(side)
-        own = [name for name in towers[side].parameters - projection if weights[name].requires_grad]
-        if own and recipe.layer_decay < 1:
-            for above, layer in enumerate(reversed(find_layers(model, side, towers[side]))):
-                rates |= dict.fromkeys(layer.parameters, recipe.learning_rate * recipe.layer_decay**above)
-        if recipe.projection_learning_rate is not None:
-            rates |= dict.fromkeys(projection, recipe.projection_learning_rate)
+    decay, own_rate, towers = recipe.layer_decay, recipe.projection_learning_rate, find_towers(model)
+    trained = {name for name, weight in model.module.named_parameters() if weight.requires_grad}
+    rates = {name: recipe.learning_rate for name, _ in model.module.named_parameters()}
+    layered = [side for side in SIDES if trained & (towers[side].parameters - model.projection_parameters(side))]
+    projected = trained & (model.projection_parameters("image") | model.projection_parameters("text"))
+    if decay < 1 and not layered:
+        raise ConfigError(f"layer_decay {decay}: no encoder of {model.id} is trained")
+    if own_rate is not None and not projected:
+        raise ConfigError(f"projection_learning_rate {own_rate}: no projection of {model.id} is trained")
+    for side in layered if decay < 1 else ():
+        for above, layer in enumerate(reversed(find_layers(model, side, towers[side]))):
+            rates |= dict.fromkeys(layer.parameters, recipe.learning_rate * decay**above)
+    if own_rate is not None:
+        rates |= dict.fromkeys(projected, own_rate)
     return rates
 
 

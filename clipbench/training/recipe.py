@@ -49,7 +49,7 @@ _WHOLE = {  # minimum and maximum
 _NUMBERS = {
     "learning_rate": (0, 1e30),  # float32 can still multiply by it
     "projection_learning_rate": (0, 1e30),
-    "layer_decay": (1e-6, 1),
+    "layer_decay": (0.001, 1),
     "weight_decay": (0, 1_000),
     "lora_alpha": (0, 1e6),
     "max_grad_norm": (1e-9, 1e9),  # 0 would train nothing
@@ -212,6 +212,8 @@ class Recipe:
                 )
         if set(parts) <= set(self.freeze) and not self.unfreeze_layers:
             raise ConfigError(f"freeze {','.join(self.freeze)}: nothing is left to train")
+        if self.projection_learning_rate is not None and not self.learning_rate:
+            raise ConfigError("projection_learning_rate: needs a learning_rate above 0: freeze image,text instead")
         if self.center_images and not self.keeps_image_tower:
             raise ConfigError("center_images: needs freeze image: the mean of a trained encoder's features moves")
 

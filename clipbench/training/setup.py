@@ -209,6 +209,8 @@ def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, 
         raise ModelError(f"{loaded.id} cannot be fine-tuned: {loaded.untrainable}")
     if recipe.precision == "fp16" and loaded.device.type != "cuda":
         raise ConfigError(f"precision fp16 needs a GPU; on {loaded.device.type} use fp32 or bf16")
+    if loaded.chosen:
+        on_note(loaded.chosen)
     fingerprint = loaded.fingerprint
     train_bias = recipe.loss == "sigmoid"
     if unused := freeze(loaded, recipe.freeze, recipe.unfreeze_layers, train_bias=train_bias):

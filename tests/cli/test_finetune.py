@@ -66,6 +66,23 @@ def test_any_two_encoders(run, flags, tmp_path):
     assert any(name.startswith("text_model.") for name in load_file(tmp_path / "out/model.safetensors"))
 
 
+def test_how_two_encoders_are_paired(run, flags, tmp_path):
+    from tests.models.builders import build_bert, build_vit
+
+    vision, text = build_vit(tmp_path / "vit"), build_bert(tmp_path / "bert")
+    how = ["--pooling", "image=mean,text=cls", "--projection", "mlp", "--projection_dim", 24, "--freeze", "image"]
+    further = ["--unfreeze_text_layers", 0, "--layer_decay", 0.5, "--projection_lr", 0.01, "--center_images"]
+    code, _, err = run("finetune", "--vision", vision, "--text", text, *flags[3:], *how, *further)
+    assert code == 0, err
+    assert "pooling: image=mean, text=cls" in err
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert {config["image_pooling"], config["text_pooling"]} == {"mean", "cls"}
+    assert (config["image_projection"], config["text_projection"], config["projection_dim"]) == ("mlp", "mlp", 24)
+    assert config["centered"]
+    recipe = json.loads((tmp_path / "out/finetune.json").read_text())["recipe"]
+    assert (recipe["layer_decay"], recipe["projection_learning_rate"], recipe["center_images"]) == (0.5, 0.01, True)
+
+
 def test_low_rank_adapters_leave_an_ordinary_model(run, flags, tmp_path):
     code, _, err = run(*flags, "--lora_rank", 2, "--lr", 1e-2)
     assert code == 0, err
@@ -137,6 +154,14 @@ def test_one_place_serves_training_and_evaluation(run, flags, tmp_path):
         (["--report_to", "tensorbord"], 2, "did you mean tensorboard?"),
         (["--report_to", "clearml"], 2, "pip install clearml"),
         (["--vision", "x"], 2, "--vision ID and --text ID"),
+        (["--pooling", "mean"], 2, "--pooling: for --vision and --text; demo has its own"),
+        (["--pooling", "images=mean"], 2, "--pooling images=mean: give a kind, or image=KIND,text=KIND"),
+        (["--projection", "image=mlp,image=none"], 2, "--projection image=mlp,image=none: give a kind, or"),
+        (["--unfreeze_image_layers", 2], 2, "needs freeze image, or all layers are trained anyway"),
+        (["--center_images", "--freeze", "image"], 2, "cannot hold a mean of image features"),
+        (["--layer_decay", 1.5], 2, "layer_decay 1.5: give 1 or less"),
+        (["--layer_decay", 0], 2, "give 0.001 or more"),
+        (["--projection_lr", -1], 2, "give 0 or more"),
         (["--eval_tasks", "scenes_colour"], 2, "did you mean scenes_color"),
         (["--eval_tasks", "coco_color", "--data", "coco=nowhere"], 2, "no such file or folder"),
         (["--mix", "general"], 2, "--mix general: write NAME=SHARE, as in general=0.5"),

@@ -180,3 +180,22 @@ def test_low_rank_adapters_have_their_layers_rate(root):
     assert updates
     for name, rate in updates.items():
         assert rate == (0.25 if ".layers.1." in name else 0.125)
+
+
+@pytest.mark.parametrize(
+    ("name", "frozen", "fields", "message"),
+    [
+        (
+            "siglip",
+            [],
+            {"projection_learning_rate": 0.1},
+            "projection_learning_rate 0.1: no projection of .* is trained",
+        ),
+        ("clip", ["image", "text"], {"layer_decay": 0.5}, "layer_decay 0.5: no encoder of .* is trained"),
+    ],
+)
+def test_rates_for_what_is_not_trained_are_refused(root, name, frozen, fields, message):
+    model = load(name, root)
+    freeze(model, frozen)
+    with pytest.raises(ConfigError, match=message):
+        Optimizer(model, Recipe(("color",), **fields))

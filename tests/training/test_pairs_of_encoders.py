@@ -39,7 +39,8 @@ def test_a_frozen_tower_stays_and_its_projection_learns(start, arguments, tmp_pa
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert not any(name.startswith("vision_model.") for name in moved)
     assert {"visual_projection.weight", "text_projection.weight", "logit_scale"} <= moved
-    assert load_model(str(tmp_path)).info.architecture == "PairedEncoders"
+    assert load_model(str(tmp_path)).info.architecture == "TimmWrapperModel (pooler) + DistilBertModel (mean)"
+    assert "pooling: image=pooler, text=mean" in run.notes
 
 
 @pytest.mark.parametrize("centered", [False, True])

@@ -35,6 +35,12 @@ def test_a_cosine_falls_to_zero():
         ({"negatives": -1}, "negatives -1"),
         ({"precision": "fp8"}, "precision 'fp8': give auto or fp32 or fp16 or bf16"),
         ({"learning_rate": float("inf")}, "learning_rate inf"),
+        ({"projection_learning_rate": 0.1, "learning_rate": 0}, "needs a learning_rate above 0"),
+        ({"unfreeze_text_layers": 1, "freeze": ("image",)}, "unfreeze_text_layers 1: needs freeze text"),
+        (
+            {"center_images": True, "freeze": ("image",), "unfreeze_image_layers": 1},
+            "center_images: needs freeze image",
+        ),
         ({"freeze": ("image", "text", "image_projection", "text_projection")}, "nothing is left"),
         ({"seed": -1}, "seed -1"),
         ({"max_steps": 0}, "max_steps 0"),

@@ -49,6 +49,7 @@ def load_pair(vision: str, text: str, request: ModelSpec) -> PairedModel:
     checks.check_finite(request.id, module.state_dict())
     module.to(device, dtype)
     model = PairedModel(module, words.reader, image.reader, id=request.id, cleaning=requested(request))
+    model.chosen = f"pooling: image={config.image_pooling}, text={config.text_pooling}"
     if image.remote or words.remote:
         model.untrainable = "the code of its encoders is not part of transformers, so that a checkpoint cannot hold it"
     return model

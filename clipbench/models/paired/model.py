@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from clipbench.errors import ModelError
-from clipbench.models.base import PackedText, Tokens
+from clipbench.models.base import ModelInfo, PackedText, Tokens
 from clipbench.models.hf import TransformersModel
 from clipbench.models.paired.dual_encoder import dual_encoder_config
 from clipbench.models.paired.network import PairedEncoders
@@ -42,6 +43,15 @@ class PairedModel(TransformersModel):
             tokenizer.pad_token = tokenizer.eos_token  # masked, so that any token would do
         self._prepared = module.config
         super().__init__(module, tokenizer, image_processor, id=id, cleaning=cleaning)
+
+    @property
+    def info(self) -> ModelInfo:
+        config = self._module.config
+        image, text = (
+            f"{config.vision_class} ({config.image_pooling})",
+            f"{config.text_class} ({config.text_pooling})",
+        )
+        return replace(super().info, architecture=f"{image} + {text}")
 
     def center_images(self, mean: Tensor) -> None:
         self._module.center_images(mean)
