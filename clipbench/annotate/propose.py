@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from clipbench.annotate.painters.base import Painted, Painter, PaintRequest
-from clipbench.annotate.records import DONE, Painting, Pair
+from clipbench.annotate.records import Painting, Pair
 from clipbench.annotate.segmenters import Segmenter
 from clipbench.annotate.session import Session
 from clipbench.annotate.store import Store
@@ -95,20 +95,20 @@ class Proposer:
         Raises:
             ModelError: A model cannot be loaded or used.
         """
-        before = done = sum(pair.step == DONE for pair in self._session.pairs())
         failures: Counter[str] = Counter()
-        example, tried = "", 0
-        while done < limit and (pair := self._session.next()) is not None:
+        example, tried, new = "", 0, 0
+        # Counted anew each time: another process may be at work on the same set.
+        while (done := self._session.progress().mine) < limit and (pair := self._session.next()) is not None:
             tried += 1
             try:
                 self._propose(pair)
-                done += 1
+                new += 1
             except _Failed as failure:
                 failures[failure.reason] += 1
                 example = example or str(failure)
                 self._session.skip(pair.id)
             on_progress(done, limit)
-        return Proposed(done, done - before, tried, dict(failures), example)
+        return Proposed(done, new, tried, dict(failures), example)
 
     def _propose(self, pair: Pair) -> None:
         """Try the captions in turn.
