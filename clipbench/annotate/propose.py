@@ -108,6 +108,7 @@ class Proposer:
                 example = example or str(failure)
                 self._session.skip(pair.id)
             on_progress(done, limit)
+        on_progress(done, limit)
         return Proposed(done, new, tried, dict(failures), example)
 
     def _propose(self, pair: Pair) -> None:
