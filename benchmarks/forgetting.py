@@ -35,7 +35,7 @@ METRICS = {
 STUDY = {
     "learning_rate": 1e-3,
     "warmup_steps": 36,
-    "freeze": ("image",),
+    "freeze": ("image", "image_projection"),
     "same_image": "keep",
     "precision": "fp32",
     "checkpoint_every": 1e6,  # the last one only

@@ -254,7 +254,8 @@ def command(
     \b
     clipbench finetune --model openai/clip-vit-base-patch32 --train_data coco --data coco=COCO_FOLDER \\
         --concept color --output_path out
-    clipbench finetune --model demo --train_data scenes --concept location --freeze image --lr 2e-3 --output_path out
+    clipbench finetune --model demo --train_data scenes --concept location \\
+        --freeze image,image_projection --lr 2e-3 --output_path out
     """
     pair = {**_sides("pooling", pooling), **_sides("projection", projection)}
     if projection_dim is not None:
