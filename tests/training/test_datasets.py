@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+from PIL import Image
 
 from clipbench.errors import ConfigError, DataError
 from clipbench.training.datasets import open_training_data
@@ -32,3 +33,21 @@ def test_a_place_is_not_part_of_the_name():
         open_training_data("coco=FOLDER")
     with pytest.raises(DataError, match=r"flickr30k: it is not hosted .* give flickr30k=PLACE in data"):
         open_training_data("flickr30k")
+
+
+@pytest.mark.parametrize("written", ["flickr8k", "folder"])
+def test_flickr8k_is_trained_on_its_training_photographs(tmp_path, written):
+    names = {"train": "1_a.jpg", "dev": "2_b.jpg", "test": "3_c.jpg"}
+    (tmp_path / "Images").mkdir()
+    lines = []
+    for split, name in names.items():
+        Image.new("RGB", (8, 8)).save(tmp_path / "Images" / name)
+        (tmp_path / f"Flickr_8k.{split}Images.txt").write_text(f"{name}\n")
+        lines += [f"{name}#{number}\tA {split} dog ." for number in range(5)]
+    (tmp_path / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
+    source = (
+        open_training_data("flickr8k", {"flickr8k": str(tmp_path)})
+        if written == "flickr8k"
+        else open_training_data(str(tmp_path))
+    )
+    assert [caption for row in source.rows() for caption in row.captions] == ["A train dog ."] * 5
