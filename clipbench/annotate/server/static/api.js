@@ -1,6 +1,6 @@
 // Requests to the one server there is. An answer that is no success throws its message.
 
-let annotator = localStorage.getItem("annotator") ?? "";
+let annotator = sessionStorage.getItem("annotator") ?? localStorage.getItem("annotator") ?? ""; // a tab's own, or the last one
 
 // Two browsers, or tabs, of one annotator work on different photographs.
 function browserId() {
@@ -18,6 +18,7 @@ export function currentAnnotator() {
 
 export function rememberAnnotator(name) {
   annotator = name;
+  sessionStorage.setItem("annotator", name);
   localStorage.setItem("annotator", name);
 }
 
