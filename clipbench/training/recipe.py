@@ -178,7 +178,7 @@ class Recipe:
             object.__setattr__(self, "negatives", 0)  # without keywords, nothing can be exchanged
         check_negative_sources(self)
         self._check_freezing()
-        if self.loss in NEEDS_NEGATIVES and not self.negatives:
+        if self.loss in NEEDS_NEGATIVES and not self.negatives and not self.negative_images_from:
             raise ConfigError(f"loss {self.loss}: needs negatives; with negatives 0 use inbatch_replacement")
         if self.select is not None:
             Selection.parse(self.select)

@@ -65,3 +65,8 @@ def test_values_that_make_no_sense_are_refused(fields, message):
 @pytest.mark.parametrize("loss", ["hn_nce", "debiased", "sigmoid"])
 def test_losses_of_in_batch_negatives_need_no_others(loss):
     assert Recipe(("color",), loss=loss, negatives=0).negatives == 0
+
+
+def test_negative_images_are_negatives_too():
+    given = {"loss": "negclip", "negatives": 0, "negative_images_from": ("neg_image",)}
+    assert Recipe(("color",), **given).loss == "negclip"
