@@ -32,8 +32,8 @@ def load_pipeline(name: str, revision: str | None, device: torch.device, dtype: 
     Raises:
         ModelError: It cannot be found, read or used; the message says what to do.
     """
-    from diffusers import AutoPipelineForInpainting, DiffusionPipeline
-
+    with checks.quiet():  # it warns of what it uses of torch
+        from diffusers import AutoPipelineForInpainting, DiffusionPipeline
     local = Path(name).exists()
     try:
         with cache_if_unreached(not local), checks.quiet(), _no_bars():
