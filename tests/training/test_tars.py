@@ -150,7 +150,7 @@ def test_tars_hold_hard_negatives_and_negative_images(tmp_path):
         assert found[0].image.key == "a.tar/0.png"
         assert [ref.key for ref in found[0].images] == [key]
     with pytest.raises(DataError, match=r"no sample has foil; there are: .*json: negatives"):
-        GivenColumns(location, ("foil",))
+        GivenColumns(f"{location}?images=png", ("foil",))
 
 
 def test_none_is_no_folder():
