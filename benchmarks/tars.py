@@ -88,7 +88,12 @@ def clipbench_batches(tars: str, samples: int, workers: int, notes: dict[str, fl
 def open_clip_batches(tars: str, samples: int, workers: int, notes: dict[str, float]) -> Iterator[int]:
     """Batches of open_clip's trainer."""
     import open_clip
+    import open_clip_train.data
     from open_clip_train.data import get_wds_dataset
+
+    expand = open_clip_train.data.tar_file_expander
+    # webdataset 1 marks the ends of tars, which open_clip 3.3 does not know.
+    open_clip_train.data.tar_file_expander = lambda *args, **options: expand(*args, eof_value=None, **options)
 
     _, _, transform = open_clip.create_model_and_transforms("ViT-B-32")
     args = argparse.Namespace(

@@ -186,6 +186,13 @@ class Model(ABC):
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """Turn an RGB image into the image tower's input, ``(3, H, W)`` float32, on the CPU."""
 
+    def resized(self, image: Image.Image) -> npt.NDArray[np.uint8] | None:
+        """The image as ``preprocess`` resizes and crops it, ``(3, H, W)`` uint8, before it scales the values.
+
+        None where that is not known. Who uses it must check that values follow from these bytes.
+        """
+        return None
+
     def add_logit_bias(self, value: float) -> None:
         """Give a model without one a trainable ``logit_bias`` (as SigLIP has), which ``save`` keeps.
 

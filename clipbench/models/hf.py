@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from clipbench.errors import ModelError
@@ -111,6 +113,12 @@ class TransformersModel(NetworkModel):
         row = torch.zeros(1, pixels.shape[1])
         row[0, :2] = inputs["spatial_shapes"][0]
         return torch.cat([pixels, row])
+
+    def resized(self, image: Image.Image) -> NDArray[np.uint8] | None:
+        if self._packs_patches:
+            return None
+        pixels = self.image_processor(images=image, return_tensors="np", do_rescale=False, do_normalize=False)
+        return np.asarray(pixels["pixel_values"][0])
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         pixels = pixels.to(self.device, non_blocking=True)

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from clipbench.models import checks, packing, probes, text_cleaning
@@ -118,6 +120,14 @@ class OpenClipModel(NetworkModel):
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = self._transform(image)
         return pixels
+
+    def resized(self, image: Image.Image) -> NDArray[np.uint8] | None:
+        *steps, _, scale = getattr(self._transform, "transforms", (None, None))
+        if type(scale).__name__ != "Normalize":
+            return None
+        for step in steps:
+            image = step(image)
+        return np.asarray(image).transpose(2, 0, 1) if isinstance(image, Image.Image) else None
 
     def use_language(self, language: str) -> str:
         inner = getattr(self._reader, "tokenizer", None)

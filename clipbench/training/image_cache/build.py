@@ -26,7 +26,7 @@ from clipbench.training.image_cache.cache import ImageCache
 from clipbench.training.image_cache.chunks import Chunk, DamagedChunk, Rows, read_chunk, write_chunk
 from clipbench.training.image_cache.codes import OffTable, PixelCodec, find_codec
 from clipbench.training.image_cache.identity import identify
-from clipbench.training.image_cache.streamed import preprocessed
+from clipbench.training.image_cache.streamed import opened
 from clipbench.types import ImageRef
 from clipbench.utils.digest import digest
 from clipbench.utils.files import lock
@@ -181,7 +181,7 @@ class _Build:
 
     def _fill(self, codec: PixelCodec, ref: ImageRef, row: Rows) -> str | None:
         """Decode one image into its row, or return why that cannot be."""
-        pixels, why = preprocessed(self.model, ref)
+        pixels, why = opened(self.model.preprocess, ref)
         if pixels is None:
             return why
         codec.encode(pixels, row)

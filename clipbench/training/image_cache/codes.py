@@ -109,6 +109,27 @@ def find_codec(model: Model) -> PixelCodec:
     return replace(codec, digest=sha.hexdigest())
 
 
+def resized_bytes(model: Model, codec: PixelCodec) -> bool:
+    """Whether ``model.resized`` gives the bytes whose values in the codec's table are ``model.preprocess``, to the bit.
+
+    Tried on images of noise, larger and smaller than the model's input, upright and lying.
+    """
+    if codec.table is None:
+        return False
+    for width, height in ((577, 433), (433, 577), (23, 37), (224, 224)):
+        image = probes.noise_image(width, height)
+        try:
+            codes = model.resized(image)
+        except Exception:  # a processor without these options; another way is open
+            return False
+        if codes is None or codes.dtype != np.uint8 or codes.shape != codec.shape:
+            return False
+        found = decode(torch.from_numpy(np.ascontiguousarray(codes))[None], codec.table)[0]
+        if not torch.equal(found.view(torch.int32), model.preprocess(image).contiguous().view(torch.int32)):
+            return False
+    return True
+
+
 def decode(codes: torch.Tensor, table: torch.Tensor | None) -> torch.Tensor:
     """Turn codes back into their values, on their own device.
 

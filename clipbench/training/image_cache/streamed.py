@@ -7,20 +7,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from clipbench.errors import DataError, ModelError, ResultError
-from clipbench.models import probes
 from clipbench.models.base import Model
-from clipbench.training.image_cache.codes import find_codec
+from clipbench.training.image_cache.codes import find_codec, resized_bytes
 from clipbench.training.image_cache.identity import identify
 from clipbench.types import ImageRef
 from clipbench.utils.digest import digest
 from clipbench.utils.files import atomic_write, lock, read_regular
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+T = TypeVar("T")
 
 _AT_ONCE = 1024  # images that are being checked
 
@@ -49,7 +53,10 @@ class StreamedImages:
         workers: int,
     ) -> None:
         self._model, self._images, self.contents, self.broken = model, images, contents, broken
-        self._shape = tuple(model.preprocess(probes.gray_image()).shape)
+        codec = find_codec(model)
+        self._shape = codec.shape
+        # Scaling bytes to floats costs as much as decoding a small JPEG; looking them up does not.
+        self._table = codec.table.numpy() if codec.table is not None and resized_bytes(model, codec) else None
         self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
 
     def __len__(self) -> int:
@@ -84,7 +91,8 @@ class StreamedImages:
         return batch.to(device, non_blocking=True)
 
     def _decode(self, index: int, row: torch.Tensor) -> None:
-        pixels, why = preprocessed(self._model, self._images[index])
+        read = self._model.preprocess if self._table is None else self._model.resized
+        pixels, why = opened(read, self._images[index])
         if pixels is None:
             raise DataError(f"{why}; set allow_missing to check all images before training, and to train on the others")
         if tuple(pixels.shape) != self._shape:
@@ -92,7 +100,11 @@ class StreamedImages:
                 f"preprocessing gives {tuple(pixels.shape)} for one image and {self._shape} for another:"
                 " they cannot share a batch; use a processor with a fixed size"
             )
-        row.copy_(pixels)
+        if self._table is None:
+            row.copy_(pixels)
+            return
+        for levels, codes, values in zip(self._table, pixels, row.numpy(), strict=True):
+            np.take(levels, codes, out=values, mode="clip")  # "raise" would copy
 
 
 def stream_images(
@@ -139,14 +151,18 @@ def stream_images(
     return StreamedImages(model, images, contents, broken, workers)
 
 
-def preprocessed(model: Model, ref: ImageRef) -> tuple[torch.Tensor | None, str]:
-    """An image as the model takes it; None, and why it cannot be had.
+def opened(read: Callable[[Image.Image], T], ref: ImageRef) -> tuple[T | None, str]:
+    """An image as a model takes it; None, and why it cannot be had.
+
+    Args:
+        read: The model's ``preprocess``, or ``resized``.
+        ref: The image.
 
     Raises:
         ModelError, MemoryError: Not the image's fault.
     """
     try:
-        return model.preprocess(ref.open()), ""
+        return read(ref.open()), ""
     except DataError as error:
         return None, str(error)
     except (MemoryError, ModelError):
@@ -165,7 +181,9 @@ def _broken(
     wanted = list(indices)
     for start in range(0, len(wanted), _AT_ONCE):
         part = wanted[start : start + _AT_ONCE]
-        for index, why in zip(part, pool.map(lambda index: preprocessed(model, images[index])[1], part), strict=True):
+        for index, why in zip(
+            part, pool.map(lambda index: opened(model.preprocess, images[index])[1], part), strict=True
+        ):
             if why:
                 yield index, why
         on_progress(start + len(part), len(wanted))
