@@ -102,7 +102,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, script, seconds=10.0):
+    def wait(self, script, seconds=30.0):
         """Wait until an expression in the page is true."""
         end = time.monotonic() + seconds
         while not self.run(f"Boolean({script})"):

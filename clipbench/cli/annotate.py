@@ -199,8 +199,10 @@ def _opener(no_browser: bool) -> Callable[[str], None]:
         note("the page is open to whoever has this address, on this machine; Ctrl-C ends it, and nothing is lost")
         say(address)
         if not no_browser:
+            import threading
             import webbrowser
 
-            webbrowser.open(address)
+            # Some browsers return only when they are closed, and the page is not served before this has returned.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     return announce

@@ -102,11 +102,11 @@ def serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
-        raise ConfigError(f"port {port}: give a number from 0 to 65535; 0 is any free one")
+        raise ConfigError(f"`port` {port}: give a number from 0 to 65535; 0 is any free one")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except OSError as error:
-        raise ConfigError(f"host {host}: {error.strerror}: give 127.0.0.1") from None
+        raise ConfigError(f"`host` {host}: {error.strerror}: give 127.0.0.1") from None
     listening = socket.socket(family, socket.SOCK_STREAM)
     if os.name == "posix":  # on Windows, it would let two servers share the port
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -116,8 +116,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRNOTAVAIL:
-            raise ConfigError(f"host {host}: no address of this machine: give 127.0.0.1") from None
-        raise ConfigError(f"port {port}: {error.strerror}: give another port, or 0 for any free one") from None
+            raise ConfigError(f"`host` {host}: no address of this machine: give 127.0.0.1") from None
+        raise ConfigError(f"`port` {port}: {error.strerror}: give another one, or 0 for any free one") from None
     return listening
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from clipbench.annotate.records import SKIPPED, Pair
@@ -10,6 +11,7 @@ from clipbench.annotate.review import final_caption, status
 from clipbench.annotate.server.workbench import Workbench
 from clipbench.annotate.store import Store
 from clipbench.annotate.suggestions import KeywordCaption, keyword_caption, suggested_order
+from clipbench.data.images import decode
 from clipbench.errors import DataError
 
 
@@ -78,12 +80,13 @@ def image_address(name: str) -> str:
 
 def image_size(store: Store, name: str) -> tuple[int, int]:
     """Width and height of a picture of the set."""
-    return _sizes(store.image_path(name), store, name)
+    return _size(store.image_path(name))
 
 
 @lru_cache(maxsize=4096)
-def _sizes(path: object, store: Store, name: str) -> tuple[int, int]:
-    return store.image(name).size
+def _size(path: Path) -> tuple[int, int]:
+    """Of a file that never changes: it is named by its content."""
+    return decode(path, path.name).size
 
 
 def _mask_address(pair: Pair, draft: int | None) -> str | None:

@@ -113,13 +113,13 @@ def test_a_body_that_grows_too_large_is_refused(client, monkeypatch):
 
 
 def test_a_taken_port_is_named(bench, client):
-    with pytest.raises(ConfigError, match=f"port {client.port}: Address already in use: give another port, or 0"):
+    with pytest.raises(ConfigError, match=f"`port` {client.port}: Address already in use: give another one, or 0"):
         PageServer(bench, port=client.port)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_an_impossible_port_is_refused(bench, port):
-    with pytest.raises(ConfigError, match=f"port {port}: give a number from 0 to 65535"):
+    with pytest.raises(ConfigError, match=f"`port` {port}: give a number from 0 to 65535"):
         PageServer(bench, port=port)
 
 
