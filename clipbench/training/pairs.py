@@ -144,8 +144,11 @@ def gather_pairs(
     if not concepts:
         return gather_captions(source, allow_missing=allow_missing, limit=limit, on_progress=on_progress)
     variants: list[tuple[Variants, ...]] = []
+    unused = False
 
     def matching(read: Reading) -> bool:
+        nonlocal unused
+        unused = unused or bool(read.negatives)
         entries = _variants(read.caption, concepts)
         if entries and not read.image.missing:
             variants.append(entries)
@@ -154,7 +157,9 @@ def gather_pairs(
     found = islice(filter(matching, _captions(source, lambda texts: _any_matches(texts, concepts))), limit)
     nothing = f"no caption contains a keyword of {'; '.join(map(_listed, concepts))}"
     pairs = _gather(found, source.provenance, nothing, allow_missing, on_progress)
-    return replace(pairs, negatives=(MatchedKeywords if matched else ExchangedKeywords)(variants, k))
+    kind = MatchedKeywords if matched else ExchangedKeywords
+    problem = "its columns of negative captions are not used: name them in negatives_from" if unused and k else ""
+    return replace(pairs, negatives=kind(variants, k), provenance=pairs.provenance.with_problem(problem))
 
 
 def gather_given(
@@ -293,7 +298,8 @@ def _captions(source: Source, keep: Callable[[tuple[str, ...]], bool]) -> Iterat
     for row in source.rows(keep=keep):
         image = only_image(row, "training")
         for index, caption in enumerate(row.captions):
-            yield Reading(row.id if len(row.captions) == 1 else f"{row.id}#{index}", image, caption)
+            name = row.id if len(row.captions) == 1 else f"{row.id}#{index}"
+            yield Reading(name, image, caption, row.false_captions)
 
 
 def _listed(concept: Concept) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from clipbench.errors import DataError
 from clipbench.training.pairs import TrainingPairs
-from clipbench.training.recipe import Recipe
+from clipbench.training.recipe import NO_CONCEPT, Recipe
 from clipbench.training.sampling import Ints, caption_uniforms, epoch_order
 from clipbench.utils.text import pluralize
 
@@ -34,9 +34,9 @@ class Pool:
         samples = len(rows) if self._by_image is None else len(self._by_image)
         if samples < count:
             what = pluralize(samples, "caption" if self._by_image is None else "image")
-            fewer = f"fewer than the {count} of a batch" if number else f"with a keyword, fewer than a batch of {count}"
-            comma = "," if number else ""
-            raise DataError(f"{pairs.place_of(number)}: {what}{comma} {fewer}: use a smaller batch_size or more data")
+            own = "" if number or recipe.concepts == (NO_CONCEPT,) else " with a keyword"
+            fewer = f"fewer than the {count} of a batch" if number else f"fewer than a batch of {count}"
+            raise DataError(f"{pairs.place_of(number)}: {what}{own}, {fewer}: use a smaller batch_size or more data")
         self.steps_per_epoch = samples // count
         self._epoch = -1
 

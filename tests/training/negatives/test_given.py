@@ -254,3 +254,17 @@ def test_training_without_a_concept_takes_all_captions(start, tmp_path):
     assert run.setup.pairs.captions == CAPTIONS
     assert [event.step for event in run.run() if hasattr(event, "loss")] == [1, 2]
     assert (tmp_path / "run/README.md").is_file()
+
+
+def test_columns_of_negatives_that_are_not_asked_for_are_said(start, tmp_path):
+    (tmp_path / "data").mkdir()
+    path = write(tmp_path / "data", neg_caption=GIVEN)
+    said = "columns of negative captions are not used: name them in negatives_from"
+    assert any(said in note for note in start(tmp_path / "run", data=path, batch_size=2).notes)
+    assert not any(said in note for note in start(tmp_path / "0", data=path, batch_size=2, negatives=0).notes)
+
+
+def test_too_few_captions_without_a_concept_are_told_so(start, tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=r"4 captions, fewer than a batch of 8"):
+        start(tmp_path / "run", data=write(tmp_path / "data"), concepts=("none",))
