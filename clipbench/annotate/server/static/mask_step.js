@@ -1,7 +1,7 @@
 // The mask: found by a prompt, then mended by hand.
 
 import { postMask } from "./api.js";
-import { jobBox, promptField, usedCaption } from "./annotate.js";
+import { jobBox, promptField, usedCaption } from "./parts.js";
 import { button, complain, el, say } from "./dom.js";
 import { MaskEditor } from "./mask.js";
 

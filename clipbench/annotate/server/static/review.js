@@ -1,7 +1,7 @@
 // The second pass, the list of what is done, and how far annotators agree.
 
 import { get, post } from "./api.js";
-import { beforeAfter, captionField, captionText } from "./annotate.js";
+import { beforeAfter, captionField, captionText } from "./parts.js";
 import { button, el } from "./dom.js";
 
 export async function review(stage, id) {
