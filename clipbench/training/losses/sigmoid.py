@@ -35,5 +35,6 @@ def sigmoid(inputs: LossInputs) -> Tensor:
     in_batch = (own[:, None] + own) / 2 * logsigmoid(answers[:, :count])
     total = in_batch.sum()
     for further in (answers[:, count:], -texts[:, count:] - bias):
-        total = total + logits.weighted(logsigmoid(further).T.unflatten(0, (count, -1)), own).sum()
+        by_pair = logsigmoid(further).sum(dim=0).reshape(count, -1)  # (N, k) or (N, m)
+        total = total + logits.weighted(by_pair, own).sum()
     return -total / count
