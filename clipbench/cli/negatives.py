@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import note, say_json
+from clipbench.cli.console import note, progress_bar, say_json
 from clipbench.cli.option_flags import comma_separated, places
 from clipbench.cli.options import check_device
 from clipbench.errors import ConfigError, DataError
@@ -227,7 +227,15 @@ def _variants(settings: _Settings, texts: Sequence[str]) -> Iterator[Variants | 
 
     model = settings.model or ""
     filler = MaskedWords(model, settings.pos, settings.negatives, seed=settings.seed, device=settings.device)
-    return filler.variants(texts, settings.batch_size)
+    return _counted(filler.variants(texts, settings.batch_size), len(texts))
+
+
+def _counted(found: Iterator[Variants | None], total: int) -> Iterator[Variants | None]:
+    """The same, with a progress bar."""
+    with progress_bar() as advance:
+        for done, one in enumerate(found, 1):
+            advance("captions", done, total)
+            yield one
 
 
 def _neighbors(settings: _Settings, texts: Sequence[str], pairs: TrainingPairs | None) -> list[list[int]]:
@@ -235,7 +243,16 @@ def _neighbors(settings: _Settings, texts: Sequence[str], pairs: TrainingPairs |
 
     from clipbench.training.negatives.neighbors import embed_captions, nearest_captions
 
-    features = embed_captions(settings.model or "", texts, device=settings.device, batch_size=settings.batch_size)
+    with progress_bar() as advance:
+        features = embed_captions(
+            settings.model or "",
+            texts,
+            device=settings.device,
+            batch_size=settings.batch_size,
+            on_progress=lambda done, total: advance("captions", done, total),
+        )
+    if pairs is None:
+        note("each line is taken for the caption of another image; --train_data knows which captions share one")
     images = np.arange(len(texts)) if pairs is None else pairs.image_of
     return nearest_captions(features, texts, images, settings.negatives, settings.threshold)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -21,7 +21,14 @@ _SPARE = 32  # nearest captions that are looked at beside k: some have the same 
 
 
 @torch.no_grad()
-def embed_captions(source: str, captions: Sequence[str], *, device: str | None = None, batch_size: int = 64) -> Tensor:
+def embed_captions(
+    source: str,
+    captions: Sequence[str],
+    *,
+    device: str | None = None,
+    batch_size: int = 64,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
     """Unit features ``(n, D)`` of captions by a text encoder, pooled as its checkpoint says.
 
     Args:
@@ -29,6 +36,7 @@ def embed_captions(source: str, captions: Sequence[str], *, device: str | None =
         captions: The captions.
         device: A torch device, or None to choose.
         batch_size: Captions at once.
+        on_progress: Called with the captions done and the captions in all.
 
     Raises:
         ModelError: It cannot be found, read or used.
@@ -51,6 +59,7 @@ def embed_captions(source: str, captions: Sequence[str], *, device: str | None =
         inputs = {name: tokens[name] for name in ("input_ids", "attention_mask") if name in tokens}
         pooled = layers(pool_texts(encoder, tower.pooling, tower.reader.eos_token_id, inputs))
         features.update(zip(numbers, normalize(pooled.float(), dim=-1).cpu(), strict=True))
+        on_progress(len(features), len(captions))
     return torch.stack([features[number] for number in range(len(captions))])
 
 
