@@ -17,7 +17,6 @@ import argparse
 import io
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -127,7 +126,7 @@ def measure(loader: str, tars: str, samples: int, workers: int) -> dict[str, flo
     seen, began, early, most = 0, 0.0, 0, 0
     for number, count in enumerate(LOADERS[loader](tars, samples, workers, notes)):
         if number == WARM:
-            began, seen, cpu = time.perf_counter(), 0, processor_seconds()
+            began, seen = time.perf_counter(), 0
         seen += count
         if number % 20 == 0:
             most = max(most, resident_bytes())
@@ -136,15 +135,9 @@ def measure(loader: str, tars: str, samples: int, workers: int) -> dict[str, flo
     return {
         **notes,
         "samples_per_second": seen / seconds,
-        "processor_ms_per_sample": (processor_seconds() - cpu) * 1000 / seen,
         "early_megabytes": early / 1e6,
         "megabytes": most / 1e6,
     }
-
-
-def processor_seconds() -> float:
-    """Of this process; its children's count only when they have ended."""
-    return sum(resource.getrusage(who).ru_utime + resource.getrusage(who).ru_stime for who in (resource.RUSAGE_SELF,))
 
 
 def main() -> None:

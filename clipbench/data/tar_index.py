@@ -211,7 +211,7 @@ class _Scan:
         try:
             with tarfile.open(fileobj=cast(Any, stream), mode="r|", bufsize=_BUFFER, tarinfo=_Member) as tar:
                 for member in tar:
-                    tar.members = []  # or it would keep all of them
+                    tar.members = []  # type: ignore[attr-defined]  # or it would keep all of them
                     folder, _, base = member.name.rpartition("/")
                     stem, dot, name = base.partition(".")
                     if not member.isfile() or not dot or not stem:

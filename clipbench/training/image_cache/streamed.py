@@ -100,8 +100,8 @@ class StreamedImages:
                 f"preprocessing gives {tuple(pixels.shape)} for one image and {self._shape} for another:"
                 " they cannot share a batch; use a processor with a fixed size"
             )
-        if self._table is None:
-            row.copy_(pixels)
+        if self._table is None or isinstance(pixels, torch.Tensor):
+            row.copy_(torch.as_tensor(pixels))
             return
         for levels, codes, values in zip(self._table, pixels, row.numpy(), strict=True):
             np.take(levels, codes, out=values, mode="clip")  # "raise" would copy
