@@ -51,7 +51,7 @@ def write_data(folder: Path) -> None:
 def command(data: object, folder: Path, cache: str) -> list[str]:
     """The fine-tuning."""
     return [sys.executable, "-m", "clipbench", "finetune", "--model", "demo", "--train_data", str(data),
-            "--concept", "color", "--batch_size", "8", "--epochs", "10", "--checkpoint_every", "0.25", "--keep", "2",
+            "--concept", "color", "--batch_size", "8", "--epochs", "2", "--checkpoint_every", "0.25", "--keep", "2",
             "--learning_rate", "1e-3", "--device", "cpu", "--image_cache", cache, "-o", str(folder)]  # fmt: skip
 
 

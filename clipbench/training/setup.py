@@ -40,6 +40,7 @@ from clipbench.training.recipe import Recipe
 from clipbench.training.run_folder import RunFolder
 from clipbench.training.selection import scored_tasks
 from clipbench.utils.text import pluralize
+from clipbench.utils.urls import without_secrets
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -274,7 +275,7 @@ def _facts(
         **identity,
         "model": {"id": model.id, **identity["model"], "facts": model.info.to_dict()},
         "data": {
-            "written": train_data,
+            "written": without_secrets(train_data),
             **identity["data"],
             "images": len(pairs.images),
             "left_out": pairs.left_out,
