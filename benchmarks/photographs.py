@@ -102,7 +102,7 @@ def main() -> None:
             "vision": str(arguments.encoders / "efficientnet_lite0"),
             "text": str(arguments.encoders / "minilm"),
         }
-        pair = {**encoders, "projection": "image=linear,text=none", "projection_dim": "384"}
+        pair = {**encoders, "image_projection": "linear", "text_projection": "none", "projection_dim": "384"}
         train("dual_encoder", arguments, base, Recipe(("none",), max_steps=arguments.base_steps, **BASE), **pair)
     results: dict[str, dict[str, dict[int, dict[str, float]]]] = {concept: {} for concept in concepts}
     for concept, found in scores(base, concepts, arguments.flickr8k).items():
