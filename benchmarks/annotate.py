@@ -3,8 +3,9 @@
     python benchmarks/annotate.py session FOLDER --coco COCO_FOLDER --images docs/images/annotate
     python benchmarks/annotate.py kills FOLDER
 
-`session` makes five pairs on scenes with `drawn` and, with --coco, five on photographs with `classic`, by keyboard
-alone; exports both sets and scores the demo model on them. --images keeps the pictures of the scenes' steps that
+`session` makes five pairs on scenes with `drawn`, one with a CLIPSeg and a diffusion pipeline of tiny random weights,
+and, with --coco, five on photographs with `classic`, by keyboard alone; exports the sets and scores the demo model on
+them. --images keeps the pictures of the scenes' steps that
 docs/annotate.md shows. `kills` ends the server with SIGKILL at 20 moments while two browsers annotate. Both need a
 Chromium.
 """
@@ -42,9 +43,9 @@ from tests.annotate.server.annotator import (  # noqa: E402
     Annotator,
 )  # fmt: skip
 from tests.annotate.server.serving import Client  # noqa: E402
+from tests.annotate.tiny_models import build_clipseg, build_inpainter  # noqa: E402
 
 COMMAND = [sys.executable, "-m", "clipbench"]
-SETS = {"scenes": ["--data", "scenes=40"], "photographs": ["--inpainter", "classic"]}
 MOST_ACTIONS = 8
 ORDER = (*STEPS, DONE)
 
@@ -126,35 +127,47 @@ def review_pairs(address: str, camera: Camera) -> None:
         bob.browser.run("location.hash = '#done'")
 
 
-def session(folder: Path, coco: Path | None, images: Path | None, pairs: int = 5) -> None:
+def sets(folder: Path, coco: Path | None) -> Iterator[tuple[str, list[str], int]]:
+    """The sets of a session: name, options, and how many pairs."""
+    yield "scenes", ["--data", "scenes=40"], 5
+    segmenter, inpainter = build_clipseg(folder / "clipseg"), build_inpainter(folder / "inpainter")
+    models = ["--segmenter", str(segmenter), "--inpainter", str(inpainter), "--inpaint_steps", "4"]
+    yield "diffusion", ["--data", "scenes=40", *models], 1
+    if coco is not None:
+        yield "photographs", ["--data", f"coco={coco}", "--inpainter", "classic"], 5
+
+
+def session(folder: Path, coco: Path | None, images: Path | None) -> None:
     """From the first photograph to the scores."""
-    for name, options in SETS.items():
-        if name == "photographs":
-            if coco is None:
-                continue
-            options = [*options, "--data", f"coco={coco}"]
-        output = folder / f"my_{name}"
+    for name, options, pairs in sets(folder, coco):
+        output, shown = folder / f"my_{name}", images if name == "scenes" else None
         with served(output, *options) as (_, address):
-            for width, count in ((1200, pairs - 1), (390, 1)):
-                camera = Camera(images if name == "scenes" else None, width)
-                with Annotator(address, width=width) as ada:
-                    ada.start("Ada")
-                    for number in range(count):
-                        started = time.monotonic()
-                        actions = annotate_pair(ada, camera if number == 0 else Camera(None, width), name != "scenes")
-                        print(f"{name}, width {width}: {actions} actions, {time.monotonic() - started:.1f} s")
-                        if actions > MOST_ACTIONS:
-                            raise SystemExit(f"more than {MOST_ACTIONS} actions")
-                    ada.browser.run("location.hash = '#done'")
-                    ada.sees("Pairs")
-                    camera.take(ada, "pairs")
-            review_pairs(address, Camera(images if name == "scenes" else None, 1200))
+            for width, count in ((1200, max(pairs - 1, 1)), (390, min(pairs - 1, 1))):
+                if count:
+                    annotate_pairs(address, name, count, Camera(shown, width))
+            if pairs > 1:
+                review_pairs(address, Camera(shown, 1200))
         export, score = (
             ["annotate", "export", str(output)],
             ["eval", "--model", "demo", "--tasks", f"{output}/task.yaml"],
         )
         for command in (export, score):
             subprocess.run([*COMMAND, *command], cwd=ROOT, check=True)
+
+
+def annotate_pairs(address: str, name: str, count: int, camera: Camera) -> None:
+    """One annotator's pairs; the first is photographed."""
+    with Annotator(address, width=camera.width) as ada:
+        ada.start("Ada")
+        for number in range(count):
+            started = time.monotonic()
+            actions = annotate_pair(ada, camera if number == 0 else Camera(None, 0), name == "photographs")
+            print(f"{name}, width {camera.width}: {actions} actions, {time.monotonic() - started:.1f} s", flush=True)
+            if actions > MOST_ACTIONS:
+                raise SystemExit(f"more than {MOST_ACTIONS} actions")
+        ada.browser.run("location.hash = '#done'")
+        ada.sees("Pairs")
+        camera.take(ada, "pairs")
 
 
 class Confirmed:

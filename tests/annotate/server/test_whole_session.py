@@ -1,5 +1,6 @@
 """From the first photograph to the score, as `benchmarks/annotate.py` does at length: the real parts, in a browser."""
 
+import pyarrow.parquet as pq
 import pytest
 
 import clipbench
@@ -10,6 +11,7 @@ from clipbench.annotate.server.workbench import Workbench
 from clipbench.annotate.tools import find_tools
 from tests.annotate.server.annotator import CAPTION, CHOOSE, HEADING, MASK, PROMPT, RATE, REPLACE, Annotator
 from tests.annotate.server.serving import running
+from tests.annotate.tiny_models import build_clipseg, build_inpainter
 from tests.browser import CHROMIUM
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
@@ -63,3 +65,13 @@ def test_photographs_by_the_classic_painter(tmp_path, coco_folder):
     actions = annotate(AnnotateOptions({"coco": str(coco_folder)}, "color", folder, inpainter="classic"), "m")
     assert max(actions) <= 8
     score(folder, 2)
+
+
+def test_models_of_transformers_and_diffusers(tmp_path):
+    pytest.importorskip("diffusers")
+    folder = tmp_path / "painted"
+    models = {"segmenter": str(build_clipseg(tmp_path / "clipseg")), "inpainter": str(build_inpainter(tmp_path / "sd"))}
+    annotate(AnnotateOptions({"scenes": "12"}, "color", folder, inpaint_steps=2, device="cpu", **models), "Enter", 1)
+    score(folder, 1)
+    (row,) = pq.read_table(folder / "data" / "test-00000-of-00001.parquet").to_pylist()
+    assert (row["mask_details"]["model"], row["inpaint_details"]["model"]) == ("clipseg", "sd")
