@@ -12,6 +12,7 @@ from typing import Any, cast
 from clipbench.data.shards import Shard, find_shards
 from clipbench.data.tar_index import Wanted, index_of
 from clipbench.data.tars import tar_cache
+from clipbench.data.text_files import parse_json
 from clipbench.errors import DataError
 from clipbench.mining.captions import CaptionMiner
 from clipbench.utils.urls import without_secrets
@@ -93,10 +94,7 @@ def _files(shard: Shard) -> Iterator[tuple[str, str, str, bytes]]:
 
 
 def _parsed(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        data = json.loads(content)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from None
+    data = parse_json(content, where)
     if not isinstance(data, dict):
         raise DataError(f"{where}: expected an object")
     if taken := data.keys() & {"keyword", "neg_caption"}:
