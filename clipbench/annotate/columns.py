@@ -25,8 +25,8 @@ _OWN_FIELDS = ("model", "revision")
 def features() -> datasets.Features:
     """Column names and types, in the published order.
 
-    ``coco_details`` is the published struct. ``inpaint_details`` and ``mask_details`` have further fields at their ends,
-    for what a set of one's own has to say: seeds, models, origin.
+    ``coco_details`` is the published struct. ``inpaint_details`` and ``mask_details`` have further fields at their
+    ends, for what a set of one's own has to say: seeds, models, origin.
     """
     import datasets
 
