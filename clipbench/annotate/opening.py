@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clipbench.annotate.database import DATABASE
 from clipbench.annotate.options import AnnotateOptions
 from clipbench.annotate.photographs import Found, find_photographs, open_data
-from clipbench.annotate.store import DATABASE, Store, create
+from clipbench.annotate.store import Store, create
 from clipbench.annotate.suggestions import paintable
 from clipbench.concepts import Concept, load_concept
 from clipbench.errors import ConfigError

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from clipbench.annotate.database import (
+    APPLICATION,
+    DATABASE,
+    SCHEMA,
+    VERSION,
+    check_version,
+    connect,
+    file_id,
+    has_tables,
+)
 from clipbench.annotate.liveness import Liveness
 from clipbench.annotate.records import Photograph
 from clipbench.concepts import Concept
@@ -33,40 +43,8 @@ if TYPE_CHECKING:
 
     from clipbench.types import ImageRef
 
-DATABASE: Final = "annotations.sqlite"
 IMAGES: Final = "images"
-VERSION: Final = 1
-_APPLICATION: Final = 0x434C4950  # "CLIP", in SQLite's header: tells a set from any other database
-_WAIT: Final = 60.0  # seconds for another process's transaction
 _IMAGE_NAME: Final = re.compile(r"[0-9a-f]{64}\.(png|jpg)")
-_SCHEMA: Final = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE photographs (
-  id TEXT PRIMARY KEY, place INTEGER NOT NULL, captions TEXT NOT NULL, details TEXT NOT NULL,
-  problem TEXT NOT NULL DEFAULT ''
-);
-CREATE INDEX photographs_in_order ON photographs (place);
-CREATE TABLE pairs (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, photograph TEXT NOT NULL REFERENCES photographs (id),
-  annotator TEXT NOT NULL, holder TEXT NOT NULL, origin TEXT NOT NULL, step TEXT NOT NULL,
-  image TEXT NOT NULL DEFAULT '', caption TEXT NOT NULL DEFAULT '',
-  mask_prompts TEXT NOT NULL DEFAULT '[]', mask TEXT NOT NULL DEFAULT '', mask_details TEXT NOT NULL DEFAULT '{}',
-  prompts TEXT NOT NULL DEFAULT '[]', keyword TEXT NOT NULL DEFAULT '', replacement TEXT NOT NULL DEFAULT '',
-  seeds INTEGER NOT NULL DEFAULT 0, chosen INTEGER, rating TEXT NOT NULL DEFAULT '',
-  new_caption TEXT NOT NULL DEFAULT '', started REAL NOT NULL, finished REAL,
-  UNIQUE (photograph, annotator)
-);
-CREATE TABLE candidates (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, pair INTEGER NOT NULL REFERENCES pairs (id), image TEXT NOT NULL,
-  mask TEXT NOT NULL, prompt TEXT NOT NULL, keyword TEXT NOT NULL, replacement TEXT NOT NULL, seed INTEGER NOT NULL,
-  details TEXT NOT NULL, notes TEXT NOT NULL, seconds REAL, UNIQUE (pair, seed)
-);
-CREATE TABLE reviews (
-  pair INTEGER NOT NULL REFERENCES pairs (id), reviewer TEXT NOT NULL, decision TEXT NOT NULL,
-  caption TEXT NOT NULL, chosen INTEGER NOT NULL, new_caption TEXT NOT NULL, time REAL NOT NULL,
-  PRIMARY KEY (pair, reviewer)
-);
-"""
 _ADD: Final = (
     "INSERT INTO photographs (id, place, captions, details) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET problem = ''"
@@ -97,10 +75,11 @@ class Store:
             raise ConfigError(f"{folder}: no set of annotations: `clipbench annotate` makes one")
         self.folder, self.refs, self.name = folder, refs, uuid.uuid4().hex
         self._mutex = threading.RLock()
-        self._connection = _connect(folder / DATABASE)
+        self._connection = connect(folder / DATABASE)
+        self._file = file_id(folder / DATABASE)
         self._alive = Liveness(folder / ".open", self.name)
         try:
-            _check_version(self._connection, folder)
+            check_version(self._connection, folder)
             meta = self.meta()
         except BaseException:
             self.close()
@@ -123,9 +102,14 @@ class Store:
         """All of the block's changes or none, and no other process's in between.
 
         Raises:
-            ResultError: The disk is full, or the file cannot be written.
+            ResultError: The disk is full, the file cannot be written, or it was moved or deleted.
         """
         with self._mutex:
+            if file_id(self.folder / DATABASE) != self._file:  # SQLite would go on writing, into nothing
+                raise ResultError(
+                    f"{self.folder}: the set was moved or deleted since it was opened, so nothing can be kept in it:"
+                    " put it back, and start again"
+                )
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
@@ -169,11 +153,15 @@ class Store:
 
         Returns:
             Its name in ``images``.
+
+        Raises:
+            ResultError: It cannot be written.
         """
         name = f"{hashlib.sha256(content).hexdigest()}.{suffix}"
         path = self.image_path(name)
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
+            with suppress(OSError):  # writing the file says why
+                path.parent.mkdir(exist_ok=True)
             atomic_write(path, content)
         return name
 
@@ -234,15 +222,15 @@ def create(folder: Path, meta: Mapping[str, Any], photographs: Iterable[Photogra
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"output_path {folder}: cannot be made: {error.strerror}") from None
-    connection = _connect(folder / DATABASE)
+    connection = connect(folder / DATABASE)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0 and not _tables(connection):
-            for statement in _SCHEMA.split(";"):
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0 and not has_tables(connection):
+            for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
             connection.executemany(_ADD, [_row(place, one) for place, one in enumerate(photographs)])
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except sqlite3.Error as error:
@@ -258,38 +246,3 @@ def _row(place: int, one: Photograph) -> tuple[str, int, str, str]:
 def _place(seed: int, photograph: str) -> int:
     """Where a photograph is in the random order; SQLite's integers have 63 bits and a sign."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{photograph}".encode()).digest()[:8], "big") >> 1
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        # One connection for all threads, behind the store's mutex; transactions are begun and ended by hand.
-        connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise ConfigError(f"{path}: cannot be opened: {error}") from None
-    connection.row_factory = sqlite3.Row
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # WAL's default may lose the last steps when power fails
-        connection.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.OperationalError as error:  # read-only, full, locked for longer than we wait
-        connection.close()
-        raise ResultError(f"{path}: cannot be used: {error}") from None
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise ConfigError(f"{path}: no set of annotations: {error}") from None
-    return connection
-
-
-def _tables(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
-
-
-def _check_version(connection: sqlite3.Connection, folder: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-        raise ConfigError(f"{folder / DATABASE}: no set of annotations: give another output_path")
-    if version != VERSION:
-        raise ConfigError(
-            f"{folder}: a set of version {version}, and this clipbench reads {VERSION}: use the clipbench that made it,"
-            " or another output_path"
-        )

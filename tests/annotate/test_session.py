@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -403,3 +404,26 @@ class TestFolders:
         with pytest.raises(ResultError, match="cannot be written"):
             fail()
         assert Session(store, "Anna").progress().photographs == 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="open files cannot be removed")
+@pytest.mark.parametrize("happens", ["deleted", "moved", "made anew", "pictures deleted"])
+def test_nothing_is_confirmed_once_the_set_is_gone(tmp_path, happens):
+    with make_set(tmp_path) as store:
+        folder, session = store.folder, Session(store, "Anna")
+        pair = session.use(session.next().id)
+        if happens == "pictures deleted":
+            shutil.rmtree(folder / "images")
+            (folder / "images").write_text("")
+        elif happens == "moved":
+            folder.rename(tmp_path / "elsewhere")
+        else:
+            shutil.rmtree(folder)
+        if happens == "made anew":
+            make_set(tmp_path).close()
+        steps = [lambda: Session(store, "Bert").next()]
+        if happens != "pictures deleted":
+            steps += [lambda: session.set_mask_prompt(pair.id, "cat"), lambda: session.skip(pair.id), session.pairs]
+        for step in steps:
+            with pytest.raises(ResultError, match="cannot be written" if "pictures" in happens else "moved or deleted"):
+                step()
