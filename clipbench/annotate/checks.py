@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _LONGEST_TEXT: Final = 1_000
 _LONGEST_NAME: Final = 100
+_NO_TEXT: Final = ("Cc", "Cs")  # a terminal that shows a pair's texts must not obey them
 
 
 def check_outside(before: Image.Image, after: Image.Image, mask: NDArray[np.bool_]) -> None:
@@ -46,13 +48,23 @@ def check_text(what: str, text: str) -> str:
     """A prompt or caption in one line.
 
     Raises:
-        ConfigError: It is empty, too long, or nothing that a model can read.
+        ConfigError: It is empty, too long, or holds what is no text (control characters, halves of characters).
     """
     line = " ".join(text.split())
-    if not line:
+    if wrong := next((each for each in line if unicodedata.category(each) in _NO_TEXT), ""):
+        raise ConfigError(f"{what}: the character U+{ord(wrong):04X} is no text: remove it")
+    if text_problem(line):  # nothing, or nothing that can be seen
         raise ConfigError(f"{what}: it is empty")
     if len(line) > _LONGEST_TEXT:
         raise ConfigError(f"{what}: {len(line):,} characters, and {_LONGEST_TEXT:,} are the most")
-    if problem := text_problem(line):
-        raise ConfigError(f"{what}: {problem}")
     return line
+
+
+def without_controls(text: str) -> str:
+    r"""A text of the data without the characters that ``check_text`` refuses.
+
+    Examples:
+        >>> without_controls("A \x1b[1mred car")
+        'A [1mred car'
+    """
+    return "".join(each for each in text if each.isspace() or unicodedata.category(each) not in _NO_TEXT)

@@ -80,7 +80,7 @@ def export_set(
         written: list[Pair] = []
         broken: list[str] = []
         rows = _rows(store, chosen, written, broken, progress)
-        _write_parquet(folder, rows, lambda: _nothing(folder, counts, broken))
+        _write_parquet(folder, rows, lambda: _nothing(folder, counts, include_unreviewed, broken))
         meta = store.meta()
         name = f"{_slug(folder.resolve().name)}_{_slug(store.concept.name)}"
         if any(task.name == name for task in known_tasks()):  # two tasks of one name would be refused
@@ -165,9 +165,10 @@ def _refuse_foreign_files(folder: Path) -> None:
             raise ResultError(f"{folder / name}: was not written by an export: move it elsewhere first")
 
 
-def _nothing(folder: Path, counts: Mapping[str, int], broken: list[str]) -> DataError:
+def _nothing(folder: Path, counts: Mapping[str, int], include_unreviewed: bool, broken: list[str]) -> DataError:
     have = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    hint = "; include_unreviewed exports proposals as well" if counts.get("unreviewed") else ""
+    unreviewed = counts.get("unreviewed") and not include_unreviewed
+    hint = "; include_unreviewed exports proposals as well" if unreviewed else ""
     first = f"; {broken[0]}" if broken else ""
     what = f"{pluralize(sum(counts.values()), 'pair')}: {have}" if have else "no pair has been begun"
     return DataError(f"{folder}: nothing to export ({what}{hint}{first})")

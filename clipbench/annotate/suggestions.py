@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from clipbench.annotate.checks import without_controls
 from clipbench.concepts import Concept
 from clipbench.errors import ConfigError
 
@@ -83,7 +84,7 @@ class KeywordCaption:
             'An orange cat.'
         """
         before = fit_article(self.text[: self.start], replacement)
-        return before + replacement + self.text[self.end :]
+        return without_controls(before + replacement + self.text[self.end :])
 
 
 def keyword_caption(concept: Concept, caption: str) -> KeywordCaption | None:

@@ -14,6 +14,7 @@ from clipbench.cli.console import Complaints, note, progress_bar, say
 from clipbench.cli.option_flags import places
 from clipbench.cli.options import check_device, check_dtype, config_option, parse_model_args
 from clipbench.errors import ConfigError
+from clipbench.utils.text import pluralize
 
 if TYPE_CHECKING:
     from clipbench.annotate.options import AnnotateOptions
@@ -110,10 +111,11 @@ def export(folder: Path, include_unreviewed: bool) -> int:
     complaints = Complaints()
     for line in exported.broken:
         complaints(f"left out: {line}")
-    left = [f"{count:,} {name}" for name, count in exported.counts.items() if name in ("unreviewed", "rejected")]
+    kept = ("rejected",) if include_unreviewed else ("rejected", "unreviewed")
+    left = [f"{count:,} {name}" for name, count in exported.counts.items() if name in kept]
     unreviewed = exported.counts.get("unreviewed") and not include_unreviewed
     note(
-        f"{len(exported.pairs):,} pairs exported{'; the set has ' + ', '.join(left) if left else ''}"
+        f"{pluralize(len(exported.pairs), 'pair')} exported{'; the set has ' + ', '.join(left) if left else ''}"
         f"{' (include_unreviewed exports proposals too)' if unreviewed else ''}"
     )
     say(folder / TASK)
@@ -150,7 +152,8 @@ def propose(limit: int, model: str | None, model_args: str, **values: Any) -> in
         done = proposer.run(limit, lambda count, total: advance("propose", count, total))
     failures = ", ".join(f"{count:,} {reason}" for reason, count in done.failures.items())
     detail = f"; {failures}{f' ({done.example})' if done.example else ''}" if failures else ""
-    note(f"{done.pairs:,} proposals, {done.new:,} of them new, from {done.tried:,} photographs tried{detail}")
+    tried = pluralize(done.tried, "photograph")
+    note(f"{pluralize(done.pairs, 'proposal')}, {done.new:,} of them new, from {tried} tried{detail}")
     if done.pairs < limit:
         note(f"no photograph is left for the other {limit - done.pairs:,}")
     say(options.output_path)

@@ -161,7 +161,15 @@ def test_a_candidate_may_arrive_after_the_annotator_has_gone_back(store):
 
 @pytest.mark.parametrize(
     ("caption", "message"),
-    [("", "empty"), ("  \n", "empty"), ("a white cat number", "still says"), ("A\0cat", "NUL"), ("x" * 1001, "1,001")],
+    [
+        ("", "empty"),
+        ("  \n", "empty"),
+        ("a white cat number", "still says"),
+        ("A\0cat", r"U\+0000 is no text"),
+        ("A \x1b[31mcat", r"U\+001B"),
+        ("\u200b", "empty"),
+        ("x" * 1001, "1,001"),
+    ],
 )
 def test_captions_that_cannot_be_used_are_refused(store, caption, message):
     session = Session(store, "Anna")

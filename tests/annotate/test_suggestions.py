@@ -1,5 +1,6 @@
 import pytest
 
+from clipbench.annotate.checks import check_text
 from clipbench.annotate.suggestions import (
     SUPERCATEGORIES,
     check_caption,
@@ -126,3 +127,9 @@ def test_captions_that_do_not_tell_the_pictures_apart(new, message):
 def test_a_keyword_that_stands_twice_may_stay_once():
     check_caption("A white cat on a white sofa.", "A black cat on a white sofa.", "white")
     check_caption("A white cat.", "A whitewashed cat.", "white")
+
+
+def test_what_is_no_text_is_not_suggested():
+    caption = keyword_caption(load_concept("color"), "A red \x1b[31mcar\0 on\na road.")
+    assert caption.exchanged("orange") == "An orange [31mcar on\na road."
+    assert check_text("caption", caption.exchanged("blue")) == "A blue [31mcar on a road."

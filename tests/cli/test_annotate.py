@@ -28,6 +28,9 @@ def test_from_proposals_to_a_score(run, tmp_path):
     code, out, err = run("annotate", "export", folder)
     assert code == 1
     assert "3 pairs: 3 unreviewed; --include_unreviewed" in err
+    code, _, err = run("annotate", "export", folder, "--include_unreviewed")
+    assert code == 0
+    assert err.endswith("3 pairs exported\n")
     with Store(folder) as store:
         for pair in Session(store, PROPOSER).pairs()[:2]:
             Reviewer(store, "Anna").review(pair.id, "accept")
@@ -54,6 +57,7 @@ def test_a_broken_pair_is_named_and_the_exit_code_is_1(run, tmp_path):
             db.execute("UPDATE candidates SET image = ? WHERE id = ?", (store.put_image(wrong), pair.chosen))
     code, _, err = run("annotate", "export", tmp_path / "set")
     assert code == 1
+    assert "1 pair exported" in err
     assert f"left out: pair {pair.id} (photograph {pair.photograph.id})" in err
     assert yaml.safe_load((tmp_path / "set" / "task.yaml").read_text())["expected_n"] == 1
 

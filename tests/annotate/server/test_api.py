@@ -140,6 +140,7 @@ def test_nothing_left_is_said(client):
         ("photograph", "rate", {"rating": "okay"}, "next step"),
         ("photograph", "back", {"step": "rating"}, "not reached"),
         ("mask", "segment", {"prompt": ""}, "empty"),
+        ("mask", "segment", {"prompt": "\x1b[31mbox"}, "mask prompt: the character U+001B is no text"),
         ("mask", "segment", {"prompt": 3}, "prompt: give a text"),
         ("inpaint_prompt", "paint", {"prompt": "a blue box", "replacement": "pink"}, "pink"),
         ("inpaint_prompt", "paint", {"prompt": " ", "replacement": "blue"}, "empty"),
@@ -147,7 +148,7 @@ def test_nothing_left_is_said(client):
         ("candidates", "choose", {"candidate": 10**30}, "whole number"),
         ("rating", "rate", {"rating": "superb"}, "very good, okay"),
         ("caption", "caption", {"caption": "A red box on the floor."}, ""),
-        ("caption", "caption", {"caption": "\ud800"}, "surrogate"),
+        ("caption", "caption", {"caption": "\ud800"}, "U+D800"),
         ("caption", "caption", {"caption": "x" * 5000}, "characters"),
     ],
 )
