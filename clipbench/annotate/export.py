@@ -134,7 +134,7 @@ def _write_parquet(folder: Path, rows: Iterator[dict[str, Any]], if_empty: Calla
         raise if_empty()
     with (
         atomic_directory(folder, _move_into) as part,
-        pq.ParquetWriter(part / name, schema) as writer,
+        pq.ParquetWriter(part.absolute() / name, schema) as writer,  # pyarrow takes a relative a:b for an address
     ):
         while first:
             writer.write_table(pa.Table.from_pylist(first, schema))

@@ -31,7 +31,9 @@ def write_parquet(
     writer: pq.ParquetWriter | None = None
     try:
         for batch, _ in _mined(batches, miner, column, where):
-            writer = writer or pq.ParquetWriter(path, batch.schema)
+            writer = writer or pq.ParquetWriter(
+                path.absolute(), batch.schema
+            )  # pyarrow takes a relative a:b for an address
             writer.write_batch(batch)
     finally:
         if writer is not None:

@@ -182,7 +182,7 @@ def _write_parquet(path: Path, parts: Iterable[tuple[Kind, Sequence[str], Floats
     import pyarrow.parquet as pq
 
     schema = pa.schema({"key": pa.string(), "kind": pa.string(), "vector": pa.list_(pa.float32())})
-    part = path.with_name(f".{path.name}.part")
+    part = path.absolute().with_name(f".{path.name}.part")  # pyarrow takes a relative a:b for an address
     try:
         with pq.ParquetWriter(part, schema) as writer:
             for kind, keys, features in parts:

@@ -89,7 +89,8 @@ def write_pairs(path: Path, pairs: Iterator[Edit], tick: Callable[[int], None]) 
 
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = _schema()
-    with pq.ParquetWriter(path, schema) as writer:
+    # pyarrow takes a relative a:b for an address
+    with pq.ParquetWriter(path.absolute(), schema) as writer:
         rows: list[dict[str, Any]] = []
         for pair in pairs:
             rows.append(_row(pair))

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -263,3 +265,12 @@ def test_what_is_pushed(folder):
     assert upload.repo_type == "dataset"
     with pytest.raises(ConfigError, match="dataset_repo 'me'"):
         set_upload(folder, "me")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no colon in names")
+def test_a_folder_whose_name_looks_like_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with make_set(tmp_path) as store:
+        finish(Session(store, "Anna"))
+    (tmp_path / "set").rename(tmp_path / "s3:x")
+    assert len(export_set(Path("s3:x")).pairs) == 1

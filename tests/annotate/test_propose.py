@@ -156,6 +156,9 @@ def test_tools_that_cannot_do_it(tmp_path):
         find_tools(AnnotateOptions({"scenes": "12"}, str(tmp_path / "material.yaml"), tmp_path / "set"))
     with pytest.raises(ConfigError, match="location"):
         find_tools(AnnotateOptions({"scenes": "12"}, "location", tmp_path / "set"))
+    for given in ({"inpainter": "drawn"}, {"inpainter": "classic", "segmenter": "scenes"}):
+        with pytest.raises(ConfigError, match="knows drawn scenes alone"):
+            find_tools(AnnotateOptions({"coco": str(tmp_path)}, "color", tmp_path / "set", **given))
     assert not (tmp_path / "set").exists()
     with pytest.raises(ConfigError, match="no set"):
         Store(tmp_path / "set")

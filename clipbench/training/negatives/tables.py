@@ -65,9 +65,8 @@ def _write_parquet(path: Path, columns: dict[str, Sequence[Any]]) -> None:
     import pyarrow.parquet as pq
 
     types = {"neg_caption": pa.list_(pa.string()), "neg_image": pa.list_(pa.int64())}
-    pq.write_table(
-        pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()}), path
-    )
+    table = pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
+    pq.write_table(table, path.absolute())  # pyarrow takes a relative a:b for an address
 
 
 def _write_text(path: Path, columns: dict[str, Sequence[Any]]) -> None:
