@@ -82,7 +82,8 @@ class Camera:
         picture = Image.open(path).convert("RGB")
         if self.width >= 600:
             picture = picture.resize((800, round(800 * picture.height / picture.width)), Image.Resampling.LANCZOS)
-        picture.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
+        # Median cut would take yellow, which is rare, for orange.
+        picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def annotate_pair(somebody: Annotator, camera: Camera, middle: bool) -> int:

@@ -31,9 +31,8 @@ def write_parquet(
     writer: pq.ParquetWriter | None = None
     try:
         for batch, _ in _mined(batches, miner, column, where):
-            writer = writer or pq.ParquetWriter(
-                path.absolute(), batch.schema
-            )  # pyarrow takes a relative a:b for an address
+            # Absolute: pyarrow takes a relative a:b for an address.
+            writer = writer or pq.ParquetWriter(path.absolute(), batch.schema)
             writer.write_batch(batch)
     finally:
         if writer is not None:
