@@ -28,9 +28,9 @@ from clipbench.utils.files import atomic_write
 
 BASE = {"negatives": 0, "freeze": ("image",), "center_images": True, "projection_learning_rate": 1e-3,
         "learning_rate": 5e-5, "lr_schedule": "cosine", "warmup_steps": 50, "batch_size": 128, "same_image": "keep",
-        "checkpoint_every": 1.0}  # fmt: skip
+        "precision": "fp32", "checkpoint_every": 1.0}  # fmt: skip
 CONCEPT = {"freeze": ("image", "image_projection"), "learning_rate": 2e-5, "batch_size": 64, "same_image": "keep",
-           "max_steps": 120, "checkpoint_every": 1e6}  # fmt: skip
+           "max_steps": 120, "precision": "fp32", "checkpoint_every": 1e6}  # fmt: skip
 RUNS: dict[str, dict[str, Any]] = {
     "clas": {"negatives": 0},
     "uniform": {},
@@ -62,11 +62,11 @@ def scores(folder: Path, concepts: list[str], place: Path) -> dict[str, dict[str
     found: dict[str, dict[str, float]] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     if not set(concepts) <= found.keys():
         names = ",".join(["flickr8k_retrieval_first", *(f"flickr8k_{concept}" for concept in concepts)])
-        tasks = evaluate(str(folder), names, data={"flickr8k": str(place)}).to_dict()["results"]
-        recall = tasks["flickr8k_retrieval_first"]["t2i_recall@5,none"]
+        results = evaluate(str(folder), names, data={"flickr8k": str(place)})
+        recall = results.metric("flickr8k_retrieval_first", "t2i_recall@5")
         for concept in concepts:
-            task = tasks[f"flickr8k_{concept}"]
-            values = (task["acc,none"], task["acc_balanced,none"], recall)
+            accuracy, balanced = (results.metric(f"flickr8k_{concept}", name) for name in ("acc", "acc_balanced"))
+            values = (accuracy, balanced, recall)
             found[concept] = {name: 100 * value for name, value in zip(SCORES, values, strict=True)}
         atomic_write(kept, json.dumps(found, indent=1))
     return found
