@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from clipbench.concepts import Concept
-from clipbench.errors import ConfigError, DataError, ModelError
+from clipbench.errors import ConfigError, ModelError
 from clipbench.evaluation.options import Progress
-from clipbench.evaluation.preparation import PreparedTask
 from clipbench.models import Model, load_model
 from clipbench.models.compiling import compile_towers
 from clipbench.models.gradient_checkpointing import checkpoint_gradients
 from clipbench.training.accelerator import start_accelerator
-from clipbench.training.batches import Batches, Images, ProcessShard
+from clipbench.training.batches import Batches, ProcessShard
 from clipbench.training.checkpoint_scores import CheckpointScores, read_tasks
-from clipbench.training.datasets import open_training_data, training_concepts
+from clipbench.training.datasets import training_concepts
 from clipbench.training.freezing import freeze, logit_bias_parameter, logit_scale_parameter
-from clipbench.training.image_cache.build import build_image_cache
-from clipbench.training.image_cache.streamed import stream_images
-from clipbench.training.image_inputs import Pixels, PreparedImages, frozen_features
 from clipbench.training.logit_bias import ensure_logit_bias
 from clipbench.training.lora import add_lora
 from clipbench.training.losses import find_loss
 from clipbench.training.mixing import joined, mixed_facts, read_mix
-from clipbench.training.negatives import ExchangedKeywords, dependence_facts
-from clipbench.training.negatives.columns import GivenColumns
 from clipbench.training.options import FinetuneOptions
-from clipbench.training.overlap import find_overlaps
-from clipbench.training.pairs import TrainingPairs, check_negatives, gather_given, gather_pairs
+from clipbench.training.pairs import TrainingPairs, check_negatives
 from clipbench.training.recipe import Recipe
+from clipbench.training.run_data import (
+    decode_images,
+    image_inputs,
+    keyword_dependence,
+    overlaps_with_tasks,
+    read_pairs,
+)
 from clipbench.training.run_folder import RunFolder
 from clipbench.training.selection import scored_tasks
 from clipbench.utils.text import pluralize
@@ -46,8 +44,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Note = Callable[[str], None]
-
-_BROKEN_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -123,15 +119,15 @@ def prepare(
     scores = CheckpointScores(output_path, tasks, evaluation, on_progress)
     concepts = _checked_concepts(train_data, recipe, accelerator.num_processes)
     folder.check({"recipe": recipe.as_dict()})
-    pairs = _read_pairs(train_data, concepts, recipe, options, on_progress)
-    dependence = _dependence(pairs, on_note if accelerator.is_main_process else lambda text: None)
+    pairs = read_pairs(train_data, concepts, recipe, options, on_progress)
+    dependence = keyword_dependence(pairs, on_note if accelerator.is_main_process else lambda text: None)
     pairs = joined(pairs, read_mix(train_data, concepts, recipe, options, on_progress))
     loaded, fingerprint = _load(model, recipe, options, device, on_note)
-    cache, pairs = _decode(loaded, pairs, options, on_note, on_progress)
-    images = _images(loaded, cache, recipe, on_progress)
+    cache, pairs = decode_images(loaded, pairs, options, on_note, on_progress)
+    images = image_inputs(loaded, cache, recipe, on_progress)
     shard = ProcessShard(accelerator.process_index, accelerator.num_processes, options.micro_batch_size)
     batches = Batches(loaded, pairs, images, recipe, shard)
-    overlaps = _overlaps(pairs, tasks, options, on_note, on_progress)
+    overlaps = overlaps_with_tasks(pairs, tasks, options, on_note, on_progress)
     data = {"pairs": len(pairs.rows_of(0)), "fingerprint": pairs.fingerprint}
     identity = {"recipe": recipe.as_dict(), "model": {"fingerprint": fingerprint}, "data": data}
     folder.check(identity)
@@ -153,54 +149,6 @@ def _checked_concepts(train_data: str, recipe: Recipe, processes: int) -> tuple[
     if recipe.batch_size % processes:
         raise ConfigError(f"batch_size {recipe.batch_size}: must be a multiple of the {processes} processes")
     return concepts
-
-
-def _read_pairs(
-    train_data: str, concepts: tuple[Concept, ...], recipe: Recipe, options: FinetuneOptions, on_progress: Progress
-) -> TrainingPairs:
-    progress = partial(on_progress, "captions")
-    how: dict[str, Any] = {
-        "k": recipe.negatives,
-        "matched": recipe.replacement_sampling == "matched",
-        "limit": options.limit,
-        "allow_missing": options.allow_missing,
-    }
-    if recipe.negatives_from or recipe.negative_images_from:
-        columns = GivenColumns(train_data, recipe.negatives_from, recipe.negative_images_from, options.data)
-        pairs = gather_given(columns, concepts, on_progress=progress, **how)
-    else:
-        pairs = gather_pairs(open_training_data(train_data, options.data), concepts, on_progress=progress, **how)
-    return pairs
-
-
-def _dependence(pairs: TrainingPairs, on_note: Note) -> dict[str, dict[str, float]]:
-    """How much exchanged keywords alone say of which caption is right, for the run's record."""
-    if not isinstance(pairs.negatives, ExchangedKeywords) or not pairs.negatives.k:
-        return {}
-    facts, unmatched = dependence_facts(pairs.negatives)
-    if unmatched == len(pairs):
-        raise DataError(
-            f"{pairs.provenance.location}: replacement_sampling matched: no keyword in the captions is a replacement of"
-            " another one there, so that none can be as often wrong as right; use uniform, or more data"
-        )
-    if unmatched:
-        captions = pluralize(unmatched, "caption")
-        on_note(f"{captions} without hard negatives: their keywords cannot be as often wrong as right")
-    ways = ", ".join(f"{bits:.3f} with {way} replacements" for way, bits in facts.items())
-    on_note(f"mutual information of keyword and label, in bits: {ways}")
-    return {"keyword_label_bits": facts}
-
-
-def _overlaps(
-    pairs: TrainingPairs, tasks: Sequence[PreparedTask], options: FinetuneOptions, on_note: Note, on_progress: Progress
-) -> list[str]:
-    """Warn about tasks that share images with the training data."""
-    if not tasks:
-        return []
-    found = find_overlaps(pairs.images, tasks, workers=options.workers, on_progress=on_progress)
-    for overlap in found:
-        on_note(f"warning: {overlap}")
-    return [str(overlap) for overlap in found]
 
 
 def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, on_note: Note) -> tuple[Model, str]:
@@ -227,41 +175,6 @@ def _load(model: object, recipe: Recipe, options: FinetuneOptions, device: str, 
     if not any(weight.requires_grad for weight in loaded.module.parameters() if weight not in of_logits):
         raise ConfigError(f"freeze {','.join(recipe.freeze)}: nothing is left to train in {loaded.id}")
     return loaded, fingerprint
-
-
-def _decode(
-    model: Model, pairs: TrainingPairs, options: FinetuneOptions, on_note: Note, on_progress: Progress
-) -> tuple[PreparedImages, TrainingPairs]:
-    """The images, and the pairs with a readable image."""
-    where = (model, pairs.images, pairs.provenance.fingerprint, options.image_cache_folder)
-
-    def report(done: int, total: int) -> None:
-        on_progress("images", done, total)
-
-    cache: PreparedImages
-    if options.keeps_images:
-        cache = build_image_cache(*where, workers=options.workers, on_progress=report, on_note=on_note)
-    else:
-        cache = stream_images(*where, workers=options.workers, check=options.allow_missing, on_progress=report)
-    first: dict[str, int] = {}
-    content_of = np.array([first.setdefault(content, index) for index, content in enumerate(cache.contents)])
-    pairs = _usable(replace(pairs, content_of=content_of), cache, options.allow_missing)
-    for name in ("problem", "gap"):
-        if text := pairs.provenance.details.get(name):
-            on_note(text)
-    if pairs.left_out:
-        on_note(f"{pluralize(pairs.left_out, 'caption')} left out: their images are missing or broken")
-    return cache, pairs
-
-
-def _images(model: Model, cache: PreparedImages, recipe: Recipe, on_progress: Progress) -> Images:
-    """Pixels, or features of a frozen tower, centered if the recipe says so."""
-    if not recipe.keeps_image_tower:
-        return Pixels(cache, model.device)
-    features = frozen_features(model, cache, recipe, on_progress)
-    if recipe.center_images:
-        model.center_images(features.center())
-    return features
 
 
 def _facts(
@@ -295,16 +208,3 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
         return replace(recipe, precision="fp32")
     # The paper trained in fp16; bf16 needs no loss scaling.
     return replace(recipe, precision="bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16")
-
-
-def _usable(pairs: TrainingPairs, cache: PreparedImages, allow_missing: bool) -> TrainingPairs:
-    if not cache.broken:
-        return pairs
-    if not allow_missing:
-        reasons = list(cache.broken.values())
-        more = ", …" if len(reasons) > _BROKEN_SHOWN else ""
-        raise DataError(
-            f"{pairs.provenance.location}: {pluralize(len(reasons), 'image')} cannot be read"
-            f" ({', '.join(reasons[:_BROKEN_SHOWN])}{more}); set allow_missing to train on the others"
-        )
-    return pairs.without_images(cache.broken)
