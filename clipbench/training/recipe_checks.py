@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from clipbench.training.recipe import Recipe
+
+PAIRS: Final = "pairs"
+"""In place of a column of negatives: rows hold several images, each with its caption; the others are its negatives."""
 
 
 def check_mix(recipe: Recipe) -> None:
@@ -56,7 +59,7 @@ def check_negative_sources(recipe: Recipe) -> None:
             raise ConfigError("`mix` general: with concept none, all captions are trained on already")
     if recipe.negatives_from and not recipe.negatives:
         raise ConfigError("negatives_from: has no effect with negatives 0")
-    if "pairs" in recipe.negatives_from and (len(recipe.negatives_from) > 1 or recipe.negative_images_from):
+    if PAIRS in recipe.negatives_from and (len(recipe.negatives_from) > 1 or recipe.negative_images_from):
         raise ConfigError("negatives_from pairs: takes captions and images of the row's other pairs, and no columns")
     if recipe.replacement_sampling == "matched":
         if recipe.negatives_from:

@@ -5,9 +5,9 @@ import torch
 
 from clipbench.errors import ConfigError
 from clipbench.models import load_model
-from clipbench.training.freezing import freeze, training_mode
+from clipbench.training.freezing import freeze, frozen_modules, training_mode
 from clipbench.training.learning_rate import learning_rate
-from clipbench.training.optimizer import Optimizer
+from clipbench.training.optimizer import Optimizer, peak_rates
 from clipbench.training.recipe import Recipe
 from clipbench.training.towers import find_layers, find_towers
 from tests.models.paired.encoders import build_image_encoder, build_text_encoder
@@ -20,6 +20,11 @@ BLOCKS = {  # by the libraries' names; two of each in the tiny models
     "open_clip clip": ("visual.transformer.resblocks.", "transformer.resblocks."),
     "open_clip hf-text": ("visual.transformer.resblocks.", "text.transformer.encoder.layer."),
 }
+
+
+def optimizer_of(model, **fields):
+    recipe = Recipe(("color",), **fields)
+    return Optimizer(model, recipe, peak_rates(model, recipe))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +101,7 @@ def test_the_last_layers_and_what_follows_them_are_trained(root):
 
 def test_dropout_is_on_in_the_unfrozen_layers_only(root):
     model = load("chinese-clip", root)
-    training_mode(model, ["text"], {"text": 1})
+    training_mode(model.module, frozen_modules(model, ["text"], {"text": 1}))
     first, second = model.module.text_model.encoder.layer
     assert all(part.training for part in second.modules())
     seen = []
@@ -112,7 +117,7 @@ def test_more_layers_than_there_are_cannot_be_unfrozen(root):
 
 def rates_of(model, recipe, step=0, steps=10):
     """The rate of each trained parameter after a step."""
-    optimizer = Optimizer(model, recipe)
+    optimizer = Optimizer(model, recipe, peak_rates(model, recipe))
     backward(model)
     optimizer.step(learning_rate(recipe, step, steps))
     names = {id(weight): name for name, weight in model.module.named_parameters()}
@@ -155,14 +160,14 @@ def test_projections_have_a_rate_of_their_own(root):
 def test_one_rate_for_all_keeps_two_groups(root):
     model = load("clip", root)
     freeze(model)
-    optimizer = Optimizer(model, Recipe(("color",), weight_decay=0.3))
+    optimizer = optimizer_of(model, weight_decay=0.3)
     assert [group["weight_decay"] for group in optimizer.adamw.param_groups] == [0.3, 0.0]
 
 
 def test_groups_of_each_rate_decay_matrices_only(root):
     model = load("clip", root)
     freeze(model)
-    optimizer = Optimizer(model, Recipe(("color",), weight_decay=0.3, layer_decay=0.5))
+    optimizer = optimizer_of(model, weight_decay=0.3, layer_decay=0.5)
     for group in optimizer.adamw.param_groups:
         assert {weight.ndim >= 2 for weight in group["params"]} == {group["weight_decay"] == 0.3}
     weights = [weight for group in optimizer.adamw.param_groups for weight in group["params"]]
@@ -198,4 +203,4 @@ def test_rates_for_what_is_not_trained_are_refused(root, name, frozen, fields, m
     model = load(name, root)
     freeze(model, frozen)
     with pytest.raises(ConfigError, match=message):
-        Optimizer(model, Recipe(("color",), **fields))
+        optimizer_of(model, **fields)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from clipbench.data import Provenance, Source
 from clipbench.data.caption_cells import captions_in
 from clipbench.errors import DataError
 from clipbench.training.datasets import NO_PLACES, open_training_data
+from clipbench.training.recipe_checks import PAIRS
 from clipbench.types import ImageRef, Row
 from clipbench.utils.text import pluralize, text_problem
-
-PAIRS: Final = "pairs"
-"""In place of a column of negatives: rows hold several images, each with its caption; the others are its negatives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ class GivenColumns:
     @property
     def names(self) -> str:
         """The columns, for messages."""
-        return ", ".join((*(() if not self._pairs else ("pairs",)), *self._captions, *self._numbered, *self._pictures))
+        return ", ".join((*(() if not self._pairs else (PAIRS,)), *self._captions, *self._numbered, *self._pictures))
 
     def _first(self, source: Source, name: str) -> object:
         """The first cell of a column that is not empty; None if all are."""

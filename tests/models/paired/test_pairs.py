@@ -79,7 +79,7 @@ def test_a_pair_is_trained_saved_loaded_and_scored(encoder, tmp_path, vision, te
     model = pair(encoder(vision), encoder(text))
     before = [tensor.detach() for tensor in features(model)]
     freeze(model)
-    training_mode(model)
+    training_mode(model.module)
     optimizer = torch.optim.AdamW(weight_decay_groups(model, 0.1), lr=0.01)
     for _ in range(2):
         step(model, optimizer)
