@@ -63,8 +63,8 @@ class _Entry:
 
     id: str
     label: str
-    work: Work | None
-    store: Callable[[Any], None] | None
+    work: Work
+    store: Callable[[Any], None]
     seconds: float | None
     state: State = "waiting"
     step: int = 0
@@ -180,8 +180,6 @@ class Jobs:
 
     def _run(self, entry: _Entry) -> tuple[State, str]:
         """Whatever happens in a job is its own end, never the worker's."""
-        assert entry.work is not None  # noqa: S101 (only taken from a job that is over)
-        assert entry.store is not None  # noqa: S101
         try:
             for result in entry.work(lambda step, steps: self._step(entry, step, steps), entry.cancel.is_set):
                 entry.store(result)
@@ -204,7 +202,7 @@ class Jobs:
 
     def _finish(self, entry: _Entry, state: State, error: str = "") -> None:
         entry.state, entry.error = state, error
-        entry.work = entry.store = None  # they hold pictures
+        entry.work, entry.store = _no_work, _ignore  # the job's own hold pictures
         self._changed.notify_all()
 
     def _forget(self) -> None:
@@ -243,3 +241,10 @@ class Jobs:
 def _one_line(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+def _no_work(on_step: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Iterable[Any]:
+    return ()
+
+
+def _ignore(result: Any) -> None: ...

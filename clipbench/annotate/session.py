@@ -83,7 +83,6 @@ class Session:
             if chosen not in there.photograph.captions:
                 raise ConfigError("caption: none of this photograph's captions that hold a keyword")
             found = keyword_caption(self.store.concept, chosen)
-            assert found is not None  # noqa: S101 (the set holds no other captions)
             if chosen == there.caption:
                 return {"step": "mask_prompt"}
             cleared = {"chosen": None, "rating": "", "new_caption": "", "replacement": ""}
@@ -96,7 +95,7 @@ class Session:
         return self._change(pair, None, lambda _: {"step": SKIPPED, "finished": time.time()})
 
     def set_mask_prompt(self, pair: int, prompt: str) -> Pair:
-        """Set the masking prompt; it may be set anew while the mask is made."""
+        """Set the masking prompt; it may be set again while the mask is made."""
         text = check_text("mask prompt", prompt)
         return self._change(
             pair, "mask_prompt", lambda there: {"step": "mask", "mask_prompts": _added(there.mask_prompts, text)}
@@ -236,7 +235,6 @@ class Session:
 
         def change(there: Pair) -> dict[str, Any]:
             found = keyword_caption(self.store.concept, there.caption)
-            assert found is not None  # noqa: S101 (the set holds no other captions)
             text = check_text("caption", found.exchanged(candidate.replacement))
             check_caption(there.caption, text, there.keyword)
             return {"step": DONE, "chosen": candidate.id, "new_caption": text, "finished": time.time()}

@@ -9,7 +9,7 @@ from typing import Final
 
 from clipbench.annotate.checks import without_controls
 from clipbench.concepts import Concept
-from clipbench.errors import ConfigError
+from clipbench.errors import ConfigError, DataError
 
 # COCO's super-categories, with the names of the paper's Table 3.
 SUPERCATEGORIES: Final[dict[str, tuple[str, ...]]] = {
@@ -87,11 +87,15 @@ class KeywordCaption:
         return without_controls(before + replacement + self.text[self.end :])
 
 
-def keyword_caption(concept: Concept, caption: str) -> KeywordCaption | None:
-    """A caption's leftmost keyword and what it is said of; None without a keyword."""
+def keyword_caption(concept: Concept, caption: str) -> KeywordCaption:
+    """A caption's leftmost keyword and what it is said of.
+
+    Raises:
+        DataError: It holds no keyword; a set has no such captions.
+    """
     found = concept.variants(caption)
     if found is None:
-        return None
+        raise DataError(f"{caption[:80]!r}: no keyword of {concept.name}")
     is_name = any(found.keyword in names for names in SUPERCATEGORIES.values()) and concept.name != "color"
     thing = found.keyword if is_name else described(caption, found.start, found.end)
     return KeywordCaption(caption, found.keyword, found.start, found.end, found.replacements, thing)

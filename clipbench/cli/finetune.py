@@ -83,7 +83,7 @@ RECIPE = Section(
     captions_per_image=flag(
         "--captions_per_image",
         type=click.Choice(get_args(CaptionsPerImage)),
-        help="Whether an epoch has all captions of an image, or one, drawn anew for each epoch.",
+        help="Whether an epoch has all captions of an image, or one, drawn for each epoch.",
     ),
     mix=flag(
         "--mix",

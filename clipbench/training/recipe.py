@@ -85,7 +85,7 @@ class Recipe:
         loss_args: The loss's own hyperparameters, as in its signature; those not given keep their defaults.
         negatives_in: Which halves of the paper's loss see the hard negatives: ``both``, or only ``image_to_text``.
         same_image: Other captions of an image are no negatives of it (``mask``), or are (``keep``, as in the paper).
-        captions_per_image: An epoch has ``all`` captions of an image, or ``one``, drawn anew for each epoch.
+        captions_per_image: An epoch has ``all`` captions of an image, or ``one``, drawn for each epoch.
         mix: Share of each batch that comes from elsewhere, without hard negatives: ``general``, the training data's
             captions without a keyword, or another data set, named as in ``train_data``. Counts are rounded.
         batch_size: Pairs per step, over all processes.

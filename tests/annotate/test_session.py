@@ -415,7 +415,7 @@ class TestFolders:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="open files cannot be removed")
-@pytest.mark.parametrize("happens", ["deleted", "moved", "made anew", "pictures deleted"])
+@pytest.mark.parametrize("happens", ["deleted", "moved", "replaced", "pictures deleted"])
 def test_nothing_is_confirmed_once_the_set_is_gone(tmp_path, happens):
     with make_set(tmp_path) as store:
         folder, session = store.folder, Session(store, "Anna")
@@ -427,7 +427,7 @@ def test_nothing_is_confirmed_once_the_set_is_gone(tmp_path, happens):
             folder.rename(tmp_path / "elsewhere")
         else:
             shutil.rmtree(folder)
-        if happens == "made anew":
+        if happens == "replaced":
             make_set(tmp_path).close()
         steps = [lambda: Session(store, "Bert").next()]
         if happens != "pictures deleted":

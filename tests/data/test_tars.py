@@ -303,7 +303,7 @@ def test_what_is_wrong_with_samples_is_counted(tmp_path: Path) -> None:
     assert "bad.json is not JSON" in gap
 
 
-def test_a_tar_that_changes_while_it_is_used_is_noticed_and_read_anew(shards: Path) -> None:
+def test_a_tar_that_changes_while_it_is_used_is_noticed_and_read_again(shards: Path) -> None:
     found = rows(shards)
     (shards / "part-9.tar").write_bytes(captioned(CAPTIONS[:3], first=10))
     with pytest.raises(DataError, match="has changed while it was in use"):

@@ -119,7 +119,7 @@ def test_processes_and_parts_share_out_what_one_process_sees():
         assert share.negative_images.same_image.equal(one.negative_images.same_image)
 
 
-def test_an_epoch_has_one_caption_of_each_image_drawn_anew_for_each_epoch():
+def test_an_epoch_has_one_caption_of_each_image_drawn_for_each_epoch():
     image_of = [0, 2, 0, 1, 2, 2, 3, 1]
     made = batches(image_of, batch_size=2, captions_per_image="one", epochs=300)
     assert made.steps_per_epoch == 2

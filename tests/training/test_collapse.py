@@ -30,7 +30,7 @@ def test_a_loss_that_stays_there_is_said_once():
     level = math.log(8)
     for step in range(1, 20):
         watch.see(step, level, 14.3 / step)
-    watch.see(20, level - 0.05, 1.0)  # it moved: counted anew
+    watch.see(20, level - 0.05, 1.0)  # it moved: counted from here
     assert said == []
     for step in range(21, 100):
         watch.see(step, level + 1e-4, 14.3 if step == 21 else 0.155)

@@ -10,9 +10,8 @@ from clipbench.annotate.records import SKIPPED, Pair
 from clipbench.annotate.review import final_caption, status
 from clipbench.annotate.server.workbench import Workbench
 from clipbench.annotate.store import Store
-from clipbench.annotate.suggestions import KeywordCaption, keyword_caption, suggested_order
+from clipbench.annotate.suggestions import keyword_caption, suggested_order
 from clipbench.data.images import decode
-from clipbench.errors import DataError
 
 
 def pair_view(bench: Workbench, pair: Pair) -> dict[str, Any]:
@@ -96,13 +95,13 @@ def _mask_address(pair: Pair, draft: int | None) -> str | None:
 
 
 def _caption(bench: Workbench, text: str) -> dict[str, Any]:
-    found = _keyword(bench, text)
+    found = keyword_caption(bench.store.concept, text)
     return {"text": text, "start": found.start, "end": found.end}
 
 
 def _suggestions(bench: Workbench, pair: Pair) -> dict[str, Any]:
     """Texts to begin with: what was entered, else what is suggested."""
-    found = _keyword(bench, pair.caption)
+    found = keyword_caption(bench.store.concept, pair.caption)
     words = suggested_order(found.replacements, pair.photograph.details.get("captions", ()), pair.id)
     word = pair.replacement or words[0]
     shown = pair.choice.replacement if pair.choice else word  # what the chosen picture shows
@@ -113,10 +112,3 @@ def _suggestions(bench: Workbench, pair: Pair) -> dict[str, Any]:
         "inpaint_prompt": pair.prompt or found.exchanged(word),
         "new_caption": final_caption(pair) or found.exchanged(shown),
     }
-
-
-def _keyword(bench: Workbench, caption: str) -> KeywordCaption:
-    found = keyword_caption(bench.store.concept, caption)
-    if found is None:  # the set's concept is checked when it is opened
-        raise DataError(f"{caption[:80]!r}: no keyword of {bench.store.concept.name}")
-    return found

@@ -26,7 +26,7 @@ class Draw:
 
 
 class Negatives(Protocol):
-    """Hard negatives of n captions, drawn anew in each epoch.
+    """Hard negatives of n captions, drawn for each epoch.
 
     Attributes:
         k: Hard negatives per caption.

@@ -280,6 +280,8 @@ def test_a_server_stops_while_it_paints(tmp_path, painter):
         client = Client(address)
         path = to_step(client, bench, "inpaint_prompt")
         client.post(f"{path}/paint", {"prompt": "a blue box", "replacement": "blue"})
+    with pytest.raises(ConnectionError):  # nobody answers any more
+        client.get(path)
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/job-99", "/api/items/99", "/api/images/..%2fannotations.sqlite"])
