@@ -64,9 +64,9 @@ def clipbench_batches(tars: str, samples: int, workers: int, notes: dict[str, fl
     from clipbench.data import Dataset, open_source
     from clipbench.models import load_model
     from clipbench.training.batches import Batches, ProcessShard
+    from clipbench.training.gathering import gather_pairs
     from clipbench.training.image_cache.streamed import stream_images
     from clipbench.training.image_inputs import Pixels
-    from clipbench.training.pairs import gather_pairs
     from clipbench.training.recipe import Recipe
 
     start = time.perf_counter()

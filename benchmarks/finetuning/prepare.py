@@ -17,8 +17,9 @@ from job import Job, run
 from clipbench.concepts import load_concept
 from clipbench.models import load_model
 from clipbench.training.datasets import open_training_data
+from clipbench.training.gathering import gather_pairs
 from clipbench.training.image_cache.build import build_image_cache
-from clipbench.training.pairs import TrainingPairs, gather_pairs
+from clipbench.training.pairs import TrainingPairs
 from tests.seeded import build_clip
 
 

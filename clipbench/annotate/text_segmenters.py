@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +13,12 @@ from PIL import Image
 
 from clipbench.annotate.grabcut import grab_cut, opencv
 from clipbench.annotate.masks import Mask, box_mask
-from clipbench.errors import ClipbenchError, ConfigError, DataError, ModelError, UnknownName
+from clipbench.annotate.tool_names import check_tool
+from clipbench.errors import ClipbenchError, ConfigError, DataError, ModelError
 from clipbench.models import checks
 from clipbench.models.load_errors import explain
 from clipbench.types import ImageRef
 from clipbench.utils.hub import cache_if_unreached
-from clipbench.utils.registry import close_matches
 
 _THRESHOLD: Final = {"pixels": 0.4, "instances": 0.5, "boxes": 0.2}
 _LONGEST_PROMPT: Final = {"instances": 32}  # tokens; SAM's processor has it fixed
@@ -53,13 +52,7 @@ class TextSegmenter:
         revision: str | None = None,
         threshold: float | None = None,
     ) -> None:
-        if not Path(name).exists() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-            near = close_matches(name, ("scenes", "outlines"))
-            raise UnknownName(
-                f"unknown segmenter {name[:100]!r}{near}: scenes, outlines, a hub id OWNER/NAME, or a model's folder"
-            )
-        if revision is not None and Path(name).exists():
-            raise ConfigError(f"segmenter {name} is local, and has no revision {revision}: leave it out")
+        check_tool("segmenter", name, ("scenes", "outlines"), "model", revision)
         if threshold is not None and not 0 < threshold < 1:
             raise ConfigError(f"threshold of a segmenter is a probability between 0 and 1, not {threshold}")
         self.name = name

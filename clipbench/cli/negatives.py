@@ -138,7 +138,7 @@ def _settings(flags: Mapping[str, Any], output_path: Path | None) -> _Settings:
 
 def _pairs(train_data: str, data: Mapping[str, str], allow_missing: bool) -> TrainingPairs:
     from clipbench.training.datasets import open_training_data
-    from clipbench.training.pairs import gather_captions
+    from clipbench.training.gathering import gather_captions
 
     pairs = gather_captions(open_training_data(train_data, data), allow_missing=allow_missing)
     if pairs.left_out:

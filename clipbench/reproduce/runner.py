@@ -18,10 +18,11 @@ from clipbench.reproduce.study import Study
 from clipbench.reproduce.training import train
 from clipbench.training.checkpoints import drop_checkpoints
 from clipbench.training.datasets import open_training_data, training_concepts
+from clipbench.training.gathering import gather_pairs
 from clipbench.training.mixing import data_fingerprint, joined, read_mix
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.overlap import Overlap, find_overlaps
-from clipbench.training.pairs import TrainingPairs, gather_pairs
+from clipbench.training.pairs import TrainingPairs
 from clipbench.utils.digest import digest
 from clipbench.utils.text import format_error
 

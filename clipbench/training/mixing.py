@@ -16,9 +16,10 @@ from clipbench.data import Source
 from clipbench.errors import ConfigError, DataError
 from clipbench.evaluation.options import Progress, ignore_progress
 from clipbench.training.datasets import open_training_data
+from clipbench.training.gathering import gather_captions
 from clipbench.training.negatives import Draw, Negatives
 from clipbench.training.options import FinetuneOptions
-from clipbench.training.pairs import TrainingPairs, gather_captions
+from clipbench.training.pairs import TrainingPairs
 from clipbench.training.recipe import Recipe
 from clipbench.training.sampling import Ints
 from clipbench.types import ImageRef

@@ -16,6 +16,7 @@ from clipbench.evaluation.preparation import PreparedTask
 from clipbench.models import Model
 from clipbench.training.batches import Images
 from clipbench.training.datasets import open_training_data
+from clipbench.training.gathering import gather_given, gather_pairs
 from clipbench.training.image_cache.build import build_image_cache
 from clipbench.training.image_cache.streamed import stream_images
 from clipbench.training.image_inputs import Pixels, PreparedImages, frozen_features
@@ -23,7 +24,7 @@ from clipbench.training.negatives import ExchangedKeywords, dependence_facts
 from clipbench.training.negatives.columns import GivenColumns
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.overlap import find_overlaps
-from clipbench.training.pairs import TrainingPairs, gather_given, gather_pairs
+from clipbench.training.pairs import TrainingPairs
 from clipbench.training.recipe import Recipe
 from clipbench.utils.text import pluralize
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
+from clipbench.training.gathering import gather_given
 from clipbench.training.negatives.columns import GivenColumns
-from clipbench.training.pairs import gather_given
 from tests.models.builders import bert_tokenizer, build_bert
 from tests.training.table import write_table
 

@@ -5,7 +5,8 @@ from clipbench.concepts import load_concept
 from clipbench.data import Dataset, open_source
 from clipbench.errors import ConfigError, DataError
 from clipbench.training.datasets import open_training_data, training_concepts
-from clipbench.training.pairs import check_negatives, gather_pairs
+from clipbench.training.gathering import gather_pairs
+from clipbench.training.pairs import check_negatives
 from clipbench.training.sampling import substitution_uniforms
 from tests.training.table import write_table
 

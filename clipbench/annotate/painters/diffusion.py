@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import importlib.util
 import inspect
-import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,9 +16,9 @@ from PIL import Image
 from clipbench.annotate import masks
 from clipbench.annotate.painters.base import Cancelled, IsCancelled, OnStep, Painted, PaintRequest, composite
 from clipbench.annotate.painters.pipelines import load_pipeline, out_of_memory
-from clipbench.errors import ConfigError, DataError, ModelError, UnknownName
+from clipbench.annotate.tool_names import check_tool
+from clipbench.errors import ConfigError, DataError, ModelError
 from clipbench.models import checks
-from clipbench.utils.registry import close_matches
 
 _USUAL_STEPS: Final = 50
 _FLOPS_PER_STEP: Final = 1.4e12  # Stable Diffusion at 512 x 512, with and without the prompt: a rough estimate
@@ -58,13 +56,7 @@ class DiffusionPainter:
     ) -> None:
         if importlib.util.find_spec("diffusers") is None:
             raise ConfigError(f'inpainter {name} needs diffusers: pip install "clipbench[annotate]"')
-        if not Path(name).exists() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-            near = close_matches(name, ("drawn", "classic"))
-            raise UnknownName(
-                f"unknown inpainter {name[:100]!r}{near}: drawn, classic, a hub id OWNER/NAME, or a pipeline's folder"
-            )
-        if revision is not None and Path(name).exists():
-            raise ConfigError(f"inpainter {name} is local, and has no revision {revision}: leave it out")
+        check_tool("inpainter", name, ("drawn", "classic"), "pipeline", revision)
         if steps is not None and steps < 1:
             raise ConfigError(f"steps of an inpainter must be at least 1, not {steps}")
         self.name = name

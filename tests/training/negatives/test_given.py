@@ -9,9 +9,9 @@ from PIL import Image
 
 from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError, DataError
+from clipbench.training.gathering import gather_given
 from clipbench.training.negatives import GivenNegatives
 from clipbench.training.negatives.columns import GivenColumns
-from clipbench.training.pairs import gather_given
 from clipbench.training.recipe import Recipe
 from clipbench.training.sampling import substitution_uniforms
 
