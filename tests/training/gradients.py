@@ -1,4 +1,4 @@
-"""Gradients of one batch, by one process or by torchrun's: ``gradients.py MODEL TABLE CACHE PART LOSS OUT``."""
+"""Gradients of one batch, by one process or by torchrun's: ``gradients.py MODEL TABLE CACHE PART LOSS FSDP OUT``."""
 
 from __future__ import annotations
 
@@ -11,24 +11,20 @@ import torch
 from safetensors.torch import save_file
 
 from clipbench.training.batches import Batches
-from clipbench.training.gradient_cache import GradientCache
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
+from clipbench.training.sharding import gathered
 from clipbench.training.trainer import FineTuning
 
 
 def gradients(run: FineTuning) -> dict[str, torch.Tensor]:
     """The loss of a run's first batch and its gradient, by parameter."""
-    model = run.setup.model
-    model.module.train()
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    stepper = GradientCache(
-        model, run.setup.recipe, run.setup.accelerator, scaler, image_features=run.setup.image_features
-    )
-    model.module.zero_grad()
-    loss = stepper.backward(run.setup.batches.make(0))
-    grads = {name: weight.grad.clone() for name, weight in model.module.named_parameters() if weight.grad is not None}
-    return {**grads, "loss": loss}
+    module = run.trained.module
+    module.train()
+    module.zero_grad()
+    loss = run.gradient_cache().backward(run.setup.batches.make(0))
+    grads = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
+    return {**{name: gathered(grad).clone() for name, grad in grads.items()}, "loss": loss}
 
 
 def share_images(run: FineTuning) -> FineTuning:
@@ -44,8 +40,9 @@ def share_images(run: FineTuning) -> FineTuning:
 
 
 def main() -> None:
-    model, table, cache, part, loss, out = sys.argv[1:]
-    options = FinetuneOptions(device="cpu", image_cache=Path(cache), micro_batch_size=int(part) or None)
+    model, table, cache, part, loss, fsdp, out = sys.argv[1:]
+    part, fsdp = int(part) or None, fsdp == "fsdp"
+    options = FinetuneOptions(device="cpu", image_cache=Path(cache), micro_batch_size=part, fsdp=fsdp)
     recipe = Recipe(("color",), negatives=2, batch_size=16, loss=loss)
     run = share_images(FineTuning.prepare(model, table, recipe, options, Path(out)))
     found = gradients(run)

@@ -76,12 +76,13 @@ def test_negative_images_and_masks_give_the_gradients_of_one_plain_backward_whol
     assert not torch.isclose(gradients(kept)["loss"], found["loss"], rtol=1e-3)
 
 
+@pytest.mark.parametrize("way", ["replicated", "fsdp"])
 @pytest.mark.parametrize(("loss", "micro_batch_size"), [("inbatch_replacement", 0), ("sigmoid", 3)])
-def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, table, loss, micro_batch_size):
+def test_two_processes_give_the_gradients_of_one(start, tmp_path, tiny_clip, table, loss, micro_batch_size, way):
     whole = gradients(share_images(start(tmp_path / "one", model=tiny_clip, negatives=2, batch_size=16, loss=loss)))
     script = Path(__file__).with_name("gradients.py")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", script]
-    command = [*launcher, tiny_clip, table, tmp_path / "cache", micro_batch_size, loss, tmp_path / "two"]
+    command = [*launcher, tiny_clip, table, tmp_path / "cache", micro_batch_size, loss, way, tmp_path / "two"]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     for process in (0, 1):
