@@ -15,6 +15,10 @@ from typing import overload
 # (`-`, `/`, quotes, parentheses, letters): this is not `\b`. Only this rule gives the published sample counts.
 SEPARATORS = frozenset(" ,.;@#?!&$")
 _SEPARATOR = r"[\s,.;@#?!&$]"
+# The same for RE2, whose \s is that of ASCII.
+_RE2_SEPARATOR = (
+    r"[\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000},.;@#?!&$]"
+)
 
 
 class Variants(Sequence[str]):
@@ -81,10 +85,17 @@ class Concept:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
+        return re.compile(f"(?<![^{_SEPARATOR[1:-1]}])(?:{self._words(_SEPARATOR)})(?![^{_SEPARATOR[1:-1]}])")
+
+    @cached_property
+    def re2(self) -> str:
+        """An expression for RE2, as Arrow has it, that matches the captions with a keyword."""
+        return f"(?:^|{_RE2_SEPARATOR})(?:{self._words(_RE2_SEPARATOR)})(?:{_RE2_SEPARATOR}|$)"
+
+    def _words(self, separator: str) -> str:
         # Longest first: where both start, `in front of` is found before `front`.
         keywords = sorted(self.replacements, key=len, reverse=True)
-        words = "|".join(f"{_SEPARATOR}+".join(map(re.escape, keyword.split())) for keyword in keywords)
-        return re.compile(f"(?<![^{_SEPARATOR[1:-1]}])(?:{words})(?![^{_SEPARATOR[1:-1]}])")
+        return "|".join(f"{separator}+".join(map(re.escape, keyword.split())) for keyword in keywords)
 
     def variants(self, caption: str) -> Variants | None:
         """Replace the leftmost keyword of a caption, in that place only.

@@ -73,7 +73,7 @@ def _mined(
             raise DataError(
                 f"{where}: column {caption} holds {captions.type}, not text: name another in caption_column"
             )
-        rows, keywords, negatives = miner.mine(captions.to_pylist())
+        rows, keywords, negatives = miner.mine_column(captions)
         kept = batch.take(pa.array(rows, pa.int64()))
         kept = kept.append_column("keyword", pa.array(keywords, pa.string()))
         yield kept.append_column("neg_caption", pa.array(negatives, pa.list_(pa.string()))), caption

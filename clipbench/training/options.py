@@ -33,7 +33,7 @@ class FinetuneOptions:
         image_cache: Folder of decoded images, shared by runs; None is ``$CLIPBENCH_CACHE`` or ``~/.cache/clipbench``.
             The path ``none`` keeps no decoded images: they are decoded whenever a batch takes them.
         grad_checkpointing: Keep only the inputs of the towers' blocks and compute the rest again in the backward pass:
-            less memory, about a third more time.
+            less memory, more time.
         torch_compile: Compile both towers.
         fsdp: Divide weights, gradients and optimizer moments among the processes.
         allow_missing: Leave out captions with a missing or broken image instead of failing.

@@ -3,11 +3,15 @@
 import json
 from collections import Counter
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from clipbench.concepts import load_concept
+from clipbench.concepts import Concept, load_concept
 from clipbench.mining.captions import CaptionMiner
 
+WHITE = [chr(code) for code in range(0x3100) if chr(code).isspace()]
 CAPTIONS = [
     "A white cat on a black mat.",
     "",
@@ -34,6 +38,41 @@ def test_rows_keywords_and_counts():
 def test_a_keyword_with_fewer_replacements_gives_all_of_them(negatives):
     _, _, found = CaptionMiner(load_concept("location"), negatives, seed=0).mine(["A cat on the left."])
     assert found == [["A cat on the right."]]
+
+
+@given(
+    st.lists(
+        st.none()
+        | st.lists(
+            st.sampled_from([*"a.,;-'\"/(&$ ", *WHITE, "white", "White", "black", "whites", "\u00e9"]), max_size=6
+        ).map("".join),
+        max_size=8,
+    )
+)
+@settings(deadline=None)
+def test_a_column_gives_what_a_list_gives(captions):
+    """Arrow's expressions have another idea of white space."""
+    column, plain = CaptionMiner(load_concept("color"), 2, seed=0), CaptionMiner(load_concept("color"), 2, seed=0)
+    assert column.mine_column(pa.array(captions, pa.string())) == plain.mine(captions)
+    assert column.counts == plain.counts
+
+
+def test_all_white_space_separates_in_a_column_too():
+    captions = [f"a{space}white{space}cat" for space in WHITE]
+    assert (
+        column_rows(captions) == list(range(len(WHITE))) == CaptionMiner(load_concept("color"), 1, 0).mine(captions)[0]
+    )
+    assert column_rows([f"a{chr(code)}white cat" for code in (0x200B, 0x180E, 0xFEFF, 0x61)]) == []
+
+
+def test_more_keywords_than_an_expression_can_hold():
+    words = {f"{'long' * 30}{number}": ("short",) for number in range(4000)}
+    column = pa.array([f"a {'long' * 30}3999 word", "none"])
+    assert CaptionMiner(Concept("many", words), 1, 0).mine_column(column)[0] == [0]
+
+
+def column_rows(captions):
+    return CaptionMiner(load_concept("color"), 1, 0).mine_column(pa.array(captions))[0]
 
 
 def test_a_draw_depends_on_seed_and_text_alone():
