@@ -113,7 +113,7 @@ def _open_layout(layout: ModuleType, found: object, dataset: Dataset, location: 
             " if there is one"
         )
     options: dict[str, object] = {} if dataset.image_folder is None else {"images": Path(dataset.image_folder)}
-    if getattr(layout, "HAS_SPLITS", False) and dataset.hub and not dataset.hub.repo:
+    if getattr(layout, "HAS_SPLITS", False) and dataset.hub:
         options["split"] = dataset.hub.split
     source: Source = layout.open_layout(found, location, **options)
     return source

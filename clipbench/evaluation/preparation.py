@@ -60,11 +60,15 @@ class DataSources:
 
 
 def _agree(one: Dataset, other: Dataset) -> bool:
-    """Whether both are the same data set, or parts of one with separate repositories on the hub."""
-    if one == other:
+    """Whether both are the same data set, two of its splits, or parts of one with separate repositories on the hub."""
+    if _without_split(one) == _without_split(other):
         return True
     parts = {dataset.hub.constants for dataset in (one, other) if dataset.hub and dataset.hub.constants}
     return len(parts) == 2 and replace(one, hub=None) == replace(other, hub=None)
+
+
+def _without_split(dataset: Dataset) -> Dataset:
+    return replace(dataset, hub=replace(dataset.hub, split="")) if dataset.hub else dataset
 
 
 @dataclass(frozen=True)

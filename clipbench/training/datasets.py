@@ -71,11 +71,8 @@ def open_training_data(
             f"train_data {name}: it is not hosted on the Hugging Face Hub: give {name}=PLACE in data"
             f" ({dataset.instructions})"
         )
-    if location is not None and not location.startswith("hub:"):
-        if "coco" in dataset.layouts:
-            location = _train_captions(location)
-        elif dataset.hub and dataset.hub.repo:  # so that the split is looked for in the folder
-            dataset = replace(dataset, hub=replace(dataset.hub, repo=""))
+    if location is not None and not location.startswith("hub:") and "coco" in dataset.layouts:
+        location = _train_captions(location)
     return open_source(dataset, location)
 
 

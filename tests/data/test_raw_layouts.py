@@ -112,58 +112,6 @@ def test_flickr30k_broken_line_and_file(tmp_path: Path) -> None:
         open_source(FLICKR, str(path))
 
 
-# --- Flickr8k
-
-TOKENS_8K = "".join(f"{n}.jpg#{k}\tA dog , {n} {k} .\n" for n in range(4) for k in range(2))
-
-
-@pytest.mark.parametrize("folder", [".", "Flickr8k_text"])
-@pytest.mark.parametrize(
-    ("split", "images"), [("", "31"), ("test", "31"), ("train", "0"), ("val", "2"), ("dev", "2"), ("validation", "2")]
-)
-def test_flickr8k_as_published(tmp_path: Path, folder: str, split: str, images: str) -> None:
-    write(tmp_path / folder / "Flickr8k.token.txt", TOKENS_8K)
-    for name, numbers in (("train", "0"), ("dev", "2"), ("test", "31")):
-        write(tmp_path / folder / f"Flickr_8k.{name}Images.txt", "".join(f"{n}.jpg\n" for n in numbers))
-    for n in range(4):
-        write(tmp_path / "Flicker8k_Dataset" / f"{n}.jpg", picture())
-    source = open_source(*parse_location(MINE, f"{tmp_path}?split={split}" if split else str(tmp_path)))
-    expected = [(f"{n}.jpg", (f"A dog , {n} 0 .", f"A dog , {n} 1 ."), f"{n}.jpg", False) for n in sorted(images)]
-    assert read(source) == expected
-    assert source.provenance.details["problem"].endswith(f": {len(images)} image{'s' * (len(images) > 1)} of 4")
-
-
-def test_flickr8k_as_kaggle_has_it(tmp_path: Path) -> None:
-    lines = [
-        "image,caption",
-        "1.jpg,A dog .",
-        '1.jpg,"A red dog , 2 ""big"" ones ."',
-        "1.jpg,2 dogs , here",
-        "2.jpg,Cats",
-    ]
-    write(tmp_path / "captions.txt", "\r\n".join(lines) + "\r\n")
-    write(tmp_path / "Images/1.jpg", picture())
-    for place in ("", "captions.txt"):
-        source = open_source(MINE, str(tmp_path / place))
-        assert read(source) == [
-            ("1.jpg", ("A dog .", 'A red dog , 2 "big" ones .', "2 dogs , here"), "1.jpg", False),
-            ("2.jpg", ("Cats",), "2.jpg", True),
-        ]
-        assert "every image is used (2 in all)" in source.provenance.details["problem"]
-
-
-def test_flickr8k_broken_files(tmp_path: Path) -> None:
-    write(tmp_path / "captions.txt", "image,caption\n1.jpg A dog\n")
-    with pytest.raises(DataError, match=r"captions\.txt, line 2: expected an image and its caption, found '1\.jpg A d"):
-        open_source(MINE, str(tmp_path))
-    write(tmp_path / "Flickr8k.token.txt", TOKENS_8K)
-    write(tmp_path / "Flickr_8k.testImages.txt", "9.jpg\n")
-    with pytest.raises(DataError, match=r"testImages\.txt: 9\.jpg has no caption in Flickr8k\.token\.txt"):
-        open_source(MINE, str(tmp_path))
-    with pytest.raises(DataError, match="no split 'tset'; the splits are: train, dev, test"):
-        open_source(*parse_location(MINE, f"{tmp_path}?split=tset"))
-
-
 # --- Karpathy's splits
 
 
