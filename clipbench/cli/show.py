@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,10 @@ from clipbench.cli.command import Command, joined
 from clipbench.cli.console import Complaints, note, say
 from clipbench.cli.options import parse_pairs
 from clipbench.errors import ConfigError, DataError, ResultError
+from clipbench.utils.text import excerpt
+
+if TYPE_CHECKING:
+    from clipbench.analysis.contact_sheet.sheet import Which
 
 
 @click.command("show", cls=Command)
@@ -34,7 +39,7 @@ from clipbench.errors import ConfigError, DataError, ResultError
 def command(
     results: Path,
     tasks: str,
-    which: str,
+    which: Which,
     limit: int,
     data: tuple[str, ...],
     include_path: tuple[Path, ...],
@@ -43,7 +48,7 @@ def command(
     """Draw logged samples, with their images, texts and scores, as a PNG or an HTML page.
 
     RESULTS is a result file of `clipbench eval --log_samples`, or a folder with those of one model: the most recent run
-    of each task is used.
+    of each task is used. The task's primary metric decides what is right. Samples of one image are shown together.
     """
     from clipbench.results.files import choose_tasks, logged_runs
 
@@ -53,11 +58,10 @@ def command(
     names = choose_tasks(runs, tasks)
     if output_path and len(names) > 1:
         raise ConfigError(f"--output_path {output_path}: one file for {len(names)} tasks; leave it out to get one each")
-    wanted = {"wrong": (False,), "right": (True,), "all": (False, True)}[which]
     places, complaints = parse_pairs(data, "--data"), Complaints()
     for name in names:
         try:
-            _draw(runs[name], name, wanted, which, limit, places, include_path, output_path or Path(f"{name}.png"))
+            _draw(runs[name], name, which, limit, places, include_path, output_path or Path(f"{name}.png"))
         except (ResultError, DataError) as error:  # the other tasks go on
             complaints(str(error))
     return 1 if complaints.any else 0
@@ -66,31 +70,30 @@ def command(
 def _draw(
     source: Path,
     task: str,
-    wanted: tuple[bool, ...],
-    which: str,
+    which: Which,
     limit: int,
     data: dict[str, str],
     include_path: tuple[Path, ...],
     target: Path,
 ) -> None:
-    from clipbench.analysis.contact_sheet import contact_sheet, html_page, show_samples
+    from clipbench.analysis.contact_sheet import draw_sheet, html_page, make_contact_sheet, missing_letters
     from clipbench.utils.files import atomic_write
 
-    shown = show_samples(
-        source, task, wanted=lambda sample: sample.correct in wanted, most=limit, data=data, include_path=include_path
-    )
-    if not shown:
+    sheet = make_contact_sheet(source, task, which, limit, data=data, include_path=include_path)
+    if not sheet.cards:
         note(f"{source}: no such sample of {task}")
         return
-    title = f"{task}: {len(shown)} samples, {'all kinds' if which == 'all' else which}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".html":
-            atomic_write(target, html_page(shown, title))
+            atomic_write(target, html_page(sheet))
         else:
+            if missing := missing_letters(sheet):
+                note(f"{target}: no letters for {excerpt(missing, 20)}; an .html file shows them")
             picture = io.BytesIO()
-            contact_sheet(shown, title).save(picture, "PNG")
+            draw_sheet(sheet).save(picture, "PNG")
             atomic_write(target, picture.getvalue())
     except OSError as error:
         raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from None
+    note(f"{task}: {sheet.selection}")
     say(target)

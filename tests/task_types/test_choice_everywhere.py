@@ -1,6 +1,7 @@
 """Choices from YAML files are scored, cached, resumed, drawn, compared, rescored and put on boards like other tasks."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import yaml
 
 import clipbench
 from clipbench.analysis.comparison import compare_runs
-from clipbench.analysis.contact_sheet import contact_sheet, html_page, show_samples
+from clipbench.analysis.contact_sheet import draw_sheet, html_page, make_contact_sheet
 from clipbench.analysis.leaderboard.disagreements import find_disagreements
 from clipbench.analysis.leaderboard.page import html_page as board_page
 from clipbench.analysis.rescoring import rescore
@@ -99,16 +100,19 @@ def test_features_that_are_no_numbers_are_an_error(files):
 
 
 def test_they_are_drawn(valid, runs):
-    sheets = {}
-    for name in TASKS:
-        samples = show_samples(
-            runs["reversed"], name, wanted=lambda one: not one.correct, most=9, include_path=(valid,)
-        )
-        sheets[name] = [(len(one.images), [(text, own) for text, _, own in one.captions]) for one in samples]
-        assert contact_sheet(samples, "wrong").size[0] > 224
-        assert "no tree" in html_page(samples, "wrong") or name == "toy_images"
-    assert sheets["toy_texts"][3][1][:2] == [("a tree", True), ("one tree", True)]
-    assert sheets["toy_images"][1] == (3, [("red car", True)])
+    sheets = {name: make_contact_sheet(runs["reversed"], name, include_path=(valid,)) for name in TASKS}
+    shown = {
+        name: [[("".join(part for part, _ in text.parts), text.label) for text in sample.texts]
+               for card in sheet.cards for sample in card.samples]
+        for name, sheet in sheets.items()
+    }  # fmt: skip
+    assert shown["toy_texts"][3][:2] == [("a tree", "true"), ("one tree", "true")]
+    assert [label for _, label in shown["toy_texts"][3][2:]] == ["winner"]
+    assert shown["toy_images"][1] == [("red car", "")]
+    assert [len(card.images) for card in sheets["toy_images"].cards] == [2, 3, 2]
+    for sheet in sheets.values():
+        assert draw_sheet(sheet).size[0] > 300
+        assert "red car" in re.sub("</?b>", "", html_page(sheet))
 
 
 def test_they_are_compared_and_rescored(valid, runs):

@@ -8,7 +8,7 @@ import pytest
 
 import clipbench
 from clipbench.analysis.comparison import compare_runs
-from clipbench.analysis.contact_sheet import contact_sheet, show_samples
+from clipbench.analysis.contact_sheet import draw_sheet, make_contact_sheet
 from clipbench.analysis.leaderboard.disagreements import find_disagreements
 from clipbench.analysis.leaderboard.page import html_page
 from clipbench.analysis.rescoring import rescore
@@ -113,12 +113,11 @@ def test_it_is_scored(runs):
 
 def test_it_is_drawn(runs):
     found, plugin = runs
-    samples = show_samples(
-        found["first"], "odd_one_toy", wanted=lambda sample: not sample.correct, most=3, include_path=(plugin,)
-    )
-    assert [text for text, _, _ in samples[1].captions] == ["thing 1 seen", "not thing 1 seen", "something else"]
-    assert [own for _, _, own in samples[1].captions] == [True, False, False]
-    assert contact_sheet(samples, "wrong").size[0] > 224
+    sheet = make_contact_sheet(found["first"], "odd_one_toy", include_path=(plugin,))
+    texts = sheet.cards[1].samples[0].texts
+    assert ["".join(part for part, _ in text.parts) for text in texts] == ["thing 1 seen", "not thing 1 seen"]
+    assert [(text.label, text.failed) for text in texts] == [("true", False), ("winner", True)]
+    assert draw_sheet(sheet).size[0] > 300
 
 
 def test_it_is_compared(runs):
