@@ -60,7 +60,16 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """What a run's log says of one sample.
+
+    Attributes:
+        right: Whether the model was right.
+        cluster: The sample's image.
+        content: Hash of its images and texts.
+        tied: An equal score withheld the win.
+    """
+
     right: bool
     cluster: str
     content: int
@@ -115,13 +124,12 @@ def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -
     metric = _metric(results_a, path_a, task)
     if _metric(results_b, path_b, task) != metric:
         raise ResultError(f"{task}: {path_a} and {path_b} do not have the same primary metric")
-    answers_a, answers_b = _answers(path_a, task, metric), _answers(path_b, task, metric)
+    answers_a, answers_b = logged_answers(path_a, task, metric), logged_answers(path_b, task, metric)
     altered = [name for name, one in answers_a.items() if name in answers_b and one.content != answers_b[name].content]
-    left_out = set(altered)
-    shared = [name for name in answers_a if name in answers_b and name not in left_out]
+    shared = shared_samples(answers_a, answers_b)
     if not shared:
         raise ResultError(f"{task}: the two runs have no sample in common")
-    sums, sizes = _by_cluster(answers_a, answers_b, shared)
+    sums, sizes = differences_by_cluster(answers_a, answers_b, shared)
     only_a = [name for name in shared if answers_a[name].right and not answers_b[name].right]
     only_b = [name for name in shared if answers_b[name].right and not answers_a[name].right]
     fields = {
@@ -156,20 +164,30 @@ def _metric(results: Results, path: Path, task: str) -> str:
     return results.tasks[task].primary_metric
 
 
-def _answers(path: Path, task: str, metric: str) -> dict[str, _Answer]:
-    found: dict[str, _Answer] = {}
+def logged_answers(path: Path, task: str, metric: str) -> dict[str, Answer]:
+    """Each sample's answer in the log of a run.
+
+    Raises:
+        ResultError: The log cannot be read, or the metric is not 0 or 1 for a sample.
+    """
+    found: dict[str, Answer] = {}
     for sample in logged_samples(path, task):
         if metric not in sample.values:
             continue  # retrieval logs queries of the other direction too
         value = sample.values[metric]
         if value not in (0, 1):
             raise ResultError(f"{samples_path(path, task)}: {metric} is {value!r}; only 0 and 1 can be compared")
-        found[sample.id] = _Answer(bool(value), sample.cluster, hash((sample.images, sample.texts)), sample.tied)
+        found[sample.id] = Answer(bool(value), sample.cluster, hash((sample.images, sample.texts)), sample.tied)
     return found
 
 
-def _by_cluster(
-    a: Mapping[str, _Answer], b: Mapping[str, _Answer], names: list[str]
+def shared_samples(a: Mapping[str, Answer], b: Mapping[str, Answer]) -> list[str]:
+    """Samples that both runs scored, with the same images and texts."""
+    return [name for name, one in a.items() if name in b and one.content == b[name].content]
+
+
+def differences_by_cluster(
+    a: Mapping[str, Answer], b: Mapping[str, Answer], names: list[str]
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
     """Each cluster's sum of differences, and its number of samples."""
     totals: dict[str, list[int]] = {}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows, say, say_file
 from clipbench.cli.options import parse_pairs
+from clipbench.cli.table_options import check_table_options, paper_table_options
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
     show_default=True,
     help="In HTML: samples on which two models disagree, per task and pair of models; 0 for none.",
 )
+@paper_table_options
 @click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where the gallery's images are, if they have moved.")
 @click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
 def command(
@@ -55,6 +57,7 @@ def command(
     reference: bool,
     rank_mixed: bool,
     gallery: int,
+    table: dict[str, Any],
     data: tuple[str, ...],
     include_path: tuple[Path, ...],
 ) -> int:
@@ -66,12 +69,14 @@ def command(
     clipbench leaderboard results/ --output_path leaderboard.json
     clipbench leaderboard results/ --output_path leaderboard.html
     clipbench leaderboard --reference --format markdown
+    clipbench leaderboard results/ --output_path table.tex --uncertainty interval --caption "Scores" --label tab:scores
     """
     from clipbench.analysis.leaderboard.board import board_lock
     from clipbench.analysis.leaderboard.merge import board_of
     from clipbench.analysis.leaderboard.reading import gather
 
     target, style = _target(output_path, style)
+    check_table_options(table, style)
     existing = target if target and target.suffix == ".json" else None
     if not results and not reference and not (existing and existing.exists()):
         raise ConfigError("name results, or --reference for the published figures")
@@ -83,7 +88,7 @@ def command(
         board = board_of(
             gathered, board=existing, reference=reference, rank_mixed=rank_mixed, include_path=include_path
         )
-        text = _page(board, gallery, places, include_path) if style == "html" else _text(board, style)
+        text = _page(board, gallery, places, include_path) if style == "html" else _text(board, style, table)
         _write(board, text, existing, target if style in _SUFFIXES else None, style)
     if not target and style != "table":
         say_file(text)
@@ -115,13 +120,16 @@ def _write(board: Board, text: str, existing: Path | None, target: Path | None, 
         say(existing)
 
 
-def _text(board: Board, style: str) -> str:
-    from clipbench.analysis.leaderboard.tables import to_csv, to_latex, to_markdown
+def _text(board: Board, style: str, table: dict[str, Any]) -> str:
+    from clipbench.analysis.leaderboard.paper_table import TableOptions, to_latex, to_markdown
+    from clipbench.analysis.leaderboard.tables import to_csv
 
     if style == "json":
         return board.to_json()
-    makers = {"csv": to_csv, "markdown": to_markdown, "latex": to_latex}
-    return makers[style](board) if style in makers else ""
+    if style == "csv":
+        return to_csv(board)
+    makers = {"markdown": to_markdown, "latex": to_latex}
+    return makers[style](board, TableOptions(**table)) if style in makers else ""
 
 
 def _page(board: Board, gallery: int, data: dict[str, str], include_path: tuple[Path, ...]) -> str:

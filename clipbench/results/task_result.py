@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from clipbench.metrics import chance_corrected
 from clipbench.results.schema import Count, SampleCounts, Share, StandardError, TaskReport
 
+_Z = 1.959964  # 95 % of a normal distribution lie within this many standard errors
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -24,6 +26,18 @@ class Measure:
 
     value: Share
     stderr: StandardError | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of a normal distribution, within [0, 1]; None where the standard error is not known.
+
+        Examples:
+            >>> [round(end, 3) for end in Measure(0.01, 0.01).interval]
+            [0.0, 0.03]
+        """
+        if self.stderr is None:
+            return None
+        return max(0.0, self.value - _Z * self.stderr), min(1.0, self.value + _Z * self.stderr)
 
     def __str__(self) -> str:
         """Four digits, with the standard error if there is one: ``0.4812 ± 0.0093``."""

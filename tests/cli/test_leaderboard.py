@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 
 import jsonschema
 import pytest
@@ -42,7 +43,7 @@ def test_other_formats_go_beside_the_board(run, results, tmp_path, style, suffix
     code, out, _ = run("leaderboard", results, "-o", tmp_path / "b.json", "--format", style, "--gallery", 0)
     assert code == 0
     assert out.splitlines() == [str(tmp_path / f"b{suffix}"), str(tmp_path / "b.json")]
-    assert "0.75" in (tmp_path / f"b{suffix}").read_text()
+    assert re.search(r"\b(0\.75|75\.0)\b", (tmp_path / f"b{suffix}").read_text())
 
 
 @pytest.mark.parametrize(
@@ -148,3 +149,24 @@ def test_a_failed_run_leaves_no_folder(run, tmp_path):
     code, _, err = run("leaderboard", tmp_path, "-o", tmp_path / "new" / "b.json")
     assert (code, err.count("\n")) == (1, 1)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_table_for_a_paper(run, results):
+    code, out, _ = run("leaderboard", results, "--format", "latex", "--transpose", "--uncertainty", "interval",
+                       "--caption", "All of it", "--label", "tab:all")  # fmt: skip
+    assert code == 0
+    assert out.index(r"\caption{All of it}") < out.index(r"\label{tab:all}") < out.index("Task & a")
+    assert "[73.0, 77.0]" in out  # 0.75 ± 1.96 × 0.01
+
+
+@pytest.mark.parametrize(
+    ("style", "flags", "said"),
+    [("markdown", ["--label", "a"], "--label is for LaTeX, not for markdown"),
+     ("csv", ["--transpose"], "--transpose is for LaTeX and Markdown, not for csv"),
+     ("table", ["--caption", "a"], "--caption is for LaTeX and Markdown, not for table"),
+     ("latex", ["--label", "a}b"], "give letters, digits")],
+)  # fmt: skip
+def test_flags_that_a_format_has_no_use_for_are_refused(run, results, style, flags, said):
+    code, out, err = run("leaderboard", results, "--format", style, *flags)
+    assert (code, out) == (2, "")
+    assert said in err

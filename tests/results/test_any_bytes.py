@@ -12,7 +12,8 @@ from clipbench.analysis.comparison import compare_runs
 from clipbench.analysis.leaderboard.disagreements import find_disagreements
 from clipbench.analysis.leaderboard.merge import build_leaderboard
 from clipbench.analysis.leaderboard.page import html_page
-from clipbench.analysis.leaderboard.tables import to_csv, to_latex, to_markdown
+from clipbench.analysis.leaderboard.paper_table import to_latex, to_markdown
+from clipbench.analysis.leaderboard.tables import to_csv
 from clipbench.analysis.publishing import dataset_upload, describe, model_upload
 from clipbench.analysis.rescoring import rescore
 from clipbench.analysis.tradeoff import Point, Score, Tradeoff, read_tradeoff

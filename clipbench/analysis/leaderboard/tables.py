@@ -1,11 +1,9 @@
-"""A board as text: CSV with a line a score, and models × tasks in Markdown or LaTeX."""
+"""A board as text: CSV with a line a score, and models × tasks in the terminal."""
 
 from __future__ import annotations
 
 import csv
 import io
-import re
-from collections.abc import Sequence
 
 from clipbench.analysis.leaderboard.board import Board, Score
 
@@ -46,8 +44,13 @@ def cell(score: Score | None) -> str:
     if score is None:
         return ""
     stderr = "" if score.stderr is None else f" ± {score.stderr:.3f}"
+    return f"{score.value:.3f}{stderr}{flag_marks(score)}"
+
+
+def flag_marks(score: Score) -> str:
+    """A score's flags as letters after ``*``; empty if it has none."""
     marks = "".join(_MARKS[flag] for flag in score.flags) + "B" * score.below_blind
-    return f"{score.value:.3f}{stderr}{f' *{marks}' if marks else ''}"
+    return f" *{marks}" if marks else ""
 
 
 def wide_table(board: Board) -> tuple[list[str], list[list[str]]]:
@@ -89,51 +92,3 @@ def to_csv(board: Board) -> str:
 
 def _disarmed(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
-
-
-def to_markdown(board: Board) -> str:
-    """Models × tasks as a Markdown table."""
-    headers, rows = wide_table(board)
-    lines = [_markdown_row(headers), "|---" + "|---:" * (len(headers) - 1) + "|", *map(_markdown_row, rows)]
-    notes = [f"\n{line}" for line in legend(board)]
-    return "\n".join([*lines, *notes]) + "\n"
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    escaped = [re.sub(r"([\\|<>`*_\[\]])", r"\\\1", " ".join(text.split())) for text in cells]
-    return f"| {' | '.join(escaped)} |"
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
-def to_latex(board: Board) -> str:
-    """Models × tasks as a LaTeX ``tabular``; the best of a column is bold. Needs no package."""
-    headers, rows = wide_table(board)
-    best = {(score.model, score.task) for score in board.scores if score.rank == 1}
-    lines = [rf"\begin{{tabular}}{{l{'r' * (len(headers) - 1)}}}", r"\hline", _latex_row(headers), r"\hline"]
-    for key, row in zip(ordered_models(board), rows, strict=True):
-        cells = [_escaped(text) for text in row]
-        bold = [(key, header) in best for header in headers]
-        lines.append(
-            " & ".join(rf"\textbf{{{text}}}" if b else text for text, b in zip(cells, bold, strict=True)) + r" \\"
-        )
-    notes = [f"% {line}" for line in legend(board)]
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", *notes]) + "\n"
-
-
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(map(_escaped, cells)) + r" \\"
-
-
-def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)

@@ -10,7 +10,8 @@ import pytest
 from clipbench.analysis.leaderboard.board import Board
 from clipbench.analysis.leaderboard.merge import build_leaderboard
 from clipbench.analysis.leaderboard.page import html_page
-from clipbench.analysis.leaderboard.tables import legend, to_csv, to_latex, to_markdown
+from clipbench.analysis.leaderboard.paper_table import to_latex, to_markdown
+from clipbench.analysis.leaderboard.tables import legend, to_csv
 from tests.analysis.leaderboard.builders import make_results, write
 
 BLIND = {"keyword_prior": 0.697, "context_prior": 0.788}
@@ -53,8 +54,8 @@ def test_a_board_keeps_it_and_merging_changes_nothing(board, tmp_path):
 def test_tables_mark_them(board):
     rows = {row["model"]: row for row in csv.DictReader(io.StringIO(to_csv(board))) if row["task"] == "coco_location"}
     assert (rows["weak"]["blind"], rows["good"]["blind"]) == ("0.788", "0.788")
-    assert r"0.580 ± 0.010 \*B" in to_markdown(board)
-    assert "0.580 $\\pm$ 0.010 *B" in to_latex(board)
+    assert r"| 58.0† ± 1.0 \*B |" in to_markdown(board)
+    assert r"58.0\textsuperscript{\dag} {\footnotesize $\pm$ 1.0} *B &" in to_latex(board)
     assert "*B: not above the best rule that sees no image" in legend(board)
 
 
