@@ -28,9 +28,9 @@ def print_results(results: Results, style: str) -> None:
             rows.append([name, version, *cells, f"0/{counts.original}"])
         amount = f"{counts.effective}/{result.expected_n or counts.original}"
         for place, (metric, measure) in enumerate(result.metrics.items()):
-            floors = (result.chance, result.best_blind) if metric == result.primary_metric else (None, None)
+            chance = result.chance if metric == result.primary_metric else None
             start, end = ([name, version], amount) if place == 0 else (["", ""], "")
-            rows.append([*start, metric, *_cells(measure), *map(_floor, floors), end])
+            rows.append([*start, metric, *_cells(measure), _floor(chance), _floor(result.blind_floor(metric)), end])
     for name, group in results.groups.items():
         if group.metric:
             title = f"{name}, mean" if group.complete else f"{name} (incomplete), mean"

@@ -53,15 +53,23 @@ def command(
             except Exception as error:  # a plug-in's task may raise anything; the other tasks go on
                 complain(f"{task.name}: {format_error(error)}")
                 failed = True
-                rows.append((task.name, 0, task.expected_n, 0, 0, {}, [format_error(error)]))
+                rows.append((task.name, 0, task.expected_n, 0, 0, {}, {}, [format_error(error)]))
                 continue
             counts = len(report.missing), len(report.invalid)
-            rows.append((task.name, report.n, task.expected_n, *counts, blind, report.problems))
-    headers = ("task", "n", "expected_n", "missing_images", "invalid", "blind", "problems")
+            floors = blind.pop(task.primary_metric, {}), blind
+            rows.append((task.name, report.n, task.expected_n, *counts, *floors, report.problems))
+    headers = ("task", "n", "expected_n", "missing_images", "invalid", "blind", "blind_balanced", "problems")
     if style != "json":
-        rows = [(*row, _shares(blind), "; ".join(problems)) for *row, blind, problems in rows]
+        rows = [
+            (name, n, expected or "", *counts, _shares(blind), _shares_by_metric(balanced), "; ".join(problems))
+            for name, n, expected, *counts, blind, balanced, problems in rows
+        ]
     print_rows(headers, rows, style)
     return 1 if failed else 0
+
+
+def _shares_by_metric(blind: Mapping[str, Mapping[str, float]]) -> str:
+    return "; ".join(f"{metric}: {_shares(rules)}" for metric, rules in blind.items())
 
 
 def _shares(blind: Mapping[str, float]) -> str:

@@ -118,6 +118,7 @@ def _number(value: float) -> float | None:
 def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
     task, report = totals.task, totals.report
     means: dict[str, ClusteredMean | BalancedMean] = {**totals.metrics, **totals.balanced}
+    blind = dict(totals.blind) if means else {}
     problems = report.problems
     if totals.truncated_texts:
         problems.append(f"{totals.truncated_texts:,} texts longer than the model's context were cut")
@@ -145,7 +146,8 @@ def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
         error=totals.error,
         data=asdict(totals.source.provenance) if totals.source else {},
         breakdown=_breakdown(totals.breakdown),
-        blind=totals.blind if means else {},
+        blind=blind.pop(task.primary_metric, {}),
+        blind_balanced=blind,
         declaration=declaration(task),
         seconds=totals.seconds,
     )

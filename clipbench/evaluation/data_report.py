@@ -126,9 +126,16 @@ class DataReport:
             self.invalid.add(error.sample_id, f"{error.sample_id}: {error.reason}")
         self.scorable -= 1
 
-    def blind_scores(self) -> dict[str, float]:
-        """The share of valid samples that each blind rule has right."""
-        return self.blind.scores() if self.blind is not None else {}
+    def blind_scores(self) -> dict[str, dict[str, float]]:
+        """Metric to what each blind rule reaches over the valid samples, by rule; empty if the task has no rules.
+
+        The metrics are the primary one, and those that average it over groups.
+        """
+        if self.blind is None:
+            return {}
+        task, scores = self.task, self.blind.scores()
+        averages = [name for name, averaged in task.balanced_metrics.items() if averaged == task.primary_metric]
+        return {task.primary_metric: dict(scores.shares), **{name: dict(scores.balanced) for name in averages}}
 
     @property
     def failures(self) -> list[str]:

@@ -25,7 +25,7 @@ class TaskTotals:
         balanced: The same for metrics over groups or clusters of samples.
         breakdown: Part of the task to the mean of the primary metric.
         chance: What guessing gives on the primary metric, over the samples scored.
-        blind: The primary metric of rules that see no image, by rule, once all samples have been read.
+        blind: What rules that see no image reach, by metric and rule, once all samples have been read.
         scored: Results that were added; in retrieval, queries.
         tied: Those in which an equal score prevented a win.
         truncated_texts: Texts cut to the model's context.
@@ -40,7 +40,7 @@ class TaskTotals:
     balanced: dict[str, BalancedMean] = field(default_factory=dict)
     breakdown: dict[str, Mean] = field(default_factory=dict)
     chance: Mean = field(default_factory=Mean)
-    blind: dict[str, float] = field(default_factory=dict)
+    blind: dict[str, dict[str, float]] = field(default_factory=dict)
     scored: int = 0
     tied: int = 0
     truncated_texts: int = 0

@@ -48,8 +48,8 @@ class Results(RunRecord):
     def to_dataframe(self) -> pd.DataFrame:
         """A table with one row per task and metric; a task without numbers has one row of NaN.
 
-        Columns: ``task``, ``metric``, ``value``, ``stderr``, ``n`` (samples scored), ``chance`` and ``blind`` (the best
-        rule that sees no image), both for the primary metric only, ``primary`` (whether it is the primary metric),
+        Columns: ``task``, ``metric``, ``value``, ``stderr``, ``n`` (samples scored), ``chance`` (for the primary metric
+        only), ``blind`` (the best rule that sees no image), ``primary`` (whether it is the primary metric),
         ``version``, ``complete``, ``error``.
         """
         import pandas as pd
@@ -63,7 +63,7 @@ class Results(RunRecord):
                 "stderr": math.nan if measure.stderr is None else measure.stderr,
                 "n": task.counts.effective,
                 "chance": task.chance if metric == task.primary_metric and task.chance is not None else math.nan,
-                "blind": task.best_blind if metric == task.primary_metric and task.blind else math.nan,
+                "blind": math.nan if (blind := task.blind_floor(metric)) is None else blind,
                 "primary": metric == task.primary_metric,
                 "complete": task.complete,
                 "error": task.error,

@@ -115,6 +115,7 @@ class TaskReport(_Strict):
         breakdown: The primary metric by part.
         blind: The primary metric of rules that see no image, by rule; empty where the task has none, and in older
             files.
+        blind_balanced: The same for metrics that average the primary metric over groups, by metric and rule.
         seconds: Wall time.
     """
 
@@ -134,6 +135,7 @@ class TaskReport(_Strict):
     data: Annotated[dict[str, Any], AfterValidator(_fits(_Data))] = {}
     breakdown: dict[str, BreakdownEntry] = {}
     blind: dict[str, Share] = {}
+    blind_balanced: dict[str, dict[str, Share]] = {}
     seconds: Number = 0.0
 
 

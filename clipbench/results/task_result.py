@@ -69,7 +69,12 @@ class TaskResult(TaskReport):
     @property
     def best_blind(self) -> float | None:
         """The primary metric of the best rule that sees no image; None if there is none."""
-        return max(self.blind.values(), default=None)
+        return self.blind_floor(self.primary_metric)
+
+    def blind_floor(self, metric: str) -> float | None:
+        """Any metric of the best rule that sees no image; None if there is none, or it is not known of this metric."""
+        rules = self.blind if metric == self.primary_metric else self.blind_balanced.get(metric, {})
+        return max(rules.values(), default=None)
 
     @property
     def chance_corrected(self) -> float | None:

@@ -10,37 +10,63 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from clipbench.concepts import Variants
+from clipbench.task_types.other_images import Flags, Ints, OtherImages, numbered
 from clipbench.types import Sample
 
-Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _AT_ONCE = 1 << 18  # candidates compared at once: a few megabytes
+_DIGITS = 9  # log 2 + log 6 and log 3 + log 4 are equal, though not in their last bits: a tie
 _WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class BlindScores:
+    """What rules reach without looking at an image.
+
+    Attributes:
+        shares: Rule to the share of samples that it has right.
+        balanced: Rule to the mean of that share over groups of samples, with equal weights. In rankings a group is a
+            keyword, so that the frequency of keywords is worth nothing.
+    """
+
+    shares: Mapping[str, float]
+    balanced: Mapping[str, float]
 
 
 class BlindRules(ABC):
     """Named rules that are applied to a task's samples without looking at an image."""
 
+    def __init__(self) -> None:
+        self._groups = array("q")  # a hash of each sample's group
+
     @abstractmethod
     def add(self, sample: Sample) -> None:
-        """Add one sample."""
+        """Add one sample; subclasses call this for each sample that ``wins`` decides on."""
+        self._groups.append(hash(sample.group))
 
     @abstractmethod
     def wins(self) -> dict[str, Flags]:
         """For each rule, by name, which of the added samples it has right, ``(N,)``."""
 
-    def scores(self) -> dict[str, float]:
-        """For each rule, the share of samples that it has right; empty if there are no samples."""
-        return {rule: float(wins.mean()) for rule, wins in self.wins().items() if len(wins)}
+    def scores(self) -> BlindScores:
+        """What each rule reaches on the added samples; empty if there are none."""
+        if not self._groups:
+            return BlindScores({}, {})
+        groups, decided = numbered(self._groups), self.wins()
+        sizes = np.bincount(groups)
+        return BlindScores(
+            {rule: float(wins.mean()) for rule, wins in decided.items()},
+            {rule: float((np.bincount(groups, wins) / sizes).mean()) for rule, wins in decided.items()},
+        )
 
 
 class KeywordRules(BlindRules):
@@ -53,6 +79,7 @@ class KeywordRules(BlindRules):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._candidates: dict[tuple[str, ...], int] = {}
         # For each sample: its set of candidates, and hashes of the image, the word before and the word after.
         self._sets, self._clusters, self._before, self._after = array("q"), array("q"), array("q"), array("q")
@@ -62,6 +89,7 @@ class KeywordRules(BlindRules):
         texts = sample.texts
         if not isinstance(texts, Variants) or not texts.replacements:
             return
+        super().add(sample)
         self._sets.append(self._candidates.setdefault((texts.keyword, *texts.replacements), len(self._candidates)))
         self._clusters.append(hash(sample.cluster))
         before, after = texts.caption[: texts.start].rsplit(None, 1), texts.caption[texts.end :].split(None, 1)
@@ -72,9 +100,9 @@ class KeywordRules(BlindRules):
         """The wins of ``keyword_prior`` and ``context_prior``."""
         numbers: dict[str, int] = {}
         sets = [[numbers.setdefault(word, len(numbers)) for word in words] for words in self._candidates]
-        set_of, images = np.array(self._sets, dtype=np.int64), _numbered(self._clusters)
+        set_of, images = np.array(self._sets, dtype=np.int64), numbered(self._clusters)
         keywords = np.array([words[0] for words in sets], dtype=np.int64)[set_of]
-        contexts = np.zeros_like(keywords), _numbered(self._before), _numbered(self._after)
+        contexts = np.zeros_like(keywords), numbered(self._before), numbered(self._after)
         counts = [OtherImages(images, context, keywords) for context in contexts]
         found: dict[str, list[Flags]] = {"keyword_prior": [], "context_prior": []}
         for samples, candidates, starts in _competitions(sets, set_of):
@@ -101,6 +129,7 @@ class TextRules(BlindRules):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         # For each sample: a hash of its image, the number of its texts, and how many of these are true.
         self._images, self._texts, self._true = array("q"), array("q"), array("q")
         self._lengths, self._sizes = array("q"), array("q")  # of each text, in characters and in words
@@ -108,6 +137,7 @@ class TextRules(BlindRules):
 
     def add(self, sample: Sample) -> None:
         """Add one sample."""
+        super().add(sample)
         texts = list(sample.texts)
         self._images.append(hash(sample.cluster))
         self._texts.append(len(texts))
@@ -124,7 +154,7 @@ class TextRules(BlindRules):
         is_true = np.arange(counts.sum()) < np.repeat(starts + np.array(self._true, dtype=np.int64), counts)
         lengths = np.array(self._lengths, dtype=np.int64)
         scores: dict[str, Ints | Numbers] = {"longest_text": lengths, "shortest_text": -lengths}
-        images = np.repeat(_numbered(self._images), counts)
+        images = np.repeat(numbered(self._images), counts)
         scores["word_frequency"] = self._frequencies(images, is_true, paired=False)
         scores["word_pair_frequency"] = self._frequencies(images, is_true, paired=True)
         return {rule: true_wins(values, is_true, starts) for rule, values in scores.items()}
@@ -137,7 +167,7 @@ class TextRules(BlindRules):
             is_true: Which texts are true, ``(M,)``.
             paired: Count each word in the context of the word before it; the first word has a context of its own.
         """
-        sizes, words = np.array(self._sizes, dtype=np.int64), _numbered(self._words)
+        sizes, words = np.array(self._sizes, dtype=np.int64), numbered(self._words)
         texts = np.repeat(np.arange(len(sizes)), sizes)
         counted, contexts = is_true[texts], np.zeros_like(words)
         if paired:
@@ -145,31 +175,8 @@ class TextRules(BlindRules):
         counts = OtherImages(images[texts][counted], contexts[counted], words[counted])
         logs = np.log1p(counts.of(images[texts], contexts, words))
         order = np.lexsort((logs, texts))  # so that texts with the same words tie exactly, whatever the word order
-        return np.bincount(texts, weights=logs[order], minlength=len(sizes)) / np.maximum(sizes, 1)
-
-
-class OtherImages:
-    """How often things occur in contexts, excluding one's own image.
-
-    Args:
-        images: The image of each occurrence, ``(N,)``. Images, contexts and things are numbered from 0.
-        contexts: Its context, ``(N,)``.
-        things: What occurs, ``(N,)``.
-    """
-
-    def __init__(self, images: Ints, contexts: Ints, things: Ints) -> None:
-        self._contexts, self._things = (int(values.max(initial=-1)) + 1 for values in (contexts, things))
-        codes = contexts * self._things + things
-        self._all = np.unique(codes, return_counts=True)
-        self._own = np.unique(images * (self._contexts * self._things) + codes, return_counts=True)
-
-    def of(self, images: Ints, contexts: Ints, things: Ints) -> Ints:
-        """How often each thing occurs in its context in images other than its own, ``(M,)``."""
-        codes = contexts * self._things + things
-        known = (contexts < self._contexts) & (things < self._things)
-        own = images * (self._contexts * self._things) + codes
-        counts: Ints = np.where(known, _looked_up(self._all, codes) - _looked_up(self._own, own), 0)
-        return counts
+        means = np.bincount(texts, weights=logs[order], minlength=len(sizes)) / np.maximum(sizes, 1)
+        return np.round(means, _DIGITS)
 
 
 def true_wins(scores: Ints | Numbers, is_true: Flags, starts: Ints) -> Flags:
@@ -215,18 +222,3 @@ def _marked(places: Ints, length: int) -> Flags:
     marks = np.zeros(length, np.bool_)
     marks[places] = True
     return marks
-
-
-def _numbered(hashes: array[int]) -> Ints:
-    """Consecutive numbers from 0 for 64-bit hashes, equal for equal hashes."""
-    numbers: Ints = np.unique(np.array(hashes, dtype=np.int64), return_inverse=True)[1].reshape(-1)
-    return numbers
-
-
-def _looked_up(table: tuple[Ints, Ints], codes: Ints) -> Ints:
-    """The counts of codes, 0 where they are not in the table."""
-    known, counts = table
-    if not len(known):
-        return np.zeros_like(codes)
-    places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-    return np.where(known[places] == codes, counts[places], 0)

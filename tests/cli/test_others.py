@@ -96,8 +96,13 @@ def test_validate_says_what_needs_no_image(run, tmp_path):
     toy, pairs = json.loads(out)
     # "the blue car" loses to red; red, known from two other images, wins.
     assert (toy["blind"], pairs["blind"]) == ({"keyword_prior": 0.75, "context_prior": 0.75}, {})
+    # Averaged over keywords: red is right on three of three captions, blue on none of one.
+    averaged = {"acc_balanced": {"keyword_prior": 0.5, "context_prior": 0.5}}
+    assert (toy["blind_balanced"], pairs["blind_balanced"]) == (averaged, {})
     code, out, _ = run("validate", "--tasks", file)
     assert (code, "keyword_prior 0.7500, context_prior 0.7500" in out) == (0, True)
+    assert "acc_balanced: keyword_prior 0.5000, context_prior 0.5000" in out
+    assert "None" not in out
 
 
 def test_validate_fails_where_nothing_can_be_read(run, tmp_path):

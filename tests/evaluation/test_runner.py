@@ -53,8 +53,17 @@ def test_results_hold_what_needs_no_image_whatever_the_model(tmp_path, kind):
     # Red is the prior; but of other images' cars the only one is blue.
     assert task.blind == {"keyword_prior": 0.8, "context_prior": 0.6}
     assert task.best_blind == 0.8
+    # Averaged over the two keywords: the prior has all four red ones right, the context three of them, and none blue.
+    assert task.blind_balanced == {"acc_balanced": {"keyword_prior": 0.5, "context_prior": 0.375}}
+    assert [task.blind_floor(name) for name in ("acc", "acc_balanced", "recall")] == [0.8, 0.5, None]
+    assert results.to_dataframe()["blind"].tolist() == [0.8, 0.5]
     (path,) = (tmp_path / "out").rglob("results_*.json")
-    assert read_results(path).tasks["toy_color"].blind == task.blind
+    stored = read_results(path).tasks["toy_color"]
+    assert (stored.blind, stored.blind_balanced) == (task.blind, task.blind_balanced)
+    older = json.loads(path.read_text())
+    del older["tasks"]["toy_color"]["blind_balanced"]
+    path.write_text(json.dumps(older))
+    assert read_results(path).tasks["toy_color"].blind_floor("acc_balanced") is None
     if kind == "perfect":
         assert task.metrics["acc_balanced"] == task.metrics["acc"]
 

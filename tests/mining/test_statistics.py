@@ -30,7 +30,9 @@ def test_prior_equals_the_blind_rule_of_ranking(concept, counts):
             caption = concept.variants(f"a {word} thing")
             rules.add(Sample(f"{word}{number}", (), caption, word, f"{word}{number}"))
     statistics = keyword_statistics(KeywordCounts(sum(counts.values()), keywords=Counter(counts)), concept)
-    assert statistics["keyword_prior"] == pytest.approx(rules.scores()["keyword_prior"])
+    scores = rules.scores()
+    assert statistics["keyword_prior"] == pytest.approx(scores.shares["keyword_prior"])
+    assert statistics["keyword_prior_balanced"] == pytest.approx(scores.balanced["keyword_prior"])
 
 
 def test_by_hand():

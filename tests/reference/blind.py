@@ -35,6 +35,19 @@ def keyword_rules(samples):
     return decided
 
 
+def balanced(samples, decided):
+    """For each rule, the mean over groups of the share of a group's samples that it has right."""
+    groups = {sample.group for sample in samples}
+    means = []
+    for wins in zip(*decided, strict=True):
+        shares = []
+        for group in groups:
+            found = [won for sample, won in zip(samples, wins, strict=True) if sample.group == group]
+            shares.append(Fraction(sum(found), len(found)))
+        means.append(float(sum(shares) / len(groups)))
+    return means
+
+
 def text_rules(samples, true_counts):
     """Of each sample, whether the longest text, the shortest, and those of the most frequent words and pairs are true.
 

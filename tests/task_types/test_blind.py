@@ -10,7 +10,7 @@ import pytest
 from clipbench.concepts import Concept, load_concept
 from clipbench.data import open_source
 from clipbench.task_types import blind
-from clipbench.task_types.blind import KeywordRules, TextRules, true_wins
+from clipbench.task_types.blind import BlindScores, KeywordRules, TextRules, true_wins
 from clipbench.task_types.registry import select_tasks
 from clipbench.types import Sample
 from tests.reference import blind as reference
@@ -25,8 +25,8 @@ FLICKR8K = {"object": (0.567, 0.023), "color": (0.218, 0.111), "location": (0.79
 WORDS = ["a", "the", "cat", "dog", "runs,", "Cats!"]
 
 
-def choices(texts, image, number=0, true_texts=1):
-    return Sample(f"s{number}", (), texts, "g", image, true_texts)
+def choices(texts, image, number=0, true_texts=1, group="g"):
+    return Sample(f"s{number}", (), texts, group, image, true_texts)
 
 
 def by_rule(rules, samples):
@@ -44,7 +44,8 @@ def caption_samples(seed, count=60, images=9):
         words = draw.choices(["red", "blue", "long", "a", "A", "the", "cat,", "dog"], k=draw.randint(1, 5))
         variants = concept.variants(" ".join(words))
         if variants is not None:
-            samples.append(choices(variants, f"image {draw.randrange(images)}", len(samples)))
+            image = f"image {draw.randrange(images)}"
+            samples.append(choices(variants, image, len(samples), group=variants.keyword))
     return samples
 
 
@@ -52,8 +53,10 @@ def caption_samples(seed, count=60, images=9):
 def test_keyword_rules_decide_as_the_slow_reference(seed, monkeypatch):
     monkeypatch.setattr(blind, "_AT_ONCE", 1 + 10 * seed)
     samples = caption_samples(seed)
-    wins = by_rule(KeywordRules(), samples)
-    assert list(zip(wins["keyword_prior"], wins["context_prior"], strict=True)) == reference.keyword_rules(samples)
+    rules = KeywordRules()
+    wins, decided = by_rule(rules, samples), reference.keyword_rules(samples)
+    assert list(zip(wins["keyword_prior"], wins["context_prior"], strict=True)) == decided
+    assert list(rules.scores().balanced.values()) == pytest.approx(reference.balanced(samples, decided), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -64,11 +67,14 @@ def test_text_rules_decide_as_the_slow_reference(seed):
         texts = [" ".join(draw.choices(WORDS, k=draw.randint(0, 4))) for _ in range(5)]
         texts = texts[: draw.randint(2, 5)]
         true_counts.append(draw.randint(1, len(texts) - 1))
-        samples.append(choices(texts, f"image {draw.randrange(8)}", number, true_counts[-1]))
-    wins = by_rule(TextRules(), samples)
+        image, group = f"image {draw.randrange(8)}", f"relation {draw.randrange(5)}"
+        samples.append(choices(texts, image, number, true_counts[-1], group))
+    rules = TextRules()
+    wins = by_rule(rules, samples)
     assert list(wins) == ["longest_text", "shortest_text", "word_frequency", "word_pair_frequency"]
     decided = list(zip(*wins.values(), strict=True))
     assert decided == reference.text_rules(samples, true_counts)
+    assert list(rules.scores().balanced.values()) == pytest.approx(reference.balanced(samples, decided), abs=1e-12)
 
 
 @pytest.mark.parametrize("rules", [KeywordRules, TextRules])
@@ -82,7 +88,7 @@ def test_no_text_is_judged_by_its_own_image():
     """Of one image alone nothing is known, so every rule that counts ties, and a tie is no win."""
     location = load_concept("location")
     one_image = [choices(location.variants("a cat on the left"), "i") for _ in range(5)]
-    assert KeywordRules().scores() == {}
+    assert KeywordRules().scores() == BlindScores({}, {})
     assert not any(map(any, by_rule(KeywordRules(), one_image).values()))
     texts = [choices(["a cat", "a dog"], "i") for _ in range(5)]
     wins = by_rule(TextRules(), texts)
@@ -110,6 +116,14 @@ def test_texts_of_the_same_words_tie():
     assert all(wins["word_pair_frequency"])
 
 
+def test_equal_products_of_counts_tie():
+    """In other images a occurs once, b five times, c twice, d three times: 2 · 6 = 3 · 4."""
+    others = ["a", *"bbbbb", *"cc", *"ddd"]
+    samples = [choices([word, "never seen"], f"image {n}") for n, word in enumerate(others)]
+    for texts in (["a b", "c d"], ["c d", "a b"]):
+        assert not by_rule(TextRules(), [*samples, choices(texts, "own")])["word_frequency"][-1]
+
+
 def test_all_true_texts_must_win():
     scores, starts = np.array([3.0, 2, 1, 3, 1, 1]), np.array([0, 3])
     assert true_wins(scores, np.array([True, True, False, True, True, False]), starts).tolist() == [True, False]
@@ -127,11 +141,12 @@ def test_the_floor_of_the_papers_rankings(coco_folder, concept):
     rules = task.blind_rules()
     by_rule(rules, samples)
     keyword_prior, context_prior = COCO[concept]
-    assert rules.scores()["keyword_prior"] == pytest.approx(keyword_prior, abs=0.005)
-    assert rules.scores()["context_prior"] >= context_prior
+    scores = rules.scores()
+    assert scores.shares["keyword_prior"] == pytest.approx(keyword_prior, abs=0.005)
+    assert scores.shares["context_prior"] >= context_prior
     row = re.search(rf"^\| {concept} \|.*$", (ROOT / "docs/scoring.md").read_text(encoding="utf-8"), re.MULTILINE)
     printed = [float(cell) for cell in row.group().strip("| ").split(" | ")[2:4]]
-    assert printed == [round(share, 3) for share in rules.scores().values()]
+    assert printed == [round(share, 3) for share in scores.shares.values()]
     # The text below the table: the same averaged over keywords.
     page = " ".join((ROOT / "docs/scoring.md").read_text(encoding="utf-8").split())
     keyword_text = re.search(r"the keyword prior is worthless \(([\d., ]+);", page).group(1)
@@ -142,6 +157,7 @@ def test_the_floor_of_the_papers_rankings(coco_folder, concept):
         for sample, won in zip(samples, rules.wins()[rule], strict=True):
             by_keyword.setdefault(sample.group, []).append(won)
         mean = np.mean([np.mean(won) for won in by_keyword.values()])
+        assert scores.balanced[rule] == pytest.approx(mean, abs=1e-12)
         assert round(mean, 3) == float(text.split(", ")[place]), rule
 
 
@@ -168,6 +184,19 @@ def test_averaged_over_keywords_the_keyword_prior_is_worth_nothing(coco_folder, 
     share, balanced = FLICKR8K[concept]
     assert sum(map(sum, by_keyword.values())) / sum(map(len, by_keyword.values())) == pytest.approx(share, abs=0.005)
     assert np.mean([np.mean(won) for won in by_keyword.values()]) == pytest.approx(balanced, abs=0.001)
+
+
+@pytest.mark.parametrize("name", ["flickr8k_location", "flickr8k_dev_size"])
+def test_on_real_captions_as_the_slow_reference(coco_folder, name):
+    folder = coco_folder.parent / "flickr8k"
+    if not folder.is_dir():
+        pytest.skip(f"Flickr8k is not in {folder}")
+    task, samples = ranking_samples(name, str(folder))
+    rules = task.blind_rules()
+    by_rule(rules, samples)
+    decided, scores = reference.keyword_rules(samples), rules.scores()
+    assert list(scores.balanced.values()) == pytest.approx(reference.balanced(samples, decided), abs=1e-12)
+    assert list(scores.shares.values()) == pytest.approx(np.mean(decided, axis=0).tolist(), abs=1e-12)
 
 
 @pytest.mark.parametrize("concept", ["object", "color", "location", "size"])

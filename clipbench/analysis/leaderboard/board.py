@@ -41,6 +41,7 @@ class Score(_Strict):
         n: Samples scored; null where it is not known.
         chance: What guessing gives.
         blind: Scores of rules that see no image, by rule; for a published score, those measured on the same task.
+        blind_balanced: The same for metrics that average this one over groups, by metric and rule.
         centred: ``(value − chance) / (1 − chance)``.
         rank: From 1 among measured scores without flags; equal values share a rank; null for all others, unless the
             board ranks mixed scores too.
@@ -68,6 +69,7 @@ class Score(_Strict):
     n: Count | None = None
     chance: Share | None = None
     blind: dict[str, Share] = {}
+    blind_balanced: dict[str, dict[str, Share]] = {}
     centred: Number | None = None
     rank: Count | None = None
     flags: list[Flag] = []

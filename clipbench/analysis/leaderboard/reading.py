@@ -148,6 +148,7 @@ def _score(results: Results, task: str, result: TaskResult, key: str, path: Path
         n=result.counts.effective,
         chance=result.chance,
         blind=result.blind,
+        blind_balanced=result.blind_balanced,
         centred=None if chance is None or chance == 1 else chance_corrected(value, chance),
         flags=_flags(results, result),
         metrics=measures,

@@ -15,6 +15,7 @@ from clipbench.analysis.leaderboard.tables import legend, to_csv
 from tests.analysis.leaderboard.builders import make_results, write
 
 BLIND = {"keyword_prior": 0.697, "context_prior": 0.788}
+BALANCED = {"acc_balanced": {"keyword_prior": 0.5, "context_prior": 0.621}}
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def board(tmp_path):
     for number, (model, value) in enumerate({"good": 0.9, "equal": 0.788, "weak": 0.58}.items()):
         results = make_results(model, {"coco_location": value, "other": value}, weights=str(number) * 64)
         results.tasks["coco_location"].blind = dict(BLIND)
+        results.tasks["coco_location"].blind_balanced = dict(BALANCED)
         write(tmp_path, results)
     return build_leaderboard([tmp_path], reference=True)
 
@@ -42,12 +44,14 @@ def test_scores_at_or_below_it_are_named_the_published_ones_too(board):
 
 def test_a_board_keeps_it_and_merging_changes_nothing(board, tmp_path):
     assert Board.model_validate_json(board.to_json()) == board
+    measured = [score for score in board.scores if score.task == "coco_location" and not score.published]
+    assert [score.blind_balanced for score in measured] == [BALANCED] * 3
     (tmp_path / "board.json").write_text(board.to_json())
     again = build_leaderboard([tmp_path / "board.json"])
     assert (again.scores, again.notes) == (board.scores, board.notes)
     older = json.loads(board.to_json())
     for score in [*older["scores"], *older["history"]]:
-        del score["blind"]
+        del score["blind"], score["blind_balanced"]
     assert not any(score.below_blind for score in Board.model_validate(older).scores)
 
 
