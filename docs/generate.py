@@ -48,9 +48,11 @@ def tasks_page() -> str:
     lines += ["", "## Data", ""]
     for dataset in {task.dataset.name: task.dataset for task in tasks}.values():
         hub = dataset.hub
+        tables = [task.dataset.hub for task in tasks if task.dataset.name == dataset.name and task.dataset.hub]
+        splits = dict.fromkeys(f"`{table.split}`" for table in tables if hub and table.repo == hub.repo)
         facts = {
             "home": f"<{dataset.homepage}>" if dataset.homepage else "",
-            "hub": f"`{hub.repo}`, split `{hub.split}`, at `{hub.revision}`" if hub and hub.repo else "",
+            "hub": f"`{hub.repo}`, split {', '.join(splits)}, at `{hub.revision}`" if hub and hub.repo else "",
             "made by": f"`{dataset.generator}`" if dataset.generator else "",
             "raw layout": ", ".join(f"`{layout}`" for layout in dataset.layouts),
             "license": dataset.license,

@@ -224,7 +224,7 @@ RUN = Section(
     "--train_data",
     required=True,
     metavar="NAME|FILE",
-    help="coco, flickr30k, sbu, fashion200k, scenes[=PICTURES], or a table or folder of captioned images.",
+    help="coco, flickr8k, flickr30k, sbu, fashion200k, scenes[=PICTURES], or a table or folder of captioned images.",
 )
 @click.option(
     "--output_path",

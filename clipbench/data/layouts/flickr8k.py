@@ -107,8 +107,8 @@ def _find_split(split: str, file: Path) -> SplitList | None:
         return SplitList(names, (karpathy,), chosen)
     if split:
         raise DataError(
-            f"{file}: which images are of the {split} split is not known: put {absent.name} or {_KARPATHY_NAME} next to"
-            f" {file.name}, or name every image with ?split={_ALL} after the place"
+            f"{file}: nothing says which images are the {'+'.join(names)} split: put {absent.name} or {_KARPATHY_NAME}"
+            f" next to {file.name}, or take every image with ?split={_ALL} after the place"
         )
     return None
 
