@@ -11,6 +11,7 @@ ARO = Dataset(
     layouts=("aro",),
     license="MIT; photographs of Visual Genome, COCO and Flickr30k under their own licenses.",
     citation="Yuksekgonul et al. 2023, When and Why VLMs Behave like Bags-of-Words, ICLR, arXiv 2210.01936",
+    references=("yuksekgonul2023when",),
     homepage="https://github.com/mertyg/vision-language-models-are-bows",
     instructions="put visual_genome_relation.json and visual_genome_attribution.json next to the folder images",
 )

@@ -15,6 +15,7 @@ BIVLC = Dataset(
     ),
     license="MIT; photographs of COCO under their own Flickr licenses.",
     citation="Miranda et al. 2024, BiVLC, NeurIPS, arXiv 2406.09952",
+    references=("miranda2024bivlc",),
     homepage="https://huggingface.co/datasets/imirandam/BiVLC",
     instructions="put the parquet files of imirandam/BiVLC into a folder",
 )

@@ -17,6 +17,7 @@ COCO = Dataset(
     layouts=("coco",),
     license="Captions CC BY 4.0; photographs under their own Flickr licenses.",
     citation="Lin et al. 2014, Microsoft COCO: Common Objects in Context; Chen et al. 2015, arXiv 1504.00325",
+    references=("lin2014microsoft", "chen2015microsoft"),
     homepage="https://cocodataset.org",
     instructions="unpack val2017.zip and annotations_trainval2017.zip into the same folder",
     train=TrainingSplit(

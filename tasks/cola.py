@@ -9,6 +9,7 @@ COLA = Dataset(
     layouts=("cola",),
     license="MIT; photographs of Visual Genome under their own licenses.",
     citation="Ray et al. 2023, Cola: A Benchmark for Compositional Text-to-image Retrieval, NeurIPS, arXiv 2305.03689",
+    references=("ray2023cola",),
     homepage="https://github.com/arijitray1993/COLA",
     instructions="download the images of COLA_multiobjects_matching_benchmark.json to images next to it",
 )

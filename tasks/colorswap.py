@@ -14,6 +14,7 @@ COLORSWAP = Dataset(
     ),
     license="MIT; gated: accept the terms on the hub.",
     citation="Burapacheep et al. 2024, ColorSwap, ACL Findings, arXiv 2402.04492",
+    references=("burapacheep2024colorswap",),
     homepage="https://huggingface.co/datasets/stanfordnlp/colorswap",
     instructions="put the parquet files of stanfordnlp/colorswap into a folder",
 )

@@ -15,6 +15,7 @@ FASHION200K = Dataset(
     layouts=("fashion200k",),
     license="For research only; the photographs belong to the online shops.",
     citation="Han et al. 2017, Automatic Spatially-aware Fashion Concept Discovery, ICCV, arXiv 1708.01311",
+    references=("han2017automatic",),
     homepage="https://github.com/xthan/fashion-200k",
     instructions="unpack the images (women/…) and labels/*_detect_all.txt into the same folder",
     train=TrainingSplit(instructions="give the folder that holds labels/"),

@@ -15,6 +15,7 @@ FLICKR30K = Dataset(
     layouts=("flickr30k",),
     license="Photographs for non-commercial research and education only, under Flickr's terms.",
     citation="Young, Lai, Hodosh, Hockenmaier 2014, From image descriptions to visual denotations, TACL",
+    references=("young2014image",),
     homepage="https://shannon.cs.illinois.edu/DenotationGraph/",
     instructions="put results_20130124.token or dataset_flickr30k.json next to the folder flickr30k-images",
     train=TrainingSplit(instructions="give the folder that holds flickr30k-images"),

@@ -30,6 +30,7 @@ FLICKR8K = Dataset(
     layouts=("flickr8k", "karpathy"),
     license="Photographs for non-commercial research and education only, under Flickr's terms.",
     citation="Hodosh, Young, Hockenmaier 2013, Framing Image Description as a Ranking Task, JAIR",
+    references=("hodosh2013framing",),
     homepage="https://doi.org/10.1613/jair.3994",
     instructions=_FILES.format(split="*"),
     train=TrainingSplit(hub=replace(_HUB, split="train"), instructions=_FILES.format(split="train")),

@@ -15,6 +15,7 @@ INPAINTCOCO = Dataset(
     ),
     license="COCO val2017 photographs with licenses that allow adaptation; see the data card for each row's license.",
     citation="Rösch, Oswald, Geierhos, Libovický 2024, arXiv 2403.02875, §4",
+    references=("rosch2024enhancing",),
     homepage="https://huggingface.co/datasets/phiyodr/InpaintCOCO",
     instructions="put the parquet files of phiyodr/InpaintCOCO into a folder",
 )

@@ -17,6 +17,7 @@ MULTILINGUAL = Dataset(
     ),
     license="MIT; photographs of COCO val2017 with licenses that allow adaptation.",
     citation="Rösch et al. 2024, arXiv 2403.02875, §4; translated and cleaned at ÚFAL, 2025",
+    references=("rosch2024enhancing",),
     homepage="https://ufal.mff.cuni.cz",
     instructions="give the folder that save_to_disk wrote, a folder of parquet files, or hub:OWNER/NAME",
 )

@@ -9,6 +9,7 @@ COCO_KARPATHY = Dataset(
     layouts=("karpathy",),
     license="Captions CC BY 4.0; photographs under their own Flickr licenses.",
     citation="Lin et al. 2014, Microsoft COCO; Karpathy and Li 2015, Deep Visual-Semantic Alignments, CVPR",
+    references=("lin2014microsoft", "karpathy2015deep"),
     homepage="https://cs.stanford.edu/people/karpathy/deepimagesent/",
     instructions="put dataset_coco.json next to the folder val2014, or give FOLDER?images=COCO",
 )
@@ -18,6 +19,7 @@ FLICKR30K_KARPATHY = Dataset(
     layouts=("karpathy",),
     license="Photographs for non-commercial research and education only, under Flickr's terms.",
     citation="Young et al. 2014, From image descriptions to visual denotations, TACL; Karpathy and Li 2015, CVPR",
+    references=("young2014image", "karpathy2015deep"),
     homepage="https://cs.stanford.edu/people/karpathy/deepimagesent/",
     instructions="put dataset_flickr30k.json next to the folder flickr30k-images",
 )

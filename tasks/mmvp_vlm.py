@@ -9,6 +9,7 @@ MMVP_VLM = Dataset(
     layouts=("mmvp_vlm",),
     license="MIT",
     citation="Tong et al. 2024, Eyes Wide Shut?, CVPR, arXiv 2401.06209",
+    references=("tong2024eyes",),
     homepage="https://huggingface.co/datasets/MMVP/MMVP_VLM",
     instructions="run `hf download MMVP/MMVP_VLM --repo-type dataset --local-dir FOLDER` and give the FOLDER",
 )

@@ -14,6 +14,7 @@ NASA_EARTH = Dataset(
     ),
     license="NASA's media are mostly free of copyright; see the data card.",
     citation="nkasmanoff/nasa_earth_instagram on the Hugging Face hub",
+    references=("nasaearth",),
     homepage="https://huggingface.co/datasets/nkasmanoff/nasa_earth_instagram",
     instructions="put the parquet files of nkasmanoff/nasa_earth_instagram into a folder",
 )

@@ -14,6 +14,7 @@ OLDBOOKS = Dataset(
     ),
     license="Illustrations in the public domain; texts of oldbookillustrations.com, see the data card.",
     citation="oldbookillustrations.com; gigant/oldbookillustrations on the Hugging Face hub",
+    references=("oldbookillustrations",),
     homepage="https://huggingface.co/datasets/gigant/oldbookillustrations",
     instructions="put the parquet files of gigant/oldbookillustrations into a folder",
 )

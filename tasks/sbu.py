@@ -9,6 +9,7 @@ SBU = Dataset(
     layouts=("sbu",),
     license="Captions and links only; the photographs belong to their authors on Flickr.",
     citation="Ordonez, Kulkarni, Berg 2011, Im2Text: Describing Images Using 1 Million Captioned Photographs, NeurIPS",
+    references=("ordonez2011im2text",),
     homepage="https://www.cs.rice.edu/~vo9/sbucaptions/",
     instructions=(
         "download the photographs next to sbu-captions-all.json (many links are dead; missing ones are counted),"

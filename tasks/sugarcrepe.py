@@ -19,6 +19,7 @@ SUGARCREPE = Dataset(
     layouts=("sugarcrepe",),
     license="MIT; photographs of COCO under their own Flickr licenses.",
     citation="Hsieh et al. 2023, SugarCrepe: Fixing Hackable Benchmarks, NeurIPS, arXiv 2306.14610",
+    references=("hsieh2023sugarcrepe",),
     homepage="https://github.com/RAIVNLab/sugar-crepe",
     instructions="give the folder with add_att.json, …, and ?images=COCO/val2017 if the photographs are elsewhere",
 )

@@ -9,6 +9,7 @@ SUGARCREPE_PP = Dataset(
     layouts=("sugarcrepe_pp",),
     license="CC BY 4.0; photographs of COCO under their own Flickr licenses.",
     citation="Dumpala et al. 2024, SUGARCREPE++, NeurIPS, arXiv 2406.11171",
+    references=("dumpala2024sugarcrepepp",),
     homepage="https://huggingface.co/datasets/Aman-J/SugarCrepe_pp",
     instructions=(
         "download the captions with `hf download Aman-J/SugarCrepe_pp --repo-type dataset --revision"

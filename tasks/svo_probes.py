@@ -9,6 +9,7 @@ SVO_PROBES = Dataset(
     layouts=("svo_probes",),
     license="CC BY 4.0 (sentences and links); the images belong to their authors.",
     citation="Hendricks and Nematzadeh 2021, Probing Image-Language Transformers for Verb Understanding, ACL Findings",
+    references=("hendricks2021probing",),
     homepage="https://github.com/google-deepmind/svo_probes",
     instructions="download the images of svo_probes.csv to images/IMAGE_ID.jpg next to it; dead links are counted",
 )

@@ -9,6 +9,7 @@ VALSE = Dataset(
     layouts=("valse",),
     license="MIT; images of COCO, Visual7W, VisDial, SWiG and FOIL under their own licenses.",
     citation="Parcalabescu et al. 2022, VALSE, ACL, arXiv 2112.07566",
+    references=("parcalabescu2022valse",),
     homepage="https://github.com/Heidelberg-NLP/VALSE",
     instructions="give the folder with existence.json, …, and ?images=FOLDER if the images are below another FOLDER",
 )

@@ -15,6 +15,7 @@ VISMIN = Dataset(
     ),
     license="CC BY 4.0; photographs of COCO under their own Flickr licenses.",
     citation="Awal et al. 2024, VisMin: Visual Minimal-Change Understanding, NeurIPS, arXiv 2407.16772",
+    references=("awal2024vismin",),
     homepage="https://huggingface.co/datasets/mair-lab/vismin-bench",
     instructions="put the parquet files of mair-lab/vismin-bench into a folder",
 )

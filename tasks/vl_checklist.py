@@ -9,6 +9,7 @@ VL_CHECKLIST = Dataset(
     layouts=("vl_checklist",),
     license="See the repository; images of Visual Genome, HAKE and SWiG under their own licenses.",
     citation="Zhao et al. 2022, VL-CheckList, EMNLP demonstrations, arXiv 2207.00221",
+    references=("zhao2022vlchecklist",),
     homepage="https://github.com/om-ai-lab/VL-CheckList",
     instructions="give a clone of the repository, and ?images=FOLDER if vg/, hake/ and swig/ are in another FOLDER",
 )

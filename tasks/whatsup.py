@@ -12,6 +12,7 @@ WHATSUP = Dataset(
     layouts=("whatsup",),
     license="MIT; photographs of COCO and Visual Genome under their own licenses.",
     citation="Kamath et al. 2023, What's 'up' with vision-language models?, EMNLP, arXiv 2310.19785",
+    references=("kamath2023whats",),
     homepage="https://github.com/amitakamath/whatsup_vlms",
     instructions="put the six JSON files next to controlled_images, controlled_clevr, val2017 and vg_images",
 )

@@ -16,6 +16,7 @@ WINOGROUND = Dataset(
     layouts=("winoground",),
     license="META IMAGES RESEARCH LICENSE: gated, for research only; accept the terms on the hub.",
     citation="Thrush et al. 2022, Winoground, CVPR, arXiv 2204.03162",
+    references=("thrush2022winoground",),
     homepage="https://huggingface.co/datasets/facebook/winoground",
     instructions="put examples.jsonl next to the folder images with ex_0_img_0.png, …",
 )

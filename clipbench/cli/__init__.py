@@ -29,6 +29,7 @@ _SECTIONS = {
         "leaderboard": "Merge results into a leaderboard of models × tasks.",
         "rescore": "Recompute metrics from logged scores, without a model.",
         "push": "Upload results to the Hugging Face Hub.",
+        "cite": "Write the BibTeX of tasks.",
     },
     "Train": {
         "finetune": "Train a model on hard negatives.",

@@ -73,6 +73,7 @@ class Dataset:
             before the generic tables (folder, CSV, JSONL, parquet).
         license: One line on what the license allows.
         citation: How to cite it.
+        references: What ``clipbench cite`` writes: keys of ``tasks/references.bib``, or whole BibTeX entries.
         homepage: Its web page.
         instructions: How to arrange a local copy, for error messages.
         train: What can be trained on; None if the dataset is for evaluation only.
@@ -85,6 +86,7 @@ class Dataset:
     layouts: tuple[str, ...] = ()
     license: str = ""
     citation: str = ""
+    references: tuple[str, ...] = ()
     homepage: str = ""
     instructions: str = ""
     train: TrainingSplit | None = None

@@ -49,7 +49,9 @@ class ClassificationTask(Task):
     _templates: tuple[object, ...] = ()
 
     @classmethod
-    def of_tars(cls, name: str, repo: str, expected_n: int, citation: str, **attributes: object) -> type[Task]:
+    def of_tars(
+        cls, name: str, repo: str, expected_n: int, citation: str, *references: str, **attributes: object
+    ) -> type[Task]:
         """Declare a benchmark that CLIP_benchmark publishes as WebDataset tars.
 
         Args:
@@ -57,6 +59,7 @@ class ClassificationTask(Task):
             repo: The repository of ``clip-benchmark`` on the hub.
             expected_n: Images in the test split.
             citation: The data set's citation.
+            *references: Keys of its BibTeX entries, as in ``Dataset``.
             **attributes: Further attributes of the task.
         """
         dataset = Dataset(
@@ -65,6 +68,7 @@ class ClassificationTask(Task):
             layouts=("webdataset", "class_folders"),
             license="As the original data set's; see its home page.",
             citation=citation,
+            references=references,
             homepage=f"https://huggingface.co/datasets/clip-benchmark/{repo}",
             instructions="give CLIP_benchmark's tars with classnames.txt, or a folder per class",
         )

@@ -53,7 +53,11 @@ def _is_dataset(value: Any) -> bool:
     texts = (value.license, value.citation, value.homepage, value.instructions)
     places = (value.path, value.generator)
     fits = all(map(_is_text, texts)) and all(place is None or _is_text(place) for place in places)
-    return fits and (value.hub is None or _is_hub_table(value.hub)) and _are_texts(value.layouts)
+    return (
+        fits
+        and (value.hub is None or _is_hub_table(value.hub))
+        and all(map(_are_texts, (value.layouts, value.references)))
+    )
 
 
 def _is_hub_table(value: Any) -> bool:

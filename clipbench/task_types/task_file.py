@@ -66,6 +66,7 @@ class TaskFile(BaseModel):
     templates: list[str] | None = Field(None, min_length=1)
     license: str = ""
     citation: str = ""
+    references: list[str] = []
 
     @field_validator("task_type")
     @classmethod
@@ -165,6 +166,7 @@ def _dataset(file: TaskFile, folder: Path) -> Dataset:
         path=None if data.path is None else _located(data.path, folder),
         license=file.license,
         citation=file.citation,
+        references=tuple(file.references),
         image_folder=None if data.image_folder is None else str(folder / local_path(data.image_folder)),
     )
 
