@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import PrivateAttr
+
 from clipbench.errors import ResultError
+from clipbench.results.display import results_html
 from clipbench.results.files import sanitize
 from clipbench.results.schema import SCHEMA_VERSION, ResultsFile, Row, RunRecord, SampleCounts, TaskReport, upgrade_v1
 from clipbench.results.task_result import GroupResult, Measure, TaskResult
@@ -28,6 +31,20 @@ class Results(RunRecord):
 
     tasks: dict[str, TaskResult] = {}
     groups: dict[str, GroupResult] = {}
+    _path: Path | None = PrivateAttr(None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file that they were read from or written to; None for results that are in memory only."""
+        return self._path
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal, wherever the results lie."""
+        return isinstance(other, Results) and vars(self) == vars(other)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows them."""
+        return results_html(self)
 
     def metric(self, task: str, name: str) -> float:
         """A task's metric, NaN where it does not exist.
@@ -127,9 +144,11 @@ def read_results(path: Path) -> Results:
     if lost:
         raise ResultError(f"{path}: results.{excerpt(min(lost), 60)}: `tasks` has no entry for this task")
     try:
-        return _from_file(file)
+        results = _from_file(file)
     except ValueError as error:
         raise ResultError(f"{path}: {error}") from None
+    results._path = path
+    return results
 
 
 def _from_file(file: ResultsFile) -> Results:

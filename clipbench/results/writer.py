@@ -98,6 +98,7 @@ class ResultsDirectory:
             raise ResultError(f"{self.results_path}: cannot be written: {error}") from None
         self._ensure()
         atomic_write(self.results_path, text)
+        results._path = self.results_path
         return self.results_path
 
     def _ensure(self) -> None:

@@ -1,9 +1,11 @@
-"""Plain text as LaTeX and Markdown that shows it and nothing else."""
+"""Tables in LaTeX, Markdown and HTML, of plain text that is shown and nothing else."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+
+from markupsafe import Markup
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -81,3 +83,31 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list
     """The lines of a Markdown table of cells in Markdown; all columns but the first are aligned to the right."""
     rule = "|---" + "|---:" * (len(header) - 1) + "|"
     return [f"| {' | '.join(header)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def html_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = (), names: int = 1
+) -> str:
+    """A table for a notebook, which takes its colors from the page around it.
+
+    Args:
+        title: Plain text above the table.
+        header: Plain text.
+        rows: Cells: plain text, or ``Markup`` for HTML.
+        notes: Plain text below it, a line each.
+        names: The first so many columns are names, and aligned to the left; numbers are aligned to the right.
+    """
+    cell = Markup('<td style="text-align:{};padding:2px 10px;white-space:nowrap">{}</td>')
+    head = Markup('<th style="text-align:{};padding:2px 10px">{}</th>')
+    sides = ["left" if place < names else "right" for place in range(len(header))]
+    line = Markup("<tr>{}</tr>")
+    drawn = [
+        line.format(Markup().join(form.format(side, text) for side, text in zip(sides, cells, strict=True)))
+        for form, lines in ((head, [header]), (cell, rows))
+        for cells in lines
+    ]
+    below = Markup().join(Markup("<div>{}</div>").format(note) for note in notes)
+    return str(
+        Markup('<div><b>{}</b><table style="border-collapse:collapse;margin:4px 0">{}</table><small>{}</small></div>')
+        .format(title, Markup().join(drawn), below)
+    )  # fmt: skip
