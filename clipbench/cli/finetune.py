@@ -10,7 +10,7 @@ import click
 from clipbench.cli.command import Command
 from clipbench.cli.console import note, print_rows, progress_bar, training_bar
 from clipbench.cli.option_flags import Section, comma_separated, flag, numbers, places, shares
-from clipbench.cli.options import check_device, config_option, parse_model_args, text_cleaning_option
+from clipbench.cli.options import Limit, check_device, config_option, parse_model_args, text_cleaning_option
 from clipbench.cli.result_tables import headline
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
@@ -192,7 +192,7 @@ RUN = Section(
     limit=flag("--limit", "-L", type=click.IntRange(min=1), help="Train on the first N captions only."),
     keep=flag("--keep", type=click.IntRange(min=1), help="Keep only the newest N checkpoints."),
     eval_tasks=flag("--eval_tasks", metavar="NAMES", help="Score every checkpoint on these tasks."),
-    eval_limit=flag("--eval_limit", type=click.IntRange(min=1), help="Score at most N samples per task."),
+    eval_limit=flag("--eval_limit", type=Limit(), help="Score at most N samples per task, or a share of them."),
     report_to=flag(
         "--report_to",
         metavar="NAMES",

@@ -16,6 +16,7 @@ from clipbench.cli.command import joined, takes_list
 from clipbench.cli.console import FORMATS
 from clipbench.errors import ConfigError
 from clipbench.models.spec import TEXT_CLEANINGS
+from clipbench.utils.numbers import check_limit
 from clipbench.utils.registry import close_matches
 from clipbench.utils.text import reason
 
@@ -178,6 +179,23 @@ def _as_text(option: click.Option, value: Any) -> str:
     raise ValueError(f"give text or a number, not {'true or false' if isinstance(value, bool) else repr(value)}")
 
 
+class Limit(click.ParamType):
+    """A number of samples, or a share of them."""
+
+    name = "number|share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        """Read ``100`` or ``0.1``."""
+        text = str(value)[: _LONGEST_NUMBER + 1]
+        try:
+            limit = int(text) if text.isdecimal() else float(text)
+            check_limit("limit", limit)
+        except (ValueError, ConfigError):
+            expected = "neither a whole number of samples nor a share of them, such as 0.1"
+            self.fail(f"{text!r} is {expected}", param, ctx)
+        return limit
+
+
 text_cleaning_option = click.option(
     "--text_cleaning",
     type=click.Choice(TEXT_CLEANINGS),
@@ -211,7 +229,10 @@ def task_options(command: F) -> F:
                 "--include_path", multiple=True, type=click.Path(path_type=Path), metavar="PATH",
                 help="A .py or .yaml file, or a folder of them, with additional tasks. Repeatable.",
             ),
-            click.option("--limit", "-L", type=click.IntRange(min=1), help="Evaluate at most N samples per task."),
+            click.option(
+                "--limit", "-L", type=Limit(),
+                help="Evaluate at most N samples per task, or a share of them, such as 0.1.",
+            ),
             click.option("--streaming", is_flag=True, help="Stream hub data sets instead of downloading them."),
             click.option(
                 "--num_workers", type=click.IntRange(min=1), default=2, show_default=True,
@@ -233,7 +254,7 @@ def evaluation_options(command: F) -> F:
         *,
         data: tuple[str, ...],
         include_path: tuple[Path, ...],
-        limit: int | None,
+        limit: int | float | None,
         streaming: bool,
         num_workers: int,
         batch_size: str,

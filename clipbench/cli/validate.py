@@ -20,7 +20,7 @@ def command(
     tasks: str,
     data: tuple[str, ...],
     include_path: tuple[Path, ...],
-    limit: int | None,
+    limit: int | float | None,
     streaming: bool,
     num_workers: int,
     style: str,

@@ -63,7 +63,7 @@ def assemble_results(
         study_step: Identity of a study's step.
     """
     done = list(totals)
-    tasks = {each.task.name: _task_result(each, options.limit) for each in done}
+    tasks = {each.task.name: _task_result(each) for each in done}
     return Results(
         tasks=tasks,
         groups=_groups(tasks, [each.task for each in done], known_tasks(options.include_path)),
@@ -115,7 +115,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
+def _task_result(totals: TaskTotals) -> TaskResult:
     task, report = totals.task, totals.report
     means: dict[str, ClusteredMean | BalancedMean] = {**totals.metrics, **totals.balanced}
     blind = dict(totals.blind) if means else {}
@@ -124,8 +124,8 @@ def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
         problems.append(f"{totals.truncated_texts:,} texts longer than the model's context were cut")
     if ties := tie_note(totals.tied, totals.scored):
         problems.append(ties)
-    if limit is not None:
-        problems.append(f"limited to the first {limit:,} samples that can be scored")
+    if report.limit is not None:
+        problems.append(f"limited to the first {report.limit:,} samples that can be scored")
     return TaskResult(
         task_type=task.task_type,
         version=task.version,
@@ -141,7 +141,7 @@ def _task_result(totals: TaskTotals, limit: int | None) -> TaskResult:
         invalid=len(report.invalid),
         tied=totals.tied,
         truncated_texts=totals.truncated_texts,
-        complete=not report.failures and totals.error is None and limit is None,
+        complete=not report.failures and totals.error is None and report.limit is None,
         problems=problems,
         error=totals.error,
         data=asdict(totals.source.provenance) if totals.source else {},

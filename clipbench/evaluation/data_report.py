@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from itertools import islice
 
 from clipbench.concepts import Variants
 from clipbench.data.dataset import Source
-from clipbench.errors import DataError
+from clipbench.errors import ConfigError, DataError
 from clipbench.evaluation.options import Progress, ignore_progress
 from clipbench.task_types.base import Task
 from clipbench.task_types.blind import BlindRules
@@ -51,7 +53,7 @@ class DataReport:
     Args:
         task: The task.
         source: Its rows; None where they cannot be opened.
-        limit: Stop after this many samples that can be scored.
+        limit: Stop after this many samples that can be scored; also an attribute.
         needs_images: Whether samples with a missing image cannot be scored, and fail the run.
 
     Attributes:
@@ -69,7 +71,7 @@ class DataReport:
     def __init__(
         self, task: Task, source: Source | None, limit: int | None = None, *, needs_images: bool = True
     ) -> None:
-        self.task, self._limit, self._needs_images = task, limit, needs_images
+        self.task, self.limit, self._needs_images = task, limit, needs_images
         self.expected_n = None if limit is not None else task.expected_n
         self.n = 0
         self.scorable = 0
@@ -88,7 +90,7 @@ class DataReport:
         Raises:
             DataError: A row or column cannot be read.
         """
-        return islice(self._scorable(samples), self._limit)
+        return islice(self._scorable(samples), self.limit)
 
     def _scorable(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         self.blind = self.task.blind_rules()
@@ -173,11 +175,34 @@ class DataReport:
         return f"{pluralize(len(self.invalid), 'sample')} cannot be scored ({self.invalid})"
 
 
+def sample_limit(task: Task, source: Source, limit: int | float | None, *, streaming: bool = False) -> int | None:
+    """A limit as a number of samples: a share is one of the samples in the data, rounded up.
+
+    Args:
+        task: The task.
+        source: Its rows, which a share makes go through once.
+        limit: A number, a share, or None.
+        streaming: Take a share of the samples that the task declares: going through the rows would fetch them.
+
+    Raises:
+        ConfigError: A share is asked for in a streaming run, and the task declares no number.
+        DataError: A row or column cannot be read.
+    """
+    if not isinstance(limit, float):
+        return limit
+    total = task.expected_n if streaming else sum(1 for _ in task.samples(source))
+    if total is None:
+        raise ConfigError(
+            f"limit {limit:g}: how many samples there are is unknown while they are streamed: give a number"
+        )
+    return math.ceil(Decimal(repr(float(limit))) * total)  # as it was written: 0.7 * 10 is more than 7 in floats
+
+
 def validate_task(
     task: Task,
     source: Source,
     *,
-    limit: int | None = None,
+    limit: int | float | None = None,
     workers: int = 0,
     on_progress: Progress = ignore_progress,
 ) -> DataReport:
@@ -186,20 +211,20 @@ def validate_task(
     Args:
         task: The task.
         source: Its rows.
-        limit: Stop after this many samples that can be scored.
+        limit: Stop after this many samples that can be scored; below 1, after this share of the samples.
         workers: Threads that also decode every distinct image; 0 does not open images.
         on_progress: Called with a task, samples read, and samples expected if known.
 
     Raises:
         DataError: A row or column cannot be read.
     """
-    report = DataReport(task, source, limit)
+    report = DataReport(task, source, sample_limit(task, source, limit))
     samples = report.track(task.samples(source))
     seen: set[str] = set()
     with ThreadPoolExecutor(max(1, workers)) as pool:
         # A bounded batch at a time: an ImageRef may hold the image's bytes.
         while batch := list(islice(samples, 256)):
-            on_progress(f"{task.name}: data", report.n, limit or task.expected_n)
+            on_progress(f"{task.name}: data", report.n, report.limit or task.expected_n)
             if not workers:
                 continue
             refs = {ref.key: ref for sample in batch for ref in sample.images if ref.key not in seen}

@@ -34,7 +34,7 @@ def embed_tasks(
     Args:
         model: The model.
         tasks: The tasks with their data.
-        options: Batch size, workers and limit.
+        options: Batch size and workers.
         on_progress: Called with a task's name, samples done, and their total if known.
 
     Yields:
@@ -57,7 +57,7 @@ def embed_tasks(
                 continue
             namespace, done = str(id(prepared.source)), 0
             texts.use_language(prepared.task.language)
-            report = DataReport(prepared.task, prepared.source, options.limit)
+            report = DataReport(prepared.task, prepared.source, prepared.report.limit)
             samples = report.track(prepared.task.samples(prepared.source))
             # Chunk by chunk, as an evaluation encodes: the last digits of a feature depend on its batch.
             for group in chunk_groups(samples, 1, prepared.task.name, keyed=False):

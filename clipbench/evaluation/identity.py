@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from clipbench.models import Model
 
 
-def task_identity(prepared: PreparedTask, limit: int | None) -> dict[str, object]:
+def task_identity(prepared: PreparedTask) -> dict[str, object]:
     """What a task's scores depend on, apart from the model: declaration, data and clipbench's scoring version."""
     from clipbench.inference.embedding_cache.feature_key import SCORING_VERSION
 
     return {
         "task": declaration(prepared.task),
         "data": prepared.source.provenance.fingerprint if prepared.source else None,
-        "limit": limit,
+        "limit": prepared.report.limit,
         "scoring": SCORING_VERSION,
     }
 
@@ -61,7 +61,8 @@ def images_digest(prepared: PreparedTask, options: EvaluationOptions) -> str | N
         return None
     if prepared.source.provenance.revision:  # a commit on the hub covers the images too
         return prepared.source.provenance.fingerprint
-    samples = DataReport(prepared.task, prepared.source, options.limit).track(prepared.task.samples(prepared.source))
+    report = DataReport(prepared.task, prepared.source, prepared.report.limit)
+    samples = report.track(prepared.task.samples(prepared.source))
     seen: set[str] = set()
     total = hashlib.sha256()
     with ThreadPoolExecutor(options.workers) as pool:
@@ -103,7 +104,7 @@ def run_identity(
         "clipbench": metadata.version("clipbench"),
         "model": [name, feature_key_of(model).key],
         "tasks": [
-            [task_identity(prepared, options.limit), asdict(prepared.source.provenance) if prepared.source else None,
+            [task_identity(prepared), asdict(prepared.source.provenance) if prepared.source else None,
              prepared.error]
             for prepared in tasks
         ],

@@ -137,7 +137,7 @@ def import_scores(
     Args:
         scores: The file.
         tasks: Tasks whose samples are scored one by one (pairs, ranking, choice), with their data.
-        options: Only ``allow_missing`` and ``limit`` matter.
+        options: Only ``allow_missing`` matters.
         name: The model's name in the results.
         directory: Where results and sample logs are written.
         on_progress: Called with a task's name, samples done, and their total if known.

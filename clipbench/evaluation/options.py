@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipbench.errors import ConfigError
-from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_SAMPLES, MOST_WORKERS, check_whole
+from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_WORKERS, check_limit, check_whole
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and how much there is in all if that is known."""
@@ -24,7 +24,7 @@ class EvaluationOptions:
     Attributes:
         data: Dataset name to a local path or ``hub:owner/name[@revision][:split]``.
         batch_size: Items per encoder call, or ``auto``.
-        limit: Score at most this many samples per task.
+        limit: Score at most this many samples per task; below 1, this share of each task's samples, rounded up.
         allow_missing: Score what is available where data is incomplete, and report it in the results.
         streaming: Stream hub data instead of downloading it.
         workers: Threads that decode images ahead.
@@ -41,7 +41,7 @@ class EvaluationOptions:
 
     data: Mapping[str, str] = field(default_factory=dict)
     batch_size: int | str = "auto"
-    limit: int | None = None
+    limit: int | float | None = None
     allow_missing: bool = False
     streaming: bool = False
     workers: int = 2
@@ -55,7 +55,7 @@ class EvaluationOptions:
         if self.batch_size != "auto":
             check_whole("batch_size", self.batch_size, 1, MOST_IN_A_BATCH)
         if self.limit is not None:
-            check_whole("limit", self.limit, 1, MOST_SAMPLES)
+            check_limit("limit", self.limit)
         if "{}" not in self.text_template:
             raise ConfigError(f"text_template {self.text_template!r}: has no {{}} for the text")
         check_whole("workers", self.workers, 1, MOST_WORKERS)

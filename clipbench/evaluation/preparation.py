@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from clipbench.data import Dataset, Source, open_source
 from clipbench.data.location import parse_location
 from clipbench.errors import ConfigError, UnknownName
-from clipbench.evaluation.data_report import DataReport, validate_task
+from clipbench.evaluation.data_report import DataReport, sample_limit, validate_task
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.task_types.base import Task
 from clipbench.task_types.registry import select_tasks
@@ -114,7 +114,8 @@ def _prepare(task: Task, sources: DataSources, options: EvaluationOptions, on_pr
     try:
         source = sources.source_for(task)
         if options.streaming:
-            return PreparedTask(task, source, DataReport(task, source, options.limit))
+            limit = sample_limit(task, source, options.limit, streaming=True)
+            return PreparedTask(task, source, DataReport(task, source, limit))
         report = validate_task(task, source, limit=options.limit, on_progress=on_progress)
     except Exception as error:  # a plug-in's task may raise anything; the other tasks go on
         return PreparedTask(task, source, DataReport(task, source), f"{task.name}: {format_error(error)}")
@@ -138,7 +139,7 @@ def without_images(prepared: PreparedTask, options: EvaluationOptions, *, blind:
             return replace(prepared, error=f"{task.name}: {error}")
         if source is None or not prepared.report.missing:
             return prepared
-        report = DataReport(task, source, options.limit, needs_images=False)
+        report = DataReport(task, source, prepared.report.limit, needs_images=False)
         for _ in report.track(task.samples(source)):
             pass
     except Exception as error:  # a plug-in's task may raise anything

@@ -64,7 +64,7 @@ def _score_task(
     if prepared.error is not None or source is None:
         return TaskTotals(task, prepared.report, source, error=prepared.error)
     _seed(options.seed)
-    report = DataReport(task, source, options.limit, needs_images=scorer.model.opens_images)
+    report = DataReport(task, source, prepared.report.limit, needs_images=scorer.model.opens_images)
     totals = TaskTotals(task, report, source)
     total = prepared.report.scorable or None  # unknown where the data is streamed
     truncated, scored = scorer.truncated_texts, False

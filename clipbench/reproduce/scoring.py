@@ -96,9 +96,7 @@ class StudyScorer:
         waiting = {
             plan.task.name: (plan, inputs)
             for plan in self._plans_of(tasks_at(self._study, run, epoch, self._options.tables))
-            if not self._is_done(
-                run, step, plan.task.name, inputs := {**identity, **task_identity(plan, self._study.limit)}
-            )
+            if not self._is_done(run, step, plan.task.name, inputs := {**identity, **task_identity(plan)})
         }
         if not waiting:
             return

@@ -147,7 +147,7 @@ class RunConfig(BaseModel):
         model_args: How it was loaded.
         tasks: The tasks asked for; a run that was interrupted has results of the first ones only.
         data: Dataset name to the location given for it.
-        limit: Samples per task at most.
+        limit: Samples per task at most; below 1, a share of them.
     """
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
@@ -156,7 +156,7 @@ class RunConfig(BaseModel):
     model_args: dict[str, Any] = {}
     tasks: list[str] = []
     data: dict[str, str] = {}
-    limit: Count | None = None
+    limit: Count | Annotated[Number, Field(gt=0, lt=1)] | None = None
 
 
 class Interpolation(_Strict):

@@ -125,7 +125,7 @@ def _identity(base: Model, finetuned: Model, alpha: float, inputs: str) -> Inter
 
 def _inputs(plans: Sequence[PreparedTask], options: EvaluationOptions) -> str:
     """Digest of everything that scores depend on apart from the models."""
-    tasks = [(task_identity(plan, options.limit), images_digest(plan, options) or uuid.uuid4().hex) for plan in plans]
+    tasks = [(task_identity(plan), images_digest(plan, options) or uuid.uuid4().hex) for plan in plans]
     return digest([tasks, options_identity(options), metadata.version("clipbench")])
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipbench.errors import ConfigError
-from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_SAMPLES, MOST_WORKERS, check_whole
+from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_SAMPLES, MOST_WORKERS, check_limit, check_whole
 
 _MOST = {
     "micro_batch_size": MOST_IN_A_BATCH,
     "workers": MOST_WORKERS,
     "limit": MOST_SAMPLES,
     "keep": MOST_SAMPLES,
-    "eval_limit": MOST_SAMPLES,
 }
 
 
@@ -40,7 +39,7 @@ class FinetuneOptions:
         limit: Number of captions to train on, from the first; None: all.
         keep: Number of newest checkpoints to keep; None keeps all.
         eval_tasks: Tasks on which every checkpoint is scored; empty for none.
-        eval_limit: Samples per task.
+        eval_limit: Samples per task, or below 1 a share of them.
         report_to: Trackers of accelerate: ``tensorboard``, ``wandb``, …
 
     Raises:
@@ -60,13 +59,15 @@ class FinetuneOptions:
     limit: int | None = None
     keep: int | None = None
     eval_tasks: str = ""
-    eval_limit: int | None = None
+    eval_limit: int | float | None = None
     report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
             if (value := getattr(self, name)) is not None:
                 check_whole(name, value, 1, most)
+        if self.eval_limit is not None:
+            check_limit("eval_limit", self.eval_limit)
         if self.fsdp and self.torch_compile:
             raise ConfigError("fsdp with torch_compile: not supported; leave one of them out")
 

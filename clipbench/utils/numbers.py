@@ -35,6 +35,19 @@ def check_number(name: str, value: object, least: float, most: float) -> None:
     _check_bounds(name, float(value), least, most)
 
 
+def check_limit(name: str, value: object) -> None:
+    """Refuse what is neither a number of samples nor a share of them.
+
+    Raises:
+        ConfigError: Names the option and its value.
+    """
+    if isinstance(value, float) and 0 < value < 1:
+        return
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ConfigError(f"{name} {value!r}: give a whole number of samples, or a share between 0 and 1 such as 0.1")
+    check_whole(name, value, 1, MOST_SAMPLES)
+
+
 def _check_bounds(name: str, value: float, least: float, most: float) -> None:
     shown = f" {value:,}" if abs(value) < _SHOWN else ""
     if value < least:

@@ -73,7 +73,7 @@ def test_a_table_when_piped_is_plain(run, tiny_clip, tmp_path, style):
         (["--tasks", "coco", "--data", "coco=/nowhere"], 1, "/nowhere"),
         (["--tasks", "coco", "--format", "yaml"], 2, "'yaml' is not one of"),
         (["--tasks", "coco", "--limits", "3"], 2, "--limit"),
-        (["--tasks", "coco", "--limit", "0"], 2, "0 is not in the range"),
+        (["--tasks", "coco", "--limit", "0"], 2, "'0' is neither a whole number of samples nor a share of them"),
         (["--tasks", "coco", "--log_samples"], 2, "--log_samples needs --output_path"),
         (["--tasks", "coco", "--model_args", "{x"], 2, "not JSON"),
         (["--tasks", "sbu_color"], 1, "sbu-captions-all.json"),
@@ -181,7 +181,7 @@ def test_a_config_file_sets_defaults_that_flags_override(run, tiny_clip, tmp_pat
     config.write_text("limit: many\n")
     code, _, err = run("eval", "-C", config)
     assert code == 2
-    assert "run.yaml: limit: 'many' is not a valid integer" in err
+    assert "run.yaml: limit: 'many' is neither a whole number of samples nor a share" in err
     config.write_text("taks: coco\n")
     code, _, err = run("eval", "-C", config)
     assert code == 2

@@ -21,7 +21,8 @@ ABSURD = [
     *([*EVAL, *more] for more in (
         ["--seed", "-1"], ["--seed", "1e3"], ["--seed", str(2**32)], ["--batch_size", "1000000000000"],
         ["--batch_size", DIGITS], ["--batch_size", "nan"], ["--batch_size", "-1"], ["--limit", "0"], ["--limit", "-1"],
-        ["--limit", DIGITS], ["--limit", "1" + "0" * 400], ["--num_workers", "1000000"], ["--num_workers", "0"],
+        ["--limit", DIGITS], ["--limit", "1" + "0" * 400], ["--limit", "1.0"], ["--limit", "10%"], ["--limit", "nan"],
+        ["--num_workers", "1000000"], ["--num_workers", "0"],
         ["--device", "gpu"], ["--device", "cuda:x"], ["--dtype", "int8"], ["--model_args", "{"], ["--model_args", "a"],
         ["--model_args", '{"a": 1, "a": 2}'], ["--model_args", "[" * 5000], ["--model_args", "{" * 5000],
     )),
@@ -91,6 +92,7 @@ def context(tmp_path, text, command="eval", *more):
     [
         ("limit: null\nbatch_size: ~\n", "eval", {"limit": None, "batch_size": "auto"}),
         ("limit: 7\nallow-missing: true\n", "eval", {"limit": 7, "allow_missing": True}),
+        ("limit: 0.1\n", "eval", {"limit": 0.1}),
         ("data: {coco: FOLDER, a: b}\n", "eval", {"data": ("coco=FOLDER", "a=b")}),
         ("data: [coco=FOLDER]\ninclude_path: x.py\n", "eval", {"data": ("coco=FOLDER",)}),
         ("use_cache: true\n", "eval", {"use_cache": "True"}),
@@ -112,11 +114,11 @@ def test_flags_take_precedence_over_a_config_file(tmp_path):
     ("text", "message"),
     [
         ("limit: true\n", "limit: give text or a number, not true or false"),
-        ("limit: 1.5\n", "limit: '1.5' is not a valid integer"),
+        ("limit: 1.5\n", "limit: '1.5' is neither a whole number of samples nor a share"),
         ("limit: [1]\n", "limit: give one value, not a list"),
         ("limit: {a: 1}\n", "limit: give one value, not a mapping"),
-        ("limit: 2024-02-30\n", "limit: '2024-02-30' is not a valid integer"),
-        ("limit: 0\n", "limit: 0 is not in the range"),
+        ("limit: 2024-02-30\n", "limit: '2024-02-30' is neither a whole number"),
+        ("limit: 0\n", "limit: '0' is neither a whole number"),
         ("limit: " + DIGITS, "number"),
         ("allow_missing: 1\n", "allow_missing: write true or false, not 1"),
         ("allow_missing: maybe\n", "allow_missing: write true or false, not 'maybe'"),
