@@ -10,8 +10,10 @@ import sys
 import click
 
 from clipbench.cli.console import complain
+from clipbench.cli.foreign_flags import explain_command
 from clipbench.cli.streams import discard, open_standard_streams
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
+from clipbench.utils.registry import close_matches
 
 # By workflow, in the order of the help.
 _SECTIONS = {
@@ -47,11 +49,28 @@ _SECTIONS = {
     },
 }
 _COMMANDS = {name: text for section in _SECTIONS.values() for name, text in section.items()}
-_ALIASES = {"run": "eval"}
+_ALIASES = {"run": "eval", "evaluate": "eval", "list": "ls"}
 
 
 class _LazyGroup(click.Group):
     """Imports a subcommand only when it is called, which keeps `--help` fast."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a subcommand it is `eval`, as in lm-evaluation-harness."""
+        own = {"-h", *(name for param in self.get_params(ctx) for name in param.opts)}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = ["eval", *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but what other command lines call a subcommand is answered."""
+        name = _underscores(args[0])
+        if name not in _COMMANDS and name not in _ALIASES and not ctx.resilient_parsing:
+            answer = explain_command(name) or f"no such command{close_matches(name, _COMMANDS)}; --help lists them"
+            raise ConfigError(f"{args[0]}: {answer}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -96,6 +115,8 @@ def main(args: list[str] | None = None) -> None:
     Exit codes: 0 success; 1 a task failed or something could not be read or written; 2 bad usage; 130 interrupted.
     """
     open_standard_streams()
+    if "_CLIPBENCH_COMPLETE" in os.environ:
+        importlib.import_module("clipbench.cli.completion")  # which knows how bash cuts words
     sys.exit(_exit_code(args))
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.completion import complete_concepts, complete_data
 from clipbench.cli.console import Complaints, note, progress_bar, say
 from clipbench.cli.option_flags import places
-from clipbench.cli.options import check_device, check_dtype, config_option, parse_model_args
+from clipbench.cli.options import check_device, check_dtype, config_option, model_args_option, parse_model_args
 from clipbench.errors import ConfigError
 from clipbench.utils.text import pluralize
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("--data", multiple=True, metavar="NAME=PLACE", callback=places,
+    click.option("--data", multiple=True, metavar="NAME=PLACE", callback=places, shell_complete=complete_data,
                  help="The photographs with captions, as in `clipbench eval`; or scenes=40, drawn pictures."),
-    click.option("--concept", "-c", metavar="NAME", help="object, color, size, or a YAML file."),
+    click.option("--concept", "-c", metavar="NAME", shell_complete=complete_concepts,
+                 help="object, color, size, or a YAML file."),
     click.option("--output_path", "-o", type=click.Path(path_type=Path), metavar="DIR",
                  help="The set's folder, made if it is not there."),
     click.option("--inpainter", metavar="NAME",
@@ -129,7 +131,7 @@ def export(folder: Path, include_unreviewed: bool) -> int:
 @click.option("--model", "-M", metavar="NAME",
               help="Keep an edit only where this model sees it, as Eq. 1 says; `none` keeps all."
                    " Default: demo for scenes, else openai/clip-vit-base-patch32.")  # fmt: skip
-@click.option("--model_args", "-a", default="", metavar="KEY=VALUE,…", help="As in `clipbench eval`.")
+@model_args_option
 def propose(limit: int, model: str | None, model_args: str, **values: Any) -> int:
     """Make pairs without a person, for people to accept or reject.
 

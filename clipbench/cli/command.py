@@ -8,26 +8,44 @@ from typing import Any
 
 import click
 
+from clipbench.cli.foreign_flags import explain_flag, explain_value
 from clipbench.errors import ClipbenchError, ConfigError
+from clipbench.utils.registry import close_matches
 
 
 class Command(click.Command):
     """A subcommand.
 
     Click takes the last one of a repeated option without a word. Here an option either collects (``multiple``) or is
-    refused when repeated.
+    refused when repeated. One that collects also takes several words, as argparse's do, if the command has no
+    arguments: ``--tasks a b``.
+
+    Args:
+        words_are: The option that words without one belong to, such as ``--tasks``.
     """
+
+    def __init__(self, *args: Any, words_are: str | None = None, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._words_are = words_are
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """The same whatever context comes first: click remembers the first one's."""
         return ["-h", "--help"]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse repeated options and arguments that are not UTF-8, then parse as click does."""
+        """Parse as click does, but refuse repeated options and what is not UTF-8, and answer foreign flags."""
+        if ctx.resilient_parsing:  # a shell completes it
+            return super().parse_args(ctx, args)
         for argument in args:
             if any("\ud800" <= sign <= "\udfff" for sign in argument):  # how Python represents undecodable bytes
                 raise ConfigError(f"{argument}: not UTF-8: rename the file or folder")
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        args = self._with_an_option_each(args)
+        try:
+            values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        except click.NoSuchOption as error:
+            raise ConfigError(self._explain(error.option_name, args)) from None
+        if answer := explain_value(values):
+            raise ConfigError(answer)
         options = [part for part in order if isinstance(part, click.Option) and not part.multiple]
         counts = Counter(option.name for option in options)  # by name: `--wrong --right` set the same one
         for parameter in options:
@@ -35,6 +53,30 @@ class Command(click.Command):
                 hint = ", with several values separated by commas" if takes_list(parameter) else ""
                 raise ConfigError(f"{_flag(parameter)} is given {times} times: give it once{hint}")
         return super().parse_args(ctx, args)
+
+    def _with_an_option_each(self, args: list[str]) -> list[str]:
+        """``--tasks a b`` as ``--tasks a --tasks b``."""
+        if isinstance(self, click.Group) or any(isinstance(param, click.Argument) for param in self.params):
+            return args
+        options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
+        collects = {name: option.multiple for option in options for name in option.opts}
+        found: list[str] = []
+        option, has_value = "", False
+        for word in args:
+            if word.startswith("-"):
+                name, sign, _ = word.partition("=")
+                option, has_value = name[:2] + name[2:].replace("-", "_"), bool(sign)
+            elif option in collects and not has_value:
+                has_value = True
+            elif owner := option if collects.get(option) else self._words_are:
+                found.append(owner)
+            found.append(word)
+        return found
+
+    def _explain(self, flag: str, args: list[str]) -> str:
+        """Why there is no such flag, and what to do."""
+        known = [_flag(option) for option in self.params if isinstance(option, click.Option)]
+        return explain_flag(flag, args) or f"{flag}: no such flag{close_matches(flag, known)}; --help lists them"
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of the library, which names fields, is made to name flags."""

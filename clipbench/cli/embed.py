@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.completion import complete_models
 from clipbench.cli.console import complain, note, progress_bar
-from clipbench.cli.options import check_device, check_dtype, evaluation_options, parse_model_args, text_cleaning_option
+from clipbench.cli.options import (
+    check_device,
+    check_dtype,
+    evaluation_options,
+    model_args_option,
+    parse_model_args,
+    text_cleaning_option,
+)
 from clipbench.errors import ConfigError
 from clipbench.models.embedding_file import SUFFIXES
 
@@ -18,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @click.command("embed", cls=Command)
-@click.option("--model", "-M", required=True, help="As in `clipbench eval`.")
-@click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
+@click.option("--model", "-M", required=True, shell_complete=complete_models, help="As in `clipbench eval`.")
+@model_args_option
 @text_cleaning_option
 @evaluation_options
 @click.option("--device", callback=check_device, help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.completion import complete_models
 from clipbench.cli.console import complain, note, progress_bar
 from clipbench.cli.model_list import NamedModel, named_models
 from clipbench.cli.options import (
     check_device,
     check_dtype,
     evaluation_options,
+    model_args_option,
     parse_cache_folder,
     parse_model_args,
     text_cleaning_option,
@@ -40,10 +42,10 @@ if TYPE_CHECKING:
 
 @click.command("eval", cls=Command)
 @click.option(
-    "--model", "-M", "models", required=True, multiple=True, metavar="MODEL",
+    "--model", "-M", "models", required=True, multiple=True, metavar="MODEL", shell_complete=complete_models,
     help="A hub id, a folder, open_clip:ARCH/TAG, or hf with --model_args; a .txt or .yaml file of models. Repeatable.",
 )  # fmt: skip
-@click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…, dtype=…")
+@model_args_option
 @text_cleaning_option
 @evaluation_options
 @click.option("--device", callback=check_device, help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
 @click.option("--output_path", "-o", type=click.Path(path_type=Path), help="Folder for results and samples.")
 @click.option("--log_samples", "-s", is_flag=True, help="Also write every sample's texts and scores.")
 @click.option(
-    "--use_cache", metavar="[DIR]", is_flag=False, flag_value="",
+    "--use_cache", "-c", metavar="[DIR]", is_flag=False, flag_value="",
     help="Keep embeddings between runs. Default folder: $CLIPBENCH_CACHE or ~/.cache/clipbench.",
 )  # fmt: skip
 @click.option("--no_resume", is_flag=True, help="Start over instead of resuming an unfinished run in --output_path.")

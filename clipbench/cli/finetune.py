@@ -8,9 +8,23 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.completion import (
+    complete_concepts,
+    complete_data,
+    complete_models,
+    complete_tasks,
+    complete_training_data,
+)
 from clipbench.cli.console import note, print_rows, progress_bar, training_bar
 from clipbench.cli.option_flags import Section, comma_separated, flag, numbers, places, shares
-from clipbench.cli.options import Limit, check_device, config_option, parse_model_args, text_cleaning_option
+from clipbench.cli.options import (
+    Limit,
+    check_device,
+    config_option,
+    model_args_option,
+    parse_model_args,
+    text_cleaning_option,
+)
 from clipbench.cli.result_tables import headline
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
@@ -34,6 +48,7 @@ RECIPE = Section(
     concepts=flag(
         "--concept",
         metavar="NAMES",
+        shell_complete=complete_concepts,
         callback=comma_separated,
         help="Concepts or YAML files, separated by commas; captions that contain a keyword are trained on. none: all.",
     ),
@@ -164,6 +179,7 @@ RUN = Section(
         multiple=True,
         metavar="NAME=PLACE",
         callback=places,
+        shell_complete=complete_data,
         help="Location of a named data set, for --train_data and --eval_tasks: a local path, or"
         " hub:OWNER/NAME[@REVISION][:SPLIT]. Repeatable.",
     ),
@@ -191,7 +207,12 @@ RUN = Section(
     allow_missing=flag("--allow_missing", is_flag=True, help="Leave out captions with a missing or broken image."),
     limit=flag("--limit", "-L", type=click.IntRange(min=1), help="Train on the first N captions only."),
     keep=flag("--keep", type=click.IntRange(min=1), help="Keep only the newest N checkpoints."),
-    eval_tasks=flag("--eval_tasks", metavar="NAMES", help="Score every checkpoint on these tasks."),
+    eval_tasks=flag(
+        "--eval_tasks",
+        metavar="NAMES",
+        shell_complete=complete_tasks,
+        help="Score every checkpoint on these tasks.",
+    ),
     eval_limit=flag("--eval_limit", type=Limit(), help="Score at most N samples per task, or a share of them."),
     report_to=flag(
         "--report_to",
@@ -203,7 +224,7 @@ RUN = Section(
 
 
 @click.command("finetune", cls=Command)
-@click.option("--model", "-M", help="The model to start from, as in `clipbench eval`.")
+@click.option("--model", "-M", shell_complete=complete_models, help="The model to start from, as in `clipbench eval`.")
 @click.option("--vision", metavar="ID", help="With --text: pair any two encoders of transformers instead.")
 @click.option("--text", metavar="ID", help="With --vision: the text encoder.")
 @click.option(
@@ -218,12 +239,13 @@ RUN = Section(
     help="Of paired encoders: linear (the default), linear_bias, mlp or none, such as image=mlp,text=linear.",
 )
 @click.option("--projection_dim", type=click.IntRange(1, 65536), help="Dimensions of their shared space. Default: 512.")
-@click.option("--model_args", "-a", default="", metavar="K=V,…|JSON", help="pretrained=…, revision=…")
+@model_args_option
 @text_cleaning_option
 @click.option(
     "--train_data",
     required=True,
     metavar="NAME|FILE",
+    shell_complete=complete_training_data,
     help="coco, flickr8k, flickr30k, sbu, fashion200k, scenes[=PICTURES], or a table or folder of captioned images.",
 )
 @click.option(

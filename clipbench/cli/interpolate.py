@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.completion import complete_models
 from clipbench.cli.console import complain, note, print_rows, progress_bar, say_json
 from clipbench.cli.options import check_device, evaluation_options, parse_model_args, text_cleaning_option
 from clipbench.errors import ConfigError, ResultError
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command("interpolate", cls=Command)
-@click.argument("base")
-@click.argument("finetuned")
+@click.argument("base", shell_complete=complete_models)
+@click.argument("finetuned", shell_complete=complete_models)
 @click.option("--alpha", "alphas", default="0,0.1,…,1", show_default=True, help="Shares of FINETUNED; … or ... fills.")
 @text_cleaning_option
 @evaluation_options

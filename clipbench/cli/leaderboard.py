@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.completion import complete_data
 from clipbench.cli.console import complain, note, print_rows, say, say_file
 from clipbench.cli.options import parse_pairs
 from clipbench.cli.table_options import check_table_options, paper_table_options
@@ -48,7 +49,13 @@ _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
     help="In HTML: samples on which two models disagree, per task and pair of models; 0 for none.",
 )
 @paper_table_options
-@click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where the gallery's images are, if they have moved.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="NAME=PLACE",
+    shell_complete=complete_data,
+    help="Where the gallery's images are, if they have moved.",
+)
 @click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
 def command(
     results: tuple[Path, ...],

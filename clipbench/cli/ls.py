@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,8 +11,17 @@ from clipbench.cli.command import Command
 from clipbench.cli.console import FORMATS, print_rows
 
 
+class _Kind(click.Choice[str]):
+    """A kind of things; one of them, and the subtasks of lm-evaluation-harness, do as well."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read ``task`` as ``tasks``."""
+        plural = {"study": "studies", "subtask": "tasks", "subtasks": "tasks"}.get(value, f"{value}s")
+        return super().convert(plural if plural in self.choices else value, param, ctx)
+
+
 @click.command("ls", cls=Command)
-@click.argument("kind", type=click.Choice(["tasks", "groups", "tags", "models", "concepts", "studies"]))
+@click.argument("kind", type=_Kind(["tasks", "groups", "tags", "models", "concepts", "studies"]))
 @click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
 def command(kind: str, include_path: tuple[Path, ...], style: str) -> None:

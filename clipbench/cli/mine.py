@@ -9,6 +9,7 @@ from typing import Any, get_args
 import click
 
 from clipbench.cli.command import Command
+from clipbench.cli.completion import complete_concepts
 from clipbench.cli.console import note, print_rows, progress_bar
 from clipbench.cli.option_flags import Section, flag
 from clipbench.mining.options import MiningOptions, OutputFormat
@@ -26,7 +27,9 @@ def _negatives(ctx: click.Context, param: click.Parameter, value: str) -> int | 
 
 OPTIONS = Section(
     MiningOptions,
-    concept=flag("--concept", "-c", help="object, color, location, size, or a YAML file."),
+    concept=flag(
+        "--concept", "-c", shell_complete=complete_concepts, help="object, color, location, size, or a YAML file."
+    ),
     output_path=flag(
         "--output_path",
         "-o",

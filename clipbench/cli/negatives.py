@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from clipbench.cli.command import Command
+from clipbench.cli.completion import complete_concepts, complete_training_data
 from clipbench.cli.console import note, progress_bar, say_json
 from clipbench.cli.option_flags import comma_separated, places
 from clipbench.cli.options import check_device
@@ -43,7 +44,12 @@ class _Settings:
 
 
 @click.command("negatives", cls=Command)
-@click.option("--concept", "-c", help="object, color, location, size, or a YAML file: replace its keywords.")
+@click.option(
+    "--concept",
+    "-c",
+    shell_complete=complete_concepts,
+    help="object, color, location, size, or a YAML file: replace its keywords.",
+)
 @click.option(
     "--method",
     type=click.Choice(["keywords", "mlm", "neighbors"]),
@@ -65,7 +71,12 @@ class _Settings:
 @click.option("--seed", type=click.IntRange(min=0), help="mlm: decides which word of a caption. Default: 0.")
 @click.option("--device", callback=check_device, help="cpu, cuda, cuda:1. Default: a GPU if available.")
 @click.option("--batch_size", "-b", type=click.IntRange(min=1), default=64, show_default=True, help="Captions at once.")
-@click.option("--train_data", metavar="NAME|FILE", help="Captions of data to train on, in place of CAPTIONS.")
+@click.option(
+    "--train_data",
+    metavar="NAME|FILE",
+    shell_complete=complete_training_data,
+    help="Captions of data to train on, in place of CAPTIONS.",
+)
 @click.option("--data", multiple=True, metavar="NAME=PLACE", callback=places, help="Location of a named data set.")
 @click.option("--allow_missing", is_flag=True, help="Leave out captions of --train_data with a missing image.")
 @click.option(

@@ -13,7 +13,9 @@ from typing import Any, TypeVar, cast
 import click
 
 from clipbench.cli.command import joined, takes_list
+from clipbench.cli.completion import complete_data, complete_tasks
 from clipbench.cli.console import FORMATS
+from clipbench.cli.foreign_flags import explain_flag
 from clipbench.errors import ConfigError
 from clipbench.models.spec import TEXT_CLEANINGS
 from clipbench.utils.numbers import check_limit
@@ -134,7 +136,8 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
     for key, entry in data.items():
         option = known.get(str(key).replace("-", "_"))
         if not isinstance(option, click.Option) or option.name is None or option is param:
-            raise ConfigError(f"{value}: unknown flag {key!r}{close_matches(str(key), known)}")
+            answer = explain_flag(str(key), [f"{key}={entry}"])
+            raise ConfigError(f"{value}: {answer or f'unknown flag {key!r}{close_matches(str(key), known)}'}")
         if option.name in defaults:
             raise ConfigError(f"{value}: {key}: this flag is given twice, under two names")
         if entry is None:
@@ -159,7 +162,7 @@ def _as_flag(option: click.Option, entry: Any) -> Any:
             raise ValueError(f"write true or false, not {entry!r}")
         return entry
     if option.name == "model_args" and isinstance(entry, dict):
-        return json.dumps(entry)
+        return [json.dumps(entry)]
     if isinstance(entry, dict):
         if not (option.multiple and "=" in (option.metavar or "")):
             raise ValueError("give one value, not a mapping")
@@ -179,7 +182,7 @@ def _as_text(option: click.Option, value: Any) -> str:
     raise ValueError(f"give text or a number, not {'true or false' if isinstance(value, bool) else repr(value)}")
 
 
-class Limit(click.ParamType):
+class Limit(click.ParamType[int | float]):
     """A number of samples, or a share of them."""
 
     name = "number|share"
@@ -195,6 +198,15 @@ class Limit(click.ParamType):
             self.fail(f"{text!r} is {expected}", param, ctx)
         return limit
 
+
+model_args_option = click.option(
+    "--model_args",
+    "-a",
+    multiple=True,
+    callback=joined,
+    metavar="K=V,…|JSON",
+    help="pretrained=…, revision=…, dtype=…; repeatable.",
+)
 
 text_cleaning_option = click.option(
     "--text_cleaning",
@@ -219,10 +231,11 @@ def task_options(command: F) -> F:
         (
             click.option(
                 "--tasks", "-t", required=True, metavar="NAMES", multiple=True, callback=joined,
+                shell_complete=complete_tasks,
                 help="Tasks, groups, tags, globs, YAML files or folders of them, separated by commas. Repeatable.",
             ),
             click.option(
-                "--data", multiple=True, metavar="NAME=PLACE",
+                "--data", multiple=True, metavar="NAME=PLACE", shell_complete=complete_data,
                 help="Where a data set is: a local copy, or hub:OWNER/NAME[@REVISION][:SPLIT]. Repeatable.",
             ),
             click.option(

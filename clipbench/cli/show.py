@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command, joined
+from clipbench.cli.completion import complete_data, complete_tasks
 from clipbench.cli.console import Complaints, note, say
 from clipbench.cli.options import parse_pairs
 from clipbench.errors import ConfigError, DataError, ResultError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.command("show", cls=Command)
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--tasks", "-t", required=True, metavar="NAMES", multiple=True, callback=joined,
+              shell_complete=complete_tasks,
               help="Tasks and globs, separated by commas: one sheet each. Repeatable.")  # fmt: skip
 @click.option("--wrong", "which", flag_value="wrong", default="wrong", help="What the model got wrong (default).")
 @click.option("--right", "which", flag_value="right", help="What it got right.")
@@ -28,7 +30,13 @@ if TYPE_CHECKING:
 @click.option(
     "--limit", "-L", type=click.IntRange(min=1), default=24, show_default=True, help="At most N samples per task."
 )
-@click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where the data is now, if it was moved.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="NAME=PLACE",
+    shell_complete=complete_data,
+    help="Where the data is now, if it was moved.",
+)
 @click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
 @click.option(
     "--output_path",

@@ -13,7 +13,7 @@ from clipbench.cli.console import complain, print_rows, progress_bar
 from clipbench.cli.options import parse_pairs, task_options
 
 
-@click.command("validate", cls=Command)
+@click.command("validate", cls=Command, words_are="--tasks")
 @task_options
 @click.option("--decode/--no_decode", default=True, show_default=True, help="Also open every image.")
 def command(
@@ -29,6 +29,10 @@ def command(
     """Check tasks' data without a model: count samples, missing images and invalid rows, and score blind rules.
 
     Blind rules see no image; a model should score higher than they do.
+
+    \b
+    clipbench validate scenes
+    clipbench validate coco_color coco_size --data coco=COCO_FOLDER
 
     Exits with status 1 if a task's data cannot be read at all; gaps are reported and are no error.
     """
