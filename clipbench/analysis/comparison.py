@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from clipbench.analysis.standings import SIGNIFICANT
 from clipbench.analysis.statistics import Interval, clustered_bootstrap, holm, mcnemar_exact, sign_flip_test
 from clipbench.errors import ResultError
 from clipbench.evaluation.task_totals import tie_note
@@ -25,11 +26,13 @@ class Comparison:
     Attributes:
         task: The task.
         metric: Its primary metric.
+        model_a: A's model.
+        model_b: B's model.
         n: Samples that both scored.
         clusters: Images that they belong to.
         value_a: The metric over these samples.
         value_b: The same of B.
-        interval: A less B, with a 95 % bootstrap interval clustered by image.
+        interval: B less A, with a 95 % bootstrap interval clustered by image.
         p_value: Of the exact sign-flip test by image (``sign_flip_test``).
         p_mcnemar: Of the exact McNemar test, which takes samples as independent.
         p_holm: ``p_value``, corrected over the tasks compared (Holm).
@@ -43,6 +46,8 @@ class Comparison:
 
     task: str
     metric: str
+    model_a: str
+    model_b: str
     n: int
     clusters: int
     value_a: float
@@ -57,6 +62,13 @@ class Comparison:
     unshared_b: int
     altered: list[str]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """Which run is better, in words: ``A better``, ``B better`` or ``not significant`` (``p_holm`` ≥ 0.05)."""
+        if self.p_holm >= SIGNIFICANT:
+            return "not significant"
+        return "B better" if self.interval.difference > 0 else "A better"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +147,13 @@ def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -
     fields = {
         "task": task,
         "metric": metric,
+        "model_a": results_a.model_name,
+        "model_b": results_b.model_name,
         "n": len(shared),
         "clusters": len(sums),
         "value_a": sum(answers_a[name].right for name in shared) / len(shared),
         "value_b": sum(answers_b[name].right for name in shared) / len(shared),
-        "interval": clustered_bootstrap(sums.astype(float), sizes.astype(float), resamples=resamples, seed=seed),
+        "interval": clustered_bootstrap((-sums).astype(float), sizes.astype(float), resamples=resamples, seed=seed),
         "p_value": sign_flip_test(sums),
         "p_mcnemar": mcnemar_exact(len(only_a), len(only_b)),
         "only_a": only_a,

@@ -87,7 +87,7 @@ class Interval:
     """A difference of two means with its uncertainty.
 
     Attributes:
-        difference: A less B.
+        difference: The mean difference over the samples.
         low: Lower end of the 95 % interval.
         high: Upper end.
         stderr: The standard error, clustered.

@@ -11,7 +11,8 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_concepts, complete_data
-from clipbench.cli.console import Complaints, note, progress_bar, say
+from clipbench.cli.console import Complaints, note, say
+from clipbench.cli.display import display
 from clipbench.cli.option_flags import places
 from clipbench.cli.options import check_device, check_dtype, config_option, model_args_option, parse_model_args
 from clipbench.errors import ConfigError
@@ -104,12 +105,11 @@ def export(folder: Path, include_unreviewed: bool) -> int:
     """
     from clipbench.annotate.export import TASK, export_set
 
-    with progress_bar() as advance:
-        exported = export_set(
-            folder,
-            include_unreviewed=include_unreviewed,
-            progress=lambda done, total: advance("export", done, total),
-        )
+    exported = export_set(
+        folder,
+        include_unreviewed=include_unreviewed,
+        progress=lambda done, total: display.advance("export", done, total),
+    )
     complaints = Complaints()
     for line in exported.broken:
         complaints(f"left out: {line}")
@@ -144,14 +144,14 @@ def propose(limit: int, model: str | None, model_args: str, **values: Any) -> in
     from clipbench.annotate.tools import find_tools
 
     segmenter, painter = find_tools(options)
-    with open_set(options, note) as store, progress_bar() as advance:
+    with open_set(options, note) as store:
         from clipbench.annotate.propose import Proposer  # brings torch, which a wrong option does without
         from clipbench.models import load_model
 
         chosen = model or ("demo" if options.is_scenes else "openai/clip-vit-base-patch32")
         loaded = None if chosen == "none" else load_model(chosen, model_args=arguments, device=options.device)
         proposer = Proposer(store, segmenter, painter, candidates=options.candidates, model=loaded)
-        done = proposer.run(limit, lambda count, total: advance("propose", count, total))
+        done = proposer.run(limit, lambda count, total: display.advance("propose", count, total))
     failures = ", ".join(f"{count:,} {reason}" for reason, count in done.failures.items())
     detail = f"; {failures}{f' ({done.example})' if done.example else ''}" if failures else ""
     tried = pluralize(done.tried, "photograph")

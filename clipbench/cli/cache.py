@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import FORMATS, complain, note, print_rows, progress_bar
+from clipbench.cli.console import FORMATS, complain, note, print_rows
+from clipbench.cli.display import display
 from clipbench.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,8 +82,7 @@ def verify(cache_dir: Path) -> int:
     """
     from clipbench.inference.embedding_cache import maintenance as upkeep
 
-    with progress_bar() as advance:
-        damaged = list(upkeep.verify(cache_dir, advance))
+    damaged = list(upkeep.verify(cache_dir, display.advance))
     for one in damaged:
         complain(f"{one.path}: {one.reason}: {'dropped' if one.dropped else 'cannot be removed'}")
     if not damaged:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from clipbench.cli.display import display
 from clipbench.cli.foreign_flags import explain_flag, explain_value
 from clipbench.errors import ClipbenchError, ConfigError
 from clipbench.utils.registry import close_matches
@@ -22,11 +23,14 @@ class Command(click.Command):
 
     Args:
         words_are: The option that words without one belong to, such as ``--tasks``.
+        resumable: Whether the same command, run again, continues what was interrupted.
     """
 
-    def __init__(self, *args: Any, words_are: str | None = None, **attributes: Any) -> None:
+    def __init__(
+        self, *args: Any, words_are: str | None = None, resumable: bool = False, **attributes: Any
+    ) -> None:
         super().__init__(*args, **attributes)
-        self._words_are = words_are
+        self._words_are, self._resumable = words_are, resumable
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """The same whatever context comes first: click remembers the first one's."""
@@ -79,12 +83,24 @@ class Command(click.Command):
         return explain_flag(flag, args) or f"{flag}: no such flag{close_matches(flag, known)}; --help lists them"
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of the library, which names fields, is made to name flags."""
+        """Run the command with a live display; an error of the library, which names fields, is made to name flags."""
         try:
-            return super().invoke(ctx)
+            with display.open(f"starting {ctx.command_path}"):
+                return super().invoke(ctx)
         except ClipbenchError as error:
             error.args = (name_flags(str(error), self),)
             raise
+        except KeyboardInterrupt:
+            raise Interrupted(RESUME if self._resumable else "interrupted") from None
+
+
+RESUME = "interrupted; run the same command again to resume"
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C: the message says whether anything is lost."""
+
+    exit_code = 130
 
 
 def joined(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> str:

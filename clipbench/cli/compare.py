@@ -14,8 +14,9 @@ from clipbench.cli.console import FORMATS, Complaints, note, print_rows, say, sa
 if TYPE_CHECKING:
     from clipbench.analysis.comparison import Comparison
 
-_HEADERS = ("task", "metric", "n", "images", "A", "B", "A − B", "95 % interval", "p", "p Holm", "p McNemar",
-            "only A", "only B")  # fmt: skip
+_HEADERS = ("task", "A", "B", "B − A", "p (Holm)", "verdict")
+_WIDE = ("task", "metric", "n", "images", "A", "B", "B − A", "95 % interval", "p", "p (Holm)", "p (McNemar)",
+         "only A", "only B", "verdict")  # fmt: skip
 
 
 @click.command("compare", cls=Command)
@@ -36,13 +37,15 @@ _HEADERS = ("task", "metric", "n", "images", "A", "B", "A − B", "95 % interval
     help="Number of bootstrap resamples.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Bootstrap seed.")
+@click.option("--wide", is_flag=True, help="Also intervals, sample counts and the other tests.")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
-def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, seed: int, style: str) -> int:
+def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, seed: int, wide: bool, style: str) -> int:
     """Compare two runs on the same logged samples.
 
     A and B are results files of `clipbench eval --log_samples`, or folders with those of one model. `p` is the exact
-    paired test that flips whole images, `p Holm` the same corrected over the tasks, `p McNemar` the exact test that
-    takes captions of one image as independent. The interval is a bootstrap over images.
+    paired test that flips whole images, `p (Holm)` the same corrected over the tasks; the verdict names a run as better
+    where that is below 0.05. `p (McNemar)` is the exact test that takes captions of one image as independent. The
+    interval is a bootstrap over images.
 
     \b
     clipbench compare results/base results/finetuned --tasks "scenes_*"
@@ -54,7 +57,11 @@ def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, see
     if style == "json":
         say_json([asdict(comparison) for comparison in found])
     else:
-        print_rows(_HEADERS, [_row(comparison) for comparison in found], style)
+        for side, place in (("A", a), ("B", b)):
+            models = sorted({comparison.model_a if side == "A" else comparison.model_b for comparison in found})
+            note(f"{side} is {', '.join(models)} ({place})")
+        row = _wide_row if wide else _row
+        print_rows(_WIDE if wide else _HEADERS, [row(comparison) for comparison in found], style)
         for comparison in found:
             _print_flips(comparison, flips)
     for line in (line for comparison in found for line in comparison.notes):
@@ -63,6 +70,17 @@ def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, see
 
 
 def _row(comparison: Comparison) -> list[str]:
+    return [
+        comparison.task,
+        f"{comparison.value_a:.4f}",
+        f"{comparison.value_b:.4f}",
+        f"{comparison.interval.difference:+.4f}",
+        _p(comparison.p_holm),
+        comparison.verdict,
+    ]
+
+
+def _wide_row(comparison: Comparison) -> list[str]:
     interval = comparison.interval
     return [
         comparison.task,
@@ -76,6 +94,7 @@ def _row(comparison: Comparison) -> list[str]:
         *(_p(value) for value in (comparison.p_value, comparison.p_holm, comparison.p_mcnemar)),
         f"{len(comparison.only_a)}",
         f"{len(comparison.only_b)}",
+        comparison.verdict,
     ]
 
 

@@ -6,20 +6,14 @@ import html
 import json
 import re
 import sys
-import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 
 from clipbench.cli.command import name_flags
 from clipbench.cli.streams import write
 from clipbench.utils.text import shorten
-
-if TYPE_CHECKING:
-    pass
 
 FORMATS = ("table", "json", "markdown")
 _MARKDOWN = re.compile(r"[\\|`\[\]]")  # what would end a cell, or make code, a link or an image
@@ -107,16 +101,16 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], style: 
         say_json([dict(zip(headers, row, strict=True)) for row in rows])
         return
     headers = [_cell(header, style) for header in headers]
-    rows = [[_cell(cell, style) for cell in row] for row in rows]
+    cells = [[_cell(cell, style) for cell in row] for row in rows]
     if style == "table" and sys.stdout.isatty():
-        _print_rich(headers, rows)
+        _print_rich(headers, cells)
     else:
         from tabulate import tabulate
 
         layout = "github" if style == "markdown" else "simple"
         # Cells come formatted: tabulate must not parse `0.50` back into 0.5.
-        alignment = _alignment(headers, rows)
-        write(tabulate(rows, headers, tablefmt=layout, disable_numparse=True, colalign=alignment) + "\n")
+        alignment = _alignment(headers, cells)
+        write(tabulate(cells, headers, tablefmt=layout, disable_numparse=True, colalign=alignment) + "\n")
 
 
 def _cell(value: object, style: str) -> str:
@@ -133,63 +127,13 @@ def _numeric(rows: Sequence[Sequence[object]], column: int) -> bool:
     return all(not cell or cell[0] in "0123456789.-+" for cell in cells)
 
 
-def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    table = Table()
-    for column, header in enumerate(headers):
-        table.add_column(escape(header), justify="right" if rows and _numeric(rows, column) else "left")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+    from clipbench.cli.tables import terminal_table
+
     console = Console(emoji=False, highlight=False)
+    numeric = [bool(rows) and _numeric(rows, column) for column in range(len(headers))]
     with console.capture() as drawn:
-        console.print(table)
+        console.print(terminal_table(headers, rows, numeric, console.width))
     write(drawn.get())
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Show one bar per task on stderr; nothing if stderr is not a terminal.
-
-    Yields:
-        A function that takes a task's name, samples done, and samples in all if known.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bars: dict[str, TaskID] = {}
-    shown = 0.0
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-
-        def advance(name: str, done: int, total: int | None) -> None:
-            nonlocal shown
-            if name not in bars:
-                bars[name] = progress.add_task(name, total=total)
-            # Drawing takes as long as scoring a sample: ten times per second is enough.
-            elif done != total and time.monotonic() < shown + 0.1:
-                return
-            shown = time.monotonic()
-            progress.update(bars[name], completed=done, total=total)
-
-        yield advance
-
-
-@contextmanager
-def training_bar(steps: int) -> Iterator[Callable[[int, str], None]]:
-    """Show a bar of optimizer steps on stderr; nothing if stderr is not a terminal.
-
-    Yields:
-        A function that takes the steps done and a text to show next to the bar.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task("", total=steps)
-        yield lambda done, text: progress.update(bar, completed=done, description=text)

@@ -9,7 +9,8 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_models
-from clipbench.cli.console import complain, note, progress_bar
+from clipbench.cli.console import complain, note
+from clipbench.cli.display import display
 from clipbench.cli.options import (
     check_device,
     check_dtype,
@@ -61,25 +62,25 @@ def command(
         raise ConfigError(f"--output_path {output_path}: embeddings are written to {', '.join(SUFFIXES)} files")
     from clipbench.evaluation.preparation import prepare_tasks
 
-    with progress_bar() as advance:
-        prepared = prepare_tasks(tasks, options, advance)
-        failed = [task for task in prepared if task.error]
-        for task in failed:
-            complain(task.error or "")
-        if len(failed) == len(prepared):
-            return 1
-        from clipbench.evaluation.embedding import embed_tasks
-        from clipbench.models import load_model
-        from clipbench.models.embedding_file import write_embeddings
+    prepared = prepare_tasks(tasks, options, display.advance)
+    failed = [task for task in prepared if task.error]
+    for task in failed:
+        complain(task.error or "")
+    if len(failed) == len(prepared):
+        return 1
+    display.advance(f"loading model {model}", 0, None)
+    from clipbench.evaluation.embedding import embed_tasks
+    from clipbench.models import load_model
+    from clipbench.models.embedding_file import write_embeddings
 
-        loaded = load_model(
-            model,
-            model_args=parse_model_args(model_args, text_cleaning),
-            device=device,
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-        )
-        usable = [task for task in prepared if not task.error]
-        write_embeddings(output_path, embed_tasks(loaded, usable, options, advance))
+    loaded = load_model(
+        model,
+        model_args=parse_model_args(model_args, text_cleaning),
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )
+    usable = [task for task in prepared if not task.error]
+    write_embeddings(output_path, embed_tasks(loaded, usable, options, display.advance, display.encoded))
     note(f"embeddings in {output_path}")
     return 1 if failed else 0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from clipbench.cli.command import Command
+from clipbench.cli.command import RESUME, Command
 from clipbench.cli.completion import complete_models
-from clipbench.cli.console import complain, note, progress_bar
+from clipbench.cli.console import complain, note
+from clipbench.cli.display import display
 from clipbench.cli.model_list import NamedModel, named_models
 from clipbench.cli.options import (
     check_device,
@@ -101,7 +102,6 @@ def command(
     clipbench eval --model openai/clip-vit-base-patch32 --model models.txt --tasks scenes
     torchrun --nproc_per_node 4 -m clipbench eval --model … --tasks coco --output_path OUT
     """
-    from clipbench.evaluation.options import ignore_progress
     from clipbench.evaluation.preparation import prepare_tasks
     from clipbench.models import check_name, model_name
     from clipbench.models.registry import opens_images
@@ -117,25 +117,26 @@ def command(
     for model in chosen:
         check_name(model.name)
     selected = select_tasks(tasks, options.include_path)
-    with started_processes() as processes, ExitStack() as stack:
+    with started_processes() as processes:
         started = datetime.now()
         directories = {
             model: ResultsDirectory(output_path, model_name(model.name, model.args), started)
             for model in chosen
             if output_path and processes.is_main
         }
-        advance = stack.enter_context(progress_bar()) if processes.is_main else ignore_progress
-        prepared = prepare_tasks(selected, options, advance)
+        prepared = prepare_tasks(selected, options, display.advance)
         images_needed = all(opens_images(model.name) for model in chosen)
         if all(task.error and (images_needed or not task.report.missing) for task in prepared):
             for task in prepared:
                 complain(task.error or "")
             return 1
         # These import torch, which is not needed to report bad usage.
+        display.advance("loading torch", 0, None)
         from clipbench.evaluation.runner import EvaluationRun
         from clipbench.models import load_model
 
         def evaluate(model: NamedModel, on_sample: OnSample | None = None) -> EvaluationRun:
+            display.advance(f"loading model {model.name}", 0, None)
             return EvaluationRun(
                 load_model(
                     model.name,
@@ -154,30 +155,32 @@ def command(
                 config={"model_args": {**model.args, "device": device, "dtype": dtype,
                                        "trust_remote_code": trust_remote_code}},
                 processes=processes,
-                on_progress=advance,
+                on_progress=display.advance,
+                on_encoded=display.encoded,
                 on_note=note,
                 on_sample=on_sample,
             )  # fmt: skip
 
         if len(chosen) > 1:
             results, rows, code = _evaluate_all(chosen, evaluate, [task.task for task in prepared], processes.is_main)
-            stack.close()
             if processes.is_main:
                 print_standings(rows, results, style)
             return code
         run = evaluate(chosen[0])
         interrupted = _finish(run)
-        stack.close()  # ends the progress bar
         if processes.is_main:
             _report(run, style, interrupted)
         return _exit_code(run, interrupted)
 
 
-def _finish(run: EvaluationRun) -> bool:
-    """Score all tasks; returns whether that was interrupted."""
+def _finish(run: EvaluationRun, models: int = 1, number: int = 0) -> bool:
+    """Score all tasks of one of several models; returns whether that was interrupted."""
+    before, total = number * len(run.tasks), models * len(run.tasks)
+    what = "tasks" if models == 1 else f"tasks of {models} models"
     try:
-        for _ in run:
-            pass
+        for done, _ in enumerate(chain([None], run), before):
+            if total > 1:
+                display.advance_outer(what, done, total)
     except KeyboardInterrupt:
         return True
     return False
@@ -199,7 +202,7 @@ def _evaluate_all(
     answers, worst = Answers(), 0
     metrics = {task.name: task.primary_metric for task in tasks}
     results: dict[str, Results | None] = {}
-    for model in models:
+    for number, model in enumerate(models):
         name = model_name(model.name, model.args)
         results[name] = None
 
@@ -208,7 +211,7 @@ def _evaluate_all(
 
         try:
             run = evaluate(model, add)
-            interrupted = _finish(run)
+            interrupted = _finish(run, len(models), number)
         except ClipbenchError as error:
             complain(f"{name}: {error}")
             worst = 1
@@ -226,7 +229,7 @@ def _evaluate_all(
 def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:
     """Print the results on stdout, and on stderr what went wrong."""
     if run.results is None:
-        complain("interrupted before a task was finished")
+        complain(f"interrupted before a task was finished{_resume(run)}")
         return
     try:
         print_results(run.results, style)
@@ -250,4 +253,8 @@ def _report_rest(run: EvaluationRun, results: Results, interrupted: bool, prefix
     for error in run.sample_errors:
         complain(prefix + str(error))
     if interrupted:
-        complain(f"{prefix}interrupted; results of completed tasks were saved")
+        complain(f"{prefix}interrupted{_resume(run)}")
+
+
+def _resume(run: EvaluationRun) -> str:
+    return RESUME.removeprefix("interrupted") if run.directory else "; with --output_path the same command would resume"

@@ -15,7 +15,8 @@ from clipbench.cli.completion import (
     complete_tasks,
     complete_training_data,
 )
-from clipbench.cli.console import note, print_rows, progress_bar, training_bar
+from clipbench.cli.console import note, print_rows
+from clipbench.cli.display import display
 from clipbench.cli.option_flags import Section, comma_separated, flag, numbers, places, shares
 from clipbench.cli.options import (
     Limit,
@@ -223,7 +224,7 @@ RUN = Section(
 )
 
 
-@click.command("finetune", cls=Command)
+@click.command("finetune", cls=Command, resumable=True)
 @click.option("--model", "-M", shell_complete=complete_models, help="The model to start from, as in `clipbench eval`.")
 @click.option("--vision", metavar="ID", help="With --text: pair any two encoders of transformers instead.")
 @click.option("--text", metavar="ID", help="With --vision: the text encoder.")
@@ -287,8 +288,7 @@ def command(
     _check_names(train_data, recipe, options)
     from clipbench.training.trainer import FineTuning  # imports torch, which is not needed to report bad usage
 
-    with progress_bar() as advance:
-        tuning = FineTuning.prepare(name, train_data, recipe, options, output_path, note, advance)
+    tuning = FineTuning.prepare(name, train_data, recipe, options, output_path, note, display.advance)
     pairs = tuning.setup.pairs
     if tuning.is_main:
         captions = f"{len(pairs.rows_of(0)):,} captions"
@@ -357,21 +357,22 @@ def _follow(tuning: FineTuning) -> None:
     rows: list[list[str]] = []
     headers: list[str] = []
     last: StepLog | None = None
-    with training_bar(tuning.steps) as advance:
-        for event in tuning.run():
-            if not tuning.is_main:
-                continue
-            if isinstance(event, StepLog):
-                last = event
-                advance(event.step, "  ".join(_numbers(event)))
-                continue
-            if event.path and last:
-                where = f"step {event.step:,} of {tuning.steps:,}, epoch {last.epoch:.2f}"
-                note(f"{where}, {', '.join(_numbers(last))}: {event.path}")
-            if event.results:
-                scores = headline(event.results)
-                headers = ["step", *scores]
-                rows.append([f"{event.step:,}", *scores.values()])
+    display.advance("training", 0, None)
+    for event in tuning.run():
+        if not tuning.is_main:
+            continue
+        if isinstance(event, StepLog):
+            last = event
+            details = ", ".join(_numbers(event)).replace("logit scale", "scale")  # fits a line of 80 characters
+            display.advance_outer("training", event.step, tuning.steps, details)
+            continue
+        if event.path and last:
+            where = f"step {event.step:,} of {tuning.steps:,}, epoch {last.epoch:.2f}"
+            note(f"{where}, {', '.join(_numbers(last))}: {event.path}")
+        if event.results:
+            scores = headline(event.results)
+            headers = ["step", *scores]
+            rows.append([f"{event.step:,}", *scores.values()])
     if rows:
         print_rows(headers, rows, "table")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import complain, note, progress_bar
+from clipbench.cli.console import complain, note
+from clipbench.cli.display import display
 from clipbench.cli.options import evaluation_options
 from clipbench.cli.result_tables import print_results
 
@@ -39,14 +40,13 @@ def command(
 
     errors: list[ResultError] = []
     directory = ResultsDirectory(output_path, name, datetime.now()) if output_path else None
-    with progress_bar() as advance:
-        prepared = prepare_tasks(tasks, options, advance)
-        from clipbench.evaluation.imported_scores import ScoreFile, import_scores
+    prepared = prepare_tasks(tasks, options, display.advance)
+    from clipbench.evaluation.imported_scores import ScoreFile, import_scores
 
-        file = ScoreFile(scores)
-        results = import_scores(
-            file, prepared, options, name=name, directory=directory, on_progress=advance, on_error=errors.append
-        )
+    file = ScoreFile(scores)
+    results = import_scores(
+        file, prepared, options, name=name, directory=directory, on_progress=display.advance, on_error=errors.append
+    )
     print_results(results, style)
     for task, report in results.tasks.items():
         if report.error:

@@ -10,7 +10,8 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_models
-from clipbench.cli.console import complain, note, print_rows, progress_bar, say_json
+from clipbench.cli.console import complain, note, print_rows, say_json
+from clipbench.cli.display import display
 from clipbench.cli.options import check_device, evaluation_options, parse_model_args, text_cleaning_option
 from clipbench.errors import ConfigError, ResultError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from clipbench.results import Results
 
 
-@click.command("interpolate", cls=Command)
+@click.command("interpolate", cls=Command, resumable=True)
 @click.argument("base", shell_complete=complete_models)
 @click.argument("finetuned", shell_complete=complete_models)
 @click.option("--alpha", "alphas", default="0,0.1,…,1", show_default=True, help="Shares of FINETUNED; … or ... fills.")
@@ -63,8 +64,7 @@ def command(
     from clipbench.training.interpolation_scores import alpha_folders, score_interpolations
 
     folders = alpha_folders(output_path, shares)
-    with progress_bar() as advance:
-        plans = prepare_tasks(chosen, options, advance)
+    plans = prepare_tasks(chosen, options, display.advance)
     errors = [plan.error for plan in plans if plan.error]
     for error in errors:
         complain(error)
@@ -72,6 +72,7 @@ def command(
     if not plans:
         return 1
     arguments = parse_model_args("", text_cleaning)
+    display.advance(f"loading models {base} and {finetuned}", 0, None)
     original, changed = (
         load_model(name, model_args=arguments, device=device, trust_remote_code=trust_remote_code)
         for name in (base, finetuned)
@@ -80,14 +81,13 @@ def command(
     unwritten: list[ResultError] = []
     interrupted = False
     try:
-        with progress_bar() as advance:
-            advance("alphas", 0, len(folders))
-            for alpha, results in score_interpolations(
-                original, changed, folders, plans, options,
-                save=saved, on_progress=advance, on_note=note, on_error=unwritten.append,
-            ):  # fmt: skip
-                scored[alpha] = results
-                advance("alphas", len(scored), len(folders))
+        display.advance_outer("alphas", 0, len(folders))
+        for alpha, results in score_interpolations(
+            original, changed, folders, plans, options,
+            save=saved, on_progress=display.advance, on_note=note, on_error=unwritten.append,
+        ):  # fmt: skip
+            scored[alpha] = results
+            display.advance_outer("alphas", len(scored), len(folders))
     except KeyboardInterrupt:
         interrupted = True
         complain(f"interrupted: {len(scored)} of {len(folders)} alphas are saved; run the same command to resume")

@@ -11,6 +11,7 @@ import click
 from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_data
 from clipbench.cli.console import complain, note, print_rows, say, say_file
+from clipbench.cli.display import display
 from clipbench.cli.options import parse_pairs
 from clipbench.cli.table_options import check_table_options, paper_table_options
 from clipbench.errors import ConfigError
@@ -88,6 +89,7 @@ def command(
     if not results and not reference and not (existing and existing.exists()):
         raise ConfigError("name results, or --reference for the published figures")
     places = parse_pairs(data, "--data")
+    display.advance("reading results", 0, None)
     gathered = gather(results)  # takes the longest, so before the lock
     if existing is None or not existing.exists():
         gathered.require_scores()
@@ -95,6 +97,7 @@ def command(
         board = board_of(
             gathered, board=existing, reference=reference, rank_mixed=rank_mixed, include_path=include_path
         )
+        display.advance("making the board", 0, None)
         text = _page(board, gallery, places, include_path) if style == "html" else _text(board, style, table)
         _write(board, text, existing, target if style in _SUFFIXES else None, style)
     if not target and style != "table":

@@ -10,7 +10,8 @@ import click
 
 from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_concepts
-from clipbench.cli.console import note, print_rows, progress_bar
+from clipbench.cli.console import note, print_rows
+from clipbench.cli.display import display
 from clipbench.cli.option_flags import Section, flag
 from clipbench.mining.options import MiningOptions, OutputFormat
 
@@ -51,7 +52,7 @@ OPTIONS = Section(
 )
 
 
-@click.command("mine", cls=Command)
+@click.command("mine", cls=Command, resumable=True)
 @click.argument("captions", nargs=-1, required=True, metavar="SHARDS…")
 @OPTIONS
 @click.option("--num_proc", "processes", type=click.IntRange(min=1), help="Processes. Default: one for each core.")
@@ -69,8 +70,7 @@ def command(captions: tuple[str, ...], processes: int | None, **flags: Any) -> i
     options = OPTIONS.build(flags, captions=captions, processes=processes or os.cpu_count() or 1)
     from clipbench.mining.run import mine
 
-    with progress_bar() as advance:
-        statistics = mine(options, advance, note)
+    statistics = mine(options, display.advance, note)
     keywords = sorted(statistics["keywords"].items(), key=lambda entry: -entry[1]["captions"])
     rows = [[word, f"{entry['captions']:,}", f"{entry['share']:.3f}"] for word, entry in keywords[:_SHOWN]]
     print_rows(["keyword", "captions", "share"], rows, "table")

@@ -12,7 +12,8 @@ from click.core import ParameterSource
 
 from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_concepts, complete_training_data
-from clipbench.cli.console import note, progress_bar, say_json
+from clipbench.cli.console import note, say_json
+from clipbench.cli.display import display
 from clipbench.cli.option_flags import comma_separated, places
 from clipbench.cli.options import check_device
 from clipbench.errors import ConfigError, DataError
@@ -243,10 +244,9 @@ def _variants(settings: _Settings, texts: Sequence[str]) -> Iterator[Variants | 
 
 def _counted(found: Iterator[Variants | None], total: int) -> Iterator[Variants | None]:
     """The same, with a progress bar."""
-    with progress_bar() as advance:
-        for done, one in enumerate(found, 1):
-            advance("captions", done, total)
-            yield one
+    for done, one in enumerate(found, 1):
+        display.advance("captions", done, total)
+        yield one
 
 
 def _neighbors(settings: _Settings, texts: Sequence[str], pairs: TrainingPairs | None) -> list[list[int]]:
@@ -254,14 +254,13 @@ def _neighbors(settings: _Settings, texts: Sequence[str], pairs: TrainingPairs |
 
     from clipbench.training.negatives.neighbors import embed_captions, nearest_captions
 
-    with progress_bar() as advance:
-        features = embed_captions(
-            settings.model or "",
-            texts,
-            device=settings.device,
-            batch_size=settings.batch_size,
-            on_progress=lambda done, total: advance("captions", done, total),
-        )
+    features = embed_captions(
+        settings.model or "",
+        texts,
+        device=settings.device,
+        batch_size=settings.batch_size,
+        on_progress=lambda done, total: display.advance("captions", done, total),
+    )
     if pairs is None:
         note("each line is taken for the caption of another image; --train_data knows which captions share one")
     images = np.arange(len(texts)) if pairs is None else pairs.image_of

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import complain, note, print_rows, progress_bar
+from clipbench.cli.console import complain, note, print_rows
+from clipbench.cli.display import display
 from clipbench.cli.options import check_device, config_option, parse_pairs
 from clipbench.errors import ConfigError, ResultError
 from clipbench.utils.numbers import check_whole
@@ -125,6 +126,7 @@ def command(
             return 0
         if jobs == 1:
             return _work(loaded, folder, runs, options)
+        display.hide()  # the jobs write to the same terminal
         return _job_status(run_jobs(jobs, _work, loaded, folder, runs, options))
 
     return _reported(loaded, folder, work)
@@ -192,8 +194,7 @@ def _duration(seconds: float | None) -> str:
 def _warn_of_overlaps(study: Study, folder: StudyFolder, options: StudyOptions) -> None:
     from clipbench.reproduce.runner import overlap_warnings
 
-    with progress_bar() as advance:
-        warnings = overlap_warnings(study, folder, options, advance)
+    warnings = overlap_warnings(study, folder, options, display.advance)
     for warning in warnings:
         note(f"warning: {warning}")
 
@@ -203,10 +204,10 @@ def _work(study: Study, folder: StudyFolder, runs: list[Run], options: StudyOpti
 
     failed = 0
     try:
-        with progress_bar() as advance:
-            for event in StudyRunner(study, folder, options, advance).run(runs):
-                failed += event.failed
-                (complain if event.failed else note)(f"{event.run}: {event.text}")
+        for event in StudyRunner(study, folder, options, display.advance).run(runs):
+            failed += event.failed
+            display.advance(f"{event.run}: {event.text}", 0, None)
+            (complain if event.failed else note)(f"{event.run}: {event.text}")
     except ResultError as error:  # reported here, as this may be a job's process
         complain(str(error))
         return 1

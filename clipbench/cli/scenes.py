@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import progress_bar, say
+from clipbench.cli.console import say
+from clipbench.cli.display import display
 
 
 @click.group("scenes")
@@ -28,12 +29,11 @@ def export(directory: Path, split: str, size: int, pairs: int, seed: int) -> Non
 
     total = size + pairs * len(EDIT_CONCEPTS)
     done = 0
-    with progress_bar() as advance:
 
-        def tick(count: int) -> None:
-            nonlocal done
-            done += count
-            advance(f"scenes {split}", done, total)
+    def tick(count: int) -> None:
+        nonlocal done
+        done += count
+        display.advance(f"scenes {split}", done, total)
 
-        export_world(directory, split=split, size=size, pairs=pairs, seed=seed, progress=tick)
+    export_world(directory, split=split, size=size, pairs=pairs, seed=seed, progress=tick)
     say(directory)

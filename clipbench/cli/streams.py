@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import click
 
+from clipbench.cli.display import display
 from clipbench.errors import ResultError
 
 _closed = False
@@ -38,7 +39,7 @@ def _nowhere() -> TextIO:
 
 
 def write(text: str, *, err: bool = False) -> bool:
-    """Write on stdout, or on stderr, and flush.
+    """Write on stdout, or on stderr, and flush. On a terminal, lines stand above the live display, never in it.
 
     Returns:
         False if the reader (``| head``) has closed the pipe; further output is discarded.
@@ -48,8 +49,12 @@ def write(text: str, *, err: bool = False) -> bool:
     """
     if _closed and not err:
         raise ResultError("stdout: cannot be written: it is closed")
+    if not err and sys.stdout.isatty():
+        display.hide()
     stream: Any = sys.stderr if err else sys.stdout
     try:
+        if err and display.print_above(text):
+            return True
         click.echo(text, nl=False, file=stream)
     except BrokenPipeError:
         discard(stream)

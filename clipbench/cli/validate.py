@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import complain, print_rows, progress_bar
+from clipbench.cli.console import complain, print_rows
+from clipbench.cli.display import display
 from clipbench.cli.options import parse_pairs, task_options
 
 
@@ -46,22 +47,22 @@ def command(
     sources = DataSources(chosen, EvaluationOptions(data=parse_pairs(data, "--data"), streaming=streaming))
     rows: list[tuple[Any, ...]] = []
     failed = False
-    with progress_bar() as advance:
-        for task in chosen:
-            try:
-                workers = num_workers if decode else 0
-                report = validate_task(
-                    task, sources.source_for(task), limit=limit, workers=workers, on_progress=advance
-                )
-                blind = report.blind_scores()
-            except Exception as error:  # a plug-in's task may raise anything; the other tasks go on
-                complain(f"{task.name}: {format_error(error)}")
-                failed = True
-                rows.append((task.name, 0, task.expected_n, 0, 0, {}, {}, [format_error(error)]))
-                continue
-            counts = len(report.missing), len(report.invalid)
-            floors = blind.pop(task.primary_metric, {}), blind
-            rows.append((task.name, report.n, task.expected_n, *counts, *floors, report.problems))
+    for task in chosen:
+        display.advance(f"{task.name}: data", 0, None)
+        try:
+            workers = num_workers if decode else 0
+            report = validate_task(
+                task, sources.source_for(task), limit=limit, workers=workers, on_progress=display.advance
+            )
+            blind = report.blind_scores()
+        except Exception as error:  # a plug-in's task may raise anything; the other tasks go on
+            complain(f"{task.name}: {format_error(error)}")
+            failed = True
+            rows.append((task.name, 0, task.expected_n, 0, 0, {}, {}, [format_error(error)]))
+            continue
+        counts = len(report.missing), len(report.invalid)
+        floors = blind.pop(task.primary_metric, {}), blind
+        rows.append((task.name, report.n, task.expected_n, *counts, *floors, report.problems))
     headers = ("task", "n", "expected_n", "missing_images", "invalid", "blind", "blind_balanced", "problems")
     if style != "json":
         rows = [

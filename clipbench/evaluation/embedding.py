@@ -10,7 +10,7 @@ import numpy as np
 
 from clipbench.errors import ConfigError, DataError, ModelError
 from clipbench.evaluation.data_report import DataReport
-from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.options import EvaluationOptions, OnEncoded, Progress, ignore_encoded, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask
 from clipbench.inference.chunks import chunk_groups
 from clipbench.inference.images import ImageEncoder
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 
 def embed_tasks(
-    model: Model, tasks: Sequence[PreparedTask], options: EvaluationOptions, on_progress: Progress = ignore_progress
+    model: Model,
+    tasks: Sequence[PreparedTask],
+    options: EvaluationOptions,
+    on_progress: Progress = ignore_progress,
+    on_encoded: OnEncoded = ignore_encoded,
 ) -> Iterator[tuple[Kind, Sequence[str], Floats]]:
     """Encode every image and text of the tasks' samples once.
 
@@ -36,6 +40,7 @@ def embed_tasks(
         tasks: The tasks with their data.
         options: Batch size and workers.
         on_progress: Called with a task's name, samples done, and their total if known.
+        on_encoded: Called with the images and the texts that were encoded so far.
 
     Yields:
         ``image`` or ``text``, the keys, and their unit features ``(B, D)``.
@@ -47,6 +52,7 @@ def embed_tasks(
     if model.text_only:
         raise ModelError(f"{model.id} has no embeddings: it scores texts by their likelihood and sees no image")
     profile = Profile()
+    profile.on_encoded = lambda: on_encoded(profile.images, profile.texts)
     images = ImageEncoder(model, options.batch_size, options.workers, profile)
     texts = TextEncoder(model, options.batch_size, profile, prompt=options.prompt)
     seen_images: dict[str, tuple[str, bytes]] = {}
@@ -57,6 +63,7 @@ def embed_tasks(
                 continue
             namespace, done = str(id(prepared.source)), 0
             texts.use_language(prepared.task.language)
+            on_progress(prepared.task.name, 0, prepared.report.scorable or None)
             report = DataReport(prepared.task, prepared.source, prepared.report.limit)
             samples = report.track(prepared.task.samples(prepared.source))
             # Chunk by chunk, as an evaluation encodes: the last digits of a feature depend on its batch.

@@ -58,6 +58,7 @@ class ScoreFile:
         self.model = SimpleNamespace(opens_images=False)  # as a Scorer's
         self.info = ModelInfo(library="imported scores")
         self._path, self._task = path, ""
+        self._on_progress: Callable[[int], None] = lambda done: None
         self._scores: dict[tuple[str, str], _SCORES] = {}
         for line in TextTable(path).lines():
             self._add(line.where, line.values)
@@ -68,16 +69,24 @@ class ScoreFile:
     def unused(self) -> int:
         return len(self._scores) - len(self._used)
 
-    def begin(self, task: str, *, images_return: bool, language: str = "") -> None:
+    def begin(
+        self,
+        task: str,
+        *,
+        images_return: bool,
+        language: str = "",
+        on_progress: Callable[[int], None] = lambda done: None,
+    ) -> None:
         """Announce a task, as to a ``Scorer``."""
-        self._task = task
+        self._task, self._on_progress = task, on_progress
 
     def similarities(self, samples: Iterable[Sample], namespace: str) -> Iterator[ScoredSample]:
         """Each sample's similarities, as from a ``Scorer``, or which of them the file lacks."""
         from clipbench.inference.scorer import ScoredSample
 
-        for sample in samples:
+        for done, sample in enumerate(samples, 1):
             yield ScoredSample(sample, self._matrix(sample))
+            self._on_progress(done)
 
     def _matrix(self, sample: Sample) -> Floats | SampleError:
         key = (self._task, sample.id) if (self._task, sample.id) in self._scores else ("", sample.id)

@@ -10,11 +10,23 @@ from clipbench.errors import ConfigError
 from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_WORKERS, check_limit, check_whole
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is done, and how much there is in all if that is known."""
+"""Called with what is being done, how much of it is done, and how much there is in all if that is known.
+
+The first call for a name may come before anything is known, with 0 and None. The first one with a total says where the
+work starts, which is not 0 where it is resumed.
+"""
 
 
 def ignore_progress(name: str, done: int, total: int | None) -> None:
     """The ``Progress`` of a run that is not displayed."""
+
+
+OnEncoded = Callable[[int, int], None]
+"""Called with the images and the texts that were encoded so far."""
+
+
+def ignore_encoded(images: int, texts: int) -> None:
+    """The ``OnEncoded`` of a run that is not displayed."""
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def prepare_tasks(
 
 def _prepare(task: Task, sources: DataSources, options: EvaluationOptions, on_progress: Progress) -> PreparedTask:
     source = None
+    on_progress(f"{task.name}: data", 0, None)
     try:
         source = sources.source_for(task)
         if options.streaming:

@@ -23,8 +23,10 @@ def progress_bars() -> Iterator[Progress]:
     with ExitStack() as stack:
 
         def advance(name: str, done: int, total: int | None) -> None:
+            if not done and total is None:
+                return  # nothing is known yet
             if name not in bars:
-                bars[name] = stack.enter_context(tqdm(desc=name, total=total))
+                bars[name] = stack.enter_context(tqdm(desc=name, total=total, initial=done))
             bars[name].update(done - bars[name].n)
             if done == total:
                 bars[name].close()  # a finished bar stays, and the next one starts below it

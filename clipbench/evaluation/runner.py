@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from clipbench.errors import ConfigError, ModelError, ResultError
 from clipbench.evaluation.assembly import assemble_results
 from clipbench.evaluation.identity import run_identity
-from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
+from clipbench.evaluation.options import EvaluationOptions, OnEncoded, Progress, ignore_encoded, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask, without_images
 from clipbench.evaluation.task_scoring import SampleSink, score_tasks
 from clipbench.evaluation.task_totals import TaskTotals
@@ -51,6 +51,7 @@ class EvaluationRun:
         image_features: Image features of a model with the same image encoder, by sources that are still open; they
             are used and added to.
         on_progress: Called with a task's name, samples done, and samples in all if known.
+        on_encoded: Called with the images and the texts that were encoded so far.
         on_note: Called with one line that a user may want to know: resumed, not cacheable, …
         on_sample: Called with a task's name and each of its sample results.
 
@@ -73,6 +74,7 @@ class EvaluationRun:
     processes: Processes = field(default_factory=Processes)
     image_features: ImageFeatures | None = None
     on_progress: Progress = ignore_progress
+    on_encoded: OnEncoded = ignore_encoded
     on_note: Callable[[str], None] = lambda text: None
     on_sample: Callable[[str, SampleResult], None] | None = None
     results: Results | None = field(default=None, init=False)
@@ -108,7 +110,9 @@ class EvaluationRun:
             started = journal.started if journal else datetime.now()
             with self._scorer(journal) as scorer:
                 try:
-                    for totals in score_tasks(self.tasks, scorer, self.options, self._sink, self.on_progress):
+                    for totals in score_tasks(
+                        self.tasks, scorer, self.options, self._sink, self.on_progress, self.on_encoded
+                    ):
                         done.append(totals)
                         self._update(done, scorer, started)
                         yield totals

@@ -49,6 +49,11 @@ class ChunkGroup:
     chunks: list[list[Sample]]
     keys: list[bytes]
 
+    @property
+    def samples(self) -> int:
+        """How many samples there are in all chunks."""
+        return sum(map(len, self.chunks))
+
 
 def chunk_groups(samples: Iterable[Sample], processes: int, label: str, keyed: bool) -> Iterator[ChunkGroup]:
     """Cut samples into chunks, which do not depend on the number of processes, and group them.

@@ -200,7 +200,7 @@ class ImageEncoder:
                     if ready.key is not None:
                         fresh[ready.key] = unit
                 done += len(features)
-        self._profile.images += len(decoded)
+                self._profile.count(images=len(features))
         return fresh
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -25,6 +25,7 @@ class Profile:
         texts: Texts that went through the tower.
         texts_asked: Texts of all samples, including repetitions.
         tokens: Tokens that went through the tower, padding included.
+        on_encoded: Called after each batch that went through a tower.
     """
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -32,6 +33,7 @@ class Profile:
     texts: int = 0
     texts_asked: int = 0
     tokens: int = 0
+    on_encoded: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def __post_init__(self) -> None:
         self._stages: list[str] = []
@@ -48,6 +50,12 @@ class Profile:
         finally:
             self._switch()
             self._stages.pop()
+
+    def count(self, *, images: int = 0, texts: int = 0) -> None:
+        """Count what a batch has sent through a tower."""
+        self.images += images
+        self.texts += texts
+        self.on_encoded()
 
     @contextmanager
     def thread_stage(self, name: str) -> Iterator[None]:

@@ -16,6 +16,7 @@ from clipbench.inference.embedding_cache import EmbeddingCache
 from clipbench.inference.images import RECENT_IMAGES, SHARED_IMAGES, ImageEncoder, ImageFeatures, PendingImages
 from clipbench.inference.journal import Journal, KnownChunk
 from clipbench.inference.profile import Profile
+from clipbench.inference.progress import ScoringProgress
 from clipbench.inference.texts import TextEncoder
 from clipbench.metrics import Floats, cosine_similarity
 from clipbench.models.base import Model
@@ -87,6 +88,7 @@ class Scorer:
     ) -> None:
         self.model = model
         self.profile = Profile()
+        self._progress = ScoringProgress(self.profile)
         self.truncated_texts = 0
         self._texts = TextEncoder(model, batch_size, self.profile, cache, prompt)
         self._processes = processes or Processes()
@@ -105,15 +107,24 @@ class Scorer:
     ) -> None:
         self._images.close()
 
-    def begin(self, task: str, *, images_return: bool, language: str = "") -> None:
+    def begin(
+        self,
+        task: str,
+        *,
+        images_return: bool,
+        language: str = "",
+        on_progress: Callable[[int], None] = lambda done: None,
+    ) -> None:
         """Announce a task.
 
         Args:
             task: The task's name, part of its chunks' keys.
             images_return: A later task uses the same images, so their features are kept.
             language: The language of its texts, as in ``Model.use_language``.
+            on_progress: Called with the samples done, after each batch that is encoded.
         """
         self._texts.use_language(language)
+        self._progress.begin(on_progress)
         self._task = task
         self._images.capacity = SHARED_IMAGES if images_return else RECENT_IMAGES
 
@@ -160,8 +171,10 @@ class Scorer:
         label = f"{self._task} {what}"
         with self._processes.in_step(label):
             for group, own, pending in self._read_ahead(samples, namespace, label):
-                mine = {} if own is None else {own: self._score(group.chunks[own], pending, namespace, what)}
-                for chunk, scores in zip(group.chunks, self._exchange(group, label, mine), strict=True):
+                mine = {} if own is None else {own: self._score(group, own, pending, namespace, what)}
+                found = self._exchange(group, label, mine)
+                self._progress.leave(group.samples)
+                for chunk, scores in zip(group.chunks, found, strict=True):
                     self.truncated_texts += scores.truncated_texts
                     yield from zip(chunk, scores.items, strict=True)
 
@@ -201,13 +214,15 @@ class Scorer:
                 return False
             return self._images.reasons(map(images.__getitem__, known.broken)) == list(known.broken.values())
 
-    def _score(self, chunk: list[Sample], pending: PendingImages, namespace: str, what: Output) -> ChunkScores:
+    def _score(self, group: ChunkGroup, own: int, pending: PendingImages, namespace: str, what: Output) -> ChunkScores:
+        chunk = group.chunks[own]
+        sample_texts = [list(sample.texts) for sample in chunk]
+        distinct = list(dict.fromkeys(chain.from_iterable(sample_texts)))
+        self._progress.enter(group.samples, len(pending), len(distinct))
         images = self._images.features(pending, namespace, list(images_of(chunk)))
         broken = {key: str(image) for key, image in images.items() if isinstance(image, DataError)}
         whole = {key: image for key, image in images.items() if not isinstance(image, DataError)}
         before = self._texts.truncated
-        sample_texts = [list(sample.texts) for sample in chunk]
-        distinct = list(dict.fromkeys(chain.from_iterable(sample_texts)))
         problems = self._texts.problems(distinct)
         faults = [next((problems[text] for text in own if text in problems), "") for own in sample_texts]
         texts = self._texts.features([text for text in distinct if text not in problems])

@@ -93,8 +93,8 @@ class TextEncoder:
     def _encode(self, texts: Sequence[str]) -> dict[str, CacheHit]:
         if not texts:
             return {}
-        self._profile.texts += len(texts)
         if self._model.lookup is not None:
+            self._profile.count(texts=len(texts))
             return {
                 text: CacheHit(row, False) for text, row in zip(texts, self._model.lookup.texts(texts), strict=True)
             }
@@ -136,6 +136,7 @@ class TextEncoder:
             names = [texts[index] for index in part]
             units = comparable(features, names, "text {!r}", self._model)
             found.update(zip(names, map(CacheHit, units, [tokens.truncated[index] for index in part]), strict=True))
+            self._profile.count(texts=len(part))
         return found
 
     def _tokenize(self, texts: Sequence[str]) -> Tokens:

@@ -15,12 +15,26 @@ def test_two_runs_by_hand(tmp_path):
     b = run(tmp_path, "b", {"t": lines("+-+----+", per_image=2)})
     (found,) = compare_runs(a, b)
     assert (found.task, found.metric, found.n, found.clusters) == ("t", "acc", 8, 4)
-    assert (found.value_a, found.value_b, found.interval.difference) == (5 / 8, 3 / 8, 2 / 8)
+    assert (found.value_a, found.value_b, found.interval.difference) == (5 / 8, 3 / 8, -2 / 8)
     assert (found.only_a, found.only_b) == (["1", "3", "6"], ["7"])
     assert found.p_mcnemar == pytest.approx(2 * (1 + 4) / 2**4)
     assert found.p_value == paired.sign_flips([1, 1, 0, 0])
     assert found.p_holm == found.p_value
+    assert (found.model_a, found.model_b, found.verdict) == ("a", "b", "not significant")
     assert found.notes == []
+
+
+def test_the_verdict_follows_the_corrected_test(tmp_path):
+    a = run(tmp_path, "a", {"t": lines("++++++"), "u": lines("------"), "v": lines("+++++-")})
+    b = run(tmp_path, "b", {"t": lines("------"), "u": lines("++++++"), "v": lines("-----+")})
+    found = {each.task: each for each in compare_runs(a, b)}
+    # Of six images, all in one direction: p = 2 / 2^6 = 0.031, and three times that of three tasks.
+    assert found["t"].p_holm == pytest.approx(3 * 2 / 2**6)
+    assert {name: each.verdict for name, each in found.items()} == dict.fromkeys("tuv", "not significant")
+    alone = {name: compare_runs(a, b, name)[0] for name in "tuv"}
+    assert {name: each.verdict for name, each in alone.items()} == {
+        "t": "A better", "u": "B better", "v": "not significant",
+    }  # fmt: skip
 
 
 def test_exchanging_the_runs_turns_the_sign_only(tmp_path):

@@ -96,12 +96,18 @@ def test_bad_usage(run, results, arguments, code, message):
 
 def test_compare(run, results):
     code, out, err = run("compare", results / "a", results / "b", "--flips", 2)
-    assert (code, err) == (0, "")
-    row = out.splitlines()[2].split()
-    assert row[:7] == ["t", "acc", "4", "4", "0.7500", "0.2500", "+0.5000"]
+    assert (code, err.splitlines()) == (
+        0, [f"clipbench: A is a ({results / 'a'})", f"clipbench: B is b ({results / 'b'})"]
+    )  # fmt: skip
+    cells = [re.split("  +", line) for line in out.splitlines()]
+    assert cells[0] == ["task", "A", "B", "B − A", "p (Holm)", "verdict"]
+    assert cells[2] == ["t", "0.7500", "0.2500", "-0.5000", "0.5000", "not significant"]
     assert "t: only A has it right: 0" in out
     code, out, _ = run("compare", results / "a", results / "b", "--format", "json")
     assert json.loads(out)[0]["only_a"] == ["0", "1"]
+    _, out, _ = run("compare", results / "a", results / "b", "--wide")
+    row = out.splitlines()[2].split()
+    assert row[:7] == ["t", "acc", "4", "4", "0.7500", "0.2500", "-0.5000"]
 
 
 def test_compare_says_plainly_that_samples_differ(run, results, tmp_path):

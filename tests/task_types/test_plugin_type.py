@@ -123,7 +123,7 @@ def test_it_is_drawn(runs):
 def test_it_is_compared(runs):
     found, _ = runs
     (comparison,) = compare_runs(found["right"], found["first"], resamples=100)
-    assert (comparison.metric, comparison.n, comparison.interval.difference) == ("hit", 4, 0.75)
+    assert (comparison.metric, comparison.n, comparison.interval.difference) == ("hit", 4, -0.75)
     assert len(comparison.only_a) == 3
 
 
