@@ -124,7 +124,7 @@ def export(folder: Path, include_unreviewed: bool) -> int:
     return 1 if complaints.any else 0
 
 
-@command.command("propose", cls=Command)
+@command.command("propose", cls=Command, resumable=True)
 @_set_options
 @click.option("--limit", "-L", type=click.IntRange(min=1), default=100, show_default=True,
               help="Proposals that the set is to have, with those of earlier runs.")  # fmt: skip
@@ -201,6 +201,7 @@ def _server() -> tuple[Callable[..., None], type[Workbench]]:
 
 def _opener(no_browser: bool) -> Callable[[str], None]:
     def announce(address: str) -> None:
+        display.hide()  # from here on the page shows what is done
         note("the page is open to whoever has this address, on this machine; Ctrl-C ends it, and nothing is lost")
         say(address)
         if not no_browser:
