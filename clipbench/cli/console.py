@@ -13,11 +13,10 @@ import click
 
 from clipbench.cli.command import name_flags
 from clipbench.cli.streams import write
-from clipbench.utils.text import shorten
+from clipbench.utils.text import STEERING, printable, shorten
 
 FORMATS = ("table", "json", "markdown")
 _MARKDOWN = re.compile(r"[\\|`\[\]]")  # what would end a cell, or make code, a link or an image
-_REPLACED = {"Cc": "?", "Cf": "?", "Cs": "?", "Zl": " ", "Zp": " "}  # control, direction, surrogates, line ends
 
 
 def complain(message: str) -> None:
@@ -62,18 +61,6 @@ def _message(text: str) -> str:
     return shorten(" ".join(printable(name_flags(text, context.command if context else None)).split()))
 
 
-def printable(text: str) -> str:
-    r"""Replace what would steer a terminal: control characters and escape sequences in names and captions.
-
-    Examples:
-        >>> printable("a\x1b[31mred\x07.png")
-        'a?[31mred?.png'
-    """
-    if text.isprintable():
-        return text
-    return "".join(_REPLACED.get(unicodedata.category(sign), sign) if sign not in "\n\t" else sign for sign in text)
-
-
 def _json_escapes(text: str) -> str:
     r"""Escape characters that would control a terminal as JSON does, which loses nothing.
 
@@ -84,7 +71,7 @@ def _json_escapes(text: str) -> str:
     if text.replace("\n", "").isprintable():
         return text
     return "".join(
-        json.dumps(sign)[1:-1] if sign not in "\n\r\t" and unicodedata.category(sign) in _REPLACED else sign
+        json.dumps(sign)[1:-1] if sign not in "\n\r\t" and unicodedata.category(sign) in STEERING else sign
         for sign in text
     )
 

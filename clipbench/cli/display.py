@@ -11,6 +11,8 @@ from threading import RLock, Timer
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from clipbench.utils.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.live import Live
@@ -101,10 +103,10 @@ class Display:
             done: How much of it is done.
             total: How much there is in all if that is known.
         """
-        bar = self._inner
-        if bar is None or bar.name != name:
+        bar = _moved(self._inner, name, done, total)
+        if self._inner is None or bar.name != self._inner.name:
             self._details = ""
-        self._inner = _moved(bar, name, done, total)
+        self._inner = bar
         self._start_soon()
 
     def advance_outer(self, name: str, done: int, total: int, details: str = "") -> None:
@@ -193,6 +195,7 @@ def _console() -> Console:
 
 def _moved(bar: Bar | None, name: str, done: int, total: int | None) -> Bar:
     """The bar, moved; a new one where it is of something else, or its total has become known."""
+    name = printable(name).replace("\n", " ")
     if bar is None or (bar.name, bar.total) != (name, total):
         return Bar(name, total, done, first=done)
     bar.done = done

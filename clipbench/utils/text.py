@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import traceback
+import unicodedata
 from pathlib import Path
 
 from clipbench.errors import ClipbenchError
 
 # A letter or digit that is no part of a character reference such as &nbsp;.
 _WORD = re.compile(r"(?<![&#;\w])[A-Za-z0-9]")
+
+STEERING = {"Cc": "?", "Cf": "?", "Cs": "?", "Zl": " ", "Zp": " "}
+"""Categories of characters that steer a terminal, and what replaces them: control, direction, surrogates, line ends."""
 
 
 def format_error(error: Exception) -> str:
@@ -91,6 +95,18 @@ def short_repr(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def printable(text: str) -> str:
+    r"""Replace what would steer a terminal: control characters and escape sequences in names and captions.
+
+    Examples:
+        >>> printable("a\x1b[31mred\x07.png")
+        'a?[31mred?.png'
+    """
+    if text.isprintable():
+        return text
+    return "".join(STEERING.get(unicodedata.category(sign), sign) if sign not in "\n\t" else sign for sign in text)
 
 
 def writable(text: str) -> str:

@@ -93,6 +93,14 @@ def test_a_new_name_begins_anew():
     assert "left" not in line  # it starts at 30
 
 
+def test_names_do_not_steer_the_terminal():
+    display = FakeTerminal()
+    display.advance("loading \x1b[31mred\nmodel", 0, None)
+    display.advance_outer("a\x07", 1, 2)
+    display.advance("loading \x1b[31mred\nmodel", 0, None)
+    assert [line[: line.index("  ")] for line in display.lines()] == ["a?", "loading ?[31mred model"]
+
+
 def test_nothing_is_shown_where_stderr_is_no_terminal(capsys):
     display = Display()
     with display.open("starting"):
