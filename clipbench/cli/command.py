@@ -26,9 +26,7 @@ class Command(click.Command):
         resumable: Whether the same command, run again, continues what was interrupted.
     """
 
-    def __init__(
-        self, *args: Any, words_are: str | None = None, resumable: bool = False, **attributes: Any
-    ) -> None:
+    def __init__(self, *args: Any, words_are: str | None = None, resumable: bool = False, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self._words_are, self._resumable = words_are, resumable
 
