@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
 import time
+from itertools import count
 
 TMUX = shutil.which("tmux")
+_NUMBERS = count()
 _PATIENCE = 120  # seconds until a screen is given up on: a busy machine is no error
 
 
@@ -15,15 +18,15 @@ class Terminal:
     """One window of a tmux server of its own, closed with the block.
 
     Args:
-        folder: Where the server's socket is.
         command: What runs in it.
         width: Columns.
         height: Lines.
         **environment: Further variables.
     """
 
-    def __init__(self, folder, command, width=80, height=24, **environment):
-        self._tmux = [TMUX, "-S", str(folder / "tmux"), "-f", "/dev/null"]
+    def __init__(self, command, width=80, height=24, **environment):
+        # A name of its own: a server that was told to end may still be there.
+        self._tmux = [TMUX, "-L", f"clipbench-{os.getpid()}-{next(_NUMBERS)}", "-f", "/dev/null"]
         variables = [f"{name}={value}" for name, value in environment.items()]
         line = shlex.join(["env", *variables, *map(str, command)])
         # The shell that stays keeps the last screen.

@@ -55,7 +55,7 @@ def terminal(tmp_path):
     def start(hold, *arguments):
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, tmp_path / "driver.py", *arguments]
-        return Terminal(tmp_path, ["env", "-C", tmp_path, *command], PYTHONPATH=path, HOLD=hold, TERM="screen")
+        return Terminal(["env", "-C", tmp_path, *command], PYTHONPATH=path, HOLD=hold, TERM="screen")
 
     return start
 
