@@ -11,7 +11,7 @@ from itertools import count
 
 TMUX = shutil.which("tmux")
 _NUMBERS = count()
-_PATIENCE = 120  # seconds until a screen is given up on: a busy machine is no error
+_PATIENCE = 300  # seconds until a screen is given up on: a busy machine is no error
 
 
 class Terminal:
