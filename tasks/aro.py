@@ -7,6 +7,7 @@ from clipbench.task_types import ChoiceTask
 
 ARO = Dataset(
     name="aro",
+    title="ARO",
     hub=None,
     layouts=("aro",),
     license="MIT; photographs of Visual Genome, COCO and Flickr30k under their own licenses.",
@@ -48,9 +49,9 @@ VgAttribution = Aro.declare(
 )  # fmt: skip
 CocoOrder = Aro.declare(
     "aro_coco_order", "Captions of COCO against four shuffles each.", chance=1 / 5, expected_n=25_010,
-    dataset=replace(_SHUFFLES, name="aro_coco_order", hub=_COCO),
+    dataset=replace(_SHUFFLES, name="aro_coco_order", title="ARO COCO order", hub=_COCO),
 )  # fmt: skip
 FlickrOrder = Aro.declare(
     "aro_flickr_order", "Captions of Flickr30k against four shuffles each.", chance=1 / 5, expected_n=5_000,
-    dataset=replace(_SHUFFLES, name="aro_flickr_order", hub=_FLICKR),
+    dataset=replace(_SHUFFLES, name="aro_flickr_order", title="ARO Flickr order", hub=_FLICKR),
 )  # fmt: skip

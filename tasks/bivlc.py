@@ -5,6 +5,7 @@ from clipbench.task_types import PairsTask
 
 BIVLC = Dataset(
     name="bivlc",
+    title="BiVLC",
     hub=HubTable(
         repo="imirandam/BiVLC",
         revision="main",

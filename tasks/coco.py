@@ -7,6 +7,7 @@ _SKIPPED_SIZES = ("tiny",)  # the paper does not look for it in COCO, in trainin
 
 COCO = Dataset(
     name="coco",
+    title="COCO",
     hub=HubTable(
         repo="lmms-lab/COCO-Caption2017",
         revision="main",

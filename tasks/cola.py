@@ -5,6 +5,7 @@ from clipbench.task_types import PairsTask
 
 COLA = Dataset(
     name="cola",
+    title="Cola",
     hub=None,
     layouts=("cola",),
     license="MIT; photographs of Visual Genome under their own licenses.",

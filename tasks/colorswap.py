@@ -5,6 +5,7 @@ from clipbench.task_types import PairsTask
 
 COLORSWAP = Dataset(
     name="colorswap",
+    title="ColorSwap",
     hub=HubTable(
         repo="stanfordnlp/colorswap",
         revision="main",

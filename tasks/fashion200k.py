@@ -5,6 +5,7 @@ from clipbench.task_types import RankingTask
 
 FASHION200K = Dataset(
     name="fashion200k",
+    title="Fashion200K",
     hub=HubTable(
         repo="Marqo/fashion200k",
         revision="b9d0e6c9c14337620e442c93f40f7906942fe893",

@@ -5,6 +5,7 @@ from clipbench.task_types import RankingTask
 
 FLICKR30K = Dataset(
     name="flickr30k",
+    title="Flickr30k",
     hub=HubTable(
         repo="phiyodr/flickr30k_long",
         revision="main",

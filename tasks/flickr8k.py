@@ -26,6 +26,7 @@ _FILES = (
 
 FLICKR8K = Dataset(
     name="flickr8k",
+    title="Flickr8k",
     hub=_HUB,
     layouts=("flickr8k", "karpathy"),
     license="Photographs for non-commercial research and education only, under Flickr's terms.",
@@ -35,7 +36,7 @@ FLICKR8K = Dataset(
     instructions=_FILES.format(split="*"),
     train=TrainingSplit(hub=replace(_HUB, split="train"), instructions=_FILES.format(split="train")),
 )
-FLICKR8K_DEV = replace(FLICKR8K, hub=replace(_HUB, split="validation"))
+FLICKR8K_DEV = replace(FLICKR8K, title="Flickr8k dev", hub=replace(_HUB, split="validation"))
 
 
 class Flickr8kRanking(RankingTask):

@@ -5,6 +5,7 @@ from clipbench.task_types import PairsTask
 
 INPAINTCOCO = Dataset(
     name="inpaintcoco",
+    title="InpaintCOCO",
     hub=HubTable(
         repo="phiyodr/InpaintCOCO",
         revision="main",

@@ -7,6 +7,7 @@ _LANGUAGES = ("en", "cs", "ro", "de", "it", "az", "el", "ja", "sk", "vi", "uk", 
 _IN = {language: (f"coco_caption_{language}", f"inpaint_caption_{language}") for language in _LANGUAGES}
 MULTILINGUAL = Dataset(
     name="inpaintcoco_multilingual",
+    title="InpaintCOCO multilingual",
     hub=HubTable(
         repo="",
         revision="main",

@@ -5,6 +5,7 @@ from clipbench.task_types import RetrievalTask
 
 COCO_KARPATHY = Dataset(
     name="coco_karpathy",
+    title="COCO Karpathy",
     hub=None,
     layouts=("karpathy",),
     license="Captions CC BY 4.0; photographs under their own Flickr licenses.",
@@ -15,6 +16,7 @@ COCO_KARPATHY = Dataset(
 )
 FLICKR30K_KARPATHY = Dataset(
     name="flickr30k_karpathy",
+    title="Flickr30k Karpathy",
     hub=None,
     layouts=("karpathy",),
     license="Photographs for non-commercial research and education only, under Flickr's terms.",

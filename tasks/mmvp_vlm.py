@@ -5,6 +5,7 @@ from clipbench.task_types import PairsTask
 
 MMVP_VLM = Dataset(
     name="mmvp_vlm",
+    title="MMVP-VLM",
     hub=None,
     layouts=("mmvp_vlm",),
     license="MIT",

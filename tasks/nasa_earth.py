@@ -5,6 +5,7 @@ from clipbench.task_types import RankingTask
 
 NASA_EARTH = Dataset(
     name="nasa_earth",
+    title="NASA Earth",
     hub=HubTable(
         repo="nkasmanoff/nasa_earth_instagram",
         revision="main",

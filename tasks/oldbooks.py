@@ -5,6 +5,7 @@ from clipbench.task_types import RankingTask
 
 OLDBOOKS = Dataset(
     name="oldbooks",
+    title="Old Books",
     hub=HubTable(
         repo="gigant/oldbookillustrations",
         revision="main",

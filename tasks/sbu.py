@@ -5,6 +5,7 @@ from clipbench.task_types import RankingTask
 
 SBU = Dataset(
     name="sbu",
+    title="SBU",
     hub=None,
     layouts=("sbu",),
     license="Captions and links only; the photographs belong to their authors on Flickr.",

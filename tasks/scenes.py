@@ -6,6 +6,7 @@ from clipbench.task_types import PairsTask, RankingTask, RetrievalTask
 _LICENSE = "Made by clipbench; no rights reserved."
 PICTURES = Dataset(
     name="scenes",
+    title="Scenes",
     hub=None,
     generator="clipbench.scenes.source:open_pictures",
     layouts=("coco",),
@@ -14,6 +15,7 @@ PICTURES = Dataset(
 )
 EDITS = Dataset(
     name="scenes_inpaint",
+    title="Scenes inpaint",
     hub=None,
     generator="clipbench.scenes.source:open_edits",
     license=_LICENSE,

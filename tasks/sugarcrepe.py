@@ -7,6 +7,7 @@ _PART = "Negative_type"  # the hub copy's column
 
 SUGARCREPE = Dataset(
     name="sugarcrepe",
+    title="SugarCrepe",
     hub=HubTable(
         repo="mteb/SUGARCREPE_fmt",
         revision="e9e0e3ce40c94023c819d3413edb5d090ec9f0d8",

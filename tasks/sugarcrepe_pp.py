@@ -5,6 +5,7 @@ from clipbench.task_types import ChoiceTask
 
 SUGARCREPE_PP = Dataset(
     name="sugarcrepe_pp",
+    title="SugarCrepe++",
     hub=None,
     layouts=("sugarcrepe_pp",),
     license="CC BY 4.0; photographs of COCO under their own Flickr licenses.",

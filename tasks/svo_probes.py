@@ -5,6 +5,7 @@ from clipbench.task_types import ImageChoiceTask
 
 SVO_PROBES = Dataset(
     name="svo_probes",
+    title="SVO-Probes",
     hub=None,
     layouts=("svo_probes",),
     license="CC BY 4.0 (sentences and links); the images belong to their authors.",

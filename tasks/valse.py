@@ -5,6 +5,7 @@ from clipbench.task_types import ChoiceTask
 
 VALSE = Dataset(
     name="valse",
+    title="VALSE",
     hub=None,
     layouts=("valse",),
     license="MIT; images of COCO, Visual7W, VisDial, SWiG and FOIL under their own licenses.",

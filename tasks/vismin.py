@@ -5,6 +5,7 @@ from clipbench.task_types import PairsTask
 
 VISMIN = Dataset(
     name="vismin",
+    title="VisMin",
     hub=HubTable(
         repo="mair-lab/vismin-bench",
         revision="main",

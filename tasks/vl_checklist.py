@@ -5,6 +5,7 @@ from clipbench.task_types import ChoiceTask
 
 VL_CHECKLIST = Dataset(
     name="vl_checklist",
+    title="VL-CheckList",
     hub=None,
     layouts=("vl_checklist",),
     license="See the repository; images of Visual Genome, HAKE and SWiG under their own licenses.",

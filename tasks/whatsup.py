@@ -8,6 +8,7 @@ from clipbench.task_types import ChoiceTask
 
 WHATSUP = Dataset(
     name="whatsup",
+    title="What'sUp",
     hub=None,
     layouts=("whatsup",),
     license="MIT; photographs of COCO and Visual Genome under their own licenses.",

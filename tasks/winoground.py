@@ -5,6 +5,7 @@ from clipbench.task_types import PairsTask
 
 WINOGROUND = Dataset(
     name="winoground",
+    title="Winoground",
     hub=HubTable(
         repo="facebook/winoground",
         revision="b400e173549071916ad1b3d449293bc8d8b4b763",

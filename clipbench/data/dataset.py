@@ -68,6 +68,7 @@ class Dataset:
         hub: The repository on the hub; None if users must supply a local copy.
         path: A local path that is read unless ``data`` names another.
         image_folder: Folder of the image files that rows name, if they are not next to the rows.
+        title: What people call it; by default its name.
         generator: A function ``module:name`` without arguments that generates the rows of a synthetic dataset.
         layouts: Raw layouts, by module name in ``clipbench.data.layouts``; they are tried on a local path
             before the generic tables (folder, CSV, JSONL, parquet).
@@ -91,6 +92,7 @@ class Dataset:
     instructions: str = ""
     train: TrainingSplit | None = None
     image_folder: str | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,19 @@ class Task(ABC):
         return None
 
     @property
+    def part(self) -> str:
+        """What of its data set it tests, in a word or two: its concept, or what its name adds to the data set's."""
+        concept = str(getattr(self, "concept", None) or self.where.get("concept", ""))
+        words = set(self.dataset.name.split("_"))
+        added = [word for word in self.name.split("_") if word not in words]
+        return concept if concept.isidentifier() else " ".join(added) or self.task_type
+
+    @property
+    def title(self) -> str:
+        """For people: the data set and the part of it that is tested, such as ``InpaintCOCO · color``."""
+        return f"{self.dataset.title or self.dataset.name.replace('_', ' ')} · {self.part}"
+
+    @property
     def all_tags(self) -> tuple[str, ...]:
         """Everything but groups that selects the task: its type, its concept if it has a name, and its tags."""
         concept = str(getattr(self, "concept", None) or self.where.get("concept", ""))
