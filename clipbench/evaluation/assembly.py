@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipbench.evaluation.task_totals import tie_note
 from clipbench.metrics import mean_stderr
+from clipbench.models.origin import base_facts
 from clipbench.results import (
     BreakdownEntry,
     GroupResult,
@@ -69,7 +70,7 @@ def assemble_results(
         groups=_groups(tasks, [each.task for each in done], known_tasks(options.include_path)),
         model_name=name,
         model_fingerprint=model.fingerprint,
-        model_info=model.info.to_dict(),
+        model_info={**model.info.to_dict(), **base_facts(name)},
         config=RunConfig(
             **{
                 "model": name,
