@@ -38,10 +38,10 @@ def _task_rows(name: str, task: TaskResult) -> Iterator[list[str]]:
         yield [name, "failed" if task.error else task.primary_metric, "–", "", "", "", "", ""]
     for place, (metric, measure) in enumerate(task.metrics.items()):
         primary = metric == task.primary_metric
-        floors = [_percent(task.chance), _percent(task.best_blind)] if primary else ["", ""]
-        track = _track(measure, task.chance, task.best_blind) if primary else ""
+        chance, blind = task.chance if primary else None, task.blind_floor(metric)
+        track = _track(measure, chance, blind) if primary else ""
         amount = f"{task.counts.effective:,}" if place == 0 else ""
-        yield ["" if place else name, metric, *_numbers(measure), *floors, track, amount]
+        yield ["" if place else name, metric, *_numbers(measure), _percent(chance), _percent(blind), track, amount]
 
 
 def _numbers(measure: Measure) -> list[str]:

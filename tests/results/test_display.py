@@ -19,12 +19,13 @@ def test_scores_are_in_percent_with_their_interval():
     results = make_results("org/model", {"t": 0.5}, stderr=0.01)
     results.tasks["t"].blind = {"keyword_prior": 0.3, "context_prior": 0.35}
     results.tasks["t"].metrics["acc_balanced"] = Measure(0.45)
+    results.tasks["t"].blind_balanced = {"acc_balanced": {"keyword_prior": 0.111, "context_prior": 0.253}}
     header, first, second = table(results)[0]
     assert dict(zip(header, first, strict=True)) == {
         "task": "t", "metric": "acc", "%": "50.0", "95 %": "± 2.0", "chance": "25.0", "blind": "35.0",
         "0 to 100 %": "", "n": "100",
     }  # fmt: skip
-    assert second == ["", "acc_balanced", "45.0", "", "", "", "", ""]
+    assert second == ["", "acc_balanced", "45.0", "", "", "25.3", "", ""]
 
 
 def test_the_track_shows_value_interval_chance_and_blind_rule_where_they_are():
