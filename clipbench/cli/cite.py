@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command, joined
+from clipbench.cli.completion import complete_tasks
 from clipbench.cli.console import complain, note, say, say_file
 from clipbench.errors import ConfigError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("cite", cls=Command)
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--tasks", "-t", metavar="NAMES", multiple=True, callback=joined,
+@click.option("--tasks", "-t", metavar="NAMES", multiple=True, callback=joined, shell_complete=complete_tasks,
               help="Tasks, groups, tags and globs, separated by commas. Repeatable.")  # fmt: skip
 @click.option("--include_path", multiple=True, type=click.Path(path_type=Path), help="Where additional tasks are.")
 @click.option("--output_path", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A .bib file.")

@@ -46,7 +46,7 @@ _LM_EVAL = {
     "metadata": "tasks take no arguments: --include_path adds tasks of your own in YAML",
 }
 _CLIP_BENCHMARK = {
-    "dataset": "name what to score with --tasks, such as --tasks coco_retrieval: `clipbench ls tasks` lists them",
+    "dataset": "name what to score with --tasks, such as --tasks coco_karpathy: `clipbench ls tasks` lists them",
     "dataset_root": "--data NAME=FOLDER says where a data set is, such as --data coco=FOLDER",
     "split test_split": _SPLIT,
     "train_split val_split val_proportion fewshot_k fewshot_epochs fewshot_lr skip_load": _ZERO_SHOT,
@@ -127,6 +127,7 @@ _VALUES = (
     ("batch_size", r"auto:[\d.]+", "write auto: it adapts while running, and is not tried out again"),
     ("tasks", "list|list_tasks|list_subtasks", "`clipbench ls tasks` lists the tasks"),
     ("tasks", "list_groups|list_tags", "`clipbench ls groups` and `clipbench ls tags` list them"),
+    ("tasks", "(wds/)?mscoco_captions", "write coco_karpathy, Karpathy's test split"),
     ("seed", r"\d+(,(\d+|None))+", "give one number: it seeds everything"),
     ("precision", r"amp|amp_bf\w+|pure_\w+", "give auto, which is half precision on a GPU; weights stay in fp32"),
 )
