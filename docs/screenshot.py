@@ -1,4 +1,4 @@
-"""Take the picture of a leaderboard page for docs/leaderboard.md: `python docs/screenshot.py PAGE.html IMAGE.png`."""
+"""Take the pictures of a leaderboard page for docs/leaderboard.md: `python docs/screenshot.py PAGE.html FOLDER`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from PIL import Image
 sys.path.append(str(Path(__file__).parents[1]))
 from tests.browser import Browser
 
-_OPEN = "document.getElementById('gallery-box').open = true; new Promise(done => setTimeout(done, 500))"
+# name: width and height of the screen, whether it is dark, width of the picture
+_PICTURES = {
+    "leaderboard": (1280, 2600, False, 1000),
+    "leaderboard_dark": (1280, 2600, True, 1000),
+    "leaderboard_phone": (390, 1700, False, 390),
+}
 
 
-def main(page: Path, image: Path, width: int = 1200, height: int = 3000) -> None:
-    """Photograph the upper part of a page, with its gallery open, and make the file small."""
+def main(page: Path, folder: Path) -> None:
+    """Photograph the upper part of a page on a desktop, in the dark and on a phone, and make the files small."""
     browser = Browser()
     try:
-        browser.open(page.resolve(), width=width)
-        browser.run(_OPEN)
-        browser.screenshot(image)
+        for name, (width, height, dark, shown) in _PICTURES.items():
+            browser.open(page.resolve(), width=width, dark=dark)
+            browser.wait("document.readyState === 'complete'")
+            image = folder / f"{name}.png"
+            browser.screenshot(image)
+            picture = Image.open(image).convert("RGB")
+            picture = picture.crop((0, 0, picture.width, min(height, picture.height)))
+            picture = picture.resize((shown, round(shown * picture.height / picture.width)), Image.Resampling.LANCZOS)
+            picture.quantize(128, kmeans=3, dither=Image.Dither.NONE).save(image, optimize=True)
     finally:
         browser.close()
-    picture = Image.open(image).convert("RGB")
-    picture = picture.crop((0, 0, picture.width, min(height, picture.height)))
-    picture = picture.resize((800, round(800 * picture.height / picture.width)), Image.Resampling.LANCZOS)
-    picture.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(image, optimize=True)
 
 
 if __name__ == "__main__":

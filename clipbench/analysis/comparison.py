@@ -17,6 +17,7 @@ from clipbench.results import Results, read_results
 from clipbench.results.files import choose_tasks, logged_runs, samples_path
 from clipbench.results.sample_log import logged_samples
 from clipbench.task_types.registry import find_task_type
+from clipbench.types import LoggedSample
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,16 @@ def _metric(results: Results, path: Path, task: str) -> str:
     return results.tasks[task].primary_metric
 
 
-def logged_answers(path: Path, task: str, metric: str) -> dict[str, Answer]:
+def logged_answers(
+    path: Path, task: str, metric: str, on_sample: Callable[[LoggedSample], None] = lambda sample: None
+) -> dict[str, Answer]:
     """Each sample's answer in the log of a run.
+
+    Args:
+        path: The result file.
+        task: The task.
+        metric: Its primary metric.
+        on_sample: Called with every sample that the metric counts.
 
     Raises:
         ResultError: The log cannot be read, or the metric is not 0 or 1 for a sample.
@@ -192,6 +201,7 @@ def logged_answers(path: Path, task: str, metric: str) -> dict[str, Answer]:
         if value not in (0, 1):
             raise ResultError(f"{samples_path(path, task)}: {metric} is {value!r}; only 0 and 1 can be compared")
         found[sample.id] = Answer(bool(value), sample.cluster, hash((sample.images, sample.texts)), sample.tied)
+        on_sample(sample)
     return found
 
 

@@ -47,7 +47,15 @@ _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
     type=click.IntRange(min=0),
     default=6,
     show_default=True,
-    help="In HTML: samples on which two models disagree, per task and pair of models; 0 for none.",
+    help="In HTML: samples with pictures, per task and pair of models that disagree on them; 0 for none.",
+)
+@click.option("--title", default="Leaderboard", show_default=True, help="In HTML: the heading, or HEADING | SUBTITLE.")
+@click.option(
+    "--base",
+    "bases",
+    multiple=True,
+    metavar="[MODEL=]BASE",
+    help="What a model was fine-tuned from, where its results do not say; without MODEL, what all others were.",
 )
 @paper_table_options
 @click.option(
@@ -65,6 +73,8 @@ def command(
     reference: bool,
     rank_mixed: bool,
     gallery: int,
+    title: str,
+    bases: tuple[str, ...],
     table: dict[str, Any],
     data: tuple[str, ...],
     include_path: tuple[Path, ...],
@@ -80,6 +90,7 @@ def command(
     clipbench leaderboard results/ --output_path table.tex --uncertainty interval --caption "Scores" --label tab:scores
     """
     from clipbench.analysis.leaderboard.board import board_lock
+    from clipbench.analysis.leaderboard.lineage import set_bases
     from clipbench.analysis.leaderboard.merge import board_of
     from clipbench.analysis.leaderboard.reading import gather
 
@@ -88,7 +99,7 @@ def command(
     existing = target if target and target.suffix == ".json" else None
     if not results and not reference and not (existing and existing.exists()):
         raise ConfigError("name results, or --reference for the published figures")
-    places = parse_pairs(data, "--data")
+    places, named_bases = parse_pairs(data, "--data"), _parse_bases(bases)
     display.advance("reading results", 0, None)
     gathered = gather(results)  # takes the longest, so before the lock
     if existing is None or not existing.exists():
@@ -97,8 +108,9 @@ def command(
         board = board_of(
             gathered, board=existing, reference=reference, rank_mixed=rank_mixed, include_path=include_path
         )
+        set_bases(board, named_bases)
         display.advance("making the board", 0, None)
-        text = _page(board, gallery, places, include_path) if style == "html" else _text(board, style, table)
+        text = _page(board, title, gallery, places, include_path) if style == "html" else _text(board, style, table)
         _write(board, text, existing, target if style in _SUFFIXES else None, style)
     if not target and style != "table":
         say_file(text)
@@ -142,14 +154,20 @@ def _text(board: Board, style: str, table: dict[str, Any]) -> str:
     return makers[style](board, TableOptions(**table)) if style in makers else ""
 
 
-def _page(board: Board, gallery: int, data: dict[str, str], include_path: tuple[Path, ...]) -> str:
-    from clipbench.analysis.leaderboard.disagreements import find_disagreements
+def _parse_bases(bases: tuple[str, ...]) -> dict[str, str]:
+    return {model or "*": base for model, _, base in (each.rpartition("=") for each in bases)}
+
+
+def _page(board: Board, title: str, gallery: int, data: dict[str, str], include_path: tuple[Path, ...]) -> str:
+    from clipbench.analysis.leaderboard.gallery import find_samples
+    from clipbench.analysis.leaderboard.logs import BoardLogs
     from clipbench.analysis.leaderboard.page import html_page
 
-    found, problems = find_disagreements(board, gallery, data, include_path)
+    logs = BoardLogs(board, include_path)
+    found, problems = find_samples(board, gallery, data, include_path, logs)
     for problem in problems:
         note(problem)
-    return html_page(board, found)
+    return html_page(board, found, title=title, logs=logs, include_path=include_path)
 
 
 def _target(output_path: Path | None, style: str | None) -> tuple[Path | None, str]:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clipbench.analysis.comparison import compare_runs
-from clipbench.analysis.leaderboard.disagreements import find_disagreements
+from clipbench.analysis.leaderboard.gallery import find_samples
 from clipbench.analysis.leaderboard.merge import build_leaderboard
 from clipbench.analysis.leaderboard.page import html_page
 from clipbench.analysis.leaderboard.paper_table import to_latex, to_markdown
@@ -195,7 +195,7 @@ def test_a_damaged_board(data):
             if board is not None:
                 for make in (html_page, to_csv, to_latex, to_markdown, type(board).to_json):
                     make(board).encode()
-                find_disagreements(board, 2)
+                find_samples(board, 2)
 
 
 @quick

@@ -11,7 +11,7 @@ import yaml
 import clipbench
 from clipbench.analysis.comparison import compare_runs
 from clipbench.analysis.contact_sheet import draw_sheet, html_page, make_contact_sheet
-from clipbench.analysis.leaderboard.disagreements import find_disagreements
+from clipbench.analysis.leaderboard.gallery import find_samples
 from clipbench.analysis.leaderboard.page import html_page as board_page
 from clipbench.analysis.rescoring import rescore
 from clipbench.errors import ConfigError
@@ -130,7 +130,7 @@ def test_they_are_on_boards_and_in_the_gallery(valid, runs):
     assert {(score.task, score.model.partition("@")[0], score.value) for score in board.scores} == {
         (name, kind, value) for name in TASKS for kind, value in (("perfect", 1.0), ("reversed", 0.0))
     }
-    gallery, problems = find_disagreements(board, 8, include_path=(valid,))
+    gallery, problems = find_samples(board, 8, include_path=(valid,))
     assert problems == []
     assert [sample["own"] for sample in gallery.samples["toy_texts"]][-1] == [True, True, False, False]
     assert [len(sample["images"]) for sample in gallery.samples["toy_images"]] == [2, 3, 2]

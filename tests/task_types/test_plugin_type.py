@@ -9,7 +9,7 @@ import pytest
 import clipbench
 from clipbench.analysis.comparison import compare_runs
 from clipbench.analysis.contact_sheet import draw_sheet, make_contact_sheet
-from clipbench.analysis.leaderboard.disagreements import find_disagreements
+from clipbench.analysis.leaderboard.gallery import find_samples
 from clipbench.analysis.leaderboard.page import html_page
 from clipbench.analysis.rescoring import rescore
 from clipbench.errors import ConfigError
@@ -139,7 +139,7 @@ def test_it_is_on_boards_with_confusions_and_gallery(runs):
     assert [score.value for score in sorted(board.scores, key=lambda score: -score.value)] == [0.75, 0.0]
     confusions = {score.value: score.confusion for score in board.scores}
     assert confusions[0.75]["middle"]["middle"] == 3
-    gallery, problems = find_disagreements(board, 2, include_path=(plugin,))
+    gallery, problems = find_samples(board, 2, include_path=(plugin,))
     assert problems == []
     (sample, *_) = gallery.samples["odd_one_toy"]
     assert sample["own"] == [False, True, False]

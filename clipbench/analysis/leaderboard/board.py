@@ -113,6 +113,9 @@ class ModelFacts(_Strict):
         preprocessor: The image preprocessing used.
         library: With its version.
         architecture: The model's class or name.
+        base: What it was fine-tuned from: a name, or the digest of its weights.
+        finetuned: For weights between two models: the digest of the fine-tuned one's.
+        alpha: For weights between two models: the share of the fine-tuned one.
     """
 
     name: str
@@ -125,6 +128,9 @@ class ModelFacts(_Strict):
     preprocessor: str | None = None
     library: str | None = None
     architecture: str | None = None
+    base: str | None = None
+    finetuned: str | None = None
+    alpha: Number | None = None
 
 
 class TaskFacts(_Strict):

@@ -195,10 +195,15 @@ def _model_facts(results: Results) -> ModelFacts:
     facts = results.model_info
     library = " ".join(str(facts[name]) for name in ("library", "library_version") if facts.get(name))
     texts = ("revision", "precision", "preprocessor", "architecture")
+    between = results.interpolation
+    base = between.base if between else facts.get("base_fingerprint") or facts.get("base_model")
     return ModelFacts(
         name=results.model_name,
         weights=results.model_fingerprint,
         parameters=facts.get("parameters"),
         library=library or None,
+        base=str(base) if base else None,
+        finetuned=between.finetuned if between else None,
+        alpha=between.alpha if between else None,
         **{name: str(facts[name]) for name in texts if facts.get(name)},
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clipbench.analysis.contact_sheet import shown_scores
-from clipbench.analysis.leaderboard.disagreements import find_disagreements
+from clipbench.analysis.leaderboard.gallery import find_samples
 from clipbench.analysis.leaderboard.merge import build_leaderboard
 from clipbench.analysis.leaderboard.page import html_page
 from tests.analysis.leaderboard.builders import line, make_results, write
@@ -20,26 +20,26 @@ def payload(tmp_path, scores):
     other = {**line("1", right["acc"] == 0), "scores": [0.9, 0.1, 0.1] if right["acc"] == 0 else [0.1, 0.9, 0.1]}
     write(tmp_path, make_results("b", {"t": 0.51234568}, weights="b" * 64), {"t": [other]})
     board = build_leaderboard([tmp_path])
-    found, _ = find_disagreements(board, 4)
+    found, _ = find_samples(board, 4)
     text = re.search(r'application/json">(.*?)</script>', html_page(board, found), re.DOTALL)[1]
     data = json.loads(text)
-    return data, data["models"].index("a")
+    return data, [model["label"] for model in data["models"]].index("a")
 
 
 @pytest.mark.parametrize(
     ("scores", "first", "shown"),
     [
-        ([0.49003, 0.48998, 0.1], [True, False, False], [["0.49003"], ["0.48998"], ["0.10000"]]),
-        ([0.48998, 0.49003, 0.1], [False, True, False], [["0.48998"], ["0.49003"], ["0.10000"]]),
-        ([0.3, 0.3, 0.1], [True, True, False], [["0.300"], ["0.300"], ["0.100"]]),  # a real tie
-        ([0.4996, 0.2, 0.1], [True, False, False], [["0.500"], ["0.200"], ["0.100"]]),
+        ([0.49003, 0.48998, 0.1], [0], [["0.49003"], ["0.48998"], ["0.10000"]]),
+        ([0.48998, 0.49003, 0.1], [1], [["0.48998"], ["0.49003"], ["0.10000"]]),
+        ([0.3, 0.3, 0.1], [0, 1], [["0.300"], ["0.300"], ["0.100"]]),  # a real tie
+        ([0.4996, 0.2, 0.1], [0], [["0.500"], ["0.200"], ["0.100"]]),
     ],
 )
 def test_the_text_that_is_first_is_the_one_with_the_highest_score(tmp_path, scores, first, shown):
     data, place = payload(tmp_path, scores)
     (sample,) = data["gallery"]["t"]
     answer = sample["answers"][str(place)]
-    assert (answer["first"], answer["scores"], answer["right"]) == (first, shown, first == [True, False, False])
+    assert (answer["first"], answer["scores"], answer["right"]) == (first, shown, first == [0])
 
 
 def test_pairs_have_no_first_text(tmp_path):
@@ -47,9 +47,10 @@ def test_pairs_have_no_first_text(tmp_path):
     for name, scores, right in (("a", [[0.5, 0.4], [0.1, 0.5]], 1.0), ("b", [[0.1, 0.2], [0.3, 0.4]], 0.0)):
         results = make_results(name, {"t": right}, weights=name * 64, task_type="pairs")
         write(tmp_path, results, {"t": [{**logged, "scores": scores, "acc": right}]})
-    found, _ = find_disagreements(build_leaderboard([tmp_path]), 4)
+    found, _ = find_samples(build_leaderboard([tmp_path]), 4)
     answer = next(answer for model, answer in found.samples["t"][0]["answers"].items() if model.startswith("a"))
-    assert (answer["first"], answer["scores"]) == ([False, False], [("0.500", "0.100"), ("0.400", "0.500")])
+    assert (answer["first"], answer["scores"]) == ([], [("0.500", "0.100"), ("0.400", "0.500")])
+    assert answer["image"] == [0, 1]
 
 
 def test_scores_of_two_images_are_told_apart_too():
@@ -60,7 +61,7 @@ def test_the_page_holds_values_to_their_last_digit(tmp_path):
     data, place = payload(tmp_path, [0.9, 0.1, 0.1])
     assert data["tasks"]["t"]["scores"][str(place)]["value"] == 0.51234567
     assert data["tasks"]["t"]["scores"][str(place)]["breakdown"] == {"red": [10, 1 / 3]}
-    assert data["models"] == ["b", "a"]  # by 0.51234568 and 0.51234567, which six digits do not tell apart
+    assert [model["label"] for model in data["models"]] == ["b", "a"]  # by 0.51234568 and 0.51234567, which six digits do not tell apart
 
 
 def test_float32_neighbors_are_told_apart():
