@@ -61,7 +61,8 @@ def test_the_page_holds_values_to_their_last_digit(tmp_path):
     data, place = payload(tmp_path, [0.9, 0.1, 0.1])
     assert data["tasks"]["t"]["scores"][str(place)]["value"] == 0.51234567
     assert data["tasks"]["t"]["scores"][str(place)]["breakdown"] == {"red": [10, 1 / 3]}
-    assert [model["label"] for model in data["models"]] == ["b", "a"]  # by 0.51234568 and 0.51234567, which six digits do not tell apart
+    labels = [model["label"] for model in data["models"]]
+    assert labels == ["b", "a"]  # by 0.51234568 and 0.51234567, which six digits do not tell apart
 
 
 def test_float32_neighbors_are_told_apart():
