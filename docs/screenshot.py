@@ -30,7 +30,9 @@ def main(page: Path, folder: Path) -> None:
             picture = Image.open(image).convert("RGB")
             picture = picture.crop((0, 0, picture.width, min(height, picture.height)))
             picture = picture.resize((shown, round(shown * picture.height / picture.width)), Image.Resampling.LANCZOS)
-            picture.quantize(128, kmeans=3, dither=Image.Dither.NONE).save(image, optimize=True)
+            picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE).save(
+                image, optimize=True
+            )
     finally:
         browser.close()
 

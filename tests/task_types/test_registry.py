@@ -8,7 +8,7 @@ import pytest
 
 from clipbench.errors import ConfigError, UnknownName
 from clipbench.task_types import Task
-from clipbench.task_types.registry import group_members, known_tasks, select_tasks, tag_members
+from clipbench.task_types.registry import find_task, group_members, known_tasks, select_tasks, tag_members
 from tests.toy import write_toy
 
 PLUGIN = """
@@ -276,3 +276,11 @@ def test_two_data_sets_of_one_name_do_not_take_each_others_place(tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN.replace('Dataset("mine"', 'Dataset("coco"'))
     with pytest.raises(ConfigError, match="another data set named 'coco'"):
         DataSources(select_tasks("coco_color,my_color", [tmp_path]), EvaluationOptions())
+
+
+def test_no_two_tasks_have_the_same_title():
+    titles = [task.title for task in known_tasks()]
+    assert len(set(titles)) == len(titles)
+    assert find_task("inpaintcoco_color").title == "InpaintCOCO · color"
+    assert find_task("coco_retrieval_first").title == "COCO · retrieval first"
+    assert find_task("vl_checklist_attribute_color").title == "VL-CheckList · attribute color"
