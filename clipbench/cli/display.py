@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import RLock, Timer
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from clipbench.cli.library_bars import library_bars
 from clipbench.utils.text import printable
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Display:
         self._inner: Bar | None = None
         self._details = ""
         self._spinner: RenderableType = " "
+        self._shown = ExitStack()
 
     @contextmanager
     def open(self, text: str) -> Iterator[None]:
@@ -142,10 +144,9 @@ class Display:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            if self._live is not None:
-                live, self._live = self._live, None
-                with suppress(OSError):  # the terminal is gone
-                    live.stop()
+            self._live = None
+            with suppress(OSError):  # the terminal is gone
+                self._shown.close()
 
     def __rich__(self) -> Group:
         from rich.console import Group
@@ -177,6 +178,11 @@ class Display:
                 redirect_stdout=sys.stdout.isatty(),
             )  # fmt: skip
             self._live.start(refresh=True)
+            self._shown.callback(self._live.stop)
+            self._shown.enter_context(library_bars(self._show_details))
+
+    def _show_details(self, text: str) -> None:
+        self._details = printable(text)
 
 
 display = Display()

@@ -2,8 +2,10 @@ import re
 
 import pytest
 from rich.console import Console
+from tqdm.auto import tqdm
 
 from clipbench.cli.display import Bar, Display, _line
+from clipbench.cli.library_bars import library_bars
 from clipbench.cli.streams import write
 
 NOW = 1000.0
@@ -108,3 +110,21 @@ def test_nothing_is_shown_where_stderr_is_no_terminal(capsys):
         assert not display.print_above("a line")
         write("a line\n", err=True)
     assert capsys.readouterr() == ("", "a line\n")
+
+
+def test_bars_of_libraries_are_a_line_of_the_display(capsys):
+    display = FakeTerminal()
+    display.advance("loading model org/name", 0, None)
+    with library_bars(display._show_details):
+        with tqdm(desc="model.safetensors", total=605_000_000, unit="B", unit_scale=True) as bar:
+            bar.update(302_500_000)
+            bar.refresh()
+            name, details = display.lines()
+            assert name.startswith("loading model org/name")
+            assert details.startswith("model.safetensors:  50%")
+            assert "302M/605M" in details
+        assert len(display.lines()) == 1
+    assert capsys.readouterr() == ("", "")
+    with tqdm(desc="after", total=2) as bar:
+        bar.update(2)
+    assert "after: 100%" in capsys.readouterr().err
