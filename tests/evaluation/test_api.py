@@ -85,13 +85,18 @@ def test_a_name_of_ones_own_leaves_the_model_its_id(model, colors, tmp_path):
 
 
 def test_an_interrupted_call_is_resumed_by_the_same_call(model, colors, tmp_path, decoded, interrupted):
-    notes = []
+    notes, steps = [], []
     with pytest.raises(KeyboardInterrupt):
         clipbench.evaluate(model, colors, output_path=tmp_path)
     interrupted.undo()
     decoded.clear()
-    results = clipbench.evaluate(model, colors, output_path=tmp_path, on_note=notes.append)
+    results = clipbench.evaluate(
+        model, colors, output_path=tmp_path, on_note=notes.append, on_progress=lambda *step: steps.append(step)
+    )
     assert sorted(decoded) == ["4.png", "5.png"]
+    scored = [done for name, done, total in steps if (name, total) == ("toy_color", 6)]
+    assert (scored[0], scored[-1]) == (4, 6), "the bar starts where the run resumes"
+    assert scored == sorted(scored)
     assert "resuming the unfinished run" in notes[0]
     assert results.tasks["toy_color"].metrics == clipbench.evaluate(model, colors).tasks["toy_color"].metrics
     assert len(list(tmp_path.rglob("results_*.json"))) == 1
@@ -209,6 +214,17 @@ def test_progress_that_is_not_known_beforehand(capfd):
         advance("streamed", 3, None)
         advance("streamed", 5, None)
     assert "5it" in capfd.readouterr().err
+
+
+def test_a_bar_begins_where_the_work_is_resumed(capfd):
+    with progress_bars() as advance:
+        advance("resumed", 0, None)
+        advance("resumed", 60, 100)
+        advance("resumed", 100, 100)
+    err = capfd.readouterr().err
+    assert "0it" not in err
+    assert "60/100" in err
+    assert "0/100 [" not in err.replace("100/100", "").replace("60/100", "")
 
 
 def test_notes_are_logged(model, colors, tmp_path, caplog, interrupted):
