@@ -36,6 +36,18 @@ def test_the_board_is_json_after_its_schema_and_merges(run, results, tmp_path):
     assert (code, len(list(csv.DictReader(io.StringIO(out))))) == (0, 3)
 
 
+def test_the_page_has_a_title_and_compares_with_a_base(run, results, tmp_path):
+    target = tmp_path / "board.html"
+    code, _, _ = run("leaderboard", results, "-o", target, "--title", "Ours | <three> tasks", "--base", "b=a")
+    assert code == 0
+    text = target.read_text(encoding="utf-8")
+    assert "<h1>Ours</h1>" in text
+    assert '<p class="subtitle">&lt;three&gt; tasks</p>' in text
+    assert "Against a" in text
+    code, _, err = run("leaderboard", results, "-o", target, "--base", "nobody")
+    assert (code, "no model 'nobody' on the board" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("style", "suffix"), [("html", ".html"), ("markdown", ".md"), ("latex", ".tex"), ("csv", ".csv")]
 )

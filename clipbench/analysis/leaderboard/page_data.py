@@ -42,9 +42,11 @@ def page_data(
     """
     order = ordered_models(board)
     place = {key: index for index, key in enumerate(order)}
+    short = dict(zip(order, short_labels([board.models[key].label for key in order]), strict=True))
+    card_of = {card.model: card for card in cards}
     leaders = significant_leaders(p_values_against_best(board, logs), board)
     return {
-        "models": [_model(board, key, place, {card.model: card for card in cards}) for key in order],
+        "models": [_model(board, key, short[key], place, card_of.get(key)) for key in order],
         "tasks": _tasks(board, place, leaders, include_path),
         "means": _means(board.means, place, leaders),
         "gallery": {
@@ -88,13 +90,12 @@ def task_titles(board: Board, include_path: Sequence[str | Path] = ()) -> dict[s
     return found
 
 
-def _model(board: Board, key: str, place: Mapping[str, int], cards: Mapping[str, Card]) -> dict[str, Any]:
-    facts, card = board.models[key], cards.get(key)
-    short = dict(zip(place, short_labels([board.models[one].label for one in place]), strict=True))
+def _model(board: Board, key: str, short: str, place: Mapping[str, int], card: Card | None) -> dict[str, Any]:
+    facts = board.models[key]
     base, finetuned = base_of(board, key), finetuned_of(board, key)
     return {
         "label": facts.label,
-        "short": short[key],
+        "short": short,
         "published": facts.published,
         "rank": card.mean_rank if card else None,
         "above": card.above_chance.value if card and card.above_chance else None,

@@ -97,7 +97,8 @@ def significant_leaders(p_values: Mapping[tuple[str, str], float], board: Board)
         board: The board.
     """
     columns: dict[str, list[Score | GroupMean]] = {}
-    for item in (*board.scores, *board.means):
+    ranked: list[Score | GroupMean] = [*board.scores, *board.means]
+    for item in ranked:
         if item.rank is not None:
             columns.setdefault(item.task if isinstance(item, Score) else item.group, []).append(item)
     leaders = {}

@@ -69,3 +69,26 @@ def test_float32_neighbors_are_told_apart():
     score = np.float32(0.3)
     texts = shown_scores([[float(score), float(np.nextafter(score, np.float32(1)))]], [0, 1])
     assert texts[0] != texts[1]
+
+
+def test_samples_beyond_the_size_are_left_out_of_all_tasks_alike(tmp_path):
+    for name, mark in (("a", "+"), ("b", "-")):
+        results = make_results(name, {"t": 0.5, "u": 0.5}, weights=name * 64)
+        logs = {task: [line(str(n), mark == "+") for n in range(6)] for task in ("t", "u")}
+        write(tmp_path, results, logs)
+    board = build_leaderboard([tmp_path])
+    whole, _ = find_samples(board, 12)
+    assert [len(samples) for samples in whole.samples.values()] == [6, 6]
+    size = len(json.dumps(whole.samples["t"]))
+    small, problems = find_samples(board, 12, most_bytes=size)
+    assert [len(samples) for samples in small.samples.values()] == [3, 3]
+    assert problems[-1] == "gallery: 6 samples left out to keep the page small; ask for a smaller one"
+
+
+def test_one_model_has_failures_and_confusions(tmp_path):
+    lines = [line("0", True), *(line(str(n), False, best=1 + n % 2) for n in range(1, 5))]
+    write(tmp_path, make_results("a", {"t": 0.2}), {"t": lines})
+    found, _ = find_samples(build_leaderboard([tmp_path]), 2)
+    assert {sample["id"] for sample in found.samples["t"]} < {"1", "2", "3", "4"}
+    confused = {tuple(answer["confused"]) for sample in found.samples["t"] for answer in sample["answers"].values()}
+    assert confused == {("red", "blue"), ("red", "green")}
