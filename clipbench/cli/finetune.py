@@ -27,6 +27,7 @@ from clipbench.cli.options import (
     text_cleaning_option,
 )
 from clipbench.cli.result_tables import headline
+from clipbench.cli.training_report import hint_at_interpolation, print_changes
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import (
@@ -42,6 +43,16 @@ from clipbench.training.recipe import (
 if TYPE_CHECKING:
     from clipbench.training.events import StepLog
     from clipbench.training.trainer import FineTuning
+
+
+def _kept(ctx: click.Context, param: click.Parameter, value: object) -> int | str | None:
+    """Callback: a number of checkpoints, or ``all``."""
+    if value is None or value == "all":
+        return None if value is None else "all"
+    try:
+        return int(str(value))
+    except ValueError:
+        raise ConfigError(f"--keep {value}: give a number of checkpoints, or all") from None
 
 
 RECIPE = Section(
@@ -71,6 +82,11 @@ RECIPE = Section(
         "--replacement_sampling",
         type=click.Choice(get_args(ReplacementSampling)),
         help="How keywords are exchanged: uniform, as in the paper; or matched: each is as often wrong as right.",
+    ),
+    mend_articles=flag(
+        "--mend_articles",
+        is_flag=True,
+        help='Make articles fit exchanged keywords: "an orange cat" for "a orange cat", which the paper leaves.',
     ),
     loss=flag(
         "--loss",
@@ -207,7 +223,13 @@ RUN = Section(
     ),
     allow_missing=flag("--allow_missing", is_flag=True, help="Leave out captions with a missing or broken image."),
     limit=flag("--limit", "-L", type=click.IntRange(min=1), help="Train on the first N captions only."),
-    keep=flag("--keep", type=click.IntRange(min=1), help="Keep only the newest N checkpoints."),
+    keep=flag(
+        "--keep",
+        metavar="N|all",
+        callback=_kept,
+        help="Keep only the newest N checkpoints. Default: 2 if all are scored on whole --eval_tasks, else all. Scores"
+        " are always kept.",
+    ),
     eval_tasks=flag(
         "--eval_tasks",
         metavar="NAMES",
@@ -295,8 +317,12 @@ def command(
         mixed = [f"{len(pairs.rows_of(number)):,} of {name}" for number, name in enumerate(pairs.mixed, 1)]
         images = f"{len(set(pairs.image_of.tolist())):,} images"
         note(f"{', '.join([captions, *mixed])} of {images}, {tuning.steps:,} steps")
+    if tuning.is_main and options.keep is None and (kept := tuning.setup.options.checkpoints_kept):
+        note(f"of the checkpoints, the newest {kept} are kept, and the scores of all; --keep all keeps every one")
     _follow(tuning)
     if tuning.is_main:
+        print_changes(tuning.changes)
+        hint_at_interpolation(tuning.changes, None if arguments else model, output_path, tuning.setup.scores.options)
         note(f"model saved to {output_path}: clipbench eval --model {output_path} --tasks …")
     return 0
 

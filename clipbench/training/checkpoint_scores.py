@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +15,20 @@ from clipbench.models import Model
 from clipbench.results import Results, read_results
 from clipbench.task_types.registry import select_tasks
 from clipbench.training.datasets import dataset_name, training_splits
+from clipbench.training.gains import Change, ClusterSums, SumsByCluster, find_changes
 from clipbench.training.lora import merged
 from clipbench.training.options import FinetuneOptions
 from clipbench.utils.files import atomic_write
 from clipbench.utils.registry import close_matches
+from clipbench.utils.text import reason
 
 _EVALUATION = re.compile(r"step-(?P<step>\d+)\.json")
 
 
 class CheckpointScores:
     """The checkpoints' scores, ``evaluations/step-000120.json``; step 0 is the base model.
+
+    Beside them, ``clusters-000120.json`` holds what comparing two of them on the same samples needs.
 
     Args:
         directory: The run's folder.
@@ -33,6 +38,9 @@ class CheckpointScores:
 
     Raises:
         ConfigError: A task's data cannot be used.
+
+    Attributes:
+        options: How they are scored.
     """
 
     def __init__(
@@ -42,7 +50,7 @@ class CheckpointScores:
         options: EvaluationOptions,
         on_progress: Progress = ignore_progress,
     ) -> None:
-        self._directory, self._tasks, self._options, self._on_progress = directory, tasks, options, on_progress
+        self._directory, self._tasks, self.options, self._on_progress = directory, tasks, options, on_progress
         for prepared in tasks:
             if prepared.error:
                 raise ConfigError(f"eval_tasks: {prepared.error}")
@@ -65,14 +73,43 @@ class CheckpointScores:
         if place.is_file():
             return read_results(place)
         model.module.eval()
+        sums = SumsByCluster({prepared.task.name: prepared.task.primary_metric for prepared in self._tasks})
         with merged(model):
-            run = EvaluationRun(model, self._tasks, self._options, name=name, on_progress=self._on_progress)
+            run = EvaluationRun(
+                model, self._tasks, self.options, name=name, on_progress=self._on_progress, on_sample=sums.add
+            )
             results = run.run()
         if results.failed:
             raise ResultError("; ".join(results.tasks[task].error or task for task in results.failed))
         place.parent.mkdir(exist_ok=True)
+        atomic_write(self._sums_of(step), json.dumps(sums.sums, ensure_ascii=False))
         atomic_write(place, results.to_json())
         return results
+
+    def changes(self, step: int) -> list[Change]:
+        """What a checkpoint gained and lost against the base model; empty if one of the two is not scored."""
+        places = [self._directory / "evaluations" / f"step-{number:06d}.json" for number in (0, step)]
+        if not all(place.is_file() for place in places):
+            return []
+        base, trained = map(read_results, places)
+        return find_changes(base, trained, self._sums(0), self._sums(step))
+
+    def _sums_of(self, step: int) -> Path:
+        return self._directory / "evaluations" / f"clusters-{step:06d}.json"
+
+    def _sums(self, step: int) -> ClusterSums:
+        """Empty where there are none: earlier versions did not keep them."""
+        path = self._sums_of(step)
+        if not path.is_file():
+            return {}
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return {
+                task: {cluster: (float(total), int(number)) for cluster, (total, number) in clusters.items()}
+                for task, clusters in found.items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ResultError(f"{path}: cannot be read: {reason(error)}; remove it to go on") from None
 
     def all(self) -> dict[int, Results]:
         """Step to scores, the base model first."""

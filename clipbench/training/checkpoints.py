@@ -25,6 +25,7 @@ from clipbench.errors import DataError, ResultError
 from clipbench.models import Model
 from clipbench.training.ema import WeightAverage, trained_weights
 from clipbench.training.lora import merged
+from clipbench.training.options import STATES_KEPT
 from clipbench.training.sharding import gathered, like
 from clipbench.utils.files import atomic_directory, remove_parts
 from clipbench.utils.text import reason
@@ -32,7 +33,6 @@ from clipbench.utils.text import reason
 _NAME = re.compile(r"checkpoint-(?P<step>\d+)")
 _STATE, _FACTS = "training_state.safetensors", "training.json"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
-_STATES_KEPT = 2  # the newest, and one to fall back on
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def prune(directory: Path, keep: int | None, chosen: int | None = None) -> None:
         try:
             if checkpoint in stale:
                 shutil.rmtree(checkpoint)
-            elif checkpoint not in found[-_STATES_KEPT:]:
+            elif checkpoint not in found[-STATES_KEPT:]:
                 (checkpoint / _STATE).unlink(missing_ok=True)
         except OSError as error:
             raise ResultError(f"{checkpoint}: cannot be deleted: {error.strerror or error}") from error

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from clipbench.errors import ConfigError
 from clipbench.utils.numbers import MOST_IN_A_BATCH, MOST_SAMPLES, MOST_WORKERS, check_limit, check_whole
@@ -16,6 +17,7 @@ _MOST = {
     "limit": MOST_SAMPLES,
     "keep": MOST_SAMPLES,
 }
+STATES_KEPT = 2  # of checkpoints, to resume from: the newest, and one to fall back on
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class FinetuneOptions:
         fsdp: Divide weights, gradients and optimizer moments among the processes.
         allow_missing: Leave out captions with a missing or broken image instead of failing.
         limit: Number of captions to train on, from the first; None: all.
-        keep: Number of newest checkpoints to keep; None keeps all.
+        keep: Number of newest checkpoints to keep, or ``all``. None keeps what resuming and the trade-off figure need:
+            the two newest if each is scored on whole ``eval_tasks``, because scores are kept; otherwise all.
         eval_tasks: Tasks on which every checkpoint is scored; empty for none.
         eval_limit: Samples per task, or below 1 a share of them.
         report_to: Trackers of accelerate: ``tensorboard``, ``wandb``, …
@@ -57,19 +60,26 @@ class FinetuneOptions:
     fsdp: bool = False
     allow_missing: bool = False
     limit: int | None = None
-    keep: int | None = None
+    keep: int | Literal["all"] | None = None
     eval_tasks: str = ""
     eval_limit: int | float | None = None
     report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
-            if (value := getattr(self, name)) is not None:
+            if (value := getattr(self, name)) is not None and (name, value) != ("keep", "all"):
                 check_whole(name, value, 1, most)
         if self.eval_limit is not None:
             check_limit("eval_limit", self.eval_limit)
         if self.fsdp and self.torch_compile:
             raise ConfigError("fsdp with torch_compile: not supported; leave one of them out")
+
+    @property
+    def checkpoints_kept(self) -> int | None:
+        """How many of the newest checkpoints are kept; None: all."""
+        if self.keep is None:
+            return STATES_KEPT if self.eval_tasks and self.eval_limit is None else None
+        return None if self.keep == "all" else self.keep
 
     @property
     def keeps_images(self) -> bool:

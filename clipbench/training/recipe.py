@@ -81,6 +81,8 @@ class Recipe:
         negative_images_from: Columns of the training data with hard negative images.
         replacement_sampling: How keywords are exchanged: ``uniform`` among a keyword's replacements, as in the paper,
             or ``matched``, so that each keyword is as often wrong as right.
+        mend_articles: Make an indefinite article before an exchanged keyword fit, "an orange cat" for "a orange cat".
+            The paper leaves it.
         loss: A name in ``clipbench.training.losses.LOSSES``.
         loss_args: The loss's own hyperparameters, as in its signature; those not given keep their defaults.
         negatives_in: Which halves of the paper's loss see the hard negatives: ``both``, or only ``image_to_text``.
@@ -126,6 +128,7 @@ class Recipe:
     negatives_from: tuple[str, ...] = ()
     negative_images_from: tuple[str, ...] = ()
     replacement_sampling: ReplacementSampling = "uniform"
+    mend_articles: bool = False
     loss: str = "inbatch_replacement"
     loss_args: Mapping[str, float] = field(default_factory=dict)
     negatives_in: NegativesIn = "both"

@@ -68,6 +68,9 @@ def check_negative_sources(recipe: Recipe) -> None:
             raise ConfigError("replacement_sampling matched: counts all captions; needs captions_per_image all")
         if not recipe.negatives:
             raise ConfigError("replacement_sampling matched: needs negatives, and keywords of a concept to exchange")
+    if recipe.mend_articles and (recipe.negatives_from or not recipe.negatives):
+        what = "negatives_from" if recipe.negatives_from else "negatives 0"
+        raise ConfigError(f"mend_articles: exchanges of keywords are mended; it has no effect with {what}")
     for name in ("negatives_from", "negative_images_from"):
         columns = getattr(recipe, name)
         if len(set(columns)) < len(columns):

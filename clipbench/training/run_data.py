@@ -51,8 +51,12 @@ def read_pairs(
     }
     if recipe.negatives_from or recipe.negative_images_from:
         columns = GivenColumns(train_data, recipe.negatives_from, recipe.negative_images_from, options.data)
-        return gather_given(columns, concepts, on_progress=progress, **how)
-    return gather_pairs(open_training_data(train_data, options.data), concepts, on_progress=progress, **how)
+        pairs = gather_given(columns, concepts, on_progress=progress, **how)
+    else:
+        pairs = gather_pairs(open_training_data(train_data, options.data), concepts, on_progress=progress, **how)
+    if recipe.mend_articles and isinstance(pairs.negatives, ExchangedKeywords):
+        return replace(pairs, negatives=replace(pairs.negatives, mend_articles=True))
+    return pairs
 
 
 def keyword_dependence(pairs: TrainingPairs, on_note: Note) -> dict[str, dict[str, float]]:

@@ -28,6 +28,7 @@ from clipbench.training.choice import best_so_far, restore_best
 from clipbench.training.ema import WeightAverage, trained_weights
 from clipbench.training.events import Checkpoint, Clock, StepLog, peak_memory
 from clipbench.training.freezing import frozen_modules, training_mode
+from clipbench.training.gains import Change
 from clipbench.training.gradient_cache import GradientCache
 from clipbench.training.learning_rate import learning_rate
 from clipbench.training.optimizer import Optimizer, peak_rates
@@ -53,11 +54,13 @@ class FineTuning:
         trained: The model that is trained: the setup's, or its sharded copy.
         optimizer: Updates it.
         is_main: Whether this process writes and reports; the others only compute.
+        changes: What the final model gained and lost against the base model; empty before the end, or without tasks.
     """
 
     def __init__(self, setup: TrainingSetup, on_note: Note = lambda text: None) -> None:
         self.setup, self._on_note = setup, on_note
         self.is_main: bool = setup.accelerator.is_main_process
+        self.changes: list[Change] = []
         # What traces the network comes first: a sharded one cannot be run as it is.
         self._frozen = frozen_modules(setup.model, setup.recipe.freeze, setup.recipe.unfreeze_layers)
         rates = peak_rates(setup.model, setup.recipe)
@@ -228,7 +231,8 @@ class FineTuning:
             path = write_checkpoint(setup.folder.path, setup.model, tensors, state)
         log.clear()  # only now: a failed write leaves the entries to the next checkpoint
         try:
-            prune(setup.folder.path, setup.options.keep, choice.step if (choice := best_so_far(setup)) else None)
+            choice = best_so_far(setup)
+            prune(setup.folder.path, setup.options.checkpoints_kept, choice.step if choice else None)
         except ResultError as error:  # the new checkpoint is complete
             self._on_note(f"warning: {error}")
         return path
@@ -248,8 +252,11 @@ class FineTuning:
             "peak_memory_bytes": peak_memory(setup.model.device),
             **({"selected": choice.as_dict()} if choice else {}),
         }
+        step = choice.step if choice else self.steps
+        self.changes = setup.scores.changes(step)
+        setup.facts["changes"] = [change.as_dict() for change in self.changes]
         with self._saved_weights():
-            write_artifacts(setup, choice.step if choice else self.steps, self._on_note)
+            write_artifacts(setup, step, self._on_note)
         setup.folder.write({"status": "finished", **setup.facts})
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipbench.concepts import Variants
+from clipbench.training.negatives.articles import fit_article
 from clipbench.training.negatives.base import Draw
 from clipbench.training.sampling import Ints, distinct, substitution_uniforms
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` since Python 3.11
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,12 @@ class ExchangedKeywords:
     Attributes:
         variants: For each caption its variants, one entry for each concept that it holds a keyword of.
         k: Hard negatives per caption, at most as many as a keyword has replacements.
+        mend_articles: An indefinite article before the keyword is made to fit its replacement.
     """
 
     variants: list[tuple[Variants, ...]]
     k: int
+    mend_articles: bool = False
 
     @cached_property
     def _options(self) -> tuple[Ints, Ints, Ints]:
@@ -46,14 +53,21 @@ class ExchangedKeywords:
 
     def texts(self, rows: Ints, picks: Ints) -> tuple[list[str], NDArray[np.bool_]]:
         found = [
-            self.variants[row][entry][1 + pick]  # -1, for none, is the caption itself
+            self._text(self.variants[row][entry], pick)
             for row, (entry, *numbers) in zip(rows.tolist(), picks.tolist(), strict=True)
             for pick in numbers
         ]
         return found, picks[:, 1:] >= 0
 
-    def kept(self, rows: Sequence[int]) -> ExchangedKeywords:
-        return ExchangedKeywords([self.variants[row] for row in rows], self.k)
+    def _text(self, variants: Variants, pick: int) -> str:
+        if pick < 0 or not self.mend_articles:
+            return variants[1 + pick]  # -1, for none, is the caption itself
+        before, word = variants.caption[: variants.start], variants.replacements[pick]
+        return fit_article(before, word) + word + variants.caption[variants.end :]
+
+    def kept(self, rows: Sequence[int]) -> Self:
+        return replace(self, variants=[self.variants[row] for row in rows])
 
     def identity(self, row: int) -> object:
-        return [(entry.keyword, entry.start, entry.replacements) for entry in self.variants[row]]
+        exchanged = [(entry.keyword, entry.start, entry.replacements) for entry in self.variants[row]]
+        return ("articles mended", exchanged) if self.mend_articles else exchanged

@@ -78,9 +78,6 @@ class MatchedKeywords(ExchangedKeywords):
         weights = weight[keywords]
         return Draw(picks, None if np.array_equal(weights, np.ones_like(weights)) else weights)
 
-    def kept(self, rows: Sequence[int]) -> MatchedKeywords:
-        return MatchedKeywords([self.variants[row] for row in rows], self.k)
-
     def identity(self, row: int) -> object:
         return "matched", super().identity(row)
 
