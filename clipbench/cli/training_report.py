@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipbench.cli.console import note, print_rows
+from clipbench.cli.console import note, print_rows, say
 
 if TYPE_CHECKING:
     from clipbench.evaluation.options import EvaluationOptions
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def print_changes(changes: Sequence[Change]) -> None:
     """Print each task's score before and after, with the 95 % interval of the difference."""
     if changes:
+        say("")  # below the table of checkpoints
         headers = ["task", "base", "trained", "change", "95 % interval", ""]
         print_rows(headers, [_row(change) for change in changes], "table")
 

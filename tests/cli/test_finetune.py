@@ -30,7 +30,9 @@ def test_the_documented_command_then_eval(run, flags, tmp_path):
     code, out, err = run(*flags, "--checkpoint_every", 0.5, "--eval_tasks", "scenes_color,scenes_retrieval",
                          "--eval_limit", 20)  # fmt: skip
     assert code == 0, err
-    assert [line.split()[0] for line in out.splitlines()[2:]] == ["0", "2", "3"]
+    checkpoints, changes = out.split("\n\n")
+    assert [line.split()[0] for line in checkpoints.splitlines()[2:]] == ["0", "2", "3"]
+    assert [line.split()[0] for line in changes.splitlines()[2:]] == ["scenes_color", "scenes_retrieval"]
     assert "24 captions of 24 images, 3 steps" in err
     facts = json.loads((tmp_path / "out/finetune.json").read_text())
     assert facts["status"] == "finished"
