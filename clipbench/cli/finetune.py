@@ -317,8 +317,8 @@ def command(
         mixed = [f"{len(pairs.rows_of(number)):,} of {name}" for number, name in enumerate(pairs.mixed, 1)]
         images = f"{len(set(pairs.image_of.tolist())):,} images"
         note(f"{', '.join([captions, *mixed])} of {images}, {tuning.steps:,} steps")
-    if tuning.is_main and options.keep is None and (kept := tuning.setup.options.checkpoints_kept):
-        note(f"of the checkpoints, the newest {kept} are kept, and the scores of all; --keep all keeps every one")
+        if options.keep is None and (kept := tuning.setup.options.checkpoints_kept):
+            note(f"of the checkpoints, the newest {kept} are kept, and the scores of all; --keep all keeps every one")
     _follow(tuning)
     if tuning.is_main:
         print_changes(tuning.changes)
