@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipbench.analysis.hub_files import BENCHMARK, EVAL_RESULTS, merge_benchmark, merge_eval_results
+from clipbench.analysis.hub_files import BENCHMARK, EVAL_RESULTS, merge_benchmark, merge_eval_results, space_sdk
 from clipbench.analysis.publishing import Upload, merged_card
 from clipbench.errors import ResultError
 from clipbench.utils.hub import error_status
@@ -38,7 +38,10 @@ def push(upload: Upload, api: HfApi | None = None, *, private: bool = False, cre
 
     def send() -> str:
         if not create_pr:
-            client.create_repo(upload.repo_id, repo_type=upload.repo_type, private=private, exist_ok=True)
+            client.create_repo(
+                upload.repo_id, repo_type=upload.repo_type, private=private, exist_ok=True,
+                space_sdk="static" if upload.repo_type == "space" else None,
+            )  # fmt: skip
         for attempt in range(_ATTEMPTS):  # what is merged was read at `head`: a commit after it would be lost
             head = client.repo_info(upload.repo_id, repo_type=upload.repo_type).sha
             operations = list(_operations(client, upload, head))
@@ -78,6 +81,13 @@ def _operations(
         except UnicodeDecodeError:
             raise ResultError(f"{name}: exists and is not UTF-8: fix or remove it") from None
 
+    yield from (
+        hub.CommitOperationDelete(name)
+        for name in sorted(there - upload.files.keys())
+        if name.startswith(upload.replaced)
+    )
+    if upload.repo_type == "space":
+        _require_static(text("README.md"))
     if upload.card_results:
         yield hub.CommitOperationAdd("README.md", merged_card(text("README.md"), upload).encode())
     elif upload.card and "README.md" not in there:
@@ -88,6 +98,12 @@ def _operations(
             yield hub.CommitOperationDelete(name) if new is None else hub.CommitOperationAdd(name, new.encode())
     if upload.benchmark and (new := merge_benchmark(text(BENCHMARK), upload.benchmark)) is not None:
         yield hub.CommitOperationAdd(BENCHMARK, new.encode())
+
+
+def _require_static(card: str | None) -> None:
+    sdk = "static" if card is None else space_sdk(card)
+    if sdk != "static":
+        raise ResultError(f"README.md: {f'sdk {sdk}' if sdk else 'no sdk'}; a site needs a Space with `sdk: static`")
 
 
 def _with_errors(send: Callable[[], str], repo_id: str) -> str:

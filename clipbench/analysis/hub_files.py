@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -103,6 +104,18 @@ def merge_benchmark(text: str | None, benchmark: Mapping[str, Any]) -> str | Non
     known = {task.get("id") for task in tasks}
     missing = [task for task in benchmark["tasks"] if task["id"] not in known]
     return _dump({**there, "tasks": [*tasks, *missing]}) if missing else None
+
+
+def space_sdk(card: str) -> str | None:
+    r"""What a Space's card says the Space is made with; None if it says nothing.
+
+    Examples:
+        >>> space_sdk("---\nsdk: static\n---\n"), space_sdk("# A card")
+        ('static', None)
+    """
+    front = re.match(r"\s*---\s*?\n(.*?)\n---", card, re.DOTALL)
+    facts = _load(front[1]) if front else None
+    return str(facts["sdk"]) if isinstance(facts, Mapping) and "sdk" in facts else None
 
 
 def _load(text: str) -> Any:

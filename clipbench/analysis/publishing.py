@@ -46,12 +46,13 @@ class Upload:
 
     Attributes:
         repo_id: The repository.
-        repo_type: ``model`` or ``dataset``.
+        repo_type: ``model``, ``dataset`` or ``space``, a static one.
         files: Path in the repository to its bytes, or to the local file.
         card_results: Metrics that the card's metadata gets; those of the same name are replaced.
         entries: Results for ``.eval_results/*.yaml``, merged into existing files.
         benchmark: What ``eval.yaml`` declares, merged into an existing one.
         card: The whole card, written only where the repository has none.
+        replaced: Beginnings of paths; what the repository has there and ``files`` has not is removed.
         notes: What is left out, one line each.
         message: Of the commit.
     """
@@ -63,6 +64,7 @@ class Upload:
     entries: list[dict[str, Any]] = field(default_factory=list)
     benchmark: Mapping[str, Any] | None = None
     card: str | None = None
+    replaced: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     message: str = "Results of clipbench"
 
@@ -214,6 +216,7 @@ def describe(upload: Upload) -> str:
         lines += [f"{BENCHMARK}, merged into the one that is there:", text.rstrip()]
     if upload.card:
         lines += ["README.md, if there is none:", upload.card.rstrip()]
+    lines += [f"{start}: all that is there and not named below is removed" for start in upload.replaced]
     for name, content in sorted(upload.files.items()):
         raw = content if isinstance(content, bytes) else content.read_bytes()
         origin = "" if isinstance(content, bytes) else f", from {content}"

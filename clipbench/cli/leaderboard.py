@@ -18,6 +18,7 @@ from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from clipbench.analysis.leaderboard.board import Board
+    from clipbench.analysis.site.build import Site
 
 _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
 
@@ -36,6 +37,11 @@ _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
     type=click.Choice(["table", "json", *_SUFFIXES]),
     help="On stdout; with --output_path the suffix decides, or .json for both.  [table]",
 )
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write a static site into this folder: the page, a page for each model and task, pictures of mistakes.",
+)
 @click.option("--reference", is_flag=True, help="Add the published figures of the board's tasks, marked as such.")
 @click.option(
     "--rank_mixed",
@@ -47,7 +53,8 @@ _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
     type=click.IntRange(min=0),
     default=6,
     show_default=True,
-    help="In HTML: samples with pictures, per task and pair of models that disagree on them; 0 for none.",
+    help="In HTML: samples with pictures, per task and pair of models that disagree on them; with --site also mistakes,"
+    " per task and model. 0 for none.",
 )
 @click.option("--title", default="Leaderboard", show_default=True, help="In HTML: the heading, or HEADING | SUBTITLE.")
 @click.option(
@@ -70,6 +77,7 @@ def command(
     results: tuple[Path, ...],
     output_path: Path | None,
     style: str | None,
+    site: Path | None,
     reference: bool,
     rank_mixed: bool,
     gallery: int,
@@ -86,6 +94,7 @@ def command(
     \b
     clipbench leaderboard results/ --output_path leaderboard.json
     clipbench leaderboard results/ --output_path leaderboard.html
+    clipbench leaderboard results/ --site site
     clipbench leaderboard --reference --format markdown
     clipbench leaderboard results/ --output_path table.tex --uncertainty interval --caption "Scores" --label tab:scores
     """
@@ -93,9 +102,13 @@ def command(
     from clipbench.analysis.leaderboard.lineage import set_bases
     from clipbench.analysis.leaderboard.merge import board_of
     from clipbench.analysis.leaderboard.reading import gather
+    from clipbench.analysis.site.build import Site
+    from clipbench.analysis.site.folder import check_folder
 
-    target, style = _target(output_path, style)
+    target, style = _target(output_path, style or ("" if site and not output_path else None))
     check_table_options(table, style)
+    if site:
+        check_folder(site)
     existing = target if target and target.suffix == ".json" else None
     if not results and not reference and not (existing and existing.exists()):
         raise ConfigError("name results, or --reference for the published figures")
@@ -112,7 +125,9 @@ def command(
         display.advance("making the board", 0, None)
         text = _page(board, title, gallery, places, include_path) if style == "html" else _text(board, style, table)
         _write(board, text, existing, target if style in _SUFFIXES else None, style)
-    if not target and style != "table":
+    if site:
+        _write_site(Site(board, title, gallery, places, include_path), site)
+    if not target and style not in ("", "table"):
         say_file(text)
     if style == "table":
         _print_table(board)
@@ -170,13 +185,22 @@ def _page(board: Board, title: str, gallery: int, data: dict[str, str], include_
     return html_page(board, found, title=title, logs=logs, include_path=include_path)
 
 
+def _write_site(site: Site, folder: Path) -> None:
+    from clipbench.analysis.site.folder import write_site
+
+    write_site(folder, site.files())
+    for problem in site.problems:
+        note(problem)
+    say(folder / "index.html")
+
+
 def _target(output_path: Path | None, style: str | None) -> tuple[Path | None, str]:
     """Where the board goes, and its format: the suffix decides, and a contradicting ``--format`` is refused.
 
     A .json board may be accompanied by another format, of the same name.
     """
     if output_path is None or output_path.suffix == ".json":
-        return output_path, style or "table"
+        return output_path, "table" if style is None else style
     formats = {suffix: name for name, suffix in _SUFFIXES.items()}
     named = formats.get(output_path.suffix)
     if named is None:

@@ -91,11 +91,13 @@ class Handler(BaseHTTPRequestHandler):
                 self._create(json.loads(self.form))
             case ["api", "agent-harnesses"]:  # which programs write code; clients ask once a day
                 self._json({"standardEnvVars": [], "harnesses": {}})
-            case ["api", "models" | "datasets" as kinds, *rest]:
+            case ["api", "models" | "datasets" | "spaces" as kinds, *rest]:
                 repository, rest = self._find(cast(Kind, kinds.removesuffix("s")), rest)
                 self._api(repository, rest, query)
             case ["datasets", *rest]:
                 self._resolve(*self._find("dataset", rest))
+            case ["spaces", *rest]:
+                self._resolve(*self._find("space", rest))
             case _:
                 self._resolve(*self._find("model", parts))
 
@@ -191,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
             self._no_entry(commit, path)
         file = commit.files[path]
         if file.sha256 and not self.server.is_cdn:
-            prefix = "/datasets" if repository.kind == "dataset" else ""
+            prefix = "" if repository.kind == "model" else f"/{repository.kind}s"
             address = f"{prefix}/{repository.id}/resolve/{commit.sha}/{quote(path)}"
             self._answer(
                 302,

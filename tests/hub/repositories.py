@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-Kind = Literal["model", "dataset"]
+Kind = Literal["model", "dataset", "space"]
 Json = dict[str, object]
 
 DATE = "2024-03-05T00:00:00.000Z"
@@ -97,10 +97,10 @@ class Commit:
 
 @dataclass
 class Repository:
-    """A model or dataset repository.
+    """A repository.
 
     Attributes:
-        kind: Which of the hub's two name spaces it is in.
+        kind: Which of the hub's name spaces it is in.
         id: ``owner/name``, or a bare name for the oldest ones.
         commits: By sha, oldest first.
         branches: Branch name to sha. The newest commit of ``main`` is what a client gets unasked.

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
@@ -35,6 +36,7 @@ def html_page(
     title: str = "Leaderboard",
     logs: BoardLogs | None = None,
     include_path: Sequence[str | Path] = (),
+    pages: Mapping[str, str] | None = None,
 ) -> str:
     """Render the page.
 
@@ -47,28 +49,36 @@ def html_page(
         title: The heading; what follows a line break or `` | `` in it is the subtitle.
         logs: The board's logs, if they are read elsewhere too.
         include_path: As in ``clipbench.task_types.registry.known_tasks``.
+        pages: Keys of models, and tasks, to addresses of pages of their own, which their names then lead to.
     """
     logs = logs or BoardLogs(board, include_path)
     summary = Summary(board, logs)
     cards = summary.cards()
-    heading, _, subtitle = title.replace("\n", " | ").partition(" | ")
+    heading, subtitle = split_title(title)
     labels = [facts.label for facts in board.models.values()]
     return environment().get_template("leaderboard.html").render(
         board=board,
-        title=heading.strip(),
-        subtitle=subtitle.strip(),
-        date=_human(board.date),
+        title=heading,
+        subtitle=subtitle,
+        date=human_date(board.date),
         cards=cards,
         leaders=summary.leaders(),
+        link={key: (pages or {}).get(key, f"#model={quote(facts.label)}") for key, facts in board.models.items()},
         label={key: facts.label for key, facts in board.models.items()},
         short=dict(zip(board.models, short_labels(labels), strict=True)),
         task_title={name: " · ".join(parts) for name, parts in task_titles(board, include_path).items()},
         legend=legend(board),
         unranked=any(not score.comparable and not score.published for score in board.scores),
-        payload=embedded(page_data(board, cards, gallery or Gallery(), logs, include_path)),
+        payload=embedded(page_data(board, cards, gallery or Gallery(), logs, include_path, pages or {})),
         css=template_text("leaderboard.css"),
         js=bundle(MODULES),
     )  # fmt: skip
+
+
+def split_title(title: str) -> tuple[str, str]:
+    """The heading and the subtitle of ``HEADING | SUBTITLE``."""
+    heading, _, subtitle = title.replace("\n", " | ").partition(" | ")
+    return heading.strip(), subtitle.strip()
 
 
 def environment() -> Environment:
@@ -121,11 +131,11 @@ def signed(estimate: Estimate) -> str:
     return f"{'−' if estimate.value < 0 else '+'}{percent(Estimate(abs(estimate.value), estimate.stderr))}"
 
 
-def _human(date: str) -> str:
+def human_date(date: str) -> str:
     """A date for people.
 
     Examples:
-        >>> _human("2026-11-07T02:51:14+00:00")
+        >>> human_date("2026-11-07T02:51:14+00:00")
         '7 November 2026'
     """
     try:

@@ -26,6 +26,7 @@ def page_data(
     gallery: Gallery,
     logs: BoardLogs | None = None,
     include_path: Sequence[str | Path] = (),
+    pages: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What the page holds as JSON.
 
@@ -35,6 +36,7 @@ def page_data(
         gallery: Samples with their images.
         logs: The board's logs, if they are read elsewhere too.
         include_path: As in ``clipbench.task_types.registry.known_tasks``.
+        pages: Keys of models, and tasks, to addresses of pages of their own.
 
     Returns:
         ``models`` in the order of ``ordered_models``, by whose place everything else names them; ``tasks`` and
@@ -45,9 +47,13 @@ def page_data(
     short = dict(zip(order, short_labels([board.models[key].label for key in order]), strict=True))
     card_of = {card.model: card for card in cards}
     leaders = significant_leaders(p_values_against_best(board, logs), board)
+    models = {key: _model(board, key, short[key], place, card_of.get(key)) for key in order}
+    tasks = _tasks(board, place, leaders, include_path)
+    for name, address in (pages or {}).items():
+        (models.get(name) or tasks[name])["page"] = address
     return {
-        "models": [_model(board, key, short[key], place, card_of.get(key)) for key in order],
-        "tasks": _tasks(board, place, leaders, include_path),
+        "models": list(models.values()),
+        "tasks": tasks,
         "means": _means(board.means, place, leaders),
         "gallery": {
             task: [_placed(sample, place) for sample in found] for task, found in gallery.samples.items() if found

@@ -48,6 +48,8 @@ function tableCell(score, best, published) {
   track({ value: score.value, low, high, chance: score.chance ?? null, blind: score.blind ?? null }));
 }
 
+const pageLink = ({ id }) => (data.tasks[id]?.page ? element("small", {}, element("a", { href: data.tasks[id].page, textContent: "page" })) : null);
+
 function heading(column) {
   const mine = sorted.column?.id === column.id;
   const button = element("button", { type: "button", textContent: column.part });
@@ -57,14 +59,14 @@ function heading(column) {
     else drawTable();
   });
   const order = mine ? (sorted.ascending ? "ascending" : "descending") : "none";
-  return element("th", { scope: "col", ariaSort: order, title: column.title, dataset: { task: column.id }, className: chosen.task === column.id ? "chosen" : "" }, button);
+  return element("th", { scope: "col", ariaSort: order, title: column.title, dataset: { task: column.id }, className: chosen.task === column.id ? "chosen" : "" }, button, pageLink(column));
 }
 
 function rowHeading(model) {
-  const { label, short, published } = data.models[model];
-  const link = element("a", { href: `#model=${encodeURIComponent(label)}`, textContent: short, title: label });
+  const { label, short, published, page } = data.models[model];
+  const link = element("a", { href: page ?? `#model=${encodeURIComponent(label)}`, textContent: short, title: label });
   const tag = published ? element("small", { className: "tag", textContent: "published, not measured" }) : null;
-  return element("th", { scope: "row" }, published ? null : dot(model), " ", published ? label : link, " ", tag);
+  return element("th", { scope: "row" }, published ? null : dot(model), " ", published && !page ? label : link, " ", tag);
 }
 
 export function drawTable() {
