@@ -100,7 +100,7 @@ def merge(gathered: Gathered, include_path: Sequence[str | Path] = (), *, rank_m
             history += sorted(map(_bare, [several[0].model_copy(), *several[1:]]), key=_date, reverse=True)
     models = {key: gathered.models[key] for key in sorted({score.model for score in scores})}
     tasks = {task: gathered.tasks[task, version] for task, version in sorted(versions.items())}
-    notes += _label(models)
+    notes += label_models(models)
     notes += set_apart(scores, models, standards, rank_mixed=rank_mixed)
     notes += compare_with_blind(scores, models)
     notes += add_confusions(scores, tasks, include_path)
@@ -180,8 +180,8 @@ def _contradictions(runs: list[Score]) -> list[str]:
     return notes
 
 
-def _label(models: dict[str, ModelFacts]) -> list[str]:
-    """Tell models of one name apart."""
+def label_models(models: dict[str, ModelFacts]) -> list[str]:
+    """Give models of one name labels that tell them apart; returns a line for each such name."""
     counts = Counter(facts.name for facts in models.values())
     for key, facts in models.items():
         label = facts.name if counts[facts.name] == 1 else f"{facts.name} ({(facts.weights or '?')[:7]})"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from clipbench.analysis.contact_sheet import ShownSample, show_sample
+from clipbench.analysis.contact_sheet import ShownSample
 from clipbench.analysis.leaderboard.board import Board
 from clipbench.analysis.leaderboard.tables import ordered_models
-from clipbench.analysis.site.samples import TaskSamples, image_path
+from clipbench.analysis.site.samples import Line, TaskSamples, image_path
 from clipbench.types import LoggedSample
 
 
@@ -31,12 +31,11 @@ class Sheet:
 
 def mistake_sheet(chosen: TaskSamples, model: str) -> Sheet:
     """A model's chosen mistakes, as on a contact sheet."""
-    by_images: dict[tuple[str, ...], list[LoggedSample]] = {}
-    for sample in chosen.wrong[model]:
-        by_images.setdefault(sample.images, []).append(sample)
+    by_images: dict[tuple[str, ...], list[Line]] = {}
+    for line in chosen.wrong[model]:
+        by_images.setdefault(line[0].images, []).append(line)
     cards = [
-        {**_pictures(chosen, samples[0]), "samples": [_shown(chosen, sample) for sample in samples]}
-        for samples in by_images.values()
+        {**_pictures(chosen, lines[0][0]), "samples": [shown for _, shown in lines]} for lines in by_images.values()
     ]
     return Sheet(*chosen.counts[model], shown=len(chosen.wrong[model]), cards=cards)
 
@@ -46,15 +45,11 @@ def hardest_cards(chosen: TaskSamples, board: Board) -> list[dict[str, Any]]:
     order = [model for model in ordered_models(board) if model in chosen.wrong]
     cards = []
     for lines in chosen.hardest:
-        shown = {model: _shown(chosen, lines[model]) for model in order}
-        texts = [text.parts for text in shown[order[0]].texts if text.label in ("", "true")]
-        answers = {model: _answer(shown[model], lines[model]) for model in order}
-        cards.append({**_pictures(chosen, lines[order[0]]), "texts": texts, "answers": answers})
+        sample, shown = lines[order[0]]
+        texts = [text.parts for text in shown.texts if text.label in ("", "true")]
+        answers = {model: _answer(*lines[model]) for model in order}
+        cards.append({**_pictures(chosen, sample), "texts": texts, "answers": answers})
     return cards
-
-
-def _shown(chosen: TaskSamples, sample: LoggedSample) -> ShownSample:
-    return show_sample(sample, chosen.task_type.own_texts(sample))
 
 
 def _pictures(chosen: TaskSamples, sample: LoggedSample) -> dict[str, Any]:
@@ -62,7 +57,7 @@ def _pictures(chosen: TaskSamples, sample: LoggedSample) -> dict[str, Any]:
     return {"id": sample.id, "images": [content and image_path(content) for content in contents]}
 
 
-def _answer(shown: ShownSample, sample: LoggedSample) -> dict[str, Any]:
+def _answer(sample: LoggedSample, shown: ShownSample) -> dict[str, Any]:
     """What a model answered: whether it is right, what it preferred to the true text, and by how much."""
     preferred = next((text.parts for text in shown.texts if text.label in ("winner", "tie")), ())
     differing = " … ".join(part for part, differs in preferred if differs)

@@ -51,7 +51,7 @@ def write_site(folder: Path, files: Iterable[tuple[str, str | bytes]]) -> None:
         ResultError: It cannot be written; nothing has changed.
     """
     check_folder(folder)
-    with atomic_directory(folder, _put_in_place) as part:
+    with atomic_directory(folder.resolve(), _put_in_place) as part:  # `.` has no name, and its parts need one
         for name, content in files:
             path = part / name
             path.parent.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +61,9 @@ class Pages:
         self._labels = {key: facts.label for key, facts in board.models.items()}
         self._short = dict(zip(self._labels, short_labels(list(self._labels.values())), strict=True))
         self._cards = {card.model: card for card in Summary(board, logs).cards()}
+        ranked = [score for score in board.scores if score.rank is not None]
+        self._ranked = Counter(score.task for score in ranked)
+        self._best = {score.task: score for score in ranked if score.rank == 1}
         self._leaders = significant_leaders(p_values_against_best(board, logs), board)
 
     def model_page(self, model: str, sheets: Mapping[str, Sheet]) -> str:
@@ -70,7 +74,7 @@ class Pages:
             sheets: Task to mistakes.
         """
         scores = [score for score in self._board.scores if score.model == model]
-        rows = [{**self._row(score), "best": self._best(score.task)} for score in scores]
+        rows = [{**self._row(score), "best": self._best.get(score.task)} for score in scores]
         return self._template("model.html").render(
             model=model, facts=self._board.models[model], card=self._cards.get(model), rows=rows, sheets=sheets
         )
@@ -96,15 +100,12 @@ class Pages:
         described = inspect.getdoc(type(self._tasks[task])) or ""
         return " ".join([*described.partition("\n\n")[0].split(), self._tasks[task].note]).strip()
 
-    def _best(self, task: str) -> Score | None:
-        return next((score for score in self._board.scores if score.task == task and score.rank == 1), None)
-
     def _row(self, score: Score) -> dict[str, Any]:
         """A score, with its rank among how many."""
         return {
             "score": score,
             "estimate": Estimate(score.value, score.stderr),
-            "ranked": sum(other.task == score.task and other.rank is not None for other in self._board.scores),
+            "ranked": self._ranked[score.task],
             "leads": self._leaders.get(score.task) == score.model,
         }
 

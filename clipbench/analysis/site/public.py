@@ -6,6 +6,7 @@ import re
 from typing import TypeVar
 
 from clipbench.analysis.leaderboard.board import Board
+from clipbench.analysis.leaderboard.merge import label_models
 
 # An absolute path up to its last part, with / or with \, that begins a text, a word or a part of an argument. Not the
 # // of an address.
@@ -47,7 +48,9 @@ def named_board(board: Board) -> Board:
     content["models"] = {keys[key]: facts for key, facts in content["models"].items()}
     for each in (*content["scores"], *content["means"], *content["history"]):
         each["model"] = keys[each["model"]]
-    return Board.model_validate(content)
+    named = Board.model_validate(content)
+    named.notes += [note for note in label_models(named.models) if note not in named.notes]
+    return named
 
 
 def public_board(board: Board) -> Board:

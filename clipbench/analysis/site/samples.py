@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from clipbench.analysis.contact_sheet import open_images
+from clipbench.analysis.contact_sheet import ShownSample, open_images, show_sample
 from clipbench.analysis.leaderboard.board import Board
 from clipbench.analysis.leaderboard.logs import BoardLogs
 from clipbench.errors import ClipbenchError
 from clipbench.results import read_results
 from clipbench.results.sample_log import logged_samples
-from clipbench.task_types import Task
 from clipbench.task_types.registry import find_task_type
 from clipbench.types import LoggedSample
 
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _PIXELS = 320
+_UNREADABLE = (ClipbenchError, LookupError, TypeError, ValueError)  # of a log that lacks something
 
 Item = TypeVar("Item")
+Line = tuple[LoggedSample, ShownSample]
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,16 @@ class TaskSamples:
     """Logged samples of one task.
 
     Attributes:
-        task_type: The task's type.
         counts: Model to the numbers of its wrong samples and of all that its primary metric counts.
-        wrong: Model to some of its wrong samples.
-        hardest: Samples that the fewest models got right: model to its answer.
+        wrong: Model to some of its wrong samples, as logged and as shown.
+        hardest: Samples that the fewest models got right: model to its answer, likewise.
         images: Image key to a JPEG; empty if the data is no longer there.
         problems: What could not be read, a line each.
     """
 
-    task_type: type[Task]
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
-    wrong: dict[str, list[LoggedSample]] = field(default_factory=dict)
-    hardest: list[dict[str, LoggedSample]] = field(default_factory=list)
+    wrong: dict[str, list[Line]] = field(default_factory=dict)
+    hardest: list[dict[str, Line]] = field(default_factory=list)
     images: dict[str, bytes] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -66,25 +65,35 @@ def choose_samples(
         data: Data set name to place, if it has moved since the runs.
         include_path: As in ``clipbench.task_types.registry.known_tasks``.
     """
-    chosen = TaskSamples(find_task_type(board.tasks[task].task_type, include_path))
+    chosen = TaskSamples()
+    task_type = find_task_type(board.tasks[task].task_type, include_path)
     outcomes: dict[str, dict[str, bool]] = {}
     runs = logs.runs(task)
+
+    def report(model: str, error: Exception) -> None:
+        chosen.problems.append(f"{task}: no mistakes of {board.models[model].label} are shown: {error}")
+
     for model, score in runs.items():
         try:
             outcomes[model] = {name: answer.right for name, answer in logs.answers(score).items()}
-        except (ClipbenchError, LookupError, TypeError, ValueError) as error:
-            chosen.problems.append(f"{task}: no mistakes of {board.models[model].label} are shown: {error}")
+        except _UNREADABLE as error:
+            report(model, error)
     wrong = {model: [name for name, right in each.items() if not right] for model, each in outcomes.items()}
     names = {model: spread(each, most) for model, each in wrong.items()}
     shared = list(hardest(outcomes, most)) if len(outcomes) > 1 else []
-    lines = {}
+    lines: dict[str, dict[str, Line]] = {}
     for model in outcomes:
         wanted = {*names[model], *shared}
-        lines[model] = {one.id: one for one in logged_samples(Path(runs[model].file), task) if one.id in wanted}
+        try:
+            found = (one for one in logged_samples(Path(runs[model].file), task) if one.id in wanted)
+            lines[model] = {one.id: (one, show_sample(one, task_type.own_texts(one))) for one in found}
+        except _UNREADABLE as error:
+            report(model, error)
+            continue
         chosen.counts[model] = len(wrong[model]), len(outcomes[model])
         chosen.wrong[model] = [lines[model][name] for name in names[model]]
     chosen.hardest.extend({model: lines[model][name] for model in lines} for name in shared)
-    keys = {key for each in lines.values() for one in each.values() for key in one.images}
+    keys = {key for each in lines.values() for one, _ in each.values() for key in one.images}
     if keys:
         try:
             images = open_images(read_results(Path(runs[next(iter(outcomes))].file)), task, keys, data, include_path)

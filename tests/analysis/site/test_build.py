@@ -13,7 +13,9 @@ from clipbench.analysis.leaderboard.board import read_board
 from clipbench.analysis.leaderboard.logs import BoardLogs
 from clipbench.analysis.leaderboard.merge import build_leaderboard
 from clipbench.analysis.site.build import Site
+from clipbench.analysis.site.public import named_board
 from clipbench.analysis.site.samples import choose_samples
+from tests.analysis.leaderboard.builders import make_results, write
 from tests.analysis.site.builders import EVIL, make_site, write_results
 from tests.oracles import numbered_image
 
@@ -176,5 +178,18 @@ def test_mistakes_are_spread_over_the_data(tmp_path):
     board = build_leaderboard([out])
     chosen = choose_samples(board, "toy_color", 2, BoardLogs(board), include_path=[task])
     (name,) = [key for key in chosen.wrong if "onerror" in key]
-    assert [sample.id for sample in chosen.wrong[name]] == ["2.png", "4.png"]  # every other of 2, 3, 4, 5
+    assert [sample.id for sample, _ in chosen.wrong[name]] == ["2.png", "4.png"]  # every other of 2, 3, 4, 5
     assert chosen.counts[name] == (4, 6)
+
+
+def test_models_that_lay_in_folders_of_one_name_stay_apart(tmp_path):
+    for number, place in enumerate(("one", "two")):
+        model, value = str(tmp_path / place / "tuned"), 0.25 + number / 2
+        write(tmp_path / "out", make_results(model, {"t": value}, weights=str(number) * 64))
+    board = named_board(build_leaderboard([tmp_path / "out"]))
+    assert {facts.label for facts in board.models.values()} == {"tuned (0000000)", "tuned (1111111)"}
+    assert {board.models[score.model].label: score.value for score in board.scores} == {
+        "tuned (0000000)": 0.25, "tuned (1111111)": 0.75,
+    }  # fmt: skip
+    assert "tuned: 2 different weights under this name; they have a row each" in board.notes
+    assert len(dict(Site(board).files()).keys() & {f"models/tuned@{number * 12}.html" for number in "01"}) == 2
