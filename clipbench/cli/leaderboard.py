@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,10 +189,18 @@ def _page(board: Board, title: str, gallery: int, data: dict[str, str], include_
 def _write_site(site: Site, folder: Path) -> None:
     from clipbench.analysis.site.folder import write_site
 
-    write_site(folder, site.files())
+    write_site(folder, _counted(site))
     for problem in site.problems:
         note(problem)
     say(folder / "index.html")
+
+
+def _counted(site: Site) -> Iterator[tuple[str, str | bytes]]:
+    pages, total = 0, len(site.board.tasks) + len(site.board.models) + 1
+    for name, content in site.files():
+        pages += name.endswith(".html")
+        display.advance("pages", pages, total)
+        yield name, content
 
 
 def _target(output_path: Path | None, style: str | None) -> tuple[Path | None, str]:
