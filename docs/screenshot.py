@@ -1,4 +1,7 @@
-"""Take the pictures of a leaderboard page for docs/leaderboard.md: `python docs/screenshot.py PAGE.html FOLDER`."""
+"""Take the pictures of docs/leaderboard.md: `python docs/screenshot.py PAGE.html FOLDER`.
+
+With a name (`python docs/screenshot.py site/models/MODEL.html docs/images site_model`): one picture, of another page.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ _PICTURES = {
 }
 
 
-def main(page: Path, folder: Path) -> None:
+def main(page: Path, folder: Path, name: str | None = None) -> None:
     """Photograph the upper part of a page on a desktop, in the dark and on a phone, and make the files small."""
     browser = Browser()
     try:
-        for name, (width, height, dark, shown) in _PICTURES.items():
+        pictures = {name: (1280, 1900, False, 1000)} if name else _PICTURES
+        for name, (width, height, dark, shown) in pictures.items():
             browser.open(page.resolve(), width=width, dark=dark)
             browser.wait("document.readyState === 'complete'")
             image = folder / f"{name}.png"
@@ -38,4 +42,4 @@ def main(page: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
