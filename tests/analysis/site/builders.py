@@ -37,6 +37,7 @@ def write_results(folder: Path) -> tuple[Path, Path]:
         color = make_results(model, {"toy_color": SCORES[name]}, weights=weights, n=6)
         write(folder / "out", color, {"toy_color": ranking(pattern)})
         swap = make_results(model, {"swap": 0.5}, weights=weights, task_type="pairs", n=2, day=1)
+        swap.tasks["swap"].declaration["concept"] = None
         pairs = [pair("p", [[0.3, 0.2], [0.1, 0.4]]), pair("q", [[0.25, 0.5], [0.5, 0.75]])]
         write(folder / "out", swap, {"swap": pairs})
     return folder / "out", task
