@@ -13,6 +13,7 @@ from clipbench.cli.console import complain
 from clipbench.cli.foreign_flags import explain_command
 from clipbench.cli.streams import discard, open_standard_streams
 from clipbench.errors import ClipbenchError, ConfigError, UnknownName
+from clipbench.utils.allocator import keep_freed_memory
 from clipbench.utils.registry import close_matches
 
 # By workflow, in the order of the help.
@@ -115,6 +116,7 @@ def main(args: list[str] | None = None) -> None:
     Exit codes: 0 success; 1 a task failed or something could not be read or written; 2 bad usage; 130 interrupted.
     """
     open_standard_streams()
+    keep_freed_memory()
     if "_CLIPBENCH_COMPLETE" in os.environ:
         importlib.import_module("clipbench.cli.completion")  # which knows how bash cuts words
     sys.exit(_exit_code(args))

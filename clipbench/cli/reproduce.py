@@ -11,7 +11,7 @@ import click
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows
 from clipbench.cli.display import display
-from clipbench.cli.options import check_device, config_option, parse_pairs
+from clipbench.cli.options import check_device, config_option, parse_model_args, parse_pairs
 from clipbench.errors import ConfigError, ResultError
 from clipbench.utils.numbers import check_whole
 
@@ -40,6 +40,7 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 )
 @click.option("--dry_run", is_flag=True, help="Show the plan, with counts and an estimate, and stop.")
 @click.option("--quick", is_flag=True, help="The study's smaller version.")
+@click.option("--methods", is_flag=True, help="Also the study's further methods, where it has some.")
 @click.option("--only", metavar="NAMES", help="Runs (with *) and tables, separated by commas: 'color-*', table1.")
 @click.option(
     "--jobs",
@@ -57,6 +58,13 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     callback=_places,
     help="Where a named data set lies.",
 )
+@click.option(
+    "--model_args",
+    "-a",
+    default="",
+    metavar="K=V,…|JSON",
+    help="Of the base model, added to the study's: vision=FOLDER,text=FOLDER.",
+)
 @click.option("--train_data", metavar="NAME|FILE", help="As in `clipbench finetune`. Default: the study's.")
 @click.option("--allow_missing", is_flag=True, help="Train and score even if images or rows are missing.")
 @click.option("--device", callback=check_device, help="cpu, cuda, cuda:1. Default: a GPU if there is one.")
@@ -73,10 +81,12 @@ def command(
     output_path: Path | None,
     dry_run: bool,
     quick: bool,
+    methods: bool,
     only: str | None,
     jobs: int,
     launcher: str,
     data: dict[str, str],
+    model_args: str,
     train_data: str | None,
     allow_missing: bool,
     device: str | None,
@@ -95,13 +105,17 @@ def command(
     from clipbench.reproduce.folder import StudyFolder
     from clipbench.reproduce.jobs import interrupt_on_sigterm, run_jobs
     from clipbench.reproduce.options import StudyOptions
-    from clipbench.reproduce.steps import chosen
+    from clipbench.reproduce.steps import chosen, is_trained
     from clipbench.reproduce.study import load_study
 
     check_whole("jobs", jobs, 1, _MOST_JOBS)
     loaded = load_study(study)
     loaded = loaded.quickly() if quick else loaded
+    if methods and not loaded.training.methods:
+        raise ConfigError(f"--methods: study {loaded.name} has none")
+    loaded = loaded if methods else loaded.without_methods()
     loaded = loaded.trained_on(train_data) if train_data else loaded
+    loaded = loaded.loaded_with(parse_model_args(model_args))
     runs, tables = chosen(loaded, only)
     options = StudyOptions(data, device, launcher, image_cache, workers, allow_missing, tables)
     if dry_run:
@@ -126,6 +140,10 @@ def command(
             return 0
         if jobs == 1:
             return _work(loaded, folder, runs, options)
+        # All others wait for a base model that is trained: it has the whole machine.
+        first = [run for run in runs if run.is_base and is_trained(loaded, run)]
+        if first and (code := _work(loaded, folder, first, options)):
+            return code
         display.hide()  # the jobs write to the same terminal
         return _job_status(run_jobs(jobs, _work, loaded, folder, runs, options))
 
@@ -155,8 +173,8 @@ def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, option
     rows = [
         [
             planned.run.name,
-            "" if planned.run.is_base else _known(planned.captions),
-            "" if planned.run.is_base else _known(planned.steps),
+            _known(planned.captions) if planned.trains else "",
+            _known(planned.steps) if planned.trains else "",
             _known(planned.scorings),
             f"{planned.done}/{_known(planned.parts)}",
             _duration(planned.seconds),
@@ -168,7 +186,7 @@ def _show_plan(study: Study, runs: list[Run], folder: StudyFolder | None, option
 
 
 def _total(study: Study, plan: list[RunPlan], jobs: int) -> str:
-    trainings = sum(not planned.run.is_base for planned in plan)
+    trainings = sum(planned.trains for planned in plan)
     scores = [planned.scorings for planned in plan]
     count = _known(None if None in scores else sum(score or 0 for score in scores))
     text = f"{trainings} trainings, {count} scores on {len({task for planned in plan for task in planned.tasks})} tasks"

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     "--limit", "-L", type=click.IntRange(min=1), default=24, show_default=True, help="At most N samples per task."
 )
 @click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="RESULTS",
+    help="Only samples on which another model's results differ: --right shows what it gets wrong.",
+)
+@click.option(
     "--data",
     multiple=True,
     metavar="NAME=PLACE",
@@ -49,6 +55,7 @@ def command(
     tasks: str,
     which: Which,
     limit: int,
+    against: Path | None,
     data: tuple[str, ...],
     include_path: tuple[Path, ...],
     output_path: Path | None,
@@ -64,12 +71,16 @@ def command(
         raise ConfigError(f"--output_path {output_path}: name a .png or a .html file")
     runs = logged_runs(results)
     names = choose_tasks(runs, tasks)
+    others = logged_runs(against) if against else {}
     if output_path and len(names) > 1:
         raise ConfigError(f"--output_path {output_path}: one file for {len(names)} tasks; leave it out to get one each")
     places, complaints = parse_pairs(data, "--data"), Complaints()
     for name in names:
         try:
-            _draw(runs[name], name, which, limit, places, include_path, output_path or Path(f"{name}.png"))
+            if against and name not in others:
+                raise ResultError(f"{against}: no samples of {name} there")
+            target = output_path or Path(f"{name}.png")
+            _draw(runs[name], name, which, limit, others.get(name), places, include_path, target)
         except (ResultError, DataError) as error:  # the other tasks go on
             complaints(str(error))
     return 1 if complaints.any else 0
@@ -80,6 +91,7 @@ def _draw(
     task: str,
     which: Which,
     limit: int,
+    against: Path | None,
     data: dict[str, str],
     include_path: tuple[Path, ...],
     target: Path,
@@ -87,7 +99,7 @@ def _draw(
     from clipbench.analysis.contact_sheet import draw_sheet, html_page, make_contact_sheet, missing_letters
     from clipbench.utils.files import atomic_write
 
-    sheet = make_contact_sheet(source, task, which, limit, data=data, include_path=include_path)
+    sheet = make_contact_sheet(source, task, which, limit, against=against, data=data, include_path=include_path)
     if not sheet.cards:
         note(f"{source}: no such sample of {task}")
         return

@@ -244,7 +244,7 @@ class Model(ABC):
         return features
 
     def center_images(self, mean: torch.Tensor) -> None:
-        """Subtract a fixed mean ``(W,)`` from ``image_tower_features`` from now on, a saved checkpoint's too.
+        """Let ``project_images`` subtract a fixed mean ``(W,)`` first from now on, in a saved checkpoint too.
 
         Raises:
             ConfigError: A checkpoint of this kind of model cannot hold it.

@@ -6,13 +6,16 @@ The thresholds are the extremes of the paper's Table 7, so that the paper's own 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from clipbench.analysis.tradeoff import RETRIEVAL_METRIC
+from clipbench.reproduce.findings import Finding, make_finding, points
+from clipbench.reproduce.gains import findings_on_gains
 from clipbench.reproduce.intervals import Estimate, difference
+from clipbench.reproduce.kinds import BASE, Kind
 from clipbench.reproduce.lookup import CellKey, Cells, Value
-from clipbench.reproduce.study import concept_label
-from clipbench.reproduce.table_schema import DatasetsTable, RetrievalTable
+from clipbench.reproduce.table_schema import DatasetsTable, GainsTable, RetrievalTable, ScoresTable
+from clipbench.reproduce.training_schema import concept_label
 
 _SHARE_OF_THREE = 2 / 3  # object: HN1 has 7 of the 10 points that HN3 has over Clas.
 _R5_COST = 0.04  # color, after the third epoch
@@ -20,35 +23,14 @@ _EPOCHS_APART = 0.02  # location, from the first epoch to the third
 _ROUNDING = 1e-9  # .91 - .89 is more than .02 to a computer
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A finding for one concept.
-
-    Attributes:
-        statement: What the paper found.
-        criterion: When it counts as held.
-        base_model: Whose models.
-        concept: The concept.
-        task: The task it was checked on.
-        observed: What was measured, in words and numbers.
-        held: Whether the study confirms it.
-    """
-
-    statement: str
-    criterion: str
-    base_model: str
-    concept: str
-    task: str
-    observed: str
-    held: bool
-
-
 def findings_of(cells: Cells) -> list[Finding]:
     """All findings that the study has the numbers for."""
     found: list[Finding] = []
     for base in cells.study.base_models:
         for table in cells.study.tables:
-            if isinstance(table, DatasetsTable):
+            if isinstance(table, GainsTable):
+                found += findings_on_gains(cells, table, base)
+            if isinstance(table, DatasetsTable | ScoresTable | GainsTable):
                 continue
             for concept in map(concept_label, cells.study.training.concepts):
                 if concept in table.tasks:
@@ -64,55 +46,51 @@ def _of_task(cells: Cells, key: CellKey) -> Iterator[Finding]:
     one, control, three = (_values(cells, key, negatives, last) for negatives in (1, 0, 3))
     gain = _minus(one, control)
     if gain:
-        yield _finding(
+        yield make_finding(
             key,
             "A hard negative teaches what classical training does not",
             "HN1 is above Clas. after the last epoch, by more than the 95 % interval",
-            f"HN1 − Clas. = {_points(gain)}",
+            f"HN1 − Clas. = {points(gain)}",
             held=gain.low > 0,
         )
     most = _minus(three, control)
     if gain and most:
         share = f", {gain.value / most.value:.0%} of it" if most.low > 0 else ""
-        yield _finding(
+        yield make_finding(
             key,
             "One hard negative is nearly as good as three",
             f"HN1 has at least {_SHARE_OF_THREE:.0%} of the gain over Clas. that HN3 has, or HN3 has none beyond its"
             " interval",
-            f"HN3 − Clas. = {_points(most)}; HN1 − Clas. = {_points(gain)}{share}",
+            f"HN3 − Clas. = {points(most)}; HN1 − Clas. = {points(gain)}{share}",
             held=most.low <= 0 or gain.value >= _SHARE_OF_THREE * most.value - _ROUNDING,
         )
     more = _minus(one, _values(cells, key, 1, 1)) if last > 1 else None
     if more:
-        yield _finding(
+        yield make_finding(
             key,
             f"One epoch is nearly as good as {_number_word(last)}",
             f"HN1 gains at most {100 * _EPOCHS_APART:.0f} points after its first epoch",
-            f"epoch {last} − epoch 1 = {_points(more)}",
+            f"epoch {last} − epoch 1 = {points(more)}",
             held=more.value <= _EPOCHS_APART + _ROUNDING,
         )
 
 
 def _of_retrieval(cells: Cells, key: CellKey) -> Iterator[Finding]:
     one, control = (_values(cells, key, negatives, cells.study.training.epochs) for negatives in (1, 0))
-    cost, change = _minus(control, one), _minus(one, cells.values(replace(key, concept=None)))
+    cost, change = _minus(control, one), _minus(one, cells.values(replace(key, concept=None, kind=BASE)))
     if cost:
-        against_base = f"; HN1 − Orig. = {_points(change)}" if change else ""
-        yield _finding(
+        against_base = f"; HN1 − Orig. = {points(change)}" if change else ""
+        yield make_finding(
             key,
             "It costs little retrieval",
             f"HN1's text-to-image R@5 is at most {100 * _R5_COST:.0f} points below that of Clas. after the last epoch",
-            f"Clas. − HN1 = {_points(cost)}{against_base}",
+            f"Clas. − HN1 = {points(cost)}{against_base}",
             held=cost.value <= _R5_COST + _ROUNDING,
         )
 
 
-def _finding(key: CellKey, statement: str, criterion: str, observed: str, *, held: bool) -> Finding:
-    return Finding(statement, criterion, key.base_model, key.concept or "", key.task, observed, held)
-
-
 def _values(cells: Cells, key: CellKey, negatives: int, epoch: int) -> tuple[Value, ...]:
-    return cells.values(replace(key, negatives=negatives, epoch=epoch))
+    return cells.values(replace(key, kind=Kind(negatives), epoch=epoch))
 
 
 def _minus(first: tuple[Value, ...], second: tuple[Value, ...]) -> Estimate | None:
@@ -125,16 +103,6 @@ def _minus(first: tuple[Value, ...], second: tuple[Value, ...]) -> Estimate | No
     return difference(
         [a.value for a, _ in both], [a.stderr for a, _ in both], [b.value for _, b in both], [b.stderr for _, b in both]
     )
-
-
-def _points(gain: Estimate) -> str:
-    """Percentage points with the interval.
-
-    Examples:
-        >>> _points(Estimate(0.1051, 0.021, 3))
-        '+10.5 ± 2.1'
-    """
-    return f"{100 * gain.value:+.1f} ± {100 * gain.margin:.1f}"
 
 
 def _number_word(count: int) -> str:

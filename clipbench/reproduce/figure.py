@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 from clipbench.analysis.published import ORIGINAL
 from clipbench.analysis.tradeoff import RETRIEVAL_METRIC, Point, Score
 from clipbench.analysis.tradeoff_figure import draw_tradeoff
-from clipbench.reproduce.lookup import Cells
+from clipbench.reproduce.kinds import Kind, all_kinds, trained_kinds
+from clipbench.reproduce.lookup import CellKey, Cells
 from clipbench.reproduce.steps import Run
-from clipbench.reproduce.study import concept_label, model_label
 from clipbench.reproduce.table_schema import Figure
+from clipbench.reproduce.training_schema import concept_label
 from clipbench.results import sanitize
 
 
@@ -41,21 +43,29 @@ def _points(cells: Cells, figure: Figure, base: str) -> Iterator[Point]:
     concepts = [label for concept in cells.study.training.concepts if (label := concept_label(concept)) in figure.tasks]
     tasks = [figure.tasks[concept] for concept in concepts]
     originals = [run for run in cells.runs if run.is_base and run.base_model == base]
-    if point := _point(cells, figure.retrieval, [(run, 0) for run in originals], tasks, ORIGINAL, base):
+    if point := _point(cells, figure, [(run, 0) for run in originals], tasks, ORIGINAL, base):
         yield point
-    for number in sorted(cells.study.training.negatives):
+    for kind in trained_kinds(cells.study):
         for concept in concepts:
-            runs = [
-                run
-                for run in cells.runs
-                if not run.is_base and (run.base_model, run.concept_label, run.negatives) == (base, concept, number)
-            ]
-            for epoch, checkpoints in _by_epoch(cells, runs).items():
+            tasks = [figure.tasks[concept]]
+            for epoch, checkpoints in _by_epoch(cells, _runs_of(cells, base, concept, kind)).items():
                 label = f"epoch {epoch:g}"
-                if point := _point(
-                    cells, figure.retrieval, checkpoints, [figure.tasks[concept]], model_label(number), label
-                ):
+                if point := _point(cells, figure, checkpoints, tasks, kind.label, label):
                     yield point.model_copy(update={"step": checkpoints[0][1]})
+    for kind in all_kinds(cells.study):
+        if kind.alpha == 1:
+            continue
+        for concept in concepts:
+            last = _by_epoch(cells, _runs_of(cells, base, concept, kind)).get(float(cells.study.training.epochs), [])
+            curve = f"{replace(kind, alpha=1.0).label}, interpolated"
+            if point := _point(cells, figure, last, [figure.tasks[concept]], curve, f"α {kind.alpha:g}"):
+                yield point.model_copy(update={"alpha": kind.alpha})
+
+
+def _runs_of(cells: Cells, base: str, concept: str, kind: Kind) -> list[Run]:
+    """A run for each seed."""
+    key = CellKey(base, "", concept=concept, kind=kind)
+    return [run for run in cells.runs if key.is_of(run)]
 
 
 def _by_epoch(cells: Cells, runs: list[Run]) -> dict[float, list[tuple[Run, int]]]:
@@ -69,10 +79,10 @@ def _by_epoch(cells: Cells, runs: list[Run]) -> dict[float, list[tuple[Run, int]
 
 
 def _point(
-    cells: Cells, retrieval_task: str, checkpoints: list[tuple[Run, int]], tasks: list[str], curve: str, label: str
+    cells: Cells, figure: Figure, checkpoints: list[tuple[Run, int]], tasks: list[str], curve: str, label: str
 ) -> Point | None:
-    retrieval = _score(cells, checkpoints, retrieval_task, RETRIEVAL_METRIC)
-    scores = [score for task in tasks if (score := _score(cells, checkpoints, task, None))]
+    retrieval = _score(cells, checkpoints, figure.retrieval, RETRIEVAL_METRIC)
+    scores = [score for task in tasks if (score := _score(cells, checkpoints, task, figure.metric))]
     if retrieval is None or not scores:
         return None
     return Point(curve=curve, label=label, retrieval=retrieval, concepts=tuple(scores))

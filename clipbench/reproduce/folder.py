@@ -4,6 +4,7 @@ study.json                     the study the folder belongs to
 runs/color-hn1-seed0/          a trained model with its checkpoints
 runs/color-hn1-seed0.json      the record of its training
 scores/color-hn1-seed0/step-000200/coco_color.json   results of one checkpoint on one task
+scores/…/step-000200/samples_coco_color_coco_color.jsonl  its samples, if a table compares models sample by sample
 logs/color-hn1-seed0.log       output of the training
 overlap.json                   evaluation images that were trained on
 report.md, report.html, report.json, tradeoff.*
@@ -24,10 +25,13 @@ from clipbench.errors import ConfigError, ResultError
 from clipbench.reproduce.steps import Run
 from clipbench.reproduce.study import Study
 from clipbench.results import Results, read_results
+from clipbench.results.files import samples_path
+from clipbench.training.recipe import NO_CONCEPT
 from clipbench.utils.files import atomic_write, lock
 from clipbench.utils.text import reason
 
 _STUDY = "study.json"
+_METHOD = "method "
 
 
 class TrainingRecord(BaseModel):
@@ -103,7 +107,7 @@ class StudyFolder:
     def check(self, study: Study) -> None:
         """Refuse a folder that is another study's.
 
-        Seeds, concepts, numbers of negatives and tables may be added: what is finished is kept.
+        Seeds, concepts, numbers of negatives, methods and tables may be added: what is finished is kept.
 
         Raises:
             ConfigError: It holds another study; names the first difference.
@@ -115,6 +119,8 @@ class StudyFolder:
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"{file}: cannot be read: {reason(error)}: pass a new folder") from None
         for name in [*mine, *names]:
+            if name.startswith(_METHOD) and not (name in mine and name in theirs):
+                continue
             if mine.get(name) != theirs.get(name):
                 raise ConfigError(
                     f"output_path {self.path}: holds study {theirs.get('name')}, {name} {theirs.get(name)} there and"
@@ -133,6 +139,10 @@ class StudyFolder:
         """The result file of a checkpoint on a task; the step of a base model is 0."""
         return self.path / "scores" / run.name / f"step-{step:06d}" / f"{task}.json"
 
+    def samples(self, run: Run, step: int, task: str) -> Path:
+        """The sample log that belongs to the result file."""
+        return samples_path(self.scores(run, step, task), task)
+
     def training(self, run: Run) -> TrainingRecord | None:
         """How a training went; None before it was tried."""
         return _read_record(self.path / "runs" / f"{run.name}.json")
@@ -145,13 +155,15 @@ class StudyFolder:
         """
         self._write(f"runs/{run.name}.json", record.model_dump_json(indent=2) + "\n")
 
-    def rates(self, negatives: int) -> list[float]:
-        """Captions per second of the finished trainings with so many negatives."""
+    def rates(self, negatives: int, *, of_base: bool = False) -> list[float]:
+        """Captions per second of the finished trainings with so many negatives, or of the base model's."""
         records = filter(None, map(_read_record, (self.path / "runs").glob("*.json")))
         return [
             record.samples_per_second
             for record in records
-            if record.samples_per_second and record.inputs["recipe"]["negatives"] == negatives
+            if record.samples_per_second
+            and record.inputs["recipe"]["negatives"] == negatives
+            and (record.inputs["recipe"]["concepts"] == [NO_CONCEPT]) == of_base
         ]
 
     def results(self, run: Run, step: int, task: str) -> Results | None:
@@ -202,12 +214,13 @@ class StudyFolder:
         return self.path / "locks" / f"{run.name}.training.lock"
 
     @contextmanager
-    def hold(self, run: Run, *, wait: bool = False) -> Iterator[bool]:
+    def hold(self, run: Run, *, wait: bool = False, attempt: bool = True) -> Iterator[bool]:
         """Reserve a run for this process.
 
         Args:
             run: The run.
             wait: Wait until other processes have released it.
+            attempt: The work that is done now is all of the run's, see ``attempted_since``.
 
         Yields:
             Whether the run is ours: neither another study nor a training that outlived its study works on it.
@@ -225,7 +238,7 @@ class StudyFolder:
                 with lock(self.training_lock(run), on_busy):
                     is_ours = True
             yield is_ours
-            if is_ours:
+            if is_ours and attempt:
                 file.with_suffix(".attempted").touch()  # also after a failure, but not where this process is killed
 
     def attempted_since(self, run: Run, moment: float) -> bool:
@@ -253,8 +266,11 @@ def _identity(study: Study) -> Mapping[str, Any]:
     return {
         "name": study.name,
         "base models": study.base_models,
+        **({"model arguments": study.model_args} if study.model_args else {}),
+        **({"base training": study.base_training.model_dump()} if study.base_training else {}),
         "data": study.training.data,
         "training limit": study.training.limit,
         "limit": study.limit,
         **{f"recipe's {name}": value for name, value in sorted(study.training.recipe.items())},
+        **{f"{_METHOD}{name}": value for name, value in sorted(study.training.methods.items())},
     }

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
 
+from clipbench.utils.allocator import keep_freed_memory
+
 
 def run_jobs(jobs: int, work: Callable[..., int], *arguments: object) -> list[int | None]:
     """Call a function in several new processes, and wait for all of them.
@@ -40,6 +42,7 @@ def run_jobs(jobs: int, work: Callable[..., int], *arguments: object) -> list[in
 
 def _job(environment: Mapping[str, str], work: Callable[..., int], arguments: tuple[object, ...]) -> None:
     os.environ.update(environment)  # before anything imports torch
+    keep_freed_memory()
     interrupt_on_sigterm()
     try:
         sys.exit(work(*arguments))

@@ -9,9 +9,11 @@ from functools import cache
 from clipbench.analysis.published import published_figure
 from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.intervals import Estimate, over_seeds
+from clipbench.reproduce.kinds import BASE, Kind
+from clipbench.reproduce.paired import paired_difference
 from clipbench.reproduce.steps import Run, is_whole, runs_of
-from clipbench.reproduce.study import ORIGINAL, Study, model_label
-from clipbench.results import Results
+from clipbench.reproduce.study import Study
+from clipbench.results import Results, read_results
 
 _ROUNDING = 0.005  # published figures have two digits
 
@@ -25,7 +27,7 @@ class CellKey:
         task: The task.
         metric: Of the task; None for its primary one.
         concept: Label of the concept that was trained on; None for the base model itself.
-        negatives: Hard negatives per caption.
+        kind: The kind of model.
         epoch: Whole epochs.
     """
 
@@ -33,7 +35,7 @@ class CellKey:
     task: str
     metric: str | None = None
     concept: str | None = None
-    negatives: int = 0
+    kind: Kind = BASE
     epoch: int = 0
 
     def is_of(self, run: Run) -> bool:
@@ -42,13 +44,12 @@ class CellKey:
             return False
         if self.concept is None or run.is_base:
             return run.is_base and self.concept is None
-        return (run.concept_label, run.negatives) == (self.concept, self.negatives)
+        return (run.concept_label, run.kind) == (self.concept, self.kind)
 
     @property
     def published(self) -> float | None:
         """The published figure."""
-        kind = ORIGINAL if self.concept is None else model_label(self.negatives)
-        figure = published_figure(self.task, self.concept, kind, self.epoch or None)
+        figure = published_figure(self.task, self.concept, self.kind.label, self.epoch or None)
         return figure.value if figure else None
 
 
@@ -79,6 +80,7 @@ class Cell:
         comparable: Ours and theirs measure the same.
         problems: Why values are missing.
         seeds: How many values there should be.
+        signed: The values are differences.
     """
 
     values: tuple[Value, ...] = ()
@@ -86,6 +88,7 @@ class Cell:
     comparable: bool = False
     problems: tuple[str, ...] = ()
     seeds: int = 0
+    signed: bool = False
 
     @property
     def estimate(self) -> Estimate | None:
@@ -124,8 +127,10 @@ class Cells:
         self._training = cache(folder.training)
 
     def training(self, run: Run) -> TrainingRecord | None:
-        """How a run's training went; None for a base model."""
-        record: TrainingRecord | None = None if run.is_base else self._training(run)
+        """How a run's training went, of an interpolated model that of its end; None if nothing is or was trained."""
+        record: TrainingRecord | None = None
+        if not run.is_base or self.study.base_training:
+            record = self._training(run.finetuned)
         return record
 
     def results(self, run: Run, step: int, task: str) -> Results | None:
@@ -148,6 +153,45 @@ class Cells:
         """The values of a cell, one per seed."""
         cell = self.cell(key)
         return cell.values if cell else ()
+
+    def gain(self, key: CellKey, other: CellKey) -> Cell | None:
+        """The difference of two kinds of models, first minus second, paired by seed and by test sample.
+
+        None if the study has no such models.
+        """
+        runs = [run for run in self.runs if key.is_of(run)]
+        others = {run.seed: run for run in self.runs if other.is_of(run)}
+        if not runs or not others:
+            return None
+        values, problems = list[Value](), dict[str, None]()
+        for run in runs:
+            against = others[run.seed if run.seed in others else min(others)]  # a base model has one seed for all
+            first, second = self._value(run, key), self._value(against, other)
+            if isinstance(first, Value) and isinstance(second, Value):
+                values.append(self._paired(key, run, first, second))
+            problems.update(dict.fromkeys(one for one in (first, second) if isinstance(one, str)))
+        return Cell(tuple(values), None, False, tuple(problems), len(runs), signed=True)
+
+    def _paired(self, key: CellKey, run: Run, first: Value, second: Value) -> Value:
+        """One seed's difference."""
+        files = [self.folder.path / value.file for value in (first, second)]
+        report = read_results(files[0]).tasks[key.task]
+        metric = key.metric or report.primary_metric
+        difference, stderr = paired_difference(files[0], files[1], key.task, report.task_type, metric)
+        return Value(run.seed, difference, stderr, first.file)
+
+    def blind(self, key: CellKey) -> Cell | None:
+        """What the best rule that sees no image has on a task; None if the task has no such rule."""
+        base = next(run for run in self.runs if run.is_base and run.base_model == key.base_model)
+        results = self.results(base, 0, key.task)
+        if results is None or results.failed:
+            return None
+        report = results.tasks[key.task]
+        value = report.blind_floor(key.metric or report.primary_metric)
+        if value is None:
+            return None
+        file = self.folder.scores(base, 0, key.task).relative_to(self.folder.path).as_posix()
+        return Cell((Value(None, value, math.nan, file),), seeds=1)
 
     def _value(self, run: Run, key: CellKey) -> Value | str:
         """A run's number, or why there is none."""

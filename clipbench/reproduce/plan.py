@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from clipbench.reproduce.folder import StudyFolder
-from clipbench.reproduce.steps import Run, tasks_at
-from clipbench.reproduce.study import Study, concept_label
+from clipbench.reproduce.steps import Run, is_trained, recipe_of, tasks_at
+from clipbench.reproduce.study import Speed, Study
+from clipbench.reproduce.training_schema import concept_label
 from clipbench.training.datasets import NO_PLACES, is_on_hub, open_training_data, training_concepts
 
 
@@ -24,6 +25,7 @@ class RunPlan:
         tasks: The tasks.
         done: How many of the training and the scorings are done.
         seconds: Estimated time of the rest; None if unknown.
+        trains: The run has a training of its own.
     """
 
     run: Run
@@ -33,11 +35,12 @@ class RunPlan:
     tasks: tuple[str, ...]
     done: int
     seconds: float | None
+    trains: bool = True
 
     @property
     def parts(self) -> int | None:
         """The training and the scorings."""
-        return None if self.scorings is None else self.scorings + (not self.run.is_base)
+        return None if self.scorings is None else self.scorings + self.trains
 
 
 def plan_study(
@@ -62,30 +65,49 @@ def plan_study(
 def _plan(
     study: Study, run: Run, folder: StudyFolder | None, counts: Mapping[str, int], tables: Collection[str] | None
 ) -> RunPlan:
+    trains = is_trained(study, run)
     captions, steps, pairs, checkpoints = None, None, 0, {0: 0.0}
-    if not run.is_base:
-        captions = counts.get(run.concept)
+    if not run.is_base or trains:
+        captions = _captions(study, run, counts)
         if captions is None:
-            return RunPlan(run, None, None, None, (), 0, None)
-        recipe = study.training.recipe_of(run.concept, run.negatives, run.seed)
+            return RunPlan(run, None, None, None, (), 0, None, trains)
+        recipe = recipe_of(study, run.finetuned)
         per_epoch = captions // recipe.own_pairs
-        steps, pairs = per_epoch * recipe.epochs, captions * recipe.epochs * recipe.batch_size // recipe.own_pairs
+        steps = recipe.max_steps or per_epoch * recipe.epochs
+        pairs = steps * recipe.batch_size
         stops = sorted(recipe.checkpoint_steps(steps, per_epoch)) if per_epoch else []
         checkpoints = {step: step / per_epoch for step in stops}
+    if run.is_base:
+        checkpoints = {0: 0.0}
+    elif run.is_interpolated:
+        checkpoints = dict(list(checkpoints.items())[-1:])
     scorings = [(step, task) for step, epoch in checkpoints.items() for task in tasks_at(study, run, epoch, tables)]
-    record = folder.training(run) if folder and not run.is_base else None
-    is_trained = record is not None and record.is_finished
+    record = folder.training(run) if folder and trains else None
+    done = record is not None and record.is_finished
     missing = [scoring for scoring in scorings if not (folder and folder.is_scored(run, *scoring))]
     seconds = None
     if study.speed:
-        to_train = 0 if is_trained else pairs
         to_score = len({step for step, _ in missing})
-        measured = folder.rates(run.negatives) if folder else []
-        rates = study.speed.captions_per_second
-        rate = fmean(measured) if measured else rates[min(run.negatives, len(rates) - 1)]
-        seconds = to_train / rate + (study.speed.scoring_seconds or 0.0) * to_score
+        rate = _rate(study, study.speed, run, folder) if trains and not done else None
+        seconds = (pairs / rate if rate else 0.0) + (study.speed.scoring_seconds or 0.0) * to_score
     tasks = tuple(dict.fromkeys(task for _, task in scorings))
-    return RunPlan(run, captions, steps, len(scorings), tasks, is_trained + len(scorings) - len(missing), seconds)
+    count = done + len(scorings) - len(missing)
+    return RunPlan(run, captions, steps, len(scorings), tasks, count, seconds, trains)
+
+
+def _captions(study: Study, run: Run, counts: Mapping[str, int]) -> int | None:
+    """Captions that a run is trained on per epoch."""
+    if run.is_base:
+        return study.base_training.captions if study.base_training else None
+    return counts.get(run.concept)
+
+
+def _rate(study: Study, speed: Speed, run: Run, folder: StudyFolder | None) -> float:
+    """Captions per second in a run's training: as measured in the folder, or else as the study states."""
+    negatives = run.kind.negatives or 0
+    measured = folder.rates(negatives, of_base=run.is_base) if folder else []
+    rates = speed.captions_per_second
+    return fmean(measured) if measured else rates[min(negatives, len(rates) - 1)]
 
 
 def count_captions(study: Study, data: Mapping[str, str] = NO_PLACES) -> dict[str, int]:

@@ -17,6 +17,7 @@ from clipbench.reproduce.claims import Finding, findings_of
 from clipbench.reproduce.figure import draw_figures
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.lookup import Cell, Cells
+from clipbench.reproduce.sheets import draw_sheets
 from clipbench.reproduce.study import Study
 from clipbench.reproduce.tables import Grid, grids_of
 from clipbench.results import Results
@@ -27,7 +28,7 @@ _PLATFORMS = ("Linux-", "macOS-", "Windows-")  # the name of the system tells no
 
 
 def write_report(study: Study, folder: StudyFolder) -> list[Path]:
-    """Write ``report.md``, ``report.html``, ``report.json`` and the figure from what is finished.
+    """Write ``report.md``, ``report.html``, ``report.json``, the figure and contact sheets from what is finished.
 
     Returns:
         The files, the page first.
@@ -38,6 +39,8 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
     cells = Cells(study, folder)
     grids, findings = grids_of(cells), findings_of(cells)
     figures = draw_figures(cells, study.figure) if study.figure else []
+    problems = _problems(grids)
+    sheets = list(draw_sheets(cells, study.contact_sheets, problems)) if study.contact_sheets else []
     facts = {
         "study": study,
         "several": len(study.base_models) > 1,
@@ -45,7 +48,7 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
         "findings": {name: list(group) for name, group in groupby(findings, lambda finding: finding.statement)},
         "figures": [figure.relative_to(folder.path).as_posix() for figure in figures if figure.suffix == ".svg"],
         "trainings": _trainings(cells),
-        "problems": _problems(grids),
+        "problems": problems,
         "overlaps": folder.overlaps()[1],
         "versions": _versions(cells),
     }
@@ -58,7 +61,7 @@ def write_report(study: Study, folder: StudyFolder) -> list[Path]:
     files = {"report.html": page, "report.md": plain, "report.json": _as_json(study, grids, findings, facts)}
     for name, text in files.items():
         atomic_write(folder.path / name, text)
-    return [*(folder.path / name for name in files), *figures]
+    return [*(folder.path / name for name in files), *figures, *sheets]
 
 
 def cell_text(cell: Cell | None) -> str:
@@ -76,7 +79,7 @@ def ours_text(cell: Cell) -> str:
         return "–"
     margin = "" if math.isnan(estimate.margin) else f" ± {100 * estimate.margin:.1f}"
     part = f", {estimate.seeds} of {cell.seeds} seeds" if estimate.seeds < cell.seeds else ""
-    return f"{100 * estimate.value:.1f}{margin}{part}"
+    return f"{100 * estimate.value:{'+' if cell.signed else ''}.1f}{margin}{part}"
 
 
 def theirs_text(cell: Cell) -> str:
@@ -99,7 +102,7 @@ def _trainings(cells: Cells) -> list[dict[str, Any]]:
     rows = []
     for run in cells.runs:
         trained = cells.training(run)
-        if trained is None or not trained.is_finished:
+        if trained is None or not trained.is_finished or run.is_interpolated:
             continue
         rows.append(
             {

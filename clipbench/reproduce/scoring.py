@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,12 @@ from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.steps import Run, tasks_at
 from clipbench.reproduce.study import Study
 from clipbench.results import StudyStep
+from clipbench.results.sample_log import sample_line
 from clipbench.task_types.registry import select_tasks
 from clipbench.training.datasets import dataset_name
+from clipbench.types import SampleResult
 from clipbench.utils.digest import digest
+from clipbench.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from clipbench.evaluation.task_totals import TaskTotals
@@ -48,10 +52,48 @@ def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> l
     chosen = evaluation_options(study, options)
     tasks = select_tasks(study.tasks(options.tables), chosen.include_path)
     # Tasks refuse the place of data that none of them reads, such as the training data's.
-    trained_on = (study.training.data, *study.training.recipe.get("mix", {}))
-    unread = set(map(dataset_name, trained_on)) - {task.dataset.name for task in tasks}
-    places = {name: place for name, place in options.data.items() if name not in unread}
-    return prepare_tasks(tasks, replace(chosen, data=places), on_progress)
+    read = {task.dataset.name for task in tasks}
+    unread = {name for name in map(dataset_name, study.trained_on_data) if name not in read}
+    chosen = replace(chosen, data={name: place for name, place in options.data.items() if name not in unread})
+    found: dict[str, PreparedTask] = {}
+    for limit in dict.fromkeys(study.limit_of(task.name) for task in tasks):
+        own = [task for task in tasks if study.limit_of(task.name) == limit]
+        places = {name: place for name, place in chosen.data.items() if name in {task.dataset.name for task in own}}
+        places.update({name: place for name, place in chosen.data.items() if name not in read})  # refused by name
+        prepared = prepare_tasks(own, replace(chosen, data=places, limit=limit), on_progress)
+        found.update({plan.task.name: plan for plan in prepared})
+    return [found[task.name] for task in tasks]
+
+
+class SampleLogs:
+    """Samples of a checkpoint, kept until its task is done.
+
+    Args:
+        folder: The study's folder.
+        run: The run.
+        step: The checkpoint's.
+        tasks: Whose samples are logged.
+    """
+
+    def __init__(self, folder: StudyFolder, run: Run, step: int, tasks: Collection[str]) -> None:
+        self._folder, self._run, self._step, self._tasks = folder, run, step, tasks
+        self._lines: dict[str, list[str]] = {}
+
+    def add(self, task: str, result: SampleResult) -> None:
+        """Keep a sample of a task."""
+        if task in self._tasks:
+            self._lines.setdefault(task, []).append(json.dumps(sample_line(task, result)) + "\n")
+
+    def write(self, task: str) -> None:
+        """Write the samples of a task that is done.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        if lines := self._lines.pop(task, []):
+            file = self._folder.samples(self._run, self._step, task)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(file, "".join(lines))
 
 
 class StudyScorer:
@@ -93,11 +135,7 @@ class StudyScorer:
         from clipbench.evaluation.assembly import assemble_results
         from clipbench.evaluation.runner import EvaluationRun
 
-        waiting = {
-            plan.task.name: (plan, inputs)
-            for plan in self._plans_of(tasks_at(self._study, run, epoch, self._options.tables))
-            if not self._is_done(run, step, plan.task.name, inputs := {**identity, **task_identity(plan)})
-        }
+        waiting = self._waiting(run, step, epoch, identity)
         if not waiting:
             return
         loaded = self._load(model) if isinstance(model, Path) else model
@@ -105,17 +143,41 @@ class StudyScorer:
         options, started = evaluation_options(self._study, self._options), time.time()
         tasks = [plan for plan, _ in waiting.values()]
         images = self._images_for(loaded)
+        samples = SampleLogs(self._folder, run, step, self._study.logged_tasks)
         for totals in EvaluationRun(
-            loaded, tasks, options, name=name, image_features=images, on_progress=self._on_progress
+            loaded,
+            tasks,
+            options,
+            name=name,
+            image_features=images,
+            on_progress=self._on_progress,
+            on_sample=samples.add,
         ):
             task = totals.task.name
             inputs = waiting[task][1]
             study_step = StudyStep(hash=digest(inputs), inputs=inputs)
             results = assemble_results([totals], loaded, options, name=name, started=started, study_step=study_step)
             if not (totals.error and self._folder.is_scored(run, step, task)):  # a failure must not hide numbers
+                samples.write(task)  # first: a result without its samples would pass for finished
                 self._folder.write_results(run, step, task, results)
             started = time.time()
             yield totals
+
+    def is_waiting(self, run: Run, step: int, epoch: float, identity: Mapping[str, object]) -> bool:
+        """Whether a checkpoint lacks results on some task; arguments as for ``score``."""
+        return bool(self._waiting(run, step, epoch, identity))
+
+    def _waiting(
+        self, run: Run, step: int, epoch: float, identity: Mapping[str, object]
+    ) -> dict[str, tuple[PreparedTask, Mapping[str, object]]]:
+        """Tasks that a checkpoint has no results of, with all that a result depends on."""
+        found = {}
+        for plan in self._plans_of(tasks_at(self._study, run, epoch, self._options.tables)):
+            name = plan.task.name
+            inputs = {**identity, **task_identity(plan)}
+            if not self._is_done(run, step, name, inputs):
+                found[name] = plan, inputs
+        return found
 
     def _plans_of(self, tasks: Sequence[str]) -> list[PreparedTask]:
         if self._plans is None:
@@ -134,7 +196,7 @@ class StudyScorer:
 
         Base models differ, so a tower is recognized by its exact features of a fixed image.
         """
-        if "image" not in self._study.training.recipe.get("freeze", ()):
+        if not {"image", "image_projection"} <= set(self._study.training.recipe.get("freeze", ())):
             return None
         tower = _probe_image_tower(model)
         if tower != self._images_of:
@@ -144,6 +206,8 @@ class StudyScorer:
     def _is_done(self, run: Run, step: int, task: str, inputs: Mapping[str, object]) -> bool:
         results = self._folder.results(run, step, task)
         if results is None or results.failed:
+            return False
+        if task in self._study.logged_tasks and not self._folder.samples(run, step, task).is_file():
             return False
         return results.study_step is not None and results.study_step.hash == digest(inputs)
 

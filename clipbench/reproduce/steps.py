@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError
-from clipbench.reproduce.study import FIGURE, ORIGINAL, Study, concept_label, model_label, most_negatives
-from clipbench.reproduce.table_schema import DatasetsTable, RetrievalTable
+from clipbench.reproduce.kinds import BASE, Kind, all_kinds
+from clipbench.reproduce.study import FIGURE, Study
+from clipbench.reproduce.table_schema import DatasetsTable, GainsTable, RetrievalTable, ScoresTable
+from clipbench.reproduce.training_schema import concept_label, most_negatives
 from clipbench.results import sanitize
+from clipbench.training.recipe import Recipe
 from clipbench.utils.registry import close_matches
 
 
@@ -23,30 +26,38 @@ class Run:
         name: Also that of its folder.
         base_model: The model, or what its training starts from.
         concept: The concept it is trained on, as the study gives it; empty for the base model itself.
-        negatives: Hard negatives per caption.
+        kind: Which kind of model it is.
         seed: Of the training.
     """
 
     name: str
     base_model: str
     concept: str = ""
-    negatives: int = 0
+    kind: Kind = BASE
     seed: int = 0
 
     @property
     def is_base(self) -> bool:
-        """Nothing is trained."""
-        return not self.concept
+        """It is the base model."""
+        return self.kind == BASE
 
     @property
-    def label(self) -> str:
-        """The paper's name of its kind."""
-        return ORIGINAL if self.is_base else model_label(self.negatives)
+    def is_interpolated(self) -> bool:
+        """Its weights lie between those of the base model and of another run."""
+        return self.kind.alpha != 1
 
     @property
     def concept_label(self) -> str:
         """The concept's name."""
         return concept_label(self.concept)
+
+    @property
+    def finetuned(self) -> Run:
+        """The run whose training it is made of: itself, unless it is interpolated."""
+        if not self.is_interpolated:
+            return self
+        whole = replace(self.kind, alpha=1.0)
+        return replace(self, name=self.name.replace(self.kind.slug, whole.slug), kind=whole)
 
 
 def runs_of(study: Study) -> list[Run]:
@@ -57,17 +68,11 @@ def runs_of(study: Study) -> list[Run]:
         before = f"{sanitize(base)}-" if several else ""
         found.append(Run(f"{before}orig", base))
         found += [
-            Run(
-                f"{before}{concept_label(concept)}-{f'hn{number}' if number else 'control'}-seed{seed}",
-                base,
-                concept,
-                number,
-                seed,
-            )
+            Run(f"{before}{concept_label(concept)}-{kind.slug}-seed{seed}", base, concept, kind, seed)
             for seed in study.training.seeds
             for concept in study.training.concepts
-            for number in study.training.negatives
-            if number <= most_negatives(concept)
+            for kind in all_kinds(study)
+            if (kind.negatives or 0) <= most_negatives(concept)
         ]
     return found
 
@@ -94,7 +99,6 @@ def tasks_at(study: Study, run: Run, epoch: float, tables: Collection[str] | Non
         epoch: Epochs trained, maybe a fraction; 0 for a base model.
         tables: Ids of the tables that are wanted, and ``figure``; None: all.
     """
-    whole = run.is_base or is_whole(epoch)
     last = run.is_base or epoch > study.training.epochs - _CLOSE
     found: list[str] = []
     for table in study.tables:
@@ -102,13 +106,23 @@ def tasks_at(study: Study, run: Run, epoch: float, tables: Collection[str] | Non
             continue
         if isinstance(table, DatasetsTable):
             found += [
-                task for row in table.rows.values() for concept, task in row.items() if last and _is_of(run, concept)
+                task
+                for row in table.rows.values()
+                for concept, task in row.items()
+                if last and not run.is_interpolated and _is_of(run, concept)
             ]
             continue
+        if isinstance(table, ScoresTable | GainsTable):
+            shown = last and not (run.is_interpolated and isinstance(table, ScoresTable))
+            own = [task for concept, task in table.tasks.items() if shown and _is_of(run, concept)]
+            found += [*own, *(table.retrieval if own else ())]
+            continue
+        whole = run.is_base or (is_whole(epoch) and not run.is_interpolated)
         own = [task for concept, task in table.tasks.items() if whole and _is_of(run, concept)]
         found += own + ([table.retrieval] if own and isinstance(table, RetrievalTable) else [])
     if study.figure and (tables is None or FIGURE in tables):
-        own = [task for concept, task in study.figure.tasks.items() if _is_of(run, concept)]
+        shown = last or study.figure.checkpoints == "all"
+        own = [task for concept, task in study.figure.tasks.items() if shown and _is_of(run, concept)]
         found += own + ([study.figure.retrieval] if own else [])
     return list(dict.fromkeys(found))
 
@@ -123,14 +137,35 @@ def training_inputs(study: Study, run: Run, data_fingerprint: str) -> dict[str, 
     ``allow_missing`` is not among them: what was left out of a training is in its record.
     """
     training = study.training
-    recipe = training.recipe_of(run.concept_label, run.negatives, run.seed).identity()
-    return {
-        "base_model": run.base_model,
-        "data": data_fingerprint,
-        "limit": training.limit,
-        "recipe": recipe,
-        "keywords": load_concept(run.concept).replacements,
-    }
+    common: dict[str, Any] = {"base_model": run.base_model, "data": data_fingerprint}
+    if run.is_base:
+        return {**common, "model_args": study.model_args, "recipe": recipe_of(study, run).identity()}
+    recipe = replace(recipe_of(study, run), concepts=(run.concept_label,)).identity()
+    keywords = load_concept(run.concept).replacements
+    return {**common, "limit": training.limit, "recipe": recipe, "keywords": keywords}
+
+
+def recipe_of(study: Study, run: Run) -> Recipe:
+    """The recipe of a run's training.
+
+    Raises:
+        ConfigError: The run is a base model that is not trained.
+    """
+    if run.is_base:
+        if study.base_training is None:
+            raise ConfigError(f"study {study.name}: {run.base_model} is not trained")
+        return study.base_training.as_recipe()
+    return study.training.recipe_of(run.concept, run.kind.negatives or 0, run.seed, run.kind.method)
+
+
+def base_run(study: Study, run: Run) -> Run:
+    """The run of a run's base model."""
+    return next(one for one in runs_of(study) if one.is_base and one.base_model == run.base_model)
+
+
+def is_trained(study: Study, run: Run) -> bool:
+    """Whether a run has a training of its own."""
+    return study.base_training is not None if run.is_base else not run.is_interpolated
 
 
 def chosen(study: Study, only: str | None) -> tuple[list[Run], frozenset[str] | None]:

@@ -3,94 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from clipbench.analysis.published import ORIGINAL as ORIGINAL
 from clipbench.concepts import load_concept
 from clipbench.errors import ConfigError, UnknownName
-from clipbench.reproduce.table_schema import Figure, Part, Table, of_concepts
-from clipbench.training.recipe import Recipe
+from clipbench.reproduce.table_schema import ContactSheets, Figure, GainsTable, Part, Table, of_concepts
+from clipbench.reproduce.training_schema import NAME, BaseTraining, Training, concept_label, model_label
 from clipbench.utils.registry import close_matches
 from clipbench.utils.validation import explain
 from clipbench.utils.yaml import parse_yaml
 
 FIGURE = "figure"  # what `--only` calls it, among the ids of tables
-_MOST_CHECKPOINTS = 25
-_STUDIES_OWN = {"concepts", "negatives", "seed", "max_steps"}  # set by the study itself, which counts in epochs
-
-
-class Training(Part):
-    """What the base models are trained on, and how.
-
-    Attributes:
-        data: As ``clipbench finetune --train_data`` takes it.
-        concepts: Names, or YAML files next to the study's; each is trained on separately.
-        negatives: Hard negatives per caption, a run for each; 0 is the control. A concept takes part with as many as
-            each of its keywords has replacements.
-        seeds: A run for each.
-        limit: Train on this many captions of a concept at most.
-        captions: Concept to the number of its captions in the complete data, for the plan.
-        recipe: Fields of ``clipbench.training.recipe.Recipe``: ``epochs``, ``learning_rate``,
-            ``negatives_in``, …
-    """
-
-    data: str
-    concepts: list[str] = Field(min_length=1)
-    negatives: list[int] = Field(default=[0, 1, 2, 3], min_length=1)
-    seeds: list[int] = Field(default=[0], min_length=1)
-    limit: int | None = None
-    captions: dict[str, int] = {}
-    recipe: dict[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _is_valid(self) -> Training:
-        known = {field.name for field in fields(Recipe)} - _STUDIES_OWN
-        labels = [concept_label(concept) for concept in self.concepts]
-        for name in self.recipe:
-            if name not in known:
-                raise ValueError(f"recipe: {name}{close_matches(name, known)}: fields are {', '.join(sorted(known))}")
-        for name, values in (("seeds", self.seeds), ("negatives", self.negatives), ("concepts", labels)):
-            if len(set(values)) != len(values):
-                raise ValueError(f"{name}: given twice ({', '.join(map(str, values))})")
-        try:
-            for seed in self.seeds:
-                for number in self.negatives:
-                    self.recipe_of(self.concepts[0], number, seed)
-        except (ConfigError, TypeError) as error:
-            raise ValueError(f"recipe: {error}") from None
-        if not isinstance(self.epochs, int) or isinstance(self.epochs, bool):
-            raise ValueError(f"recipe: epochs {self.epochs}: give a whole number")
-        recipe = self.recipe_of(self.concepts[0], min(self.negatives), min(self.seeds))
-        parts = 1 / recipe.checkpoint_every
-        if abs(parts - round(parts)) > 1e-6 or not 1 <= round(parts) <= _MOST_CHECKPOINTS:
-            raise ValueError(
-                f"recipe: checkpoint_every {recipe.checkpoint_every}: give 1, 0.5, 0.1, …: an epoch in up to"
-                f" {_MOST_CHECKPOINTS} parts, so that there is a checkpoint after each whole one"
-            )
-        return self
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the captions."""
-        epochs: int = self.recipe.get("epochs", Recipe.__dataclass_fields__["epochs"].default)
-        return epochs
-
-    def places(self, data: Mapping[str, str]) -> dict[str, str]:
-        """Those of ``data`` that concern training: pictures drawn on demand (``scenes=120``) lie nowhere."""
-        trained_on = {self.data, *self.recipe.get("mix", {})}
-        return {name: place for name, place in data.items() if name in trained_on}
-
-    def recipe_of(self, concept: str, negatives: int, seed: int) -> Recipe:
-        """The recipe of one run."""
-        given: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in self.recipe.items()
-        }
-        return Recipe((concept,), negatives=negatives, seed=seed, **given)
 
 
 class Speed(Part):
@@ -114,30 +42,44 @@ class Study(Part):
         name: Of the study.
         title: One line.
         base_models: As ``clipbench eval --model`` takes them.
+        model_args: Passed to ``clipbench.load_model`` with each of them.
+        base_training: How the base model is trained before all else; None if it is used as it is.
         training: What they are trained on, and how.
         tables: Tables of the report.
         figure: The trade-off of accuracy and retrieval.
+        contact_sheets: Samples on which two kinds of models differ.
         published_by: Authors of the published figures (``clipbench.analysis.published``) that the report quotes;
             empty to quote none.
         comparable: The figures are of the same base model, data and tasks, so that differences are meaningful.
         published_training: Published time and memory of the training.
         speed: For the plan's estimate.
         limit: Score at most this many samples per task.
+        limits: Likewise of single tasks.
+        alphas: Shares of the fine-tuned weights at which each model with one hard negative is interpolated with its
+            base model.
+        notes: Paragraphs for the beginning of the report.
         include_path: Files or folders with more tasks, relative to the study's file.
-        quick: Fields that differ in a smaller version of the study; those of ``training`` are merged one by one.
+        quick: Fields that differ in a smaller version of the study; those of ``training`` and ``base_training`` are
+            merged one by one.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=f"^{NAME}$")
     title: str
     base_models: list[str] = Field(min_length=1)
+    model_args: dict[str, Any] = {}
+    base_training: BaseTraining | None = None
     training: Training
     tables: list[Table] = Field(min_length=1)
     figure: Figure | None = None
+    contact_sheets: ContactSheets | None = None
     published_by: str = ""
     comparable: bool = False
     published_training: str = ""
     speed: Speed | None = None
     limit: int | None = None
+    limits: dict[str, int] = {}
+    alphas: list[Annotated[float, Field(gt=0, lt=1)]] = []
+    notes: list[str] = []
     include_path: list[str] = []
     quick: dict[str, Any] = {}
 
@@ -157,7 +99,43 @@ class Study(Part):
             raise ValueError(f"tables: an id is given twice, or is {FIGURE} ({', '.join(ids)})")
         if len(set(self.base_models)) != len(self.base_models):
             raise ValueError(f"base_models: given twice ({', '.join(self.base_models)})")
+        if self.base_training and len(self.base_models) > 1:
+            raise ValueError("base_training: one base model is trained: name one")
+        self._check_kinds()
+        if unknown := self.limits.keys() - set(self.tasks()):
+            raise ValueError(f"limits: {', '.join(sorted(unknown))}: no task of a table or the figure")
         return self
+
+    def _check_kinds(self) -> None:
+        """Tables and sheets name kinds of models that the study has, and sheets tasks whose samples are logged."""
+        known = [ORIGINAL, *map(model_label, self.training.negatives), *self.training.methods]
+        named = [(f"table {table.id}", table.against) for table in self.tables if isinstance(table, GainsTable)]
+        if sheets := self.contact_sheets:
+            named += [("contact_sheets", sheets.model), ("contact_sheets", sheets.against)]
+            if unknown := set(sheets.tasks.values()) - self.logged_tasks:
+                raise ValueError(f"contact_sheets: {', '.join(sorted(unknown))}: no task of a table of gains")
+        for where, label in named:
+            if label not in known:
+                raise ValueError(f"{where}: no kind of model is called {label}: there are {', '.join(known)}")
+
+    def limit_of(self, task: str) -> int | None:
+        """How many samples of a task are scored at most."""
+        return self.limits.get(task, self.limit)
+
+    @property
+    def trained_on_data(self) -> list[str]:
+        """All data that some training reads, as ``train_data`` names it."""
+        base = [self.base_training.data] if self.base_training else []
+        return list(dict.fromkeys([*base, self.training.data, *self.training.mixed]))
+
+    def places(self, data: Mapping[str, str]) -> dict[str, str]:
+        """Those of ``data`` that concern a training."""
+        return {name: place for name, place in data.items() if name in self.trained_on_data}
+
+    @property
+    def logged_tasks(self) -> frozenset[str]:
+        """Tasks on which models are compared sample by sample."""
+        return frozenset(task for table in self.tables if isinstance(table, GainsTable) for task in table.all_tasks)
 
     def tasks(self, tables: Collection[str] | None = None) -> list[str]:
         """Tasks of some tables, each once; None for all tables and the figure."""
@@ -173,6 +151,14 @@ class Study(Part):
         training = self.training.model_copy(update={"data": data, "captions": captions})
         return self.model_copy(update={"training": training, "comparable": self.comparable and is_a_copy})
 
+    def without_methods(self) -> Study:
+        """The study without its further kinds of models."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"methods": {}})})
+
+    def loaded_with(self, model_args: Mapping[str, object]) -> Study:
+        """The study with further arguments of its base models, such as folders in place of names on the hub."""
+        return self.model_copy(update={"model_args": {**self.model_args, **model_args}})
+
     def quickly(self) -> Study:
         """The smaller version.
 
@@ -184,6 +170,9 @@ class Study(Part):
         changes = {**self.quick}
         training = {**self.training.model_dump(), **(changes.pop("training", None) or {})}
         training["recipe"] = {**self.training.recipe, **training["recipe"]}
+        if self.base_training:
+            of_base = {**self.base_training.model_dump(), **(changes.pop("base_training", None) or {})}
+            changes["base_training"] = {**of_base, "recipe": {**self.base_training.recipe, **of_base["recipe"]}}
         concepts = {concept_label(str(concept)) for concept in training["concepts"]}
         whole = {
             **self.model_dump(),
@@ -192,37 +181,13 @@ class Study(Part):
             "quick": {},
             "tables": [left for table in self.tables if (left := of_concepts(table, concepts))],
             "figure": (of_concepts(self.figure, concepts) or None) if self.figure else None,
+            "contact_sheets": (of_concepts(self.contact_sheets, concepts) or None) if self.contact_sheets else None,
         }
         given = {**whole, **changes, "training": training}
         try:
             return Study.model_validate(given)
         except ValidationError as error:
             raise ConfigError(f"study {self.name}: quick: {explain(error, Study, given)[1]}") from None
-
-
-def concept_label(concept: str) -> str:
-    """The name of a concept, also if it was given as a file.
-
-    Examples:
-        >>> concept_label("color"), concept_label("my/shape.yaml")
-        ('color', 'shape')
-    """
-    return Path(concept).stem if concept.endswith((".yaml", ".yml")) else concept
-
-
-def model_label(negatives: int) -> str:
-    """The paper's name of a kind of model.
-
-    Examples:
-        >>> model_label(0), model_label(2)
-        ('Clas.', 'HN2')
-    """
-    return f"HN{negatives}" if negatives else "Clas."
-
-
-def most_negatives(concept: str) -> int:
-    """The number of replacements that every keyword of a concept has at least."""
-    return min(map(len, load_concept(concept).replacements.values()))
 
 
 def shipped_studies() -> list[str]:

@@ -65,11 +65,13 @@ class TradeOff(Part):
     Attributes:
         tasks: Concept to task.
         retrieval: The retrieval task.
+        metric: Of the concepts' tasks; by default the primary one.
     """
 
     title: str
     tasks: dict[str, str]
     retrieval: str
+    metric: str | None = None
 
     @property
     def concepts(self) -> list[str]:
@@ -90,13 +92,80 @@ class RetrievalTable(TradeOff):
 
 
 class Figure(TradeOff):
-    """Concept accuracy against retrieval, a point per checkpoint: the paper's Figure 4."""
+    """Concept accuracy against retrieval, a point per checkpoint: the paper's Figure 4.
+
+    Attributes:
+        checkpoints: All that there are, or those after the last epoch.
+    """
+
+    checkpoints: Literal["all", "last"] = "all"
 
 
-Table = Annotated[EpochsTable | DatasetsTable | RetrievalTable, Field(discriminator="layout")]
+class _Scores(Part):
+    """Tasks of concepts with their metrics, and retrieval tasks.
+
+    Attributes:
+        tasks: Concept to task.
+        metrics: Metrics of these tasks, each with the title of its column.
+        retrieval: Retrieval tasks, each with the title of its column of text-to-image R@5.
+    """
+
+    id: str
+    title: str
+    tasks: dict[str, str]
+    metrics: dict[str, str]
+    retrieval: dict[str, str] = {}
+
+    @property
+    def concepts(self) -> list[str]:
+        """The concepts it shows."""
+        return list(self.tasks)
+
+    @property
+    def all_tasks(self) -> list[str]:
+        """The tasks it shows."""
+        return [*self.tasks.values(), *self.retrieval]
 
 
-def of_concepts(part: Table | Figure, concepts: set[str]) -> dict[str, Any]:
+class ScoresTable(_Scores):
+    """A row per concept and kind of model, a column per metric, after the last epoch; and what blind rules have."""
+
+    layout: Literal["scores"]
+
+
+class GainsTable(_Scores):
+    """Differences of each kind of model from one kind, paired by seed and by test sample, after the last epoch.
+
+    Attributes:
+        against: The kind that the others are compared with: ``Clas.``, ``HN1``, …
+    """
+
+    layout: Literal["gains"]
+    against: str = "Clas."
+
+
+class ContactSheets(Part):
+    """Samples on which two kinds of models differ, of the first seed, after the last epoch.
+
+    Attributes:
+        tasks: Tasks of a gains table, by concept.
+        model: The kind whose samples are shown: ``HN1``, …
+        against: The kind that differs: ``Clas.``, …
+        most: Samples on a sheet.
+    """
+
+    tasks: dict[str, str]
+    model: str = "HN1"
+    against: str = "Clas."
+    most: int = 9
+
+
+Table = Annotated[
+    EpochsTable | DatasetsTable | RetrievalTable | ScoresTable | GainsTable, Field(discriminator="layout")
+]
+
+
+def of_concepts(part: Table | Figure | ContactSheets, concepts: set[str]) -> dict[str, Any]:
     """The fields of a table or figure without the concepts that are not trained on; empty if nothing is left."""
     fields = part.model_dump()
     if isinstance(part, DatasetsTable):

@@ -6,9 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from clipbench.analysis.tradeoff import RETRIEVAL_METRIC
+from clipbench.reproduce.kinds import BASE, Kind, all_kinds, trained_kinds
 from clipbench.reproduce.lookup import Cell, CellKey, Cells
-from clipbench.reproduce.study import ORIGINAL, concept_label, model_label
-from clipbench.reproduce.table_schema import DatasetsTable, EpochsTable, RetrievalTable, Table
+from clipbench.reproduce.table_schema import (
+    DatasetsTable,
+    EpochsTable,
+    GainsTable,
+    RetrievalTable,
+    ScoresTable,
+    Table,
+)
+from clipbench.reproduce.training_schema import concept_label
 
 
 @dataclass
@@ -58,12 +66,16 @@ def grids_of(cells: Cells) -> list[Grid]:
 def _grid(cells: Cells, table: Table, base: str) -> Grid:
     if isinstance(table, EpochsTable):
         return _epochs(cells, table, base)
+    if isinstance(table, ScoresTable):
+        return _scores(cells, table, base)
+    if isinstance(table, GainsTable):
+        return _gains(cells, table, base)
     return _datasets(cells, table, base) if isinstance(table, DatasetsTable) else _retrieval(cells, table, base)
 
 
 def _epochs(cells: Cells, table: EpochsTable, base: str) -> Grid:
     epochs, kinds = _all_epochs(cells), _kinds(cells)
-    spans = [(kind, 1 if kind == ORIGINAL else len(epochs)) for kind in kinds]
+    spans = [(kind, 1 if kind == BASE.label else len(epochs)) for kind in kinds]
     columns = ["", *(str(epoch) for _ in kinds[1:] for epoch in epochs)]
     grid = Grid(table.id, table.title, base, spans, columns, ["concept"])
     for concept in _concepts(cells, table.tasks):
@@ -82,15 +94,53 @@ def _datasets(cells: Cells, table: DatasetsTable, base: str) -> Grid:
 
 def _retrieval(cells: Cells, table: RetrievalTable, base: str) -> Grid:
     kinds = _kinds(cells)
-    spans = [("accuracy", len(kinds)), ("text-to-image R@5", len(kinds))]
+    spans = [(table.metric or "accuracy", len(kinds)), ("text-to-image R@5", len(kinds))]
     grid = Grid(table.id, table.title, base, spans, [*kinds, *kinds], ["concept", "epoch"])
     retrieval = CellKey(base, table.retrieval, RETRIEVAL_METRIC)
     for concept in _concepts(cells, table.tasks):
-        accuracy = CellKey(base, table.tasks[concept])
+        accuracy = CellKey(base, table.tasks[concept], table.metric)
         for epoch in _all_epochs(cells):
             row = _row(cells, accuracy, concept, [epoch]) + _row(cells, retrieval, concept, [epoch])
             grid.rows.append(([concept, str(epoch)], row))
     return grid
+
+
+def _scores(cells: Cells, table: ScoresTable, base: str) -> Grid:
+    columns = [*table.metrics.values(), *table.retrieval.values()]
+    grid = Grid(table.id, table.title, base, [("", len(columns))], columns, ["concept", "model"])
+    for concept in _concepts(cells, table.tasks):
+        keys = _keys(cells, table, base, concept, BASE)[: len(table.metrics)]
+        blind = [cells.blind(key) for key in keys]
+        grid.rows.append(([concept, "best blind rule"], [*blind, *[None] * len(table.retrieval)]))
+        for kind in (BASE, *trained_kinds(cells.study)):
+            row = [cells.cell(key) for key in _keys(cells, table, base, concept, kind)]
+            if any(row):
+                grid.rows.append(([concept, kind.label], row))
+    return grid
+
+
+def _gains(cells: Cells, table: GainsTable, base: str) -> Grid:
+    columns = [*table.metrics.values(), *table.retrieval.values()]
+    spans = [(f"difference from {table.against}, in points", len(columns))]
+    grid = Grid(table.id, table.title, base, spans, columns, ["concept", "model"])
+    against = next(kind for kind in (BASE, *all_kinds(cells.study)) if kind.label == table.against)
+    for concept in _concepts(cells, table.tasks):
+        for kind in all_kinds(cells.study):
+            pairs = zip(
+                _keys(cells, table, base, concept, kind), _keys(cells, table, base, concept, against), strict=True
+            )
+            row = [cells.gain(*pair) for pair in pairs] if kind != against else []
+            if any(row):
+                grid.rows.append(([concept, kind.label], row))
+    return grid
+
+
+def _keys(cells: Cells, table: ScoresTable | GainsTable, base: str, concept: str, kind: Kind) -> list[CellKey]:
+    """A row's cells: the task's metrics, and Recall@5 of the retrieval tasks."""
+    of = None if kind == BASE else concept
+    named = [(table.tasks[concept], metric) for metric in table.metrics]
+    named += [(task, RETRIEVAL_METRIC) for task in table.retrieval]
+    return [CellKey(base, task, metric, of, kind, cells.study.training.epochs) for task, metric in named]
 
 
 def _row(cells: Cells, base: CellKey, concept: str, epochs: Iterable[int]) -> list[Cell | None]:
@@ -98,9 +148,9 @@ def _row(cells: Cells, base: CellKey, concept: str, epochs: Iterable[int]) -> li
 
     def keys() -> Iterator[CellKey]:
         yield base
-        for number in _numbers(cells):
+        for kind in trained_kinds(cells.study):
             for epoch in epochs:
-                yield replace(base, concept=concept, negatives=number, epoch=epoch)
+                yield replace(base, concept=concept, kind=kind, epoch=epoch)
 
     return [cells.cell(key) for key in keys()]
 
@@ -109,12 +159,8 @@ def _all_epochs(cells: Cells) -> range:
     return range(1, cells.study.training.epochs + 1)
 
 
-def _numbers(cells: Cells) -> list[int]:
-    return sorted(cells.study.training.negatives)
-
-
 def _kinds(cells: Cells) -> list[str]:
-    return [ORIGINAL, *map(model_label, _numbers(cells))]
+    return [kind.label for kind in (BASE, *trained_kinds(cells.study))]
 
 
 def _concepts(cells: Cells, named: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from clipbench.reproduce.folder import StudyFolder, TrainingRecord
 from clipbench.reproduce.options import StudyOptions
-from clipbench.reproduce.steps import Run
+from clipbench.reproduce.steps import Run, base_run, recipe_of
 from clipbench.reproduce.study import Study
 from clipbench.reproduce.worker import TrainingJob
 from clipbench.training.checkpoints import checkpoints_in, epoch_of, step_of
@@ -66,22 +66,36 @@ def train(
 
 def training_job(study: Study, run: Run, folder: StudyFolder, options: StudyOptions) -> TrainingJob:
     """The training of a run."""
+    of_base = study.base_training if run.is_base else None
     return TrainingJob(
-        model=run.base_model,
-        train_data=study.training.data,
-        recipe=study.training.recipe_of(run.concept, run.negatives, run.seed),
+        model=base_model(study, run, folder),
+        train_data=of_base.data if of_base else study.training.data,
+        recipe=recipe_of(study, run),
         options=FinetuneOptions(
-            data=study.training.places(options.data),
+            data=study.places(options.data) if of_base else study.training.places(options.data),
+            model_args=base_args(study, run),
             device=options.device,
             workers=options.workers,
             image_cache=options.image_cache,
             allow_missing=options.allow_missing,
-            limit=study.training.limit,
+            limit=None if of_base else study.training.limit,
         ),
         output_path=folder.model(run),
         lock=folder.training_lock(run),
         outcome=folder.log(run).with_suffix(".outcome.json"),
     )
+
+
+def base_model(study: Study, run: Run, folder: StudyFolder) -> str:
+    """What a run's training starts from, as ``load_model`` takes it."""
+    if run.is_base or study.base_training is None:
+        return run.base_model
+    return str(folder.model(base_run(study, run)))
+
+
+def base_args(study: Study, run: Run) -> dict[str, object]:
+    """What ``load_model`` is given with it: a base model of the study's own training needs nothing."""
+    return dict(study.model_args) if run.is_base or study.base_training is None else {}
 
 
 def finetune_command(job: TrainingJob) -> str:
@@ -99,8 +113,10 @@ def finetune_command(job: TrainingJob) -> str:
 def _flag(flag: str, value: object) -> list[str]:
     if isinstance(value, bool):
         return [flag]
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and flag == "--data":
         return [word for name, place in value.items() for word in (flag, f"{name}={place}")]
+    if isinstance(value, Mapping):
+        return [flag, ",".join(f"{name}={part}" for name, part in value.items())]
     return [flag, ",".join(value) if isinstance(value, tuple) else str(value)]
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from clipbench.errors import ClipbenchError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
+from clipbench.utils.allocator import keep_freed_memory
 from clipbench.utils.files import atomic_write, lock
 from clipbench.utils.text import format_error
 
@@ -65,6 +66,7 @@ def main(job_file: str) -> int:
     Returns:
         The exit code: 0, or 1 after a failure whose reason is in the job's ``outcome``.
     """
+    keep_freed_memory()
     logging.basicConfig(format="%(message)s")
     _log.setLevel(logging.INFO)
     job = TrainingJob.model_validate_json(Path(job_file).read_bytes())

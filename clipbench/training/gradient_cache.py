@@ -33,6 +33,8 @@ Features = dict[str, Tensor]
 """Unit features of ``images`` ``(b, D)``, ``texts`` ``(b, D)`` and, if any, hard ``negatives`` ``(b, k, D)`` and
 ``negative_images`` ``(b, m, D)``."""
 
+_CHUNK = 32  # texts
+
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -182,10 +184,21 @@ class GradientCache:
 
     def _texts(self, part: Part) -> Tensor:
         packed_text = self._model.packed_text
-        if part.rows is None or packed_text is None:
-            return self._model.text_features(part.tokens)
-        features = packed_text.features(part.rows)
-        return features[torch.tensor(texts_of(part.rows), device=features.device).argsort()]
+        if part.rows is not None and packed_text is not None:
+            features, order = packed_text.features(part.rows), texts_of(part.rows)
+        else:
+            chunks = self._of_like_length(part.tokens)
+            features = torch.cat([self._model.text_features(part.tokens.part(chunk)) for chunk in chunks])
+            order = [text for chunk in chunks for text in chunk]
+        return features[torch.tensor(order, device=features.device).argsort()]
+
+    def _of_like_length(self, tokens: Tokens) -> list[list[int]]:
+        """Texts in chunks of like length, so that little of what a CPU computes is padding; a GPU takes all at once."""
+        texts = range(len(tokens.truncated))
+        if tokens.lengths is None or self._model.compiled or self._accelerator.device.type != "cpu":
+            return [list(texts)]
+        order = sorted(texts, key=tokens.lengths.__getitem__)
+        return [order[start : start + _CHUNK] for start in range(0, len(order), _CHUNK)]
 
     def _inputs(self, features: Features, batch: Batch) -> LossInputs:
         device, bias = self._accelerator.device, logit_bias_parameter(self._model)

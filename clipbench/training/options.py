@@ -31,8 +31,9 @@ class FinetuneOptions:
         device: The device; by default a GPU if available.
         micro_batch_size: Pairs encoded at once on each process, to save memory; None: the whole batch.
         workers: Threads that decode images.
-        image_cache: Folder of decoded images, shared by runs; None is ``$CLIPBENCH_CACHE`` or ``~/.cache/clipbench``.
-            The path ``none`` keeps no decoded images: they are decoded whenever a batch takes them.
+        image_cache: Folder of decoded images and of features of frozen image encoders, shared by runs; None is
+            ``$CLIPBENCH_CACHE`` or ``~/.cache/clipbench``. The path ``none`` keeps neither: images are decoded whenever
+            a batch takes them.
         grad_checkpointing: Keep only the inputs of the towers' blocks and compute the rest again in the backward pass:
             less memory, more time.
         torch_compile: Compile both towers.
@@ -87,11 +88,16 @@ class FinetuneOptions:
         return str(self.image_cache) != "none"
 
     @property
-    def image_cache_folder(self) -> Path:
-        """The folder of decoded images."""
+    def cache_folder(self) -> Path:
+        """The folder of what runs share: decoded images, and features of frozen image encoders."""
         place = (
             (self.image_cache if self.keeps_images else None)
             or os.environ.get("CLIPBENCH_CACHE")
             or "~/.cache/clipbench"
         )
-        return Path(place).expanduser() / "pixels"
+        return Path(place).expanduser()
+
+    @property
+    def image_cache_folder(self) -> Path:
+        """The folder of decoded images."""
+        return self.cache_folder / "pixels"

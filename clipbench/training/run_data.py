@@ -102,13 +102,21 @@ def decode_images(
     return cache, pairs
 
 
-def image_inputs(model: Model, cache: PreparedImages, recipe: Recipe, on_progress: Progress) -> Images:
-    """Pixels, or features of a frozen tower, centered if the recipe says so."""
+def image_inputs(
+    model: Model,
+    images: PreparedImages,
+    recipe: Recipe,
+    options: FinetuneOptions,
+    on_note: Note,
+    on_progress: Progress,
+) -> Images:
+    """Pixels, or features of a frozen tower, which the model centers from now on if the recipe says so."""
     if not recipe.keeps_image_tower:
-        return Pixels(cache, model.device)
-    features = frozen_features(model, cache, recipe, on_progress)
+        return Pixels(images, model.device)
+    folder = options.cache_folder if options.keeps_images else None
+    features = frozen_features(model, images, recipe, folder, on_note, on_progress)
     if recipe.center_images:
-        model.center_images(features.center())
+        model.center_images(features.mean())
     return features
 
 

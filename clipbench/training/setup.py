@@ -124,7 +124,7 @@ def prepare(
     pairs = joined(pairs, read_mix(train_data, concepts, recipe, options, on_progress))
     loaded, fingerprint = _load(model, recipe, options, device, on_note)
     cache, pairs = decode_images(loaded, pairs, options, on_note, on_progress)
-    images = image_inputs(loaded, cache, recipe, on_progress)
+    images = image_inputs(loaded, cache, recipe, options, on_note, on_progress)
     shard = ProcessShard(accelerator.process_index, accelerator.num_processes, options.micro_batch_size)
     batches = Batches(loaded, pairs, images, recipe, shard)
     overlaps = overlaps_with_tasks(pairs, tasks, options, on_note, on_progress)

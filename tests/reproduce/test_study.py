@@ -3,8 +3,9 @@ import pytest
 from clipbench.errors import ConfigError, UnknownName
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.lookup import Cells
-from clipbench.reproduce.study import load_study, most_negatives, shipped_studies
+from clipbench.reproduce.study import load_study, shipped_studies
 from clipbench.reproduce.tables import grids_of
+from clipbench.reproduce.training_schema import most_negatives
 from clipbench.task_types.registry import known_tasks
 
 SMALL = """
@@ -18,6 +19,10 @@ training:
   recipe: {epochs: 2, batch_size: 32, learning_rate: 1.0e-3}
 tables:
   - {id: seven, layout: retrieval, title: Seven, tasks: {color: scenes_color}, retrieval: scenes_retrieval}
+"""
+GAINS = """
+tables:
+  - {id: gains, layout: gains, title: G, against: Clas., tasks: {color: scenes_color}, metrics: {acc: accuracy}}
 """
 
 
@@ -81,7 +86,7 @@ def test_a_study_without_a_quick_version_says_so():
 
 
 def test_a_study_that_is_not_there_is_answered_with_those_that_are():
-    with pytest.raises(UnknownName, match="'papers'.*did you mean paper.*paper, scenes"):
+    with pytest.raises(UnknownName, match="'papers'.*did you mean paper.*paper, photographs.*scenes"):
         load_study("papers")
 
 
@@ -102,6 +107,20 @@ def test_a_study_that_is_not_there_is_answered_with_those_that_are():
         ("epochs: 2", "epochs: 2, checkpoint_every: 0.3", r"checkpoint_every 0.3: give 1, 0.5, 0.1"),
         ("retrieval: scenes_retrieval", "retrieval: scenes_retrieval, published: {}", r"published"),
         ("concepts: [color]", "concepts: [colour]", r"colour"),
+        ("recipe: {", "methods: {HN1: {seed: 3}}\n  recipe: {", r"methods: 'HN1': give a name"),
+        ("recipe: {", "methods: {mine: {los: x}}\n  recipe: {", r"methods: mine: recipe: los \(did you mean loss"),
+        ("recipe: {", "methods: {mine: {loss: sigmod}}\n  recipe: {", r"methods: mine: loss 'sigmod'"),
+        ("recipe: {", "methods: {mine: {epochs: 1}}\n  recipe: {", r"methods: mine: recipe: epochs"),
+        ("training:", "base_training: {data: scenes, recipe: {concepts: [color]}}\ntraining:", r"recipe: concepts"),
+        ("[demo]", "[demo, other]\nbase_training: {data: scenes}", r"one base model is trained"),
+        ("tables:", "limits: {scenes_size: 3}\ntables:", r"limits: scenes_size: no task of a table"),
+        ("tables:", "alphas: [1.0]\ntables:", r"alphas"),
+        (
+            "tables:",
+            "contact_sheets: {tasks: {color: scenes_color}}\ntables:",
+            r"contact_sheets: scenes_color: no task",
+        ),
+        ("tables:", GAINS.replace("Clas.", "HN2"), r"table gains: no kind of model is called HN2.*Orig., Clas., HN1"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(written, old, new, complaint):
@@ -125,3 +144,32 @@ def test_places_of_mixed_data_concern_training_too():
     assert scenes.training.places(data) == {"scenes": "a"}
     assert training.places(data) == {"scenes": "a", "coco": "b"}
     assert training.recipe_of("color", 0, 0).mix == {"coco": 0.25}
+
+
+def test_the_quick_version_merges_what_differs_in_the_base_models_training():
+    whole, quick = load_study("photographs"), load_study("photographs").quickly()
+    assert quick.base_training.recipe == {**whole.base_training.recipe, **whole.quick["base_training"]["recipe"]}
+    assert quick.base_training.as_recipe().max_steps < whole.base_training.as_recipe().max_steps
+    assert quick.contact_sheets.tasks.keys() == {"color", "location"}
+
+
+def test_a_task_may_have_a_limit_of_its_own(written):
+    study = load_study(written(SMALL + "limit: 50\nlimits: {scenes_color: 7}\n"))
+    assert [study.limit_of(task) for task in ("scenes_color", "scenes_retrieval")] == [7, 50]
+
+
+def test_models_can_lie_elsewhere():
+    study = load_study("photographs").loaded_with({"text": "folder"})
+    assert study.model_args["text"] == "folder"
+    assert study.model_args["vision"] == load_study("photographs").model_args["vision"]
+
+
+def test_the_rate_and_epochs_of_the_photographs_study_are_among_those_that_were_tried():
+    """And all else is equal, so that what was chosen on the dev split holds for it."""
+    tried, chosen = load_study("photographs_dev").training, load_study("photographs").training
+    rates = {tried.recipe["learning_rate"], *(changes["learning_rate"] for changes in tried.methods.values())}
+    assert chosen.recipe["learning_rate"] in rates
+    rest = [{**training.recipe, "learning_rate": 0} for training in (tried, chosen)]
+    assert rest[0] == rest[1]
+    assert tried.limit == chosen.limit
+    assert load_study("photographs_dev").base_training == load_study("photographs").base_training

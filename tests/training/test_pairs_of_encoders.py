@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -76,8 +77,9 @@ def test_the_mean_that_is_taken_out_is_that_of_the_training_images(start, argume
     again = load_model(str(tmp_path), device="cpu")
     torch.testing.assert_close(again.module.visual_mean, mean, rtol=1e-5, atol=1e-6)
     with torch.no_grad():
-        centered = again.image_tower_features(torch.stack(images))
-    torch.testing.assert_close(centered.mean(0), torch.zeros_like(mean), rtol=0, atol=1e-5)
+        tower = again.image_tower_features(torch.stack(images))
+        centered = (tower - mean) @ again.module.visual_projection.weight.T
+        torch.testing.assert_close(again.image_features(torch.stack(images)), centered, rtol=1e-4, atol=1e-5)
 
 
 def test_a_centered_run_with_rates_by_layer_is_resumed_to_the_bit(start, arguments, tmp_path, monkeypatch):
@@ -133,3 +135,40 @@ def test_an_earlier_run_with_a_frozen_tower_had_its_projection_frozen_too(start,
         ConfigError, match=r"another recipe: freeze is \['image', 'image_projection'\], not \['image'\]"
     ):
         start(tmp_path, freeze=("image",), max_steps=1)
+
+
+def test_a_frozen_tower_encodes_an_image_once_for_all_runs(start, arguments, tmp_path, monkeypatch):
+    from clipbench.models.paired.model import PairedModel
+
+    encoded = []
+    tower = PairedModel.image_tower_features
+    monkeypatch.setattr(
+        PairedModel, "image_tower_features", lambda model, pixels: encoded.append(len(pixels)) or tower(model, pixels)
+    )
+
+    def images_encoded(name, **fields):
+        encoded.clear()
+        run = start(
+            tmp_path / name, model="dual_encoder", freeze=("image",), image_cache=tmp_path / "cache", max_steps=2,
+            **{"model_args": arguments, **fields},
+        )  # fmt: skip
+        finish(run)
+        return sum(encoded) - 2, run  # the two of noise tell which tower it is
+
+    first, one = images_encoded("one", center_images=True)
+    images = one.setup.pairs.images
+    assert first == len(images)
+    again, two = images_encoded("two", seed=1)
+    assert again == 0
+    pixels = torch.stack([two.setup.model.preprocess(image.open()) for image in images])
+    with torch.no_grad():
+        expected = tower(two.setup.model, pixels)
+    kept = two.setup.batches._images.batch(np.arange(len(images)))
+    torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-5)
+    trained = load_model(str(tmp_path / "one"), device="cpu")
+    assert images_encoded("three", model=tmp_path / "one", model_args={})[0] == 0  # its tower is still the same
+    with torch.no_grad():
+        next(trained.module.vision_model.parameters()).add_(1)
+    trained.save(tmp_path / "moved")
+    assert images_encoded("four", model=tmp_path / "moved", model_args={})[0] == first
+    assert images_encoded("five", image_cache="none")[0] == first

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -61,6 +61,8 @@ def make_contact_sheet(
     which: Which = "wrong",
     most: int = 24,
     *,
+    against: Path | None = None,
+    among: Collection[str] | None = None,
     data: Mapping[str, str] | None = None,
     include_path: Sequence[str | Path] = (),
 ) -> ContactSheet:
@@ -72,6 +74,8 @@ def make_contact_sheet(
         which: Samples that the model got wrong by the primary metric, those that it got right, or all. Samples that
             this metric does not count (an image's search for its captions) are not shown.
         most: How many at most.
+        against: A result file of another model with logged samples; only samples on which the two differ are shown.
+        among: Keys of images; only samples of these are shown. None takes all.
         data: Data set name to place, if it has moved since the run.
         include_path: As in ``clipbench.task_types.registry.known_tasks``.
 
@@ -85,26 +89,50 @@ def make_contact_sheet(
     results = read_results(results_path)
     if task not in results.tasks:
         raise ResultError(f"{results_path}: no task {task!r} in it, only {', '.join(results.tasks)}")
-    chosen, found = _choose(results_path, task, results.tasks[task].primary_metric, which, most)
+    metric = results.tasks[task].primary_metric
+    others = None if against is None else _by_sample(against, task, metric)
+    chosen, found = _choose(results_path, task, metric, which, most, others, among)
     cards = _cards(chosen, results, task, data, include_path)
     return ContactSheet(
         title=f"{excerpt(writable(results.model_name), LONGEST_TEXT)} · {task}",
         score=_score(results, task),
-        selection=_selection(which, len(chosen), found),
+        selection=_selection(which, len(chosen), found) + (f", unlike {_name(against)}" if against else ""),
         legend=_legend(cards),
         cards=tuple(cards),
     )
 
 
-def _choose(path: Path, task: str, metric: str, which: Which, most: int) -> tuple[list[LoggedSample], int]:
+def _by_sample(results: Path, task: str, metric: str) -> dict[str, bool]:
+    """Whether a model is right, by sample."""
+    return {sample.id: sample.correct for sample in logged_samples(results, task) if metric in sample.values}
+
+
+def _name(results: Path) -> str:
+    return excerpt(writable(read_results(results).model_name), LONGEST_TEXT)
+
+
+def _choose(
+    path: Path,
+    task: str,
+    metric: str,
+    which: Which,
+    most: int,
+    others: Mapping[str, bool] | None,
+    among: Collection[str] | None,
+) -> tuple[list[LoggedSample], int]:
     """The first samples of a kind, and how many of it there are."""
     chosen: list[LoggedSample] = []
     found = 0
     for sample in logged_samples(path, task):
-        if metric in sample.values and (which == "all" or sample.correct == (which == "right")):
-            found += 1
-            if found <= most:
-                chosen.append(sample)
+        if metric not in sample.values or (which != "all" and sample.correct != (which == "right")):
+            continue
+        if others is not None and others.get(sample.id, sample.correct) == sample.correct:
+            continue
+        if among is not None and not set(sample.images) <= set(among):
+            continue
+        found += 1
+        if found <= most:
+            chosen.append(sample)
     return chosen, found
 
 

@@ -53,6 +53,12 @@ class PairedModel(TransformersModel):
         )
         return replace(super().info, architecture=f"{image} + {text}")
 
+    def image_tower_features(self, pixels: Tensor) -> Tensor:
+        return self._module.pool_images(pixel_values=pixels.to(self.device, self.dtype))
+
+    def project_images(self, features: Tensor) -> Tensor:
+        return self._module.project_images(features.to(self.device, self.dtype))
+
     def center_images(self, mean: Tensor) -> None:
         self._module.center_images(mean)
 

@@ -112,8 +112,7 @@ class PairedEncoders(nn.Module):
 
     def get_image_features(self, **inputs: Tensor) -> Tensor:
         """Features ``(B, projection_dim)`` of the image encoder's inputs."""
-        features: Tensor = self.visual_projection(self.pool_images(**inputs))
-        return features
+        return self.project_images(self.pool_images(**inputs))
 
     def get_text_features(self, **inputs: Tensor) -> Tensor:
         """Features ``(B, projection_dim)`` of the text encoder's inputs."""
@@ -122,15 +121,18 @@ class PairedEncoders(nn.Module):
         return features
 
     def pool_images(self, **inputs: Tensor) -> Tensor:
-        """The image encoder's pooled output, centered if the configuration says so, ``(B, image_width)``."""
-        pooled = pool_images(self.vision_model, self.config.image_pooling, inputs)
-        return pooled if self.visual_mean is None else pooled - self.visual_mean
+        """The image encoder's pooled output, ``(B, image_width)``."""
+        return pool_images(self.vision_model, self.config.image_pooling, inputs)
+
+    def project_images(self, pooled: Tensor) -> Tensor:
+        """Features ``(B, projection_dim)`` of pooled images, centered before if the configuration says so."""
+        features: Tensor = self.visual_projection(pooled if self.visual_mean is None else pooled - self.visual_mean)
+        return features
 
     def center_images(self, mean: Tensor) -> None:
-        """Subtract a fixed mean ``(image_width,)`` from pooled images from now on, on top of an earlier one."""
-        before = 0 if self.visual_mean is None else self.visual_mean
+        """Subtract a fixed mean ``(image_width,)`` from pooled images from now on, in place of an earlier one."""
         self.config = replace(self.config, centered=True)
-        self.register_buffer("visual_mean", mean.detach().to(self.logit_scale) + before)
+        self.register_buffer("visual_mean", mean.detach().to(self.logit_scale))
 
 
 def pool_images(encoder: nn.Module, pooling: str, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -183,14 +183,16 @@ def test_a_centered_pair_subtracts_the_mean_and_keeps_it(encoder, tmp_path):
     model = pair(encoder("vit"), encoder("bert"))
     pixels = torch.stack([model.preprocess(probes.noise_image(60, 40))])
     with torch.no_grad():
-        plain, mean = model.image_tower_features(pixels), torch.randn(32)
+        plain, mean, projection = model.image_tower_features(pixels), torch.randn(32), model.module.visual_projection
         model.center_images(mean)
-        assert torch.equal(model.image_tower_features(pixels), plain - mean)
+        assert torch.equal(model.image_tower_features(pixels), plain)
+        assert torch.equal(model.image_features(pixels), projection(plain - mean))
+        assert torch.equal(model.project_images(plain), model.image_features(pixels))
         model.save(tmp_path / "saved")
         again = load_model(str(tmp_path / "saved"), device="cpu")
         assert torch.equal(again.image_features(pixels), model.image_features(pixels))
-        again.center_images(mean)
-        torch.testing.assert_close(again.image_tower_features(pixels), plain - 2 * mean)
+        again.center_images(2 * mean)  # in place of the first
+        torch.testing.assert_close(again.image_features(pixels), projection(plain - 2 * mean))
     assert torch.equal(load_file(tmp_path / "saved/model.safetensors")["visual_mean"], mean)
 
 
