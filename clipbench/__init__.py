@@ -5,8 +5,8 @@
 ['inpaintcoco_color', 'inpaintcoco_object', 'inpaintcoco_size']
 
 ``evaluate`` scores a model on tasks, ``finetune`` trains one on hard negatives, ``compare`` tests whether
-one run is better than another, ``build_leaderboard`` merges results into a board. The classes are those that users
-subclass or declare.
+one run is better than another, ``build_leaderboard`` merges results into a board, and ``plot`` has figures. The
+classes are those that users subclass or declare.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clipbench import plot
     from clipbench.analysis.comparison import compare_runs as compare
     from clipbench.analysis.leaderboard.merge import build_leaderboard
     from clipbench.concepts import Concept, load_concept
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from clipbench.training.trainer import finetune
 
 # Resolved on first use: `import clipbench` must stay cheap, torch is not. `module:attribute`, or the module where the
-# name is the same.
+# name is the same; a module of that name is meant itself.
 _LAZY = {
     "ChoiceTask": "clipbench.task_types",
     "ClassificationTask": "clipbench.task_types",
@@ -64,13 +65,15 @@ _LAZY = {
     "load_concept": "clipbench.concepts",
     "load_model": "clipbench.models",
     "load_tasks": "clipbench.task_types.registry:select_tasks",
+    "plot": "clipbench.plot",
     "read_results": "clipbench.results",
 }
 
 __all__ = [
     "ChoiceTask", "ClassificationTask", "ClipbenchError", "Concept", "Dataset", "EvaluationOptions", "HubTable",
     "ImageChoiceTask", "Model", "PairsTask", "RankingTask", "Recipe", "Results", "RetrievalTask", "SampleTask", "Task",
-    "build_leaderboard", "compare", "evaluate", "finetune", "load_concept", "load_model", "load_tasks", "read_results",
+    "build_leaderboard", "compare", "evaluate", "finetune", "load_concept", "load_model", "load_tasks", "plot",
+    "read_results",
 ]  # fmt: skip
 
 
@@ -78,8 +81,10 @@ def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module 'clipbench' has no attribute {name!r}")
     module, _, attribute = _LAZY[name].partition(":")
-    return getattr(import_module(module), attribute or name)
+    found = import_module(module)
+    return found if module == f"clipbench.{name}" else getattr(found, attribute or name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    """The public names, loaded or not, and what every module has."""
+    return sorted({*(name for name in globals() if name.startswith("__")), *_LAZY})

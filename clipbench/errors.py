@@ -25,5 +25,9 @@ class ConfigError(ClipbenchError):
     """An option, a configuration file or a plug-in that is invalid."""
 
 
+class ModelTypeError(ConfigError, TypeError):
+    """What was passed as a model is nothing that a model may be; the message says what may."""
+
+
 class ResultError(ClipbenchError):
     """A result that cannot be written or read."""

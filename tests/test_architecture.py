@@ -26,7 +26,7 @@ LEVELS = [
     {"results"},
     {"evaluation"},
     {"analysis"},
-    {"training"},
+    {"training", "plot"},
     {"annotate", "mining", "reproduce"},
     {"cli"},
     {"__main__"},

@@ -6,11 +6,12 @@ import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clipbench.analysis.published import ORIGINAL
 from clipbench.analysis.tradeoff import FILE_NAME, Point, Tradeoff, pareto_front
 from clipbench.errors import ResultError
+from clipbench.results.task_result import Z_95
 from clipbench.utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _FRONT = "#6b6b6b"
 _PANEL = (5.6, 4.6)  # inches
 _COLUMNS = 2
 _LONGEST_NAME = 44
+# The user's own matplotlibrc does not reach in, and the SVG's ids do not change from run to run.
+_STYLE: list[Any] = ["default", {"svg.hashsalt": "clipbench", "font.size": 11}]
 
 
 def render(tradeoff: Tradeoff) -> tuple[str, bytes]:
@@ -36,16 +39,23 @@ def render(tradeoff: Tradeoff) -> tuple[str, bytes]:
     import matplotlib.style
 
     svg, png = io.StringIO(), io.BytesIO()
-    # The user's own matplotlibrc does not reach in, and the SVG's ids do not change from run to run.
-    with matplotlib.style.context(["default", {"svg.hashsalt": "clipbench", "font.size": 11}]):
+    with matplotlib.style.context(_STYLE):
         figure = _figure(tradeoff)
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
     return svg.getvalue(), png.getvalue()
 
 
+def tradeoff_figure(tradeoff: Tradeoff) -> Figure:
+    """A trade-off as a figure, which a notebook shows by itself."""
+    import matplotlib.style
+
+    with matplotlib.style.context(_STYLE):
+        return _figure(tradeoff)
+
+
 def _figure(tradeoff: Tradeoff) -> Figure:
-    from matplotlib.figure import Figure
+    from clipbench.analysis.notebook_figure import NotebookFigure
 
     tasks = tradeoff.tasks
     columns = min(_COLUMNS, len(tasks))
@@ -55,7 +65,7 @@ def _figure(tradeoff: Tradeoff) -> Figure:
         curve: (_COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)]) for place, curve in enumerate(curves)
     }
     width, height = max(6.4, columns * _PANEL[0]), rows * _PANEL[1] + 0.25 * (len(curves) + 3)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
     figure.suptitle(textwrap.fill(tradeoff.title, int(10 * width)), parse_math=False)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(tasks) :]:
@@ -105,7 +115,7 @@ def _error_bars(axes: Axes, task: str, point: Point, color: str) -> None:
     x, y = point.at(task)
     of_task = next(score for score in point.concepts if score.task == task)
     axes.errorbar(
-        x, y, xerr=point.retrieval.stderr or 0, yerr=of_task.stderr or 0,
+        x, y, xerr=Z_95 * (point.retrieval.stderr or 0), yerr=Z_95 * (of_task.stderr or 0),
         fmt="none", ecolor=color, elinewidth=0.7, alpha=0.45, zorder=1,
     )  # fmt: skip
 
@@ -139,7 +149,7 @@ def _add_legend(figure: Figure, tradeoff: Tradeoff, styles: dict[str, tuple[str,
     columns = 2 if two_columns_inches < figure.get_figwidth() else 1
     legend = figure.legend(
         list(entries.values()), names, loc="outside lower center", ncols=columns, frameon=False, fontsize=10,
-        title="Markers grow along a curve; bars are ± one standard error", title_fontsize=9,
+        title="Markers grow along a curve; bars are 95 % intervals", title_fontsize=9,
     )  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)

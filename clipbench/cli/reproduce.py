@@ -65,6 +65,10 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     metavar="K=V,…|JSON",
     help="Of the base model, added to the study's: vision=FOLDER,text=FOLDER.",
 )
+@click.option(
+    "--model", "-M", "models", multiple=True, metavar="MODEL",
+    help="Another base model, as in `clipbench eval`. Repeatable. Default: the study's.",
+)  # fmt: skip
 @click.option("--train_data", metavar="NAME|FILE", help="As in `clipbench finetune`. Default: the study's.")
 @click.option("--allow_missing", is_flag=True, help="Train and score even if images or rows are missing.")
 @click.option("--device", callback=check_device, help="cpu, cuda, cuda:1. Default: a GPU if there is one.")
@@ -87,6 +91,7 @@ def command(
     launcher: str,
     data: dict[str, str],
     model_args: str,
+    models: tuple[str, ...],
     train_data: str | None,
     allow_missing: bool,
     device: str | None,
@@ -101,6 +106,7 @@ def command(
     \b
     clipbench reproduce scenes --output_path out --jobs 2
     clipbench reproduce paper --output_path out --dry_run
+    clipbench reproduce paper --output_path out --model open_clip:ViT-B-32/laion2b_s34b_b79k
     """
     from clipbench.reproduce.folder import StudyFolder
     from clipbench.reproduce.jobs import interrupt_on_sigterm, run_jobs
@@ -115,6 +121,7 @@ def command(
         raise ConfigError(f"--methods: study {loaded.name} has none")
     loaded = loaded if methods else loaded.without_methods()
     loaded = loaded.trained_on(train_data) if train_data else loaded
+    loaded = _starting_from(loaded, models) if models else loaded
     loaded = loaded.loaded_with(parse_model_args(model_args))
     runs, tables = chosen(loaded, only)
     options = StudyOptions(data, device, launcher, image_cache, workers, allow_missing, tables)
@@ -148,6 +155,20 @@ def command(
         return _job_status(run_jobs(jobs, _work, loaded, folder, runs, options))
 
     return _reported(loaded, folder, work)
+
+
+def _starting_from(study: Study, models: tuple[str, ...]) -> Study:
+    """The study with other base models, which are not trained first; published figures and the speed are of its own."""
+    from clipbench.models import check_name
+
+    for model in models:
+        check_name(model)
+    if len(set(models)) != len(models):
+        raise ConfigError(f"--model: given twice ({', '.join(models)})")
+    if list(models) == study.base_models:
+        return study
+    own = {"comparable": False, "speed": None, "base_training": None, "model_args": {}}
+    return study.model_copy(update={"base_models": list(models), **own})
 
 
 def _reported(study: Study, folder: StudyFolder, work: Callable[[], int]) -> int:

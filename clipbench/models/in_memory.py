@@ -7,21 +7,15 @@ from typing import Any
 
 import torch
 
-from clipbench.errors import ConfigError, ModelError
+from clipbench.errors import ConfigError, ModelError, ModelTypeError
 from clipbench.models import checks, probes
 from clipbench.models.base import Model
 from clipbench.models.encoders import EncoderModel
 from clipbench.models.hf import TransformersModel
 from clipbench.models.open_clip.adapter import OpenClipModel
 from clipbench.models.open_clip.architecture import architecture_of
-from clipbench.models.spec import NATIVE, TRAINED
+from clipbench.models.spec import KINDS, NATIVE, TRAINED
 from clipbench.models.versions import require_tested
-
-KINDS = (
-    "the name or path of a model, a clipbench Model, a (transformers model, processor) pair, an (open_clip model, "
-    "preprocess, tokenizer) triple, or an object with encode_image(list of PIL images) and encode_text(list of str)"
-)
-
 
 def wrap_model(model: object, *, device: str | None = None, dtype: str | None = None, cleaning: str = TRAINED) -> Model:
     """Make a ``Model`` of what is in memory. The network is not copied; it is put into evaluation mode.
@@ -33,7 +27,8 @@ def wrap_model(model: object, *, device: str | None = None, dtype: str | None = 
         cleaning: ``trained`` or ``native``, see ``clipbench.models.text_cleaning``.
 
     Raises:
-        ConfigError: It is none of these, or has another precision.
+        ModelTypeError: It is none of these.
+        ConfigError: It has another precision.
         ModelError: The model cannot be used: weights that are not finite, sides that do not fit, an encoder that fails.
     """
     with checks.quiet():
@@ -57,16 +52,16 @@ def _wrap(model: object, device: str | None, cleaning: str) -> Model:
         if len(parts) == 3 and _is_open_clip(parts[0]):
             return _from_open_clip(parts[0], parts[1], parts[2], device, cleaning)
         kinds = ", ".join(type(part).__name__ for part in parts)
-        raise ConfigError(f"a model cannot be ({kinds}): pass {KINDS}")
+        raise ModelTypeError(f"a model cannot be ({kinds}): pass {KINDS}")
     name = type(model).__name__
     if hasattr(model, "get_image_features"):
-        raise ConfigError(f"a {name} alone lacks its preprocessing: pass (model, processor)")
+        raise ModelTypeError(f"a {name} alone lacks its preprocessing: pass (model, processor)")
     if _is_open_clip(model):
-        raise ConfigError(f"a {name} alone lacks its preprocessing: pass (model, preprocess, tokenizer)")
+        raise ModelTypeError(f"a {name} alone lacks its preprocessing: pass (model, preprocess, tokenizer)")
     if callable(getattr(model, "encode_image", None)) and callable(getattr(model, "encode_text", None)):
         _only_trained(cleaning, name)
         return EncoderModel(model)
-    raise ConfigError(f"a model cannot be of type {name}: pass {KINDS}")
+    raise ModelTypeError(f"a model cannot be of type {name}: pass {KINDS}")
 
 
 def _only_trained(cleaning: str, name: str) -> None:

@@ -10,9 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from clipbench.errors import ConfigError, ModelError, UnknownName
+from clipbench.errors import ConfigError, ModelError, ModelTypeError, UnknownName
 from clipbench.models.base import Model
-from clipbench.models.spec import ModelSpec, as_bool, is_results_folder, local_adapter, looks_like_path, split_prefix
+from clipbench.models.spec import (
+    KINDS,
+    ModelSpec,
+    as_bool,
+    is_results_folder,
+    local_adapter,
+    looks_like_path,
+    split_prefix,
+)
 from clipbench.utils.files import require_regular
 from clipbench.utils.registry import Registry, close_matches
 
@@ -174,7 +182,8 @@ def load_model(
     Raises:
         UnknownName: No adapter, architecture or tag of that name; the message has close matches.
         ModelError: The checkpoint cannot be found, read or used.
-        ConfigError: An argument is invalid, or ``model`` is none of the above.
+        ModelTypeError: ``model`` is none of the above.
+        ConfigError: An argument is invalid.
     """
     spec = os.fspath(model) if isinstance(model, str | os.PathLike) else None
     args = dict(model_args or {})
@@ -242,13 +251,17 @@ def opens_images(model: str) -> bool:
 
 
 def check_name(model: object) -> None:
-    """Refuse, without torch or the hub, a name that cannot be a model's.
+    """Refuse, without torch or the hub, a name that cannot be a model's, or an object that cannot be one.
 
     Raises:
+        ModelTypeError: It is no name, and none of what a model in memory may be.
         UnknownName: It is neither a hub id nor any known name; the message has close matches.
         ModelError: A path that does not exist, or holds no checkpoint.
     """
     if not isinstance(model, str | os.PathLike):
+        parts = ("get_image_features", "encode_image")
+        if not isinstance(model, Model | tuple | list) and not any(hasattr(model, part) for part in parts):
+            raise ModelTypeError(f"a model cannot be of type {type(model).__name__}: pass {KINDS}")
         return
     name, source = split_prefix(os.fspath(model).strip(), [adapter.name for adapter in adapters()])
     if name is not None or not source:

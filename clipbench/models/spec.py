@@ -19,6 +19,11 @@ PAIRED_ENCODERS = "clipbench-paired-encoders"
 """The ``model_type`` of two paired encoders that clipbench saved."""
 TRAINED, NATIVE = TEXT_CLEANINGS = ("trained", "native")
 """Values of ``text_cleaning``: as in the text tower's training, or left to the library that loads it."""
+KINDS = (
+    "the name or path of a model, a clipbench Model, a (transformers model, processor) pair, an (open_clip model, "
+    "preprocess, tokenizer) triple, or an object with encode_image(list of PIL images) and encode_text(list of str)"
+)
+"""What a model may be, for messages."""
 
 N = TypeVar("N", int, float)
 _CONFIGS = (OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, ADAPTER_CONFIG)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from clipbench.metrics import chance_corrected
 from clipbench.results.schema import Count, SampleCounts, Share, StandardError, TaskReport
 
-_Z = 1.959964  # 95 % of a normal distribution lie within this many standard errors
+Z_95 = 1.959964
+"""95 % of a normal distribution lie within this many standard errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Measure:
         """
         if self.stderr is None:
             return None
-        return max(0.0, self.value - _Z * self.stderr), min(1.0, self.value + _Z * self.stderr)
+        return max(0.0, self.value - Z_95 * self.stderr), min(1.0, self.value + Z_95 * self.stderr)
 
     def __str__(self) -> str:
         """Four digits, with the standard error if there is one: ``0.4812 ± 0.0093``."""
