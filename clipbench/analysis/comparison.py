@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from clipbench.analysis.comparison_table import Comparisons
 from clipbench.analysis.standings import SIGNIFICANT
 from clipbench.analysis.statistics import Interval, clustered_bootstrap, holm, mcnemar_exact, sign_flip_test
 from clipbench.errors import ResultError
@@ -90,18 +91,19 @@ class Answer:
 
 
 def compare_runs(
-    a: str | Path,
-    b: str | Path,
+    a: str | Path | Results,
+    b: str | Path | Results,
     tasks: str | None = None,
     *,
     resamples: int = 10_000,
     seed: int = 0,
     on_error: Callable[[str], None] | None = None,
-) -> list[Comparison]:
+) -> Comparisons:
     """Compare two runs on their logged samples.
 
     Args:
-        a: A results file, or a folder with those of one model; the newest with samples is taken for each task.
+        a: A results file, or a folder with those of one model; the newest with samples is taken for each task. Or
+            results that were written with their samples (``output_path`` and ``log_samples``).
         b: The other.
         tasks: Names and globs, joined by commas; all tasks that both runs logged where left out.
         resamples: Of the bootstrap.
@@ -113,11 +115,12 @@ def compare_runs(
         ResultError: There are no samples, they cannot be read, or the runs share none.
         UnknownName: A task that the runs have no samples of.
     """
-    runs_a, runs_b = logged_runs(Path(a)), logged_runs(Path(b))
+    place_a, place_b = _place(a, "A"), _place(b, "B")
+    runs_a, runs_b = logged_runs(place_a), logged_runs(place_b)
     common = {task: path for task, path in runs_a.items() if task in runs_b}
     if not common:
         raise ResultError(
-            f"no task that both have samples of: {a} has {', '.join(runs_a)}; {b} has {', '.join(runs_b)}"
+            f"no task that both have samples of: {place_a} has {', '.join(runs_a)}; {place_b} has {', '.join(runs_b)}"
         )
     found = []
     for task in choose_tasks(common, tasks):
@@ -128,7 +131,15 @@ def compare_runs(
                 raise
             on_error(str(error))
     corrected = holm([comparison["p_value"] for comparison in found])
-    return [Comparison(**each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
+    return Comparisons(Comparison(**each, p_holm=p) for each, p in zip(found, corrected, strict=True))
+
+
+def _place(run: str | Path | Results, side: str) -> Path:
+    if not isinstance(run, Results):
+        return Path(run)
+    if run.path is None:
+        raise ResultError(f"{side}: its results are in memory only: evaluate with output_path and log_samples")
+    return run.path
 
 
 def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from clipbench.cli.command import Command
-from clipbench.cli.console import FORMATS, Complaints, note, print_rows, say, say_json
+from clipbench.cli.console import FORMATS, Complaints, note, print_rows, say, say_file, say_json
+from clipbench.cli.table_options import check_table_options
+from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from clipbench.analysis.comparison import Comparison
@@ -38,8 +40,21 @@ _WIDE = ("task", "metric", "n", "images", "A", "B", "B − A", "95 % interval", 
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Bootstrap seed.")
 @click.option("--wide", is_flag=True, help="Also intervals, sample counts and the other tests.")
-@click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
-def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, seed: int, wide: bool, style: str) -> int:
+@click.option("--caption", default="", metavar="TEXT", help="In LaTeX and Markdown: the table's caption.")
+@click.option("--label", default="", metavar="NAME", help="In LaTeX: what \\ref finds the table by.")
+@click.option("--format", "style", type=click.Choice([*FORMATS, "latex"]), default="table", show_default=True)
+def command(
+    a: Path,
+    b: Path,
+    tasks: str | None,
+    flips: int,
+    resamples: int,
+    seed: int,
+    wide: bool,
+    caption: str,
+    label: str,
+    style: str,
+) -> int:
     """Compare two runs on the same logged samples.
 
     A and B are results files of `clipbench eval --log_samples`, or folders with those of one model. `p` is the exact
@@ -52,10 +67,17 @@ def command(a: Path, b: Path, tasks: str | None, flips: int, resamples: int, see
     """
     from clipbench.analysis.comparison import compare_runs
 
+    check_table_options({name: text for name, text in (("caption", caption), ("label", label)) if text}, style)
+    if wide and style in ("latex", "markdown"):
+        raise ConfigError(f"--wide is for the terminal, not for {style}")
     complaints = Complaints()
     found = compare_runs(a, b, tasks, resamples=resamples, seed=seed, on_error=complaints)
     if style == "json":
         say_json([asdict(comparison) for comparison in found])
+    elif style == "latex":
+        say_file(found.to_latex(caption, label))
+    elif style == "markdown":
+        say_file(found.to_markdown(caption))
     else:
         for side, place in (("A", a), ("B", b)):
             models = sorted({comparison.model_a if side == "A" else comparison.model_b for comparison in found})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -39,7 +40,9 @@ def paper_table_options(command: F) -> F:
 
 
 def check_table_options(table: dict[str, Any], style: str) -> None:
-    """Refuse those that a format has no use for."""
+    """Refuse those that a format has no use for, and a label that LaTeX cannot take."""
+    if not re.fullmatch(r"[A-Za-z0-9:_./ -]*", label := table.get("label", "")):
+        raise ConfigError(f"--label {label}: give letters, digits and : _ . / -")
     unused = set(table) if style not in ("latex", "markdown") else set(table) & {"label"} if style == "markdown" else ()
     for name in sorted(unused):
         raise ConfigError(f"--{name} is for {'LaTeX' if name == 'label' else 'LaTeX and Markdown'}, not for {style}")

@@ -12,9 +12,6 @@ from clipbench.analysis.leaderboard.logs import BoardLogs
 from clipbench.analysis.statistics import holm, sign_flip_test
 from clipbench.errors import ResultError
 
-LEVEL = 0.05
-"""Differences with a smaller p-value are called significant."""
-
 
 def p_values_against_best(board: Board, logs: BoardLogs | None = None) -> dict[tuple[str, str], float]:
     """Test each ranked score against the best one of its task, and each mean against the best one of its group.
