@@ -44,8 +44,8 @@ def tradeoff(
         ResultError: A run cannot be read, has not exactly one retrieval task and another task, or was scored on
             other samples than the first.
     """
-    named = _named(runs)
-    if not named:
+    named = [(name, run) for name, run in _named(runs) if run is not base]
+    if not named and base is None:
         raise ConfigError("tradeoff: name at least one run")
     original = {} if base is None else {"base": _as_original(_as_tradeoff("base", base))}
     return tradeoff_figure(overlay({**original, **{name: _as_tradeoff(name, run) for name, run in named}}, title))

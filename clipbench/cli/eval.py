@@ -12,9 +12,10 @@ import click
 
 from clipbench.cli.command import RESUME, Command
 from clipbench.cli.completion import complete_models
-from clipbench.cli.console import complain, note
+from clipbench.cli.console import Complaints, complain, note
 from clipbench.cli.display import display
 from clipbench.cli.model_list import NamedModel, named_models
+from clipbench.cli.option_flags import comma_separated
 from clipbench.cli.options import (
     check_device,
     check_dtype,
@@ -25,10 +26,10 @@ from clipbench.cli.options import (
     text_cleaning_option,
 )
 from clipbench.cli.result_tables import print_profile, print_results, print_standings
-from clipbench.errors import ClipbenchError, ConfigError
+from clipbench.errors import ClipbenchError, ConfigError, ResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from clipbench.analysis.standings import Standing
     from clipbench.evaluation.options import EvaluationOptions
@@ -67,6 +68,10 @@ if TYPE_CHECKING:
     help="Keep embeddings between runs. Default folder: $CLIPBENCH_CACHE or ~/.cache/clipbench.",
 )  # fmt: skip
 @click.option("--no_resume", is_flag=True, help="Start over instead of resuming an unfinished run in --output_path.")
+@click.option(
+    "--report_to", default="", metavar="NAMES", callback=comma_separated,
+    help="Also log the scores to wandb, trackio, mlflow, …, separated by commas.",
+)  # fmt: skip
 @click.option("--profile", is_flag=True, help="Report a timing breakdown.")
 @click.option("--trust_remote_code", is_flag=True, help="Run code that comes with a checkpoint.")
 @click.option(
@@ -90,6 +95,7 @@ def command(
     log_samples: bool,
     use_cache: str | None,
     no_resume: bool,
+    report_to: tuple[str, ...],
     profile: bool,
     trust_remote_code: bool,
     seed: int,
@@ -108,6 +114,7 @@ def command(
     from clipbench.results import ResultsDirectory
     from clipbench.task_types.registry import select_tasks
     from clipbench.utils.distributed import started_processes
+    from clipbench.utils.trackers import check_trackers
 
     if log_samples and output_path is None:
         raise ConfigError("log_samples needs output_path")
@@ -117,6 +124,7 @@ def command(
     for model in chosen:
         check_name(model.name)
     selected = select_tasks(tasks, options.include_path)
+    check_trackers(report_to)
     with started_processes() as processes:
         started = datetime.now()
         directories = {
@@ -165,11 +173,13 @@ def command(
             results, rows, code = _evaluate_all(chosen, evaluate, [task.task for task in prepared], processes.is_main)
             if processes.is_main:
                 print_standings(rows, results, style)
+                code = max(code, _track(results.values(), report_to, output_path))
             return code
         run = evaluate(chosen[0])
         interrupted = _finish(run)
         if processes.is_main:
             _report(run, style, interrupted)
+            return max(_exit_code(run, interrupted), _track([run.results], report_to, output_path))
         return _exit_code(run, interrupted)
 
 
@@ -224,6 +234,21 @@ def _evaluate_all(
             break
         del run  # or two models would be in memory at once
     return results, standings(results, list(metrics), answers), worst
+
+
+def _track(runs: Iterable[Results | None], names: Sequence[str], output_path: Path | None) -> int:
+    """Log runs to trackers; returns the exit code."""
+    if not names:
+        return 0
+    from clipbench.results.trackers import report_results
+
+    complaints = Complaints()
+    for results in filter(None, runs):
+        try:
+            report_results(results, names, output_path or Path())
+        except ResultError as error:
+            complaints(str(error))
+    return 1 if complaints.any else 0
 
 
 def _report(run: EvaluationRun, style: str, interrupted: bool) -> None:

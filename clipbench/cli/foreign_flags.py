@@ -24,7 +24,7 @@ _ADAMW = "the optimizer is AdamW with torch's defaults: --learning_rate, --weigh
 _EVAL_TASKS = "--eval_tasks NAMES scores every checkpoint on tasks of clipbench"
 _TABLE = "separators and columns of a table are found from its header, open_clip's filepath and title among them"
 _FINETUNE = "`clipbench finetune` trains: see `clipbench finetune --help`"
-_LOGGED = "`clipbench finetune --report_to wandb` logs a training; eval does not"
+_LOGGED = "write --report_to wandb, or trackio: scores go to the project clipbench"
 _ONE_LOSS = "is not trained here: --loss has what there is"
 _NOT_COPIED = "nothing is copied elsewhere while training: --output_path DIR is all there is"
 
@@ -104,7 +104,6 @@ _OPEN_CLIP_TRAIN = {
     "torchscript torchcompile": "write --torch_compile",
     "trace debug copy_codebase": "there is no such mode: a run's folder records the recipe and the versions",
     "dist_url dist_backend horovod ddp_static_graph no_set_device_rank use_bn_sync": _TORCHRUN,
-    "report_to": _LOGGED,
     "wandb_notes wandb_project_name": "--report_to wandb logs to the project clipbench; wandb reads its environment",
     "grad_clip_norm": "write --max_grad_norm {value}",
     "log_every_n_steps": "every step is logged",

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from clipbench.errors import ConfigError
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.evaluation.preparation import prepare_tasks
-from clipbench.evaluation.progress_bars import progress_bars
+from clipbench.evaluation.progress_bars import in_notebook, progress_bars
 from clipbench.evaluation.runner import EvaluationRun
 from clipbench.models import check_name, load_model, model_name
 from clipbench.results import Results, ResultsDirectory
+from clipbench.results.trackers import report_results
 from clipbench.types import SampleResult
 from clipbench.utils.distributed import started_processes
+from clipbench.utils.trackers import check_trackers
 
 if TYPE_CHECKING:
     from clipbench.task_types.base import Task
@@ -36,7 +38,8 @@ def evaluate(
     log_samples: bool = False,
     resume: bool = True,
     profile: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
+    report_to: Sequence[str] = (),
     on_progress: Progress = ignore_progress,
     on_note: Callable[[str], None] = _log_note,
     on_sample: Callable[[str, SampleResult], None] | None = None,
@@ -60,7 +63,8 @@ def evaluate(
         log_samples: Also write every sample's texts and scores; needs ``output_path``.
         resume: Resume an unfinished run in ``output_path``; otherwise start over.
         profile: Report in ``results.profile`` where the time went.
-        progress: Show a progress bar in a terminal or a notebook.
+        progress: Show a progress bar, in a terminal or a notebook; by default in a notebook only.
+        report_to: Trackers that get the scores: ``wandb``, ``trackio``, ``mlflow``, …
         on_progress: Called with a task's name, samples done, and samples in all if known.
         on_note: Called with one line that a user may want to know: resumed, not cacheable, … By default it is logged.
         on_sample: Called with a task's name and each of its sample results.
@@ -71,24 +75,27 @@ def evaluate(
 
     Raises:
         UnknownName: A task, group, concept or model is unknown.
-        ConfigError: An option, task file or plug-in is invalid, or ``output_path`` cannot be written to.
+        ModelTypeError: ``model`` is nothing that a model may be.
+        ConfigError: An option, task file or plug-in is invalid, ``output_path`` cannot be written to, or a tracker is
+            unknown or not installed.
         ModelError: The model cannot be loaded.
-        ResultError: Results cannot be written. Calling again resumes at the end.
+        ResultError: Results cannot be written, or a tracker failed. Calling again resumes at the end.
         ProcessesError: Another process failed or is lost.
     """
     if log_samples and output_path is None:
         raise ConfigError("log_samples needs output_path")
     chosen = EvaluationOptions(**options)
     check_name(model)
+    check_trackers(report_to)
     with ExitStack() as stack:
         processes = stack.enter_context(started_processes())
-        if progress and processes.is_main:
+        if (in_notebook() if progress is None else progress) and processes.is_main:
             on_progress = _both(stack.enter_context(progress_bars()), on_progress)
         directory = None
         if output_path is not None and processes.is_main:
             directory = ResultsDirectory(Path(output_path), name or model_name(model, model_args or {}), datetime.now())
         prepared = prepare_tasks(tasks, chosen, on_progress)
-        return EvaluationRun(
+        results = EvaluationRun(
             load_model(model, model_args={"device": processes.device, **(model_args or {})}),
             prepared,
             chosen,
@@ -102,6 +109,9 @@ def evaluate(
             on_note=on_note,
             on_sample=on_sample,
         ).run()
+        if processes.is_main:
+            report_results(results, report_to, Path(output_path or "."))
+        return results
 
 
 def _both(one: Progress, other: Progress) -> Progress:

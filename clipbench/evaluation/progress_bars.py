@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipbench.evaluation.options import Progress
+
+
+def in_notebook() -> bool:
+    """Whether Python runs behind a notebook."""
+    ipython = sys.modules.get("IPython")
+    return type(ipython and ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 @contextmanager
@@ -17,7 +25,10 @@ def progress_bars() -> Iterator[Progress]:
     Yields:
         The function that moves them.
     """
-    from tqdm.auto import tqdm
+    if in_notebook() and find_spec("ipywidgets") is None:
+        from tqdm import tqdm  # as text; tqdm.auto would warn
+    else:
+        from tqdm.auto import tqdm
 
     bars: dict[str, Any] = {}
     with ExitStack() as stack:

@@ -17,6 +17,7 @@ from clipbench.models.open_clip.architecture import architecture_of
 from clipbench.models.spec import KINDS, NATIVE, TRAINED
 from clipbench.models.versions import require_tested
 
+
 def wrap_model(model: object, *, device: str | None = None, dtype: str | None = None, cleaning: str = TRAINED) -> Model:
     """Make a ``Model`` of what is in memory. The network is not copied; it is put into evaluation mode.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,8 @@ from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
 from clipbench.utils.distributed import started_processes
-from clipbench.utils.registry import close_matches
 from clipbench.utils.text import reason
+from clipbench.utils.trackers import PROJECT, check_trackers, plain_values
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -26,7 +25,7 @@ def start_accelerator(options: FinetuneOptions, output_path: Path) -> Accelerato
     """
     from accelerate import Accelerator
 
-    _check_trackers(options.report_to)
+    check_trackers(options.report_to)
     with started_processes(options.device) as processes:  # accelerate keeps the connection after the block
         try:
             accelerator = Accelerator(
@@ -44,20 +43,4 @@ def start_accelerator(options: FinetuneOptions, output_path: Path) -> Accelerato
 
 def start_trackers(accelerator: Accelerator, recipe: Recipe) -> None:
     """Start the trackers, with the recipe as the run's configuration."""
-    # Trackers accept only numbers and strings.
-    values = recipe.as_dict().items()
-    config = {name: value if isinstance(value, int | float | str) else str(value) for name, value in values}
-    accelerator.init_trackers("clipbench", config=config)
-
-
-def _check_trackers(names: Sequence[str]) -> None:
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-
-    known, installed = list(LOGGER_TYPE_TO_CLASS), [str(tracker) for tracker in get_available_trackers()]
-    for name in names:  # accelerate silently skips unknown trackers
-        if name not in known:
-            raise ConfigError(
-                f"report_to {name}{close_matches(name, known)}: unknown tracker; choose from {', '.join(known)}"
-            )
-        if name not in installed:
-            raise ConfigError(f"report_to {name}: not installed; run pip install {name}")
+    accelerator.init_trackers(PROJECT, config=plain_values(recipe.as_dict()))

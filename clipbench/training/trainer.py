@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clipbench.errors import ResultError
 from clipbench.evaluation.options import Progress, ignore_progress
+from clipbench.evaluation.progress_bars import in_notebook, progress_bars
 from clipbench.results import Results
 from clipbench.training.accelerator import start_trackers
 from clipbench.training.artifacts import write_artifacts
@@ -268,6 +269,7 @@ def finetune(
     *,
     data: Mapping[str, str] | None = None,
     options: FinetuneOptions | None = None,
+    progress: bool | None = None,
     **recipe: Any,
 ) -> Path:
     """Fine-tune a model on captions of concepts, with hard negatives, and write it.
@@ -279,6 +281,7 @@ def finetune(
         output_path: The run's folder, which the final model is written to.
         data: Locations of named data sets, for training and ``eval_tasks``; replaces that of ``options``.
         options: How it is carried out.
+        progress: Show a progress bar, in a terminal or a notebook; by default in a notebook only.
         **recipe: Fields of ``Recipe``: ``negatives``, ``learning_rate``, ``epochs``, …
 
     Returns:
@@ -291,6 +294,13 @@ def finetune(
     names = (concepts,) if isinstance(concepts, str) else tuple(concepts)
     chosen = options or FinetuneOptions()
     chosen = replace(chosen, data=data) if data is not None else chosen
-    for _ in FineTuning.prepare(model, train_data, Recipe(names, **recipe), chosen, Path(output_path)).run():
-        pass
+    with ExitStack() as stack:
+        advance = ignore_progress
+        if in_notebook() if progress is None else progress:
+            advance = stack.enter_context(progress_bars())
+        place = Path(output_path)
+        run = FineTuning.prepare(model, train_data, Recipe(names, **recipe), chosen, place, on_progress=advance)
+        for event in run.run():
+            if isinstance(event, StepLog):
+                advance("training", event.step, event.steps)
     return Path(output_path)
