@@ -1,4 +1,4 @@
-.PHONY: test lint format docs site ci
+.PHONY: test lint format docs notebooks site ci
 
 test:  ## the test suite
 	pytest
@@ -14,6 +14,9 @@ format:  ## fix style
 
 docs:  ## regenerate the generated pages
 	python docs/generate.py
+
+notebooks:  ## run the notebooks and keep what they show
+	python docs/notebooks/execute.py
 
 site:  ## build the documentation site into site/
 	mkdocs build --strict

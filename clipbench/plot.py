@@ -1,4 +1,4 @@
-"""Figures for notebooks and papers; each function returns a figure of matplotlib.
+"""Figures for notebooks and papers, which a notebook shows by itself.
 
 >>> import clipbench
 >>> figure = clipbench.plot.tradeoff("out/base", "out/finetuned")  # doctest: +SKIP
@@ -8,20 +8,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from clipbench.analysis.contact_sheet import draw_sheet, make_contact_sheet
 from clipbench.analysis.published import ORIGINAL
 from clipbench.analysis.tradeoff import FILE_NAME, Point, Tradeoff, point_from_results, read_tradeoff
 from clipbench.analysis.tradeoff_figure import tradeoff_figure
 from clipbench.analysis.tradeoff_overlay import overlay
-from clipbench.errors import ConfigError
+from clipbench.errors import ConfigError, ResultError
 from clipbench.results import Results, read_results
 from clipbench.results.files import result_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 Run = Results | str | Path
 """Results, a result file or a folder with those of one model, or a folder with a ``tradeoff.json``."""
@@ -44,35 +46,76 @@ def tradeoff(
         ResultError: A run cannot be read, has not exactly one retrieval task and another task, or was scored on
             other samples than the first.
     """
-    named = [(name, run) for name, run in _named(runs) if run is not base]
+    named = {name: _as_tradeoff(name, read) for name, read in _named(runs) if read is not base}
     if not named and base is None:
         raise ConfigError("tradeoff: name at least one run")
-    original = {} if base is None else {"base": _as_original(_as_tradeoff("base", base))}
-    return tradeoff_figure(overlay({**original, **{name: _as_tradeoff(name, run) for name, run in named}}, title))
+    original = {} if base is None else {"base": _as_original(_as_tradeoff("base", _read(base)))}
+    return tradeoff_figure(overlay({**original, **named}, title))
 
 
-def _named(runs: tuple[Run | Mapping[str, Run], ...]) -> list[tuple[str, Run]]:
+def contact_sheet(
+    run: Run,
+    task: str,
+    which: Literal["wrong", "right", "all"] = "wrong",
+    most: int = 8,
+    *,
+    data: Mapping[str, str] | None = None,
+) -> Image:
+    """Draw logged samples of a task, with their images, texts and scores.
+
+    Args:
+        run: Results that were written with their samples (``output_path`` and ``log_samples``), or where they lie.
+        task: The task.
+        which: What the model got wrong, right, or both.
+        most: Samples at most.
+        data: Data set name to place, if it has moved since the run.
+
+    Raises:
+        ResultError: There are no such results or samples.
+        DataError: The data is no longer there.
+    """
+    if isinstance(run, Results):
+        if run.path is None:
+            raise ResultError("the results are in memory only: evaluate with output_path and log_samples")
+        place = run.path
+    else:
+        place = result_files(Path(run))[-1]
+    return draw_sheet(make_contact_sheet(place, task, which, most, data=data))
+
+
+def _named(runs: Sequence[Run | Mapping[str, Run]]) -> list[tuple[str, Results | Tradeoff]]:
     """Every run with a name; those of one name are numbered."""
-    found: list[tuple[str, Run]] = []
+    found: list[tuple[str, Results | Tradeoff]] = []
     for run in runs:
-        found += run.items() if isinstance(run, Mapping) else [(_name(run), run)]
+        if isinstance(run, Mapping):
+            found += [(name, _read(each)) for name, each in run.items()]
+        else:
+            read = _read(run)
+            name = read.model_name if isinstance(read, Results) else _folder(run).resolve().name
+            found.append((name, read))
     counts, seen = Counter(name for name, _ in found), Counter[str]()
-    for place, (name, run) in enumerate(found):
+    for place, (name, read) in enumerate(found):
         seen[name] += 1
-        found[place] = (name if counts[name] == 1 else f"{name} ({seen[name]})", run)
+        found[place] = (name if counts[name] == 1 else f"{name} ({seen[name]})", read)
     return found
 
 
-def _name(run: Run) -> str:
-    return run.model_name if isinstance(run, Results) else Path(run).resolve().name
+def _read(run: Run) -> Results | Tradeoff:
+    if isinstance(run, Results):
+        return run
+    if (_folder(run) / FILE_NAME).exists():
+        return read_tradeoff(_folder(run))
+    return read_results(result_files(Path(run))[-1])
 
 
-def _as_tradeoff(name: str, run: Run) -> Tradeoff:
-    if not isinstance(run, Results):
-        place = Path(run)
-        if (place / FILE_NAME).exists() or place.name == FILE_NAME:
-            return read_tradeoff(place)
-        run = read_results(result_files(place)[-1])
+def _folder(run: Run) -> Path:
+    place = Path(str(run))
+    return place.parent if place.name == FILE_NAME else place
+
+
+def _as_tradeoff(name: str, run: Results | Tradeoff) -> Tradeoff:
+    if isinstance(run, Tradeoff):
+        return run
     return Tradeoff(title=name, points=(point_from_results(run, curve=name, label=run.model_name),))
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.errors import ConfigError
+from clipbench.errors import ConfigError, ResultError
 from clipbench.evaluation.options import EvaluationOptions, Progress, ignore_progress
 from clipbench.evaluation.preparation import prepare_tasks
 from clipbench.evaluation.progress_bars import in_notebook, progress_bars
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from clipbench.task_types.base import Task
 
 # Notes are shown by programs that ask for them: logging.basicConfig(level="INFO").
-_log_note = logging.getLogger("clipbench").info
+_LOGGER = logging.getLogger("clipbench")
+_log_note = _LOGGER.info
 
 
 def evaluate(
@@ -64,7 +65,8 @@ def evaluate(
         resume: Resume an unfinished run in ``output_path``; otherwise start over.
         profile: Report in ``results.profile`` where the time went.
         progress: Show a progress bar, in a terminal or a notebook; by default in a notebook only.
-        report_to: Trackers that get the scores: ``wandb``, ``trackio``, ``mlflow``, …
+        report_to: Trackers that get the scores: ``wandb``, ``trackio``, ``mlflow``, …; where one fails, an error
+            is logged.
         on_progress: Called with a task's name, samples done, and samples in all if known.
         on_note: Called with one line that a user may want to know: resumed, not cacheable, … By default it is logged.
         on_sample: Called with a task's name and each of its sample results.
@@ -79,7 +81,7 @@ def evaluate(
         ConfigError: An option, task file or plug-in is invalid, ``output_path`` cannot be written to, or a tracker is
             unknown or not installed.
         ModelError: The model cannot be loaded.
-        ResultError: Results cannot be written, or a tracker failed. Calling again resumes at the end.
+        ResultError: Results cannot be written. Calling again resumes at the end.
         ProcessesError: Another process failed or is lost.
     """
     if log_samples and output_path is None:
@@ -110,8 +112,16 @@ def evaluate(
             on_sample=on_sample,
         ).run()
         if processes.is_main:
-            report_results(results, report_to, Path(output_path or "."))
+            _report(results, report_to, Path(output_path or "."))
         return results
+
+
+def _report(results: Results, trackers: Sequence[str], folder: Path) -> None:
+    """Log to trackers; one that fails does not take the results away."""
+    try:
+        report_results(results, trackers, folder)
+    except ResultError as error:
+        _LOGGER.error("%s", error)
 
 
 def _both(one: Progress, other: Progress) -> Progress:

@@ -2,6 +2,7 @@ import pytest
 
 from clipbench.analysis.comparison import compare_runs
 from clipbench.errors import ResultError, UnknownName
+from clipbench.results import read_results
 from tests.analysis.leaderboard.builders import line, lines, make_results, write
 from tests.reference import paired
 
@@ -148,3 +149,35 @@ def test_bad_input_is_told_in_one_line(tmp_path):
         compare_runs(a, tmp_path / "h")
     with pytest.raises(ResultError, match="no samples there"):
         compare_runs(a, write(tmp_path / "g", make_results("g")))
+
+
+def tables_of(tmp_path, a="+++++++-", b="-------+"):
+    """Eight images: A is right on seven, B on the other one; p = 2 · (1 + 8) / 2⁸ = 0.0703."""
+    runs = []
+    for model, pattern in {"one_a": a, "two": b}.items():
+        results = make_results(model, {"t": pattern.count("+") / 8}, n=8, weights=model[0] * 64)
+        runs.append(read_results(write(tmp_path, results, {"t": lines(pattern)})))
+    return compare_runs(*runs, resamples=200)
+
+
+def test_results_are_compared_where_they_lie_and_shown_as_a_table(tmp_path):
+    found = tables_of(tmp_path)
+    frame = found.to_dataframe()
+    assert frame.loc[0, ["task", "value_a", "value_b", "difference", "verdict"]].tolist() == [
+        "t", 7 / 8, 1 / 8, -6 / 8, "not significant",
+    ]  # fmt: skip
+    assert frame.loc[0, "p_holm"] == pytest.approx(18 / 256)
+    html = found._repr_html_()
+    for part in ("A: one_a and B: two", ">87.5<", ">12.5<", ">−75.0<", ">0.070<", ">not significant<"):
+        assert part in html
+
+
+def test_the_better_one_is_bold_where_that_is_significant(tmp_path):
+    """All eight differ: p = 2 / 2⁸."""
+    found = tables_of(tmp_path, "+" * 8, "-" * 8)
+    latex, markdown = found.to_latex(caption="50 %", label="tab:x"), found.to_markdown()
+    assert r"t & \textbf{100.0} & 0.0 & $-$100.0 & [$-$100.0, $-$100.0] & 0.008 \\" in latex
+    assert r"Task & one\_a & two & B $-$ A & 95 \% & p \\" in latex
+    assert r"\caption{50 \%}" in latex
+    assert r"| t | **100.0** | 0.0 | −100.0 | \[−100.0, −100.0\] | 0.008 |" in markdown
+    assert "**" not in tables_of(tmp_path / "other").to_markdown()
