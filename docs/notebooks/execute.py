@@ -8,9 +8,12 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+KINDS = ("text/html", "image/png", "text/plain")
+"""Forms of an output, the first that there is being shown."""
+
 
 def execute(path: Path) -> None:
-    """Replace a notebook's outputs; progress on stderr and times are left out."""
+    """Replace a notebook's outputs by one form of each; progress on stderr and times are left out."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         NotebookClient(notebook, timeout=900, resources={"metadata": {"path": folder}}).execute()
@@ -18,6 +21,10 @@ def execute(path: Path) -> None:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                if data := output.get("data"):
+                    kind = next(kind for kind in KINDS if kind in data)
+                    output["data"] = {kind: data[kind]}
     notebook.metadata["language_info"] = {"name": "python"}
     nbformat.write(notebook, path)
 
