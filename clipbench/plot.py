@@ -28,16 +28,21 @@ if TYPE_CHECKING:
 Run = Results | str | Path
 """Results, a result file or a folder with those of one model, or a folder with a ``tradeoff.json``."""
 
+_Read = Results | list[Results] | Tradeoff  # a point, the points of a curve, or what a file holds
+
 
 def tradeoff(
-    *runs: Run | Mapping[str, Run], base: Run | None = None, title: str = "Concept accuracy against retrieval"
+    *runs: Run | Mapping[str, Run | Sequence[Run]],
+    base: Run | None = None,
+    title: str = "Concept accuracy against retrieval",
 ) -> Figure:
     """Draw concept accuracy against retrieval (text-to-image Recall@5), a panel for each task.
 
     A run of results is a point; a training's folder, or that of ``clipbench interpolate``, is a curve.
 
     Args:
-        *runs: The runs, or a mapping of names to runs. Results are called by their model's name.
+        *runs: The runs, or a mapping of names to runs, or to the runs along a curve. Results are called by their
+            model's name.
         base: What fine-tuning started from, drawn in black; a training's folder has its own.
         title: Written above.
 
@@ -83,12 +88,12 @@ def contact_sheet(
     return draw_sheet(make_contact_sheet(place, task, which, most, data=data))
 
 
-def _named(runs: Sequence[Run | Mapping[str, Run]]) -> list[tuple[str, Results | Tradeoff]]:
+def _named(runs: Sequence[Run | Mapping[str, Run | Sequence[Run]]]) -> list[tuple[str, _Read]]:
     """Every run with a name; those of one name are numbered."""
-    found: list[tuple[str, Results | Tradeoff]] = []
+    found: list[tuple[str, _Read]] = []
     for run in runs:
         if isinstance(run, Mapping):
-            found += [(name, _read(each)) for name, each in run.items()]
+            found += [(name, _read_curve(each)) for name, each in run.items()]
         else:
             read = _read(run)
             name = read.model_name if isinstance(read, Results) else _folder(run).resolve().name
@@ -98,6 +103,16 @@ def _named(runs: Sequence[Run | Mapping[str, Run]]) -> list[tuple[str, Results |
         seen[name] += 1
         found[place] = (name if counts[name] == 1 else f"{name} ({seen[name]})", read)
     return found
+
+
+def _read_curve(runs: Run | Sequence[Run]) -> _Read:
+    if isinstance(runs, Results | str | Path):
+        return _read(runs)
+    read = [_read(run) for run in runs]
+    several = [run for run in read if isinstance(run, Results)]
+    if not several or len(several) < len(read):
+        raise ConfigError("tradeoff: the runs along a curve are results, at least one")
+    return several
 
 
 def _read(run: Run) -> Results | Tradeoff:
@@ -113,10 +128,13 @@ def _folder(run: Run) -> Path:
     return place.parent if place.name == FILE_NAME else place
 
 
-def _as_tradeoff(name: str, run: Results | Tradeoff) -> Tradeoff:
+def _as_tradeoff(name: str, run: _Read) -> Tradeoff:
     if isinstance(run, Tradeoff):
         return run
-    return Tradeoff(title=name, points=(point_from_results(run, curve=name, label=run.model_name),))
+    along = [run] if isinstance(run, Results) else run
+    return Tradeoff(
+        title=name, points=tuple(point_from_results(each, curve=name, label=each.model_name) for each in along)
+    )
 
 
 def _as_original(run: Tradeoff) -> Tradeoff:

@@ -70,3 +70,17 @@ def test_nothing_to_draw():
         clipbench.plot.contact_sheet(make_results(), "t")
     with pytest.raises(ResultError, match="A: its results are in memory only: evaluate with output_path"):
         clipbench.compare(make_results(), make_results())
+
+
+def test_results_along_a_curve_are_one_line():
+    mixed = [results(f"m{share}", 0.5 + share / 10, 0.8 - share / 10) for share in (0.25, 0.5)]
+    figure = clipbench.plot.tradeoff({"mix": mixed}, base=results("base", 0.5, 0.8))
+    (axes,) = figure.axes
+    assert any(
+        line.get_xydata().ravel() == pytest.approx([0.775, 0.525, 0.75, 0.55])
+        for line in axes.lines
+        if len(line.get_xdata()) == 2
+    )
+    assert drawn(figure)[1][1] == "mix: m0.25 → m0.5"
+    with pytest.raises(ConfigError, match="along a curve"):
+        clipbench.plot.tradeoff({"mix": []})

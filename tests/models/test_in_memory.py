@@ -267,7 +267,7 @@ def test_what_is_no_model_is_told_what_may_be_one(transformers_pair, open_clip_t
 @pytest.mark.parametrize("wrong", [3, None, {}, object(), np.ones(3)])
 def test_what_is_no_model_is_a_type_error_before_data_is_read(wrong):
     with pytest.raises(TypeError, match=f"cannot be of type {type(wrong).__name__}: pass the name or path of a model"):
-        evaluate(wrong, "scenes_color", data={"scenes": "nowhere"})
+        clipbench.evaluate(wrong, "scenes_color", data={"scenes": "nowhere"})
 
 
 def test_weights_that_are_not_finite_are_refused(transformers_pair, open_clip_triple):

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from clipbench.analysis.leaderboard.board import Board, GroupMean, Score
-from clipbench.analysis.leaderboard.significance import p_values_against_best
+from clipbench.analysis.leaderboard.significance import LEVEL, p_values_against_best
 from clipbench.analysis.leaderboard.tables import flag_marks, legend, ordered_models
-from clipbench.analysis.standings import SIGNIFICANT
 from clipbench.errors import ConfigError
 from clipbench.results import Measure
 from clipbench.utils.markup import latex_escaped, latex_float, latex_tabular, markdown_escaped, markdown_table
@@ -149,7 +148,7 @@ def _cell(item: Score | GroupMean | None, p_value: float | None, uncertainty: Un
         value=f"{100 * item.value:.1f}",
         uncertainty=_uncertainty(Measure(item.value, item.stderr), uncertainty),
         best=item.rank == 1,
-        worse=p_value is not None and p_value < SIGNIFICANT,
+        worse=p_value is not None and p_value < LEVEL,
         flags=flag_marks(item) if isinstance(item, Score) else "",
     )
 
@@ -168,5 +167,5 @@ def _notes(board: Board, options: TableOptions, marked: bool) -> Iterator[str]:
     if any(score.rank is not None for score in board.scores):
         yield "bold: best"
     if marked:
-        yield f"†: significantly worse than the best (p < {SIGNIFICANT}; by image where samples were logged; Holm)"
+        yield f"†: significantly worse than the best (p < {LEVEL}; by image where samples were logged; Holm)"
     yield from legend(board)

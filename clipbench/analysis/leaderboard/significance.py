@@ -9,8 +9,12 @@ from clipbench.analysis.comparison import Answer, differences_by_cluster, shared
 from clipbench.analysis.leaderboard.board import Board, GroupMean, Score
 from clipbench.analysis.leaderboard.confusion import has_log
 from clipbench.analysis.leaderboard.logs import BoardLogs
+from clipbench.analysis.standings import SIGNIFICANT
 from clipbench.analysis.statistics import holm, sign_flip_test
 from clipbench.errors import ResultError
+
+LEVEL = SIGNIFICANT
+"""Differences with a smaller p-value are called significant."""
 
 
 def p_values_against_best(board: Board, logs: BoardLogs | None = None) -> dict[tuple[str, str], float]:
