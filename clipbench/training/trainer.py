@@ -295,7 +295,7 @@ def finetune(
     chosen = options or FinetuneOptions()
     chosen = replace(chosen, data=data) if data is not None else chosen
     with ExitStack() as stack:
-        advance = ignore_progress
+        advance: Progress = ignore_progress
         if in_notebook() if progress is None else progress:
             advance = stack.enter_context(progress_bars())
         place = Path(output_path)
