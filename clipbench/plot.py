@@ -99,9 +99,9 @@ def _named(runs: Sequence[Run | Mapping[str, Run | Sequence[Run]]]) -> list[tupl
             name = read.model_name if isinstance(read, Results) else _folder(run).resolve().name
             found.append((name, read))
     counts, seen = Counter(name for name, _ in found), Counter[str]()
-    for place, (name, read) in enumerate(found):
+    for place, (name, known) in enumerate(found):
         seen[name] += 1
-        found[place] = (name if counts[name] == 1 else f"{name} ({seen[name]})", read)
+        found[place] = (name if counts[name] == 1 else f"{name} ({seen[name]})", known)
     return found
 
 
