@@ -1,7 +1,7 @@
 """Draw the contact sheets of docs/studies/photographs: `python docs/contact_sheets.py STUDY COCO`.
 
-STUDY is the folder of `clipbench reproduce photographs`, COCO that of val2017. Only photographs whose license lets anybody
-show them are drawn (CC BY, no known restrictions, works of the US government); CREDITS.md beside the sheets names each.
+STUDY is the folder of `clipbench reproduce photographs`, COCO that of val2017. Only photographs whose license lets
+anybody show them are drawn (CC BY, no known restrictions, works of the US government); CREDITS.md names each.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def _starting_from(study: Study, models: tuple[str, ...]) -> Study:
         raise ConfigError(f"--model: given twice ({', '.join(models)})")
     if list(models) == study.base_models:
         return study
-    own = {"comparable": False, "speed": None, "base_training": None, "model_args": {}}
+    own: dict[str, object] = {"comparable": False, "speed": None, "base_training": None, "model_args": {}}
     return study.model_copy(update={"base_models": list(models), **own})
 
 

@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from clipbench.errors import ResultError
-from clipbench.reproduce.claims import Finding, findings_of
+from clipbench.reproduce.claims import findings_of
 from clipbench.reproduce.figure import draw_figures
+from clipbench.reproduce.findings import Finding
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.lookup import Cell, Cells
 from clipbench.reproduce.sheets import draw_sheets

@@ -171,7 +171,7 @@ class StudyScorer:
         self, run: Run, step: int, epoch: float, identity: Mapping[str, object]
     ) -> dict[str, tuple[PreparedTask, Mapping[str, object]]]:
         """Tasks that a checkpoint has no results of, with all that a result depends on."""
-        found = {}
+        found: dict[str, tuple[PreparedTask, Mapping[str, object]]] = {}
         for plan in self._plans_of(tasks_at(self._study, run, epoch, self._options.tables)):
             name = plan.task.name
             inputs = {**identity, **task_identity(plan)}
