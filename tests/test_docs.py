@@ -17,7 +17,7 @@ def commands():
     for page in PAGES:
         text = page.read_text().replace("\\\n", " ")
         for line in re.findall(r"^\$ (.*)$", text, re.MULTILINE):
-            for part in re.split(r"&&|\|", line):
+            for part in re.split(r"""(?:&&|\|)(?=(?:[^"]*"[^"]*")*[^"]*$)""", line):  # not within quotes
                 if part.strip().startswith("clipbench "):
                     yield pytest.param(part.strip().split(" < ")[0], id=f"{page.name}: {part.strip()[:60]}")
 

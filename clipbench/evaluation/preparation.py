@@ -68,7 +68,8 @@ def _agree(one: Dataset, other: Dataset) -> bool:
 
 
 def _without_split(dataset: Dataset) -> Dataset:
-    return replace(dataset, hub=replace(dataset.hub, split="")) if dataset.hub else dataset
+    """What the splits of one data set share."""
+    return replace(dataset, title="", hub=dataset.hub and replace(dataset.hub, split=""))
 
 
 @dataclass(frozen=True)

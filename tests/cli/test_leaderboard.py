@@ -145,7 +145,7 @@ def test_rescore(run, tmp_path):
 
 def test_push_needs_a_place(run, results):
     code, _, err = run("push", results)
-    assert (code, "name --model_repo, --dataset_repo or --benchmark_repo" in err) == (2, True)
+    assert (code, "name --model_repo, --dataset_repo, --benchmark_repo or --space" in err) == (2, True)
 
 
 def test_scores_of_other_data_are_set_apart_and_it_is_said(run, tmp_path):

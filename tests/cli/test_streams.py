@@ -83,7 +83,7 @@ def test_an_encoding_without_the_sign_is_no_error():
     [
         ("ls tasks --include_path $'/tmp/\\xff'", "/tmp/?: not UTF-8: rename the file or folder"),
         ("eval --model $'\\xff' --tasks scenes", "?: not UTF-8: rename the file or folder"),
-        ("$'\\xff'", "No such command"),
+        ("$'\\xff'", "no such command"),
         (f"ls tasks --include_path {'x' * 300}", "File name too long"),
         (f"eval --model demo --tasks {'x' * 300}.yaml", "File name too long"),
         (f"ls tasks --include_path {'x' * 100_000}", " characters) … xxx"),

@@ -148,10 +148,8 @@ def test_a_frozen_tower_encodes_an_image_once_for_all_runs(start, arguments, tmp
 
     def images_encoded(name, **fields):
         encoded.clear()
-        run = start(
-            tmp_path / name, model="dual_encoder", freeze=("image",), image_cache=tmp_path / "cache", max_steps=2,
-            **{"model_args": arguments, **fields},
-        )  # fmt: skip
+        how = {"model": "dual_encoder", "model_args": arguments, "image_cache": tmp_path / "cache", **fields}
+        run = start(tmp_path / name, freeze=("image",), max_steps=2, **how)
         finish(run)
         return sum(encoded) - 2, run  # the two of noise tell which tower it is
 

@@ -65,7 +65,7 @@ def site_files(folder: Path) -> dict[str, Path]:
         ResultError: There is no site.
     """
     if not is_site(folder):
-        raise ResultError(f"{folder}: holds no site; `clipbench leaderboard RESULTS --site {folder}` writes one")
+        raise ResultError(f"{folder}: holds no site that `clipbench leaderboard` wrote")
     files = [folder / name for name in (BOARD, INDEX, STYLE)]
     files += [path for name in FOLDERS for path in sorted((folder / name).rglob("*")) if path.is_file()]
     return {path.relative_to(folder).as_posix(): path for path in files}

@@ -84,7 +84,7 @@ def test_links_lead_from_the_board_to_a_model_to_a_task_and_back(site, browser):
     follow(browser, "tbody th a", "toy · color")
     assert browser.run("location.pathname").endswith("/tasks/toy_color.html")
     assert browser.run("document.querySelectorAll('figure').length") == 4
-    follow(browser, "tbody th a", "tuned")
+    follow(browser, "figure th a", "tuned")
     assert "/models/tuned" in browser.run("location.pathname")
     assert browser.run("document.querySelector(location.hash).getBoundingClientRect().top < innerHeight")
     follow(browser, "nav a", "Leaderboard")

@@ -84,7 +84,7 @@ def test_a_dry_run_names_every_file_and_sends_nothing(hub, tmp_path, empty_site)
     ("arguments", "said"),
     [
         (["--space", "board"], "--space 'board': not OWNER/NAME"),
-        (["--space", "me/board"], "holds no site; `clipbench leaderboard RESULTS --site"),
+        (["--space", "me/board"], "holds no site that `clipbench leaderboard` wrote"),
         (["--space", "me/board", "--model_repo", "me/m"], "push them one by one"),
         (["--space", "me/board", "--no_samples"], "--no_samples has no effect on --space"),
         ([], "name --model_repo, --dataset_repo, --benchmark_repo or --space"),
