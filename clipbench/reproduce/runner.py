@@ -257,7 +257,7 @@ def _trained_on(study: Study, options: StudyOptions) -> Iterator[TrainingPairs]:
         for concept in training_concepts(training.data, training.concepts):
             own = gather_pairs(source, (concept,), allow_missing=True, limit=training.limit)
             for method in ("", *training.methods):
-                recipe = training.recipe_of(concept.name, min(training.negatives), training.seeds[0], method)
+                recipe = training.recipe_of(concept.name, 1 if method else min(training.negatives), 0, method)
                 yield joined(own, read_mix(training.data, (concept,), recipe, how))
     if base := study.base_training:
         with suppress(DataError):
