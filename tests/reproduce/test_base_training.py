@@ -11,7 +11,7 @@ from clipbench.models import load_model
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.report import write_report
-from clipbench.reproduce.runner import StudyRunner
+from clipbench.reproduce.runner import StudyRunner, overlap_warnings
 from clipbench.reproduce.steps import runs_of
 from clipbench.reproduce.study import load_study
 from clipbench.reproduce.training import finetune_command, training_job
@@ -161,6 +161,11 @@ def test_samples_that_turned_are_drawn(done):
         if turned:
             with Image.open(sheet) as picture:
                 assert picture.width > 200
+
+
+def test_what_is_trained_on_is_read_for_methods_too(done):
+    study, folder, options, _ = done
+    assert overlap_warnings(study, folder, options, ignore_progress) == []
 
 
 def test_a_task_with_a_limit_of_its_own_is_scored_on_so_many(done):
