@@ -49,11 +49,11 @@ def main(study: StudyFolder, coco: Path, folder: Path) -> None:
                 continue
             picture = draw_sheet(sheet)
             picture.thumbnail((_WIDTH, 10 * _WIDTH))
-            picture.quantize(128).save(folder / f"{concept}-{which}.png", optimize=True)
-            names = (sample.id for card in sheet.cards for sample in card.samples)
-            shown |= {name for name in images if any(str(int(Path(name).stem)) in each for each in names)}
+            picture.convert("RGB").save(folder / f"{concept}-{which}.jpg", quality=82)
+            numbers = {int(sample.id.partition("#")[0]) for card in sheet.cards for sample in card.samples}
+            shown |= {name for name, image in images.items() if image["id"] in numbers}
     lines = [f"- [{name}]({images[name]['flickr_url']}), {licenses[images[name]['license']]}" for name in sorted(shown)]
-    (folder / "CREDITS.md").write_text("# Photographs\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "CREDITS.md").write_text("# Photographs shown here\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
