@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 from clipbench.analysis.published import published_figure
 from clipbench.reproduce.folder import StudyFolder, TrainingRecord
@@ -15,6 +16,7 @@ from clipbench.reproduce.steps import Run, is_whole, runs_of
 from clipbench.reproduce.study import Study
 from clipbench.results import Results, read_results
 
+NOT_TRAINED: Final = ": not trained yet"
 _ROUNDING = 0.005  # published figures have two digits
 
 
@@ -216,7 +218,7 @@ class Cells:
         """The step of the checkpoint after a whole epoch, or why there is none."""
         record = self.training(run)
         if record is None:
-            return f"{run.name}: not trained yet"
+            return f"{run.name}{NOT_TRAINED}"
         if not record.is_finished:
             return f"{run.name}: {record.error}"
         steps = {abs(at - epoch): step for step, at in record.checkpoints if is_whole(at) and round(at) == epoch}

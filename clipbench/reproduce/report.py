@@ -17,7 +17,7 @@ from clipbench.reproduce.claims import findings_of
 from clipbench.reproduce.figure import draw_figures
 from clipbench.reproduce.findings import Finding
 from clipbench.reproduce.folder import StudyFolder
-from clipbench.reproduce.lookup import Cell, Cells
+from clipbench.reproduce.lookup import NOT_TRAINED, Cell, Cells
 from clipbench.reproduce.sheets import draw_sheets
 from clipbench.reproduce.study import Study
 from clipbench.reproduce.tables import Grid, grids_of
@@ -122,9 +122,11 @@ def _trainings(cells: Cells) -> list[dict[str, Any]]:
 
 
 def _problems(grids: list[Grid]) -> list[str]:
-    """Why cells are empty, each reason once."""
-    reasons = (reason for grid in grids for cell in grid.cells for reason in cell.problems)
-    return list(dict.fromkeys(reasons))
+    """Why cells are empty, each reason once; runs that wait for their training in one line."""
+    reasons = dict.fromkeys(reason for grid in grids for cell in grid.cells for reason in cell.problems)
+    waiting = [reason.removesuffix(NOT_TRAINED) for reason in reasons if reason.endswith(NOT_TRAINED)]
+    others = [reason for reason in reasons if not reason.endswith(NOT_TRAINED)]
+    return [*others, *([f"{', '.join(waiting)}{NOT_TRAINED}"] if waiting else [])]
 
 
 def _versions(cells: Cells) -> dict[str, Any]:

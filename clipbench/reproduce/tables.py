@@ -31,6 +31,7 @@ class Grid:
         columns: Titles of the columns.
         row_titles: What the titles of a row are.
         rows: Titles and cells of each row; None where the paper has no such cell.
+        unknown: Cells of rows that have no number yet and are not shown.
     """
 
     id: str
@@ -40,6 +41,14 @@ class Grid:
     columns: list[str]
     row_titles: list[str]
     rows: list[tuple[list[str], list[Cell | None]]] = field(default_factory=list)
+    unknown: list[Cell] = field(default_factory=list)
+
+    def add(self, titles: list[str], row: list[Cell | None]) -> None:
+        """Add a row, unless it has no number."""
+        if any(cell and cell.values for cell in row):
+            self.rows.append((titles, row))
+        else:
+            self.unknown += [cell for cell in row if cell is not None]
 
     @property
     def starts(self) -> set[int]:
@@ -55,7 +64,7 @@ class Grid:
     @property
     def cells(self) -> list[Cell]:
         """All cells that exist."""
-        return [cell for _, row in self.rows for cell in row if cell is not None]
+        return [cell for _, row in self.rows for cell in row if cell is not None] + self.unknown
 
 
 def grids_of(cells: Cells) -> list[Grid]:
@@ -113,9 +122,7 @@ def _scores(cells: Cells, table: ScoresTable, base: str) -> Grid:
         blind = [cells.blind(key) for key in keys]
         grid.rows.append(([concept, "best blind rule"], [*blind, *[None] * len(table.retrieval)]))
         for kind in (BASE, *trained_kinds(cells.study)):
-            row = [cells.cell(key) for key in _keys(cells, table, base, concept, kind)]
-            if any(row):
-                grid.rows.append(([concept, kind.label], row))
+            grid.add([concept, kind.label], [cells.cell(key) for key in _keys(cells, table, base, concept, kind)])
     return grid
 
 
@@ -129,9 +136,8 @@ def _gains(cells: Cells, table: GainsTable, base: str) -> Grid:
             pairs = zip(
                 _keys(cells, table, base, concept, kind), _keys(cells, table, base, concept, against), strict=True
             )
-            row = [cells.gain(*pair) for pair in pairs] if kind != against else []
-            if any(row):
-                grid.rows.append(([concept, kind.label], row))
+            if kind != against:
+                grid.add([concept, kind.label], [cells.gain(*pair) for pair in pairs])
     return grid
 
 
