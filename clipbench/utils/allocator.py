@@ -16,8 +16,8 @@ def keep_freed_memory() -> None:
     """Let the process keep memory that it frees, instead of returning every large block to the kernel.
 
     Activations of a batch are blocks of many megabytes. By default, glibc asks the kernel for each of them, and the
-    kernel fills it with zeros page by page, which takes convolutional networks on a CPU half of their time. The process's
-    memory stays at its maximum. With other C libraries nothing is changed.
+    kernel fills it with zeros page by page, which takes convolutional networks on a CPU half of their time. The memory
+    of the process stays at its maximum. With other C libraries nothing is changed.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
