@@ -140,7 +140,7 @@ def _add_legend(figure: Figure, tradeoff: Tradeoff, styles: dict[str, tuple[str,
             entries[f"{ORIGINAL} {point.label}"] = Line2D([], [], color="black", marker="o", linestyle="none")
     for curve, (color, marker) in styles.items():
         labels = [point.label for point in tradeoff.points if point.curve == curve]
-        ends = labels[0] if len(labels) == 1 else f"{labels[0]} → {labels[-1]}"
+        ends = labels[0] if labels[0] == labels[-1] else f"{labels[0]} → {labels[-1]}"
         entries[curve if ends == curve else f"{curve}: {ends}"] = Line2D([], [], color=color, marker=marker)
     entries["Pareto front"] = Line2D([], [], color=_FRONT, linestyle=(0, (5, 3)), linewidth=1.1)
     # A leading underscore hides an entry; a name may well have one.
