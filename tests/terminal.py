@@ -25,7 +25,7 @@ class Terminal:
     """
 
     def __init__(self, command, width=80, height=24, **environment):
-        # A name of its own: a server that was told to end may still be there.
+        # A name of its own: a server that is ending may still be there.
         self._tmux = [TMUX, "-L", f"clipbench-{os.getpid()}-{next(_NUMBERS)}", "-f", "/dev/null"]
         variables = [f"{name}={value}" for name, value in environment.items()]
         line = shlex.join(["env", *variables, *map(str, command)])

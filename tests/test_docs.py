@@ -1,5 +1,6 @@
 """What the pages say is so: generated ones are current, commands exist, links lead somewhere."""
 
+import json
 import re
 import runpy
 import shlex
@@ -72,3 +73,39 @@ def test_the_tree_on_the_architecture_page_is_the_tree():
         assert f"  {room}/" in tree
     for entry in re.findall(r"^  (\S+)", tree, re.MULTILINE):
         assert (ROOT / "clipbench" / entry).exists(), entry
+
+
+def test_figures_of_the_photographs_study_are_those_of_its_report():
+    """The tables in the README and on the study's page, and each figure with an interval in its text."""
+    folder = ROOT / "docs/studies/photographs"
+    tables = {table["id"]: table["rows"] for table in json.loads((folder / "report.json").read_text())["tables"]}
+    scores = {tuple(row["titles"]): [cell and cell["value"] for cell in row["cells"]] for row in tables["flickr8k"]}
+
+    def percent(concept, model, column):
+        return f"{100 * scores[concept, model][column]:.1f}"
+
+    def rows(page):
+        found = re.findall(r"^\| (color|location|size|object) \| (.*) \|$", page.read_text(), re.MULTILINE)
+        return {concept: [cell.strip(" *") for cell in cells.split("|")] for concept, cells in found}
+
+    in_readme, on_page = rows(ROOT / "README.md"), rows(folder / "index.md")
+    assert list(in_readme) == ["color", "location", "size"]
+    assert list(on_page) == ["color", "location", "size", "object"]
+    blind, base, control, one = "best blind rule", "Orig.", "Clas.", "HN1"
+    for concept, cells in in_readme.items():
+        pairs = [(blind, 0), (control, 0), (one, 0), (control, 1), (one, 1), (control, 2), (one, 2)]
+        assert cells == [percent(concept, *pair) for pair in pairs]
+    for concept, cells in on_page.items():
+        models = (blind, base, control, one)
+        pairs = [*((model, 0) for model in models), *((model, 1) for model in models), *((m, 2) for m in models[1:])]
+        assert cells == [percent(concept, *pair) for pair in pairs]
+    gains = {
+        f"{100 * cell['value']:.1f} ± {100 * cell['margin']:.1f}".replace("-", "−")
+        for name in ("gains", "methods")
+        for row in tables[name]
+        for cell in row["cells"]
+        if cell and cell["value"] is not None
+    }
+    quoted = re.findall(r"−?\d+\.\d ± \d+\.\d", (folder / "index.md").read_text())
+    assert len(quoted) > 8
+    assert set(quoted) <= gains

@@ -43,7 +43,7 @@ class Bar:
     started: float = field(default_factory=lambda: monotonic())
 
     def times(self) -> str:
-        """The time left, or the time so far while the rest cannot be told.
+        """The time left, or the time so far while the rest is unknown.
 
         Examples:
             >>> Bar("data", None, 0, started=monotonic() - 75).times()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clipbench.data import Dataset, Source, open_source
@@ -90,7 +90,11 @@ class PreparedTask:
 
 
 def prepare_tasks(
-    tasks: str | Sequence[str | Task | type[Task]], options: EvaluationOptions, on_progress: Progress = ignore_progress
+    tasks: str | Sequence[str | Task | type[Task]],
+    options: EvaluationOptions,
+    on_progress: Progress = ignore_progress,
+    *,
+    limits: Mapping[str, int | float] | None = None,
 ) -> list[PreparedTask]:
     """Open each task's data and check it, so that gaps are known before a model is loaded.
 
@@ -100,6 +104,7 @@ def prepare_tasks(
         tasks: Names, groups, tags, globs or YAML files, as a list or joined by commas; or tasks themselves.
         options: The run's options.
         on_progress: Called with a task, samples read, and samples expected if known.
+        limits: Tasks with a limit of their own, in place of the options'.
 
     Raises:
         UnknownName: A task or group is unknown, or the options name data that no task reads.
@@ -107,7 +112,8 @@ def prepare_tasks(
     """
     selected = select_tasks(tasks, options.include_path)
     sources = DataSources(selected, options)
-    return [_prepare(task, sources, options, on_progress) for task in selected]
+    own = [replace(options, limit=(limits or {}).get(task.name, options.limit)) for task in selected]
+    return [_prepare(task, sources, chosen, on_progress) for task, chosen in zip(selected, own, strict=True)]
 
 
 def _prepare(task: Task, sources: DataSources, options: EvaluationOptions, on_progress: Progress) -> PreparedTask:

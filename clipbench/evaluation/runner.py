@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -54,6 +54,7 @@ class EvaluationRun:
         on_encoded: Called with the images and the texts that were encoded so far.
         on_note: Called with one line that a user may want to know: resumed, not cacheable, …
         on_sample: Called with a task's name and each of its sample results.
+        open_log: Opens a log elsewhere for a task's samples; it is left by an exception where the task fails.
 
     Attributes:
         results: The results so far; None before the first task is done.
@@ -77,6 +78,7 @@ class EvaluationRun:
     on_encoded: OnEncoded = ignore_encoded
     on_note: Callable[[str], None] = lambda text: None
     on_sample: Callable[[str, SampleResult], None] | None = None
+    open_log: Callable[[str], AbstractContextManager[SampleSink]] | None = None
     results: Results | None = field(default=None, init=False)
     write_error: ResultError | None = field(default=None, init=False)
     sample_errors: list[ResultError] = field(default_factory=list, init=False)
@@ -178,6 +180,8 @@ class EvaluationRun:
         with ExitStack() as stack:
             if self.directory and self.log_samples:
                 sinks.append(stack.enter_context(self.directory.samples(task, self.sample_errors.append)))
+            if self.open_log:
+                sinks.append(stack.enter_context(self.open_log(task)))
             if self.on_sample:
                 sinks.append(partial(self.on_sample, task))
             yield partial(_send, sinks) if sinks else None

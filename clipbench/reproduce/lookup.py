@@ -127,6 +127,8 @@ class Cells:
         self.runs = runs_of(study)
         self._results = cache(folder.results)
         self._training = cache(folder.training)
+        self._report = cache(read_results)
+        self._paired_difference = cache(paired_difference)  # tables and findings show the same ones
 
     def training(self, run: Run) -> TrainingRecord | None:
         """How a run's training went, of an interpolated model that of its end; None if nothing is or was trained."""
@@ -177,9 +179,9 @@ class Cells:
     def _paired(self, key: CellKey, run: Run, first: Value, second: Value) -> Value:
         """One seed's difference."""
         files = [self.folder.path / value.file for value in (first, second)]
-        report = read_results(files[0]).tasks[key.task]
+        report = self._report(files[0]).tasks[key.task]
         metric = key.metric or report.primary_metric
-        difference, stderr = paired_difference(files[0], files[1], key.task, report.task_type, metric)
+        difference, stderr = self._paired_difference(*files, key.task, report.task_type, metric)
         return Value(run.seed, difference, stderr, first.file)
 
     def blind(self, key: CellKey) -> Cell | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,11 @@ from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.steps import Run, tasks_at
 from clipbench.reproduce.study import Study
 from clipbench.results import StudyStep
-from clipbench.results.sample_log import sample_line
+from clipbench.results.writer import write_sample_log
 from clipbench.task_types.registry import select_tasks
 from clipbench.training.datasets import dataset_name
 from clipbench.types import SampleResult
 from clipbench.utils.digest import digest
-from clipbench.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from clipbench.evaluation.task_totals import TaskTotals
@@ -55,45 +55,7 @@ def plan_scores(study: Study, options: StudyOptions, on_progress: Progress) -> l
     read = {task.dataset.name for task in tasks}
     unread = {name for name in map(dataset_name, study.trained_on_data) if name not in read}
     chosen = replace(chosen, data={name: place for name, place in options.data.items() if name not in unread})
-    found: dict[str, PreparedTask] = {}
-    for limit in dict.fromkeys(study.limit_of(task.name) for task in tasks):
-        own = [task for task in tasks if study.limit_of(task.name) == limit]
-        places = {name: place for name, place in chosen.data.items() if name in {task.dataset.name for task in own}}
-        places.update({name: place for name, place in chosen.data.items() if name not in read})  # refused by name
-        prepared = prepare_tasks(own, replace(chosen, data=places, limit=limit), on_progress)
-        found.update({plan.task.name: plan for plan in prepared})
-    return [found[task.name] for task in tasks]
-
-
-class SampleLogs:
-    """Samples of a checkpoint, kept until its task is done.
-
-    Args:
-        folder: The study's folder.
-        run: The run.
-        step: The checkpoint's.
-        tasks: Whose samples are logged.
-    """
-
-    def __init__(self, folder: StudyFolder, run: Run, step: int, tasks: Collection[str]) -> None:
-        self._folder, self._run, self._step, self._tasks = folder, run, step, tasks
-        self._lines: dict[str, list[str]] = {}
-
-    def add(self, task: str, result: SampleResult) -> None:
-        """Keep a sample of a task."""
-        if task in self._tasks:
-            self._lines.setdefault(task, []).append(json.dumps(sample_line(task, result)) + "\n")
-
-    def write(self, task: str) -> None:
-        """Write the samples of a task that is done.
-
-        Raises:
-            ResultError: They cannot be written.
-        """
-        if lines := self._lines.pop(task, []):
-            file = self._folder.samples(self._run, self._step, task)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(file, "".join(lines))
+    return prepare_tasks(tasks, chosen, on_progress, limits=study.limits)
 
 
 class StudyScorer:
@@ -143,7 +105,6 @@ class StudyScorer:
         options, started = evaluation_options(self._study, self._options), time.time()
         tasks = [plan for plan, _ in waiting.values()]
         images = self._images_for(loaded)
-        samples = SampleLogs(self._folder, run, step, self._study.logged_tasks)
         for totals in EvaluationRun(
             loaded,
             tasks,
@@ -151,17 +112,27 @@ class StudyScorer:
             name=name,
             image_features=images,
             on_progress=self._on_progress,
-            on_sample=samples.add,
+            open_log=partial(self._open_log, run, step),
         ):
             task = totals.task.name
             inputs = waiting[task][1]
             study_step = StudyStep(hash=digest(inputs), inputs=inputs)
             results = assemble_results([totals], loaded, options, name=name, started=started, study_step=study_step)
             if not (totals.error and self._folder.is_scored(run, step, task)):  # a failure must not hide numbers
-                samples.write(task)  # first: a result without its samples would pass for finished
                 self._folder.write_results(run, step, task, results)
             started = time.time()
             yield totals
+
+    @contextmanager
+    def _open_log(self, run: Run, step: int, task: str) -> Iterator[Callable[[SampleResult], None]]:
+        """A log of samples, for tasks on which models are compared by them."""
+        if task not in self._study.logged_tasks:
+            yield lambda result: None
+            return
+        path = self._folder.samples(run, step, task)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_sample_log(path, task) as append:
+            yield append
 
     def is_waiting(self, run: Run, step: int, epoch: float, identity: Mapping[str, object]) -> bool:
         """Whether a checkpoint lacks results on some task; arguments as for ``score``."""

@@ -57,7 +57,13 @@ class Run:
         if not self.is_interpolated:
             return self
         whole = replace(self.kind, alpha=1.0)
-        return replace(self, name=self.name.replace(self.kind.slug, whole.slug), kind=whole)
+        before = self.name.removesuffix(_ending(self.kind, self.seed))
+        return replace(self, name=before + _ending(whole, self.seed), kind=whole)
+
+
+def _ending(kind: Kind, seed: int) -> str:
+    """The end of a run's name."""
+    return f"{kind.slug}-seed{seed}"
 
 
 def runs_of(study: Study) -> list[Run]:
@@ -68,7 +74,7 @@ def runs_of(study: Study) -> list[Run]:
         before = f"{sanitize(base)}-" if several else ""
         found.append(Run(f"{before}orig", base))
         found += [
-            Run(f"{before}{concept_label(concept)}-{kind.slug}-seed{seed}", base, concept, kind, seed)
+            Run(f"{before}{concept_label(concept)}-{_ending(kind, seed)}", base, concept, kind, seed)
             for seed in study.training.seeds
             for concept in study.training.concepts
             for kind in all_kinds(study)

@@ -118,10 +118,6 @@ class Study(Part):
             if label not in known:
                 raise ValueError(f"{where}: no kind of model is called {label}: there are {', '.join(known)}")
 
-    def limit_of(self, task: str) -> int | None:
-        """How many samples of a task are scored at most."""
-        return self.limits.get(task, self.limit)
-
     @property
     def trained_on_data(self) -> list[str]:
         """All data that some training reads, as ``train_data`` names it."""

@@ -123,33 +123,41 @@ class ResultsDirectory:
         Raises:
             ResultError: It cannot be written.
         """
-        errors: list[ResultError] = []
-        opened = done = False
-
-        def append(result: SampleResult) -> None:
-            if not errors:
-                try:
-                    write(_line(path, task, result))
-                except ResultError as error:
-                    if on_error is None:
-                        raise
-                    errors.append(error)
-
-        path = samples_path(self.results_path, task)
         self._ensure()
-        try:
-            with atomic_writer(path) as write:
-                opened = True
-                yield append
-                done = True
-                for error in errors:
-                    raise error  # discards the incomplete log
-        except ResultError as error:
-            if on_error is None or (opened and not done):  # raised by the block itself
-                raise
-            on_error(ResultError(f"{task}: its samples are not logged: {error}"))
-            if not opened:
-                yield lambda result: None
+        with write_sample_log(samples_path(self.results_path, task), task, on_error) as append:
+            yield append
+
+
+@contextmanager
+def write_sample_log(
+    path: Path, task: str, on_error: Callable[[ResultError], None] | None = None
+) -> Iterator[Callable[[SampleResult], None]]:
+    """Write a task's samples to a file, in a folder that exists; see ``ResultsDirectory.samples``."""
+    errors: list[ResultError] = []
+    opened = done = False
+
+    def append(result: SampleResult) -> None:
+        if not errors:
+            try:
+                write(_line(path, task, result))
+            except ResultError as error:
+                if on_error is None:
+                    raise
+                errors.append(error)
+
+    try:
+        with atomic_writer(path) as write:
+            opened = True
+            yield append
+            done = True
+            for error in errors:
+                raise error  # discards the incomplete log
+    except ResultError as error:
+        if on_error is None or (opened and not done):  # raised by the block itself
+            raise
+        on_error(ResultError(f"{task}: its samples are not logged: {error}"))
+        if not opened:
+            yield lambda result: None
 
 
 def _line(path: Path, task: str, result: SampleResult) -> bytes:

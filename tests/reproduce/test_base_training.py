@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from clipbench.evaluation.options import ignore_progress
@@ -88,8 +87,6 @@ def test_an_interpolated_model_has_weights_half_way_and_its_own_score(done):
     half = {name: ((ends[0][name].double() + ends[1][name].double()) / 2).float() for name in ends[0]}
     model = load_model(str(folder.model(between.finetuned)), device="cpu")
     model.module.load_state_dict(half)
-    with torch.no_grad():
-        expected = torch.nn.functional.normalize(model.text_features(model.tokenize(["a red ball"])), dim=-1)
     step = folder.training(between.finetuned).checkpoints[-1][0]
     scored = {
         run.name: [sample.scores for sample in logged_samples(folder.scores(run, step, "scenes_color"), "scenes_color")]
@@ -101,7 +98,6 @@ def test_an_interpolated_model_has_weights_half_way_and_its_own_score(done):
     direct = evaluate(model, "scenes_color", limit=60).metric("scenes_color", "acc")
     found = folder.results(between, step, "scenes_color")
     assert found.metric("scenes_color", "acc") == direct
-    assert expected.isfinite().all()
     assert not folder.model(between).exists()
 
 
@@ -172,7 +168,8 @@ def test_a_task_with_a_limit_of_its_own_is_scored_on_so_many(done):
     study, folder, _, _ = done
     orig = named(study, "orig")
     for task, number in (("scenes_color", 60), ("scenes_retrieval", 20)):
-        assert folder.results(orig, 0, task).tasks[task].counts.original == number
+        counts = folder.results(orig, 0, task).tasks[task].counts
+        assert (counts.original, counts.effective) == (number, number)
 
 
 def test_nothing_is_done_twice(done):

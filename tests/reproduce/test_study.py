@@ -1,8 +1,11 @@
 import pytest
 
 from clipbench.errors import ConfigError, UnknownName
+from clipbench.evaluation.options import ignore_progress
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.lookup import Cells
+from clipbench.reproduce.options import StudyOptions
+from clipbench.reproduce.scoring import plan_scores
 from clipbench.reproduce.study import load_study, shipped_studies
 from clipbench.reproduce.tables import grids_of
 from clipbench.reproduce.training_schema import most_negatives
@@ -155,7 +158,8 @@ def test_the_quick_version_merges_what_differs_in_the_base_models_training():
 
 def test_a_task_may_have_a_limit_of_its_own(written):
     study = load_study(written(SMALL + "limit: 50\nlimits: {scenes_color: 7}\n"))
-    assert [study.limit_of(task) for task in ("scenes_color", "scenes_retrieval")] == [7, 50]
+    plans = plan_scores(study, StudyOptions(), ignore_progress)
+    assert {plan.task.name: plan.report.limit for plan in plans} == {"scenes_color": 7, "scenes_retrieval": 50}
 
 
 def test_models_can_lie_elsewhere():

@@ -170,3 +170,18 @@ def test_a_frozen_tower_encodes_an_image_once_for_all_runs(start, arguments, tmp
     trained.save(tmp_path / "moved")
     assert images_encoded("four", model=tmp_path / "moved", model_args={})[0] == first
     assert images_encoded("five", image_cache="none")[0] + 2 == first  # nothing is kept, so nothing is looked up
+
+
+def test_texts_in_chunks_of_like_length_have_the_gradients_of_all_at_once(start, arguments, tmp_path, monkeypatch):
+    def of_chunks(size):
+        monkeypatch.setattr("clipbench.training.gradient_cache._CHUNK", size)
+        run = start(tmp_path / str(size), model="dual_encoder", model_args=arguments, freeze=("image",), negatives=2)
+        text = run.setup.model.module.text_model.eval()  # dropout would draw for each chunk
+        monkeypatch.setattr(text, "train", lambda mode: text)
+        return gradients(run)
+
+    whole, cut = of_chunks(1_000), of_chunks(5)  # of 24 texts
+    assert whole.keys() == cut.keys()
+    assert any(name.startswith("text_model.") for name in whole)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-6)

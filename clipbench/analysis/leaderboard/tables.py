@@ -1,4 +1,4 @@
-"""A board as text: CSV with a line a score, and models × tasks in the terminal."""
+"""A board as text: CSV with a line per score, and models × tasks in the terminal."""
 
 from __future__ import annotations
 

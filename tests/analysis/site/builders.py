@@ -11,7 +11,7 @@ from tests.analysis.leaderboard.builders import line, make_results, write
 from tests.toy import write_toy
 
 EVIL = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
-# Whether each of six captions is told from its variants. The last is wrong for all, the first two for none.
+# Whether each of six captions scores above its variants. The last is wrong for all, the first two for none.
 PATTERNS = {"org/good": "+++++-", "FOLDER/tuned": "++-+--", EVIL: "++----"}
 SCORES = {"org/good": 5 / 6, "FOLDER/tuned": 3 / 6, EVIL: 2 / 6}
 

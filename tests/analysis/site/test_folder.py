@@ -1,4 +1,4 @@
-"""Where a site may be written, and what happens to what is there already."""
+"""Where a site may be written, and what happens to files that are there already."""
 
 import pytest
 
