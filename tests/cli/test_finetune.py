@@ -6,7 +6,8 @@ import sys
 import pytest
 from safetensors.torch import load_file
 
-from clipbench.cli.finetune import RECIPE, RUN, command
+from clipbench.cli.finetune import command
+from clipbench.cli.finetune_flags import RECIPE, RUN
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
 from tests.training.table import COLORS, write_coco, write_table
