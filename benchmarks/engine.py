@@ -35,7 +35,7 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from clipbench.cli.options import parse_pairs
+from clipbench.cli.values import parse_pairs
 from tests.seeded import build_clip
 
 Answer = dict[str, Any]

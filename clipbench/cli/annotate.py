@@ -14,7 +14,8 @@ from clipbench.cli.completion import complete_concepts, complete_data
 from clipbench.cli.console import Complaints, note, say
 from clipbench.cli.display import display
 from clipbench.cli.option_flags import places
-from clipbench.cli.options import check_device, check_dtype, config_option, model_args_option, parse_model_args
+from clipbench.cli.options import config_option, model_args_option
+from clipbench.cli.values import check_device, check_dtype, parse_model_args
 from clipbench.errors import ConfigError
 from clipbench.utils.text import pluralize
 

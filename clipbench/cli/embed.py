@@ -11,14 +11,8 @@ from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_models
 from clipbench.cli.console import complain, note
 from clipbench.cli.display import display
-from clipbench.cli.options import (
-    check_device,
-    check_dtype,
-    evaluation_options,
-    model_args_option,
-    parse_model_args,
-    text_cleaning_option,
-)
+from clipbench.cli.options import evaluation_options, model_args_option, text_cleaning_option
+from clipbench.cli.values import check_device, check_dtype, parse_model_args
 from clipbench.errors import ConfigError
 from clipbench.models.embedding_file import SUFFIXES
 

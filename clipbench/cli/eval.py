@@ -16,16 +16,9 @@ from clipbench.cli.console import Complaints, complain, note
 from clipbench.cli.display import display
 from clipbench.cli.model_list import NamedModel, named_models
 from clipbench.cli.option_flags import comma_separated
-from clipbench.cli.options import (
-    check_device,
-    check_dtype,
-    evaluation_options,
-    model_args_option,
-    parse_cache_folder,
-    parse_model_args,
-    text_cleaning_option,
-)
+from clipbench.cli.options import evaluation_options, model_args_option, text_cleaning_option
 from clipbench.cli.result_tables import print_profile, print_results, print_standings
+from clipbench.cli.values import check_device, check_dtype, parse_cache_folder, parse_model_args
 from clipbench.errors import ClipbenchError, ConfigError, ResultError
 
 if TYPE_CHECKING:

@@ -15,14 +15,10 @@ from clipbench.cli.completion import (
 from clipbench.cli.console import note, print_rows
 from clipbench.cli.display import display
 from clipbench.cli.finetune_flags import RECIPE, RUN
-from clipbench.cli.options import (
-    config_option,
-    model_args_option,
-    parse_model_args,
-    text_cleaning_option,
-)
+from clipbench.cli.options import config_option, model_args_option, text_cleaning_option
 from clipbench.cli.result_tables import headline
 from clipbench.cli.training_report import hint_at_interpolation, print_changes
+from clipbench.cli.values import parse_model_args
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import (

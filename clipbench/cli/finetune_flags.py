@@ -13,10 +13,7 @@ from clipbench.cli.completion import (
     complete_tasks,
 )
 from clipbench.cli.option_flags import Section, comma_separated, flag, numbers, places, shares
-from clipbench.cli.options import (
-    Limit,
-    check_device,
-)
+from clipbench.cli.values import Limit, check_device
 from clipbench.errors import ConfigError
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import (

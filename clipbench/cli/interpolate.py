@@ -12,7 +12,8 @@ from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_models
 from clipbench.cli.console import complain, note, print_rows, say_json
 from clipbench.cli.display import display
-from clipbench.cli.options import check_device, evaluation_options, parse_model_args, text_cleaning_option
+from clipbench.cli.options import evaluation_options, text_cleaning_option
+from clipbench.cli.values import check_device, parse_model_args
 from clipbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:

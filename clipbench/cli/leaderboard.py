@@ -13,8 +13,8 @@ from clipbench.cli.command import Command
 from clipbench.cli.completion import complete_data
 from clipbench.cli.console import complain, note, print_rows, say, say_file
 from clipbench.cli.display import display
-from clipbench.cli.options import parse_pairs
 from clipbench.cli.table_options import check_table_options, paper_table_options
+from clipbench.cli.values import parse_pairs
 from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from clipbench.cli.completion import complete_concepts, complete_training_data
 from clipbench.cli.console import note, say_json
 from clipbench.cli.display import display
 from clipbench.cli.option_flags import comma_separated, places
-from clipbench.cli.options import check_device
+from clipbench.cli.values import check_device
 from clipbench.errors import ConfigError, DataError
 from clipbench.utils.text import pluralize, text_problem
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import click
 
-from clipbench.cli.options import parse_pairs
+from clipbench.cli.values import parse_pairs
 from clipbench.errors import ConfigError
 from clipbench.utils.text import reason
 

@@ -11,7 +11,8 @@ import click
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, note, print_rows
 from clipbench.cli.display import display
-from clipbench.cli.options import check_device, config_option, parse_model_args, parse_pairs
+from clipbench.cli.options import config_option
+from clipbench.cli.values import check_device, parse_model_args, parse_pairs
 from clipbench.errors import ConfigError, ResultError
 from clipbench.utils.numbers import check_whole
 

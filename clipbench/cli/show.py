@@ -11,7 +11,7 @@ import click
 from clipbench.cli.command import Command, joined
 from clipbench.cli.completion import complete_data, complete_tasks
 from clipbench.cli.console import Complaints, note, say
-from clipbench.cli.options import parse_pairs
+from clipbench.cli.values import parse_pairs
 from clipbench.errors import ConfigError, DataError, ResultError
 from clipbench.utils.text import excerpt
 

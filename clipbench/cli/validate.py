@@ -11,7 +11,8 @@ import click
 from clipbench.cli.command import Command
 from clipbench.cli.console import complain, print_rows
 from clipbench.cli.display import display
-from clipbench.cli.options import parse_pairs, task_options
+from clipbench.cli.options import task_options
+from clipbench.cli.values import parse_pairs
 
 
 @click.command("validate", cls=Command, words_are="--tasks")

@@ -16,7 +16,8 @@ from clipbench.data.dataset import Dataset, HubTable, Provenance
 from clipbench.data.layouts.img2dataset import download_losses
 from clipbench.data.records import Record, RecordSource, absent_ref, content_digest
 from clipbench.data.shards import Shard, find_shards
-from clipbench.data.tar_index import Picture, TarIndex, TarSample, Wanted, index_of
+from clipbench.data.tar_index import index_of
+from clipbench.data.tar_samples import Picture, TarIndex, TarSample, Wanted
 from clipbench.errors import DataError
 from clipbench.types import ImageRef
 from clipbench.utils.text import pluralize

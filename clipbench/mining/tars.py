@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from clipbench.data.shards import Shard, find_shards
-from clipbench.data.tar_index import Wanted, index_of
+from clipbench.data.tar_index import index_of
+from clipbench.data.tar_samples import Wanted
 from clipbench.data.tars import tar_cache
 from clipbench.data.text_files import parse_json
 from clipbench.errors import DataError

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from clipbench.cli import cli
-from clipbench.cli.options import parse_model_args
+from clipbench.cli.values import parse_model_args
 from clipbench.errors import ConfigError
 from tests.cli.test_command import PARENT
 
