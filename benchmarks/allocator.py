@@ -13,6 +13,11 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from benchmarks.figures import JSON_FLAG, Figure, write_figures
 
 
 def rate(images: int, batch_size: int, *, keep: bool) -> float:
@@ -40,6 +45,7 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--measure", choices=("plain", "keep"), help=argparse.SUPPRESS)
+    parser.add_argument("--json", **JSON_FLAG)
     arguments = parser.parse_args()
     if arguments.measure:
         print(rate(arguments.images, arguments.batch_size, keep=arguments.measure == "keep"))
@@ -51,6 +57,8 @@ def main() -> None:
             rates.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
     plain, keep = (statistics.median(rates) for rates in found.values())
     print(f"plain {plain:.1f} images/s, memory kept {keep:.1f} images/s, ratio {keep / plain:.2f}")
+    figures = [Figure("memory kept", keep, "images/s", "higher"), Figure("plain", plain, "images/s", "higher")]
+    write_figures(arguments.json, [*figures, Figure("memory kept ÷ plain", keep / plain, "×", "higher")])
 
 
 if __name__ == "__main__":

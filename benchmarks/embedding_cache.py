@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+from benchmarks.figures import JSON_FLAG, Figure, write_figures
 from clipbench.evaluation.api import evaluate
 from clipbench.inference.embedding_cache import open_cache
 from clipbench.models import Model, load_model
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("coco")
     parser.add_argument("--model")
     parser.add_argument("--photographs", type=int, default=214)
+    parser.add_argument("--json", **JSON_FLAG)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = arguments.model or str(build_clip(Path(folder) / "clip", "vit-b-32"))
@@ -60,6 +62,11 @@ def main() -> None:
         (first, expected), (cold, _), (warm, _) = runs
         assert all(found == expected for _, found in runs), "results differ"
         print(f"filled: {first / warm:.0f} times as fast as without; filling costs {100 * (cold / first - 1):+.1f} %")
+        figures = [
+            Figure("without ÷ filled cache", first / warm, "×", "higher"),
+            Figure("empty cache ÷ without", cold / first, "×"),
+        ]
+        write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+sys.path.append(str(Path(__file__).parents[1]))
+
+from benchmarks.figures import JSON_FLAG, Figure, write_figures
+
 FILES = 4
 
 
@@ -55,7 +59,9 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=1_000_000)
     parser.add_argument("--concepts", default="object,color")
     parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--json", **JSON_FLAG)
     arguments = parser.parse_args()
+    figures = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "shards").mkdir()
@@ -67,9 +73,11 @@ def main() -> None:
                 seconds = mine(folder / "shards", concept, outputs[-1], *(("--ray",) if way == "ray" else ()))
                 speed = arguments.captions / seconds
                 print(f"{concept:10} {way:10} {seconds:6.1f} s   {speed:10,.0f} captions/s", flush=True)
+                figures.append(Figure(f"{concept}, {way}", speed, "captions/s", "higher"))
             files = [{path.name: path.read_bytes() for path in output.glob("mined-*")} for output in outputs]
             if any(found != files[0] for found in files):
                 sys.exit(f"{concept}: Ray gives other files")
+    write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

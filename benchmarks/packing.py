@@ -23,6 +23,7 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+from benchmarks.figures import JSON_FLAG, Figure, write_figures
 from clipbench.concepts import load_concept
 from clipbench.models import load_model
 from clipbench.models.checks import largest_difference
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="texts a batch")
     parser.add_argument("--rows", type=int, default=16, help="packed rows a batch")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", **JSON_FLAG)
     options = parser.parse_args()
     model: Any = load_model(options.model) if options.model else seeded_clip("vit-b-32")
     texts = read_texts(options.captions, options.concept, options.limit, options.seed)
@@ -86,7 +88,7 @@ def main() -> None:
     asked = sum(model._tokenize([text], trim=True).inputs["input_ids"].numel() for text in texts)
     print(f"{len(texts)} texts, {asked} tokens, {torch.get_num_threads()} threads\n")
     print("| path | CPU seconds | tokens computed per token asked | largest difference |\n|---|---|---|---|")
-    reference = None
+    reference, figures = None, []
     for name, encode in paths.items():
         start = time.process_time()
         features, computed = encode()
@@ -94,6 +96,9 @@ def main() -> None:
         reference = features if reference is None else reference
         difference = largest_difference(features, reference)
         print(f"| {name} | {seconds:.1f} | {computed / asked:.2f} | {difference:.1e} |", flush=True)
+        figures.append(Figure(f"{name}, processor time", seconds, "s"))
+        figures.append(Figure(f"{name}, tokens computed ÷ tokens of the texts", computed / asked, "×"))
+    write_figures(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
+
+from benchmarks.figures import JSON_FLAG, Figure, write_figures
+
 BATCH, PER_TAR, WARM = 128, 2_500, 5
 COLORS = ("blue", "red", "green", "yellow", "black", "white", "brown", "gray", "orange")
 
@@ -149,6 +153,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--tars", type=Path, default=Path(tempfile.gettempdir()) / "clipbench-tars")
     parser.add_argument("--only", choices=LOADERS, help=argparse.SUPPRESS)
+    parser.add_argument("--json", **JSON_FLAG)
     options = parser.parse_args()
     tars = pattern(options.tars, options.samples)
     if options.only:
@@ -168,10 +173,14 @@ def main() -> None:
             done.append(json.loads(ended.stdout.splitlines()[-1]))
             print(name, {key: round(value, 2) for key, value in done[-1].items()}, file=sys.stderr)
     speed = {name: statistics.median(run["samples_per_second"] for run in done) for name, done in runs.items()}
+    figures = []
     for name, done in runs.items():
         early, most = (statistics.median(run[key] for run in done) for key in ("early_megabytes", "megabytes"))
         print(f"{name:10} {speed[name]:8.1f} samples/s   {early:7.0f} MB after a tenth, {most:7.0f} MB at most")
-    print(f"ratio      {speed['clipbench'] / speed['open_clip']:8.2f}")
+        figures += [Figure(name, speed[name], "samples/s", "higher"), Figure(f"{name}, memory at most", most, "MB")]
+    ratio = speed["clipbench"] / speed["open_clip"]
+    print(f"ratio      {ratio:8.2f}")
+    write_figures(options.json, [*figures, Figure("clipbench ÷ open_clip", ratio, "×", "higher")])
 
 
 if __name__ == "__main__":

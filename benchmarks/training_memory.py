@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+from benchmarks.figures import JSON_FLAG, Figure, write_figures
 from clipbench.training.events import peak_memory
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
@@ -65,10 +66,12 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", **JSON_FLAG)
     arguments = parser.parse_args()
     if arguments.way:
         step(arguments.folder / "model", arguments.way, arguments.batch_size, arguments.folder)
         return
+    figures = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build_clip(folder / "model", arguments.size)
@@ -84,6 +87,8 @@ def main() -> None:
             peaks = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("peak ")]
             apart = difference(folder / "plain.safetensors", folder / f"{way}.safetensors")
             print(f"{way:14} {max(peaks) / 2**30:6.2f} GiB   gradients apart {apart:.1e}", flush=True)
+            figures.append(Figure(f"{way}, peak memory", max(peaks) / 2**30, "GiB"))
+    write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":
