@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clipbench.reproduce.folder import StudyFolder
     from clipbench.reproduce.options import StudyOptions
     from clipbench.reproduce.plan import RunPlan
+    from clipbench.reproduce.runner import RunEvent
     from clipbench.reproduce.steps import Run
     from clipbench.reproduce.study import Study
 
@@ -146,14 +147,14 @@ def command(
     def work() -> int:
         if report_only:
             return 0
+        tell = _Teller(runs)
         if jobs == 1:
-            return _work(loaded, folder, runs, options)
+            return _work(loaded, folder, runs, options, tell)
         # All others wait for a base model that is trained: it has the whole machine.
         first = [run for run in runs if run.is_base and is_trained(loaded, run)]
-        if first and (code := _work(loaded, folder, first, options)):
+        if first and (code := _work(loaded, folder, first, options, tell)):
             return code
-        display.hide()  # the jobs write to the same terminal
-        return _job_status(run_jobs(jobs, _work, loaded, folder, runs, options))
+        return _job_status(run_jobs(jobs, _work, loaded, folder, runs, options, on_event=tell))
 
     return _reported(loaded, folder, work)
 
@@ -239,17 +240,32 @@ def _warn_of_overlaps(study: Study, folder: StudyFolder, options: StudyOptions) 
         note(f"warning: {warning}")
 
 
-def _work(study: Study, folder: StudyFolder, runs: list[Run], options: StudyOptions) -> int:
-    from clipbench.reproduce.runner import StudyRunner
+class _Teller:
+    """Shows what happens in a study: a line each, and above a bar how many of its runs are done."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs, self._ended = {run.name for run in runs}, set[str]()
+
+    def __call__(self, event: RunEvent) -> None:
+        if event.ended:
+            self._ended.add(event.run)
+        if event.text:
+            (complain if event.failed else note)(f"{event.run}: {event.text}")
+        display.advance_outer("runs", len(self._ended & self._runs), len(self._runs), event.text and event.run)
+
+
+def _work(
+    study: Study, folder: StudyFolder, runs: list[Run], options: StudyOptions, tell: Callable[[RunEvent], None]
+) -> int:
+    from clipbench.reproduce.runner import RunEvent, StudyRunner
 
     failed = 0
     try:
         for event in StudyRunner(study, folder, options, display.advance).run(runs):
             failed += event.failed
-            display.advance(f"{event.run}: {event.text}", 0, None)
-            (complain if event.failed else note)(f"{event.run}: {event.text}")
-    except ResultError as error:  # reported here, as this may be a job's process
-        complain(str(error))
+            tell(event)
+    except ResultError as error:
+        tell(RunEvent(study.name, str(error), failed=True))
         return 1
     return 1 if failed else 0
 

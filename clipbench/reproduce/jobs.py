@@ -5,47 +5,81 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from types import FrameType
+from typing import Any, cast
 
 from clipbench.utils.allocator import keep_freed_memory
 
 
-def run_jobs(jobs: int, work: Callable[..., int], *arguments: object) -> list[int | None]:
+def run_jobs(
+    jobs: int, work: Callable[..., int], *arguments: object, on_event: Callable[[Any], None]
+) -> list[int | None]:
     """Call a function in several new processes, and wait for all of them.
 
     Args:
         jobs: The number of processes.
-        work: A function of a module; returns an exit code.
-        *arguments: Of the function; they must be picklable.
+        work: A function of a module, called with the arguments and a function that hands an event over; returns an
+            exit code.
+        *arguments: Of the function; they must be picklable, as must the events.
+        on_event: Called here with every event.
 
     Returns:
         The exit codes; minus a signal's number where it ended a process.
     """
     spawn = multiprocessing.get_context("spawn")
-    environments = [job_environment(number, jobs, os.environ) for number in range(jobs)]
-    started = [spawn.Process(target=_job, args=(environment, work, arguments)) for environment in environments]
+    started: list[tuple[SpawnProcess, Connection]] = []
     try:
-        for process in started:
+        for number in range(jobs):
+            # A pipe each, not a queue for all: a process that is killed while it holds a queue's lock stops the others.
+            ours, theirs = spawn.Pipe(duplex=False)
+            environment = job_environment(number, jobs, os.environ)
+            process = spawn.Process(target=_job, args=(environment, work, arguments, theirs))
+            started.append((process, ours))
             process.start()
-        for process in started:
+            theirs.close()  # or its end would never be seen here
+        _hand_over([connection for _, connection in started], on_event)
+        for process, _ in started:
             process.join()
     finally:
-        for process in started:
+        for process, _ in started:
             if process.is_alive():
                 process.terminate()
-        for process in started:
+        for process, _ in started:
             if process.pid is not None:
                 process.join()
-    return [process.exitcode for process in started]
+    return [process.exitcode for process, _ in started]
 
 
-def _job(environment: Mapping[str, str], work: Callable[..., int], arguments: tuple[object, ...]) -> None:
+def _hand_over(connections: Sequence[Connection], on_event: Callable[[Any], None]) -> None:
+    """Hand on what comes until all processes have ended."""
+    is_open = set(connections)
+    while is_open:
+        for connection in cast(list[Connection], wait(list(is_open))):
+            try:
+                event = connection.recv()
+            except (EOFError, OSError):
+                is_open.discard(connection)
+            else:
+                on_event(event)
+
+
+def _job(
+    environment: Mapping[str, str], work: Callable[..., int], arguments: tuple[object, ...], connection: Connection
+) -> None:
     os.environ.update(environment)  # before anything imports torch
     keep_freed_memory()
     interrupt_on_sigterm()
+
+    def send(event: object) -> None:
+        with suppress(OSError):  # nobody listens any more: the work is done all the same
+            connection.send(event)
+
     try:
-        sys.exit(work(*arguments))
+        sys.exit(work(*arguments, send))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -66,10 +100,8 @@ def job_environment(number: int, jobs: int, environment: Mapping[str, str]) -> d
     Examples:
         >>> job_environment(1, 2, {"CUDA_VISIBLE_DEVICES": "4,5,6,7", "OMP_NUM_THREADS": "3"})
         {'CUDA_VISIBLE_DEVICES': '5,7'}
-
-    Examples:
-            >>> job_environment(2, 3, {"CUDA_VISIBLE_DEVICES": "0,1", "OMP_NUM_THREADS": "3"})
-            {'CUDA_VISIBLE_DEVICES': '0'}
+        >>> job_environment(2, 3, {"CUDA_VISIBLE_DEVICES": "0,1", "OMP_NUM_THREADS": "3"})
+        {'CUDA_VISIBLE_DEVICES': '0'}
 
     Args:
         number: The job's, from 0.

@@ -38,13 +38,15 @@ class RunEvent:
 
     Attributes:
         run: Name of the run.
-        text: What happened, in one line.
+        text: What happened, in one line; empty if nothing but the end of the run.
         failed: It is a failure.
+        ended: Nothing more of this run is to come.
     """
 
     run: str
-    text: str
+    text: str = ""
     failed: bool = False
+    ended: bool = False
 
 
 class StudyRunner:
@@ -87,6 +89,7 @@ class StudyRunner:
                     elif not self._folder.attempted_since(run, started):
                         self._held = run.name
                         yield from self._run(run)
+                        yield RunEvent(run.name, ended=True)
                         self._held = ""
 
     def _run(self, run: Run) -> Iterator[RunEvent]:

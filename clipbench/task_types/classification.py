@@ -50,12 +50,13 @@ class ClassificationTask(Task):
 
     @classmethod
     def of_tars(
-        cls, name: str, repo: str, expected_n: int, citation: str, *references: str, **attributes: object
+        cls, name: str, title: str, repo: str, expected_n: int, citation: str, *references: str, **attributes: object
     ) -> type[Task]:
         """Declare a benchmark that CLIP_benchmark publishes as WebDataset tars.
 
         Args:
             name: The name of the task and of its data set.
+            title: What people call the data set.
             repo: The repository of ``clip-benchmark`` on the hub.
             expected_n: Images in the test split.
             citation: The data set's citation.
@@ -64,6 +65,7 @@ class ClassificationTask(Task):
         """
         dataset = Dataset(
             name=name,
+            title=title,
             hub=HubTable(f"clip-benchmark/{repo}", "main", "test", ("jpg",), (), label="cls"),
             layouts=("webdataset", "class_folders"),
             license="As the original data set's; see its home page.",

@@ -10,7 +10,7 @@ from clipbench.models import load_model
 from clipbench.reproduce.folder import StudyFolder
 from clipbench.reproduce.options import StudyOptions
 from clipbench.reproduce.report import write_report
-from clipbench.reproduce.runner import StudyRunner, overlap_warnings
+from clipbench.reproduce.runner import RunEvent, StudyRunner, overlap_warnings
 from clipbench.reproduce.steps import runs_of
 from clipbench.reproduce.study import load_study
 from clipbench.reproduce.training import finetune_command, training_job
@@ -174,7 +174,8 @@ def test_a_task_with_a_limit_of_its_own_is_scored_on_so_many(done):
 
 def test_nothing_is_done_twice(done):
     study, folder, options, _ = done
-    assert list(StudyRunner(study, folder, options, ignore_progress).run(runs_of(study))) == []
+    events = list(StudyRunner(study, folder, options, ignore_progress).run(runs_of(study)))
+    assert events == [RunEvent(run.name, ended=True) for run in runs_of(study)]
 
 
 def test_samples_that_are_gone_are_scored_anew(done):
@@ -185,7 +186,7 @@ def test_samples_that_are_gone_are_scored_anew(done):
     before = log.read_text()
     log.unlink()
     events = list(StudyRunner(study, folder, options, ignore_progress).run([run]))
-    assert [event.text.split(" in ")[0] for event in events] == ["epoch 1: scored on scenes_color"]
+    assert [event.text.split(" in ")[0] for event in events] == ["epoch 1: scored on scenes_color", ""]
     assert log.read_text() == before
 
 

@@ -46,7 +46,7 @@ function card(sample, models) {
     element("td", { className: sample.own[place] ? "own" : "" }, ...caption(sample.texts[place])),
     ...models.map((model) => answerCell(sample, sample.answers[model], place))));
   const more = sample.count - shown.length;
-  if (more > 0) rows.push(element("tr", {}, element("td", { className: "more", colSpan: 1 + models.length, textContent: `+${more} more` })));
+  if (more > 0) rows.push(element("tr", {}, element("td", { className: "more", colSpan: 1 + models.length, textContent: `${more} more ${more === 1 ? "text" : "texts"}, with lower scores` })));
   if (models.some((model) => sample.answers[model].rank)) {
     rows.push(element("tr", {}, element("td", { textContent: sample.count > sample.own.filter(Boolean).length ? `rank of the true text, of ${sample.count}` : "rank" }),
       ...models.map((model) => element("td", { textContent: sample.answers[model].rank ?? "–" }))));
@@ -67,12 +67,12 @@ function drawGallery() {
   const found = data.gallery[task].filter((sample) => wanted(sample, wrong, right));
   const models = right === "" ? [wrong] : [wrong, right];
   const about = cell ? ` where “${cell[0]}” is taken for “${cell[1]}”` : "";
-  const inPage = found.length ? `${found.length} samples${about}.` : `The page holds no such sample${about}; leaderboard --gallery takes more of them.`;
+  const inPage = found.length ? `${found.length} of the samples in this page${about}.` : `The page holds no such sample${about}; leaderboard --gallery takes more of them.`;
   $("gallery-status").textContent = inPage;
   $("gallery-all").hidden = !cell;
   $("cards").replaceChildren(...found.slice(0, shownCards).map((sample) => card(sample, models)));
   $("gallery-more").hidden = found.length <= shownCards;
-  $("gallery-more").textContent = `+${found.length - shownCards} more`;
+  $("gallery-more").textContent = `show ${Math.min(AT_FIRST, found.length - shownCards)} more`;
 }
 
 function redraw() {
