@@ -101,12 +101,12 @@ def shown(value: float) -> str:
 
 
 def targets(reports: Iterable[Report]) -> list[tuple[str, Figure]]:
-    """Figures that have a target, with their benchmark's name, in the catalog's order."""
+    """Figures to be drawn, those with a target, with their benchmark's name, in the catalog's order."""
     order = [benchmark.name for benchmark in CATALOG]
     return [
         (name, figure)
         for report in reports
         for name in sorted(report.benchmarks, key=lambda name: order.index(name) if name in order else len(order))
         for figure in report.benchmarks[name].figures
-        if figure.target is not None
+        if (figure.target or 0) > 0 and figure.value > 0  # what is nothing has no ratio
     ]
