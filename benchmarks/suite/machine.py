@@ -25,9 +25,9 @@ def machine_facts() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": _usable_cores(),
         "threads": torch.get_num_threads(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "gpu": ", ".join(gpus) or None,
-        "system": platform.platform(terse=True),
+        "system": f"{platform.system()} {platform.machine()}",
     }
 
 
@@ -61,9 +61,10 @@ def _usable_cores() -> int:
 def _cpu_model() -> str:
     if sys.platform == "linux":
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        if names:  # an ARM kernel tells none
-            return names[0]
+        facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        if "model name" in facts:  # an ARM kernel tells none
+            # A virtual machine may hide which one it is: the name alone is then that of very different processors.
+            return f"{facts['model name']} (family {facts.get('cpu family')}, model {facts.get('model')})"
     if sys.platform == "darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or platform.machine()

@@ -71,7 +71,7 @@ def _machine(report: Report) -> str:
     gpu = f"{machine['gpu']}; " if machine["gpu"] else ""
     versions = ", ".join(f"{name} {software[name]}" for name in ("torch", "transformers", "open_clip_torch"))
     return (
-        f"{gpu}{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['memory_gb']} GB;"
+        f"{gpu}{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['memory_gib']} GiB;"
         f" {machine['system']}; Python {software['python']}, {versions}; {report.date[:10]}, commit"
         f" {software['commit']}. Medians, where there were several rounds."
     )

@@ -5,7 +5,7 @@ from benchmarks.figures import Figure
 from benchmarks.suite.comparison import Change, compare
 from benchmarks.suite.report import Outcome, Report
 
-MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "memory_gb": 8, "gpu": None, "system": "Linux"}
+MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "memory_gib": 8, "gpu": None, "system": "Linux"}
 
 
 def report(*figures, **machine):

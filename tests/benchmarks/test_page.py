@@ -5,11 +5,11 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.figures import Figure
-from benchmarks.suite.page import PAGE, figures_part, files_of, targets, with_figures
+from benchmarks.suite.page import PAGE, PLOT, figures_part, files_of, targets, with_figures
 from benchmarks.suite.plot import draw, times_as_good
-from benchmarks.suite.report import RESULTS, Outcome, Report
+from benchmarks.suite.report import RESULTS, Outcome, Report, read_report
 
-MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "memory_gb": 8, "gpu": None, "system": "Linux"}
+MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "memory_gib": 8, "gpu": None, "system": "Linux"}
 SOFTWARE = {"python": "3.13", "torch": "2", "transformers": "5", "open_clip_torch": "3", "commit": "abc"}
 FIGURES = (
     Figure("CLIP_benchmark ÷ clipbench", 9.634, "×", "higher", 10),
@@ -34,13 +34,29 @@ def texts_in(path):
     }
 
 
+def test_the_page_says_what_the_stored_runs_say():
+    text = PAGE.read_text(encoding="utf-8")
+    names = files_of(text)
+    assert names
+    assert with_figures(text, names) == text, f"stale: python -m benchmarks docs {' '.join(names)} (in {RESULTS})"
+
+
+def test_the_plot_is_that_of_the_stored_runs():
+    """By its labels, which do not depend on the version of matplotlib."""
+    reports = [read_report(RESULTS / name) for name in files_of(PAGE.read_text(encoding="utf-8"))]
+    drawn = texts_in(PLOT)
+    for name, figure in targets(reports):
+        assert f"{name}: {figure.name}" in drawn, "stale: python -m benchmarks docs"
+        assert f"{times_as_good(figure):.2f}" in drawn, "stale: python -m benchmarks docs"
+
+
 def test_a_row_has_figure_unit_target_and_whether_it_is_met():
     part = figures_part(REPORT)
     assert "| CLIP_benchmark ÷ clipbench | 9.63 | × | ≥ 10 | **no** |" in part
     assert "| clipbench | 21,883 | samples/s | ≥ 20,000 | yes |" in part
     assert "| start | 0.12 | s | ≤ 0.4 | yes |" in part
     assert "| memory | 580 | MB |  |  |" in part
-    assert "A CPU, 2 cores, 2 threads, 8 GB; Linux; Python 3.13" in part
+    assert "A CPU, 2 cores, 2 threads, 8 GiB; Linux; Python 3.13" in part
     assert "Not measured in this run: `gpu_ranking` (there is no GPU)." in part
 
 

@@ -11,7 +11,7 @@ from benchmarks.suite.catalog import CATALOG, Benchmark, chosen
 from benchmarks.suite.report import Outcome, Report, default_path, newest, read_report
 from benchmarks.suite.running import Settings, run_benchmarks
 
-MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "memory_gb": 8, "gpu": None, "system": "Linux"}
+MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "memory_gib": 8, "gpu": None, "system": "Linux"}
 SOFTWARE = {"commit": "abc"}
 SCRIPT = """
 import json, pathlib, sys
