@@ -72,11 +72,36 @@ class Benchmark:
         return f"{', '.join(absent)} not installed: {_HINTS[absent[0]]}" if absent else None
 
 
+def _engine(part: str, title: str, more: str = "", *, rounds: int = 1, peer: bool = True) -> Benchmark:
+    command = f"engine.py --data coco={{coco}} --parts {part} {more} --rounds {{rounds}}"
+    return Benchmark(part, title, command, rounds, ("clip_benchmark",) if peer else ())
+
+
 CATALOG = (
+    Benchmark("start", "Import, and the first evaluation anybody runs, from the shell to the table",
+              "start.py --rounds {rounds}"),
+    Benchmark("commands", "`clipbench --help` and `clipbench ls tasks`", "engine.py --data coco={coco} --parts start"),
+    Benchmark("machinery", "The engine without a model: generated samples, 10,000 and a million",
+              "machinery.py"),
+    Benchmark("many_results", "A million result rows on a board", "many_results.py"),
+    Benchmark("validation", "`clipbench validate` over 100,000 images, which are not decoded", "validation.py"),
+    _engine("ranking", "Captions of `coco_object` with their 79 variants each, against CLIP_benchmark's image-caption"
+            " selection", "--samples 36", rounds=2),
+    _engine("retrieval", "`coco_retrieval` on all photographs there are, against CLIP_benchmark's zero-shot retrieval",
+            rounds=2),
+    _engine("choice", "Each photograph's caption against four shuffles of its words, against CLIP_benchmark's"
+            " image-caption selection"),
+    _engine("classification", "All photographs, 20 classes with 80 prompts each, against CLIP_benchmark's zero-shot"
+            " classification"),
+    _engine("tasks", "Five COCO tasks in one run, against one run for each", peer=False),
+    _engine("cache", "`coco_retrieval` a second time with `--use_cache`", peer=False),
     Benchmark("embedding_cache", "What filling the cache of embeddings costs, and what a filled one gives",
               "embedding_cache.py {coco} --photographs 100"),
+    _engine("dtype", "`--dtype bfloat16` against float32: the share of decisions that turn", peer=False),
     Benchmark("packing", "What padding costs a text tower, and what sharing common beginnings saves it",
               "packing.py --captions {coco}/annotations/captions_val2017.json --limit 6"),
+    Benchmark("finetune", "Fine-tuning a ViT-B/32, against open_clip's trainer and transformers' `Trainer`",
+              "finetune.py --data coco={coco} --rounds {rounds}", rounds=2, packages=_TRAINERS),
     Benchmark("training_memory", "Memory of a training step: plain, with gradient checkpointing",
               "training_memory.py --size vit-b-32 --batch_size 16 --ways plain,checkpointing"),
     Benchmark("tars", "Training batches from tars, decoded as they are needed, against open_clip's loader",

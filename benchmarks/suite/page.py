@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.figures import Figure
@@ -80,7 +81,12 @@ def _machine(report: Report) -> str:
 def _section(name: str, title: str, outcome: Outcome) -> str:
     lines = [f"**`{name}`**: {title}.", "", f"`{outcome.command}`", ""]
     lines += ["| figure | value | unit | target | met |", "|---|--:|---|--:|---|"]
-    return "\n".join([*lines, *(_row(figure) for figure in outcome.figures)])
+    return "\n".join([*lines, *(_row(figure) for figure in _named(name, outcome))])
+
+
+def _named(benchmark: str, outcome: Outcome) -> list[Figure]:
+    """Its figures, without the benchmark's own name before theirs."""
+    return [replace(figure, name=figure.name.removeprefix(f"{benchmark}, ")) for figure in outcome.figures]
 
 
 def _row(figure: Figure) -> str:
@@ -107,6 +113,6 @@ def targets(reports: Iterable[Report]) -> list[tuple[str, Figure]]:
         (name, figure)
         for report in reports
         for name in sorted(report.benchmarks, key=lambda name: order.index(name) if name in order else len(order))
-        for figure in report.benchmarks[name].figures
+        for figure in _named(name, report.benchmarks[name])
         if (figure.target or 0) > 0 and figure.value > 0  # what is nothing has no ratio
     ]

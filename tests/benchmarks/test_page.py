@@ -13,7 +13,7 @@ MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "memory_gib": 8, "gpu": Non
 SOFTWARE = {"python": "3.13", "torch": "2", "transformers": "5", "open_clip_torch": "3", "commit": "abc"}
 FIGURES = (
     Figure("CLIP_benchmark ÷ clipbench", 9.634, "×", "higher", 10),
-    Figure("clipbench", 21_883.4, "samples/s", "higher", 20_000),
+    Figure("ranking, clipbench", 21_883.4, "samples/s", "higher", 20_000),
     Figure("start", 0.12, "s", "lower", 0.4),
     Figure("memory", 580, "MB"),
 )
