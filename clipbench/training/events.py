@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 
 from clipbench.results import Results
+from clipbench.utils.memory import peak_resident_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,4 @@ def peak_memory(device: torch.device) -> int | None:
     """The most bytes that the process has used: of the GPU, or else of main memory; None on Windows without a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_resident_memory()
