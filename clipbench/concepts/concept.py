@@ -62,10 +62,8 @@ class Variants(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         # Sequence's own method asks for one after another, which is several times slower.
-        yield self.caption
         before, after = self.caption[: self.start], self.caption[self.end :]
-        for replacement in self.replacements:
-            yield before + replacement + after
+        return iter([self.caption, *[before + replacement + after for replacement in self.replacements]])
 
     def __repr__(self) -> str:
         return f"Variants({self.caption!r}, {self.keyword!r} → {len(self.replacements)})"

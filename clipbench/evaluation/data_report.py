@@ -55,6 +55,7 @@ class DataReport:
         source: Its rows; None where they cannot be opened.
         limit: Stop after this many samples that can be scored; also an attribute.
         needs_images: Whether samples with a missing image cannot be scored, and fail the run.
+        checked: The report of an earlier pass over the same samples: its images, repeats and blind scores are taken.
 
     Attributes:
         n: Samples in the data, including those with a missing image and those that cannot be scored.
@@ -64,25 +65,38 @@ class DataReport:
         missing: Images that do not exist.
         broken: Images that exist and cannot be read, and what is wrong.
         invalid: Samples that cannot be scored, and why.
-        blind: Rules that need no image, and therefore also see samples with a missing one; None if the task has none,
-            and before samples were tracked.
     """
 
     def __init__(
-        self, task: Task, source: Source | None, limit: int | None = None, *, needs_images: bool = True
+        self,
+        task: Task,
+        source: Source | None,
+        limit: int | None = None,
+        *,
+        needs_images: bool = True,
+        checked: DataReport | None = None,
     ) -> None:
         self.task, self.limit, self._needs_images = task, limit, needs_images
+        self._source, self._checked = source, checked
         self.expected_n = None if limit is not None else task.expected_n
         self.n = 0
         self.scorable = 0
-        self.images = Distinct()
+        self.images: Distinct = checked.images if checked else Distinct()
         self.missing, self.broken, self.invalid = ExampleList(), ExampleList(), ExampleList()
-        self.blind: BlindRules | None = None
-        self._texts, self._distinct = 0, Distinct()
+        self._rules: BlindRules | None = None
+        self._blind: dict[str, dict[str, float]] = {}
+        self._texts: int = checked._texts if checked else 0
+        self._distinct: Distinct = checked._distinct if checked else Distinct()
         details = source.provenance.details if source else {}
         self._gap = details.get("gap") if limit is None else None
         problem = details.get("problem")
         self._notes = [problem] if problem else []
+
+    def again(self, *, needs_images: bool = True) -> DataReport:
+        """A report on another pass over the same samples; what it can take from this one, it does not count again."""
+        same = self.n and (needs_images == self._needs_images or not self.missing)
+        checked = self if same else None  # a streaming run has not checked anything
+        return DataReport(self.task, self._source, self.limit, needs_images=needs_images, checked=checked)
 
     def track(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """Count samples as they pass, and yield those that a model can be scored on, up to the limit.
@@ -93,12 +107,14 @@ class DataReport:
         return islice(self._scorable(samples), self.limit)
 
     def _scorable(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        self.blind = self.task.blind_rules()
+        first = self._checked is None
+        self._rules = self.task.blind_rules() if first else None
         for sample in samples:
             self.n += 1
             whole = True
             for ref in sample.images:
-                self.images.add(ref.key)
+                if first:
+                    self.images.add(ref.key)
                 if ref.missing and self._needs_images:
                     self.missing.add(ref.key)
                     whole = False
@@ -106,19 +122,20 @@ class DataReport:
             if reason is not None:
                 self.invalid.add(sample.id, f"{sample.id}: {reason}")
                 continue
-            self._count_repeats(sample)
-            if self.blind is not None:
-                self.blind.add(sample)
+            if first:
+                self._count_repeats(sample)
+            if self._rules is not None:
+                self._rules.add(sample)  # whether or not its images exist
             if whole:
                 self.scorable += 1
                 yield sample
 
     def _count_repeats(self, sample: Sample) -> None:
-        keys = [ref.key for ref in sample.images]
+        keys = tuple([ref.key for ref in sample.images])
         texts = (sample.texts.caption,) if isinstance(sample.texts, Variants) else tuple(sample.texts)
         for text in texts if self.task.whole_set else (texts,):
             self._texts += 1
-            self._distinct.add(repr((keys, text)))
+            self._distinct.add((keys, text))
 
     def add_error(self, error: SampleError) -> None:
         """Withdraw a sample whose image or text turned out to be unusable for the model."""
@@ -133,11 +150,15 @@ class DataReport:
 
         The metrics are the primary one, and those that average it over groups.
         """
-        if self.blind is None:
-            return {}
-        task, scores = self.task, self.blind.scores()
-        averages = [name for name, averaged in task.balanced_metrics.items() if averaged == task.primary_metric]
-        return {task.primary_metric: dict(scores.shares), **{name: dict(scores.balanced) for name in averages}}
+        if self._checked is not None:
+            return self._checked.blind_scores()
+        if self._rules is not None:
+            task, scores = self.task, self._rules.scores()
+            averages = [name for name, averaged in task.balanced_metrics.items() if averaged == task.primary_metric]
+            balanced = {name: dict(scores.balanced) for name in averages}
+            self._blind = {task.primary_metric: dict(scores.shares), **balanced}
+            self._rules = None  # and what they remember of every sample
+        return dict(self._blind)
 
     @property
     def failures(self) -> list[str]:
@@ -147,6 +168,8 @@ class DataReport:
             found.append(f"{pluralize(self.n, 'sample')} where {self.expected_n:,} are expected")
         if not self.n:
             found.append("no sample in the data")
+        if self._checked and self.n != self._checked.n:
+            found.append(f"the data has changed: {pluralize(self.n, 'sample')} where there were {self._checked.n:,}")
         if self.missing:
             found.append(f"{len(self.missing):,} of {len(self.images):,} images missing ({self.missing})")
         if self.broken:
@@ -232,12 +255,14 @@ def validate_task(
             for key, problem in zip(refs, pool.map(_problem, refs.values()), strict=True):
                 if problem is not None:
                     report.broken.add(key, problem)
+    report.blind_scores()
     return report
 
 
 def _text_problem(sample: Sample) -> str | None:
-    texts = [sample.texts.caption] if isinstance(sample.texts, Variants) else sample.texts
-    return next(filter(None, map(text_problem, texts)), None)
+    if isinstance(sample.texts, Variants):
+        return text_problem(sample.texts.caption)
+    return next(filter(None, map(text_problem, sample.texts)), None)
 
 
 def _problem(ref: ImageRef) -> str | None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipbench.errors import ConfigError, DataError, ModelError
-from clipbench.evaluation.data_report import DataReport
 from clipbench.evaluation.options import EvaluationOptions, OnEncoded, Progress, ignore_encoded, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask
 from clipbench.inference.chunks import chunk_groups
@@ -64,7 +63,7 @@ def embed_tasks(
             namespace, done = str(id(prepared.source)), 0
             texts.use_language(prepared.task.language)
             on_progress(prepared.task.name, 0, prepared.report.scorable or None)
-            report = DataReport(prepared.task, prepared.source, prepared.report.limit)
+            report = prepared.report.again()
             samples = report.track(prepared.task.samples(prepared.source))
             # Chunk by chunk, as an evaluation encodes: the last digits of a feature depend on its batch.
             for group in chunk_groups(samples, 1, prepared.task.name, keyed=False):
@@ -72,11 +71,12 @@ def embed_tasks(
                     yield from _image_part(images, namespace, _refs(chunk), seen_images)
                     distinct = list(dict.fromkeys(text for sample in chunk for text in sample.texts))
                     problems = texts.problems(distinct)
-                    found = texts.features([text for text in distinct if text not in problems])
-                    fresh = [text for text in found if text not in seen_texts]
+                    usable = [text for text in distinct if text not in problems]
+                    found = texts.features(usable)
+                    fresh = [place for place, text in enumerate(usable) if text not in seen_texts]
                     if fresh:
-                        seen_texts.update(fresh)
-                        yield "text", fresh, np.stack([found[text] for text in fresh])
+                        seen_texts.update(usable)
+                        yield "text", [usable[place] for place in fresh], found[fresh]
                     done += len(chunk)
                     on_progress(prepared.task.name, done, prepared.report.scorable or None)
     finally:

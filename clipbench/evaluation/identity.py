@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from clipbench.errors import DataError
 from clipbench.evaluation.assembly import declaration
-from clipbench.evaluation.data_report import DataReport
 from clipbench.types import ImageRef
 from clipbench.utils.digest import digest
 
@@ -61,7 +60,7 @@ def images_digest(prepared: PreparedTask, options: EvaluationOptions) -> str | N
         return None
     if prepared.source.provenance.revision:  # a commit on the hub covers the images too
         return prepared.source.provenance.fingerprint
-    report = DataReport(prepared.task, prepared.source, prepared.report.limit)
+    report = prepared.report.again()
     samples = report.track(prepared.task.samples(prepared.source))
     seen: set[str] = set()
     total = hashlib.sha256()

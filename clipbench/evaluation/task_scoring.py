@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipbench.evaluation.data_report import DataReport
 from clipbench.evaluation.options import EvaluationOptions, OnEncoded, Progress, ignore_encoded, ignore_progress
 from clipbench.evaluation.preparation import PreparedTask, reject_reason
 from clipbench.evaluation.task_totals import TaskTotals
@@ -81,7 +80,7 @@ def _score_task(
     if prepared.error is not None or source is None:
         return TaskTotals(task, prepared.report, source, error=prepared.error)
     _seed(options.seed)
-    report = DataReport(task, source, prepared.report.limit, needs_images=scorer.model.opens_images)
+    report = prepared.report.again(needs_images=scorer.model.opens_images)
     totals = TaskTotals(task, report, source)
     truncated, scored = scorer.truncated_texts, False
     try:

@@ -49,13 +49,16 @@ class TaskTotals:
 
     def add(self, result: SampleResult) -> None:
         """Add one sample."""
-        for name, value in result.values.items():
+        values, group = result.values, result.group
+        for name, value in values.items():
             if name not in self.metrics:
                 self.metrics[name] = ClusteredMean()
             self.metrics[name].add(value, result.cluster)
-        add_balanced(self.balanced, self.task, result.values, result.cluster, result.group)
-        if self.task.primary_metric in result.values:
-            self.breakdown.setdefault(result.group, Mean()).add(result.values[self.task.primary_metric])
+        add_balanced(self.balanced, self.task, values, result.cluster, group)
+        if (primary := values.get(self.task.primary_metric)) is not None:
+            if group not in self.breakdown:
+                self.breakdown[group] = Mean()
+            self.breakdown[group].add(primary)
             self.chance.add(result.chance)
         self.scored += 1
         self.tied += result.tied

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, chain, groupby
+from itertools import accumulate, chain, groupby, starmap
 from types import TracebackType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ from clipbench.utils.distributed import Processes
 Output = Literal["similarities", "features"]
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredSample:
+class ScoredSample(NamedTuple):
     """A sample and its similarities, or why there are none.
 
     Attributes:
@@ -39,8 +37,7 @@ class ScoredSample:
     similarities: Floats | SampleError
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedSample:
+class EncodedSample(NamedTuple):
     """A sample and its features, or why there are none.
 
     Attributes:
@@ -139,8 +136,8 @@ class Scorer:
             ModelError: A feature is not finite; names the image or the text.
             ProcessesError: Another process failed or is lost.
         """
-        for sample, item in self._items(samples, namespace, "similarities"):
-            yield ScoredSample(sample, item)
+        for chunk, items in self._chunks(samples, namespace, "similarities"):
+            yield from starmap(ScoredSample, zip(chunk, items, strict=True))
 
     def features(self, samples: Iterable[Sample], namespace: str) -> Iterator[EncodedSample]:
         """Encode each sample's single image and all its texts.
@@ -153,8 +150,8 @@ class Scorer:
             ModelError: A feature is not finite; names the image or the text.
             ProcessesError: Another process failed or is lost.
         """
-        for sample, item in self._items(samples, namespace, "features"):
-            yield EncodedSample(sample, item)
+        for chunk, items in self._chunks(samples, namespace, "features"):
+            yield from starmap(EncodedSample, zip(chunk, items, strict=True))
 
     def text_features(self, texts: Sequence[str]) -> Floats:
         """Unit features ``(M, D)`` of texts that belong to no sample, such as the prompts of classes.
@@ -163,11 +160,15 @@ class Scorer:
             ModelError: A feature is not finite; names the text.
         """
         before = self._texts.truncated
-        found = self._texts.prompt_features(list(dict.fromkeys(texts)))
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        found = self._texts.prompt_features(list(places))
         self.truncated_texts += self._texts.truncated - before
-        return np.stack([found[text] for text in texts])
+        return found[[places[text] for text in texts]]
 
-    def _items(self, samples: Iterable[Sample], namespace: str, what: Output) -> Iterator[tuple[Sample, Item]]:
+    def _chunks(
+        self, samples: Iterable[Sample], namespace: str, what: Output
+    ) -> Iterator[tuple[Sequence[Sample], Sequence[Item]]]:
+        """Yield the samples of one chunk after another, and what is known of each."""
         label = f"{self._task} {what}"
         with self._processes.in_step(label):
             for group, own, pending in self._read_ahead(samples, namespace, label):
@@ -176,7 +177,7 @@ class Scorer:
                 self._progress.leave(group.samples)
                 for chunk, scores in zip(group.chunks, found, strict=True):
                     self.truncated_texts += scores.truncated_texts
-                    yield from zip(chunk, scores.items, strict=True)
+                    yield chunk, scores.items
 
     def _read_ahead(
         self, samples: Iterable[Sample], namespace: str, label: str
@@ -224,8 +225,10 @@ class Scorer:
         whole = {key: image for key, image in images.items() if not isinstance(image, DataError)}
         before = self._texts.truncated
         problems = self._texts.problems(distinct)
-        faults = [next((problems[text] for text in own if text in problems), "") for own in sample_texts]
-        texts = self._texts.features([text for text in distinct if text not in problems])
+        faults = [next(filter(None, map(problems.get, own)), "") if problems else "" for own in sample_texts]
+        usable = [text for text in distinct if text not in problems]
+        places = {text: place for place, text in enumerate(usable)}
+        features = self._texts.features(usable)
         self.profile.texts_asked += sum(map(len, sample_texts))
         items: list[Item] = []
         # Captions of one image mostly stand together, and are compared with it at once.
@@ -237,7 +240,7 @@ class Scorer:
                 items.extend(SampleError(sample.id, unread, broken.get(unread, fault)) for sample, _, _ in some)
             else:
                 rows = np.array([whole[ref.key].feature for ref in refs])
-                text_rows = np.array([texts[text] for _, own, _ in some for text in own])
+                text_rows = features[[places[text] for _, own, _ in some for text in own]]
                 items.extend(_OUTPUTS[what](rows, text_rows, [len(own) for _, own, _ in some]))
         content = content_digest(image.key for image in whole.values())
         return ChunkScores(items, self._texts.truncated - before, content, broken)

@@ -15,6 +15,9 @@ from clipbench.metrics import Floats
 from clipbench.models.base import Model, PackedRow, PackedText, Tokens
 from clipbench.models.packing import texts_of
 
+_Encoded = tuple[Floats, Sequence[bool]]
+"""Unit features ``(M, D)`` of some texts, and for each whether it was cut to the model's context."""
+
 _CONTEXT_LENGTH = 77  # CLIP's: what `auto` takes for a text of full length
 
 
@@ -55,54 +58,55 @@ class TextEncoder:
 
     def problems(self, texts: Sequence[str]) -> dict[str, str]:
         """The texts that the model cannot read, and why."""
-        found = {text: self._model.text_problem(self._prompt(text)) for text in texts}
-        return {text: f"{problem} {text[:40]!r}" for text, problem in found.items() if problem}
+        problem, prompt = self._model.text_problem, self._prompt
+        return {text: f"{found} {text[:40]!r}" for text in texts if (found := problem(prompt(text)))}
 
-    def features(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """Unit features ``(D,)`` of distinct texts, which are turned into prompts first.
-
-        Raises:
-            ModelError: A feature is not finite; names the text.
-        """
-        prompts = {text: self._prompt(text) for text in texts}
-        found = self.prompt_features(list(dict.fromkeys(prompts.values())))
-        return {text: found[prompt] for text, prompt in prompts.items()}
-
-    def prompt_features(self, prompts: Sequence[str]) -> dict[str, Floats]:
-        """Unit features ``(D,)`` of distinct texts as they are.
+    def features(self, texts: Sequence[str]) -> Floats:
+        """Unit features ``(M, D)`` of distinct texts, which are turned into prompts first.
 
         Raises:
             ModelError: A feature is not finite; names the text.
         """
-        found = self._hits(prompts)
-        self.truncated += sum(one.truncated for one in found.values())
-        return {text: one.feature for text, one in found.items()}
+        prompts = list(map(self._prompt, texts))
+        places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
+        found = self.prompt_features(list(places))
+        return found if len(found) == len(prompts) else found[[places[prompt] for prompt in prompts]]
 
-    def _hits(self, texts: Sequence[str]) -> dict[str, CacheHit]:
-        if self._cache is None:
-            return self._encode(texts)
+    def prompt_features(self, prompts: Sequence[str]) -> Floats:
+        """Unit features ``(M, D)`` of distinct texts as they are.
+
+        Raises:
+            ModelError: A feature is not finite; names the text.
+        """
+        if not prompts:
+            return np.empty((0, 0), np.float32)
+        features, truncated = self._encode(prompts) if self._cache is None else self._cached(prompts, self._cache)
+        self.truncated += int(np.count_nonzero(truncated))
+        return features
+
+    def _cached(self, texts: Sequence[str], cache: EmbeddingCache) -> _Encoded:
+        """From the cache, or encoded and added to it."""
         # Keep the features of a chosen language apart; the default language is part of the model's key.
-        keys = {text: text_key(f"{self._language}\0{text}" if self._language else text) for text in texts}
-        cached = self._cache.find(list(keys.values()))
-        fresh = self._encode([text for text in texts if keys[text] not in cached])
+        keys = [text_key(f"{self._language}\0{text}" if self._language else text) for text in texts]
+        known = cache.find(keys)
+        fresh = [place for place, key in enumerate(keys) if key not in known]
+        hits = {place: known[key] for place, key in enumerate(keys) if key in known}
         if fresh:
-            rows, truncated = zip(*fresh.values(), strict=True)
-            self._cache.add("texts", [keys[text] for text in fresh], np.stack(rows), truncated)
-        return {**{text: cached[key] for text, key in keys.items() if key in cached}, **fresh}
+            rows, cut = self._encode([texts[place] for place in fresh])
+            cache.add("texts", [keys[place] for place in fresh], rows, cut)
+            hits.update(zip(fresh, map(CacheHit, rows, cut), strict=True))
+        found = [hits[place] for place in range(len(texts))]
+        return np.stack([one.feature for one in found]), [one.truncated for one in found]
 
-    def _encode(self, texts: Sequence[str]) -> dict[str, CacheHit]:
-        if not texts:
-            return {}
+    def _encode(self, texts: Sequence[str]) -> _Encoded:
         if self._model.lookup is not None:
             self._profile.count(texts=len(texts))
-            return {
-                text: CacheHit(row, False) for text, row in zip(texts, self._model.lookup.texts(texts), strict=True)
-            }
+            return self._model.lookup.texts(texts), [False] * len(texts)
         packed = self._model.packed_text
         with torch.inference_mode(), self._profile.stage("text tower"):
             return self._encode_plain(texts) if packed is None else self._encode_packed(texts, packed)
 
-    def _encode_plain(self, texts: Sequence[str]) -> dict[str, CacheHit]:
+    def _encode_plain(self, texts: Sequence[str]) -> _Encoded:
         tokens = self._tokenize(texts)
         lengths = tokens.lengths or (max(1, _count(tokens) // len(texts)),) * len(texts)
         # Texts of like length share a batch, so that little of it is padding where the model trims.
@@ -117,7 +121,7 @@ class TextEncoder:
         weight = lengths.__getitem__ if self._by_tokens else lambda index: 1
         return self._collect(self._batch.split(order, encode, weight), order, texts, tokens)
 
-    def _encode_packed(self, texts: Sequence[str], packed: PackedText) -> dict[str, CacheHit]:
+    def _encode_packed(self, texts: Sequence[str], packed: PackedText) -> _Encoded:
         def encode(part: Sequence[PackedRow]) -> torch.Tensor:
             self._profile.tokens += len(part) * max(len(row.ids) for row in part)
             return packed.features(part)
@@ -128,16 +132,18 @@ class TextEncoder:
 
     def _collect(
         self, batches: Iterable[torch.Tensor], order: Sequence[int], texts: Sequence[str], tokens: Tokens
-    ) -> dict[str, CacheHit]:
-        """Features by text, from batches in the given order of the texts."""
-        found: dict[str, CacheHit] = {}
+    ) -> _Encoded:
+        """Unit features in the order of the texts, from batches that take them in another order."""
+        found, done = np.empty((0, 0), np.float32), 0
         for features in batches:
-            part = order[len(found) : len(found) + len(features)]
-            names = [texts[index] for index in part]
-            units = comparable(features, names, "text {!r}", self._model)
-            found.update(zip(names, map(CacheHit, units, [tokens.truncated[index] for index in part]), strict=True))
+            part = order[done : done + len(features)]
+            units = comparable(features, [texts[place] for place in part], "text {!r}", self._model)
+            if not done:
+                found = np.empty((len(texts), units.shape[1]), np.float32)
+            found[list(part)] = units
+            done += len(part)
             self._profile.count(texts=len(part))
-        return found
+        return found, tokens.truncated
 
     def _tokenize(self, texts: Sequence[str]) -> Tokens:
         with self._profile.stage("tokenize"):

@@ -81,8 +81,9 @@ class KeywordRules(BlindRules):
     def __init__(self) -> None:
         super().__init__()
         self._candidates: dict[tuple[str, ...], int] = {}
+        self._latest: dict[str, tuple[tuple[str, ...], int]] = {}  # by keyword, replacements and number of the set
         # For each sample: its set of candidates, and hashes of the image, the word before and the word after.
-        self._sets, self._clusters, self._before, self._after = array("q"), array("q"), array("q"), array("q")
+        self._sets, self._clusters, self._before, self._after = array("i"), array("q"), array("q"), array("q")
 
     def add(self, sample: Sample) -> None:
         """Add one sample; texts that are not ``Variants`` of a caption are ignored."""
@@ -90,11 +91,20 @@ class KeywordRules(BlindRules):
         if not isinstance(texts, Variants) or not texts.replacements:
             return
         super().add(sample)
-        self._sets.append(self._candidates.setdefault((texts.keyword, *texts.replacements), len(self._candidates)))
+        self._sets.append(self._number(texts))
         self._clusters.append(hash(sample.cluster))
         before, after = texts.caption[: texts.start].rsplit(None, 1), texts.caption[texts.end :].split(None, 1)
         self._before.append(hash(before[-1].lower() if before else ""))
         self._after.append(hash(after[0].lower() if after else ""))
+
+    def _number(self, texts: Variants) -> int:
+        """The number of a set of candidates."""
+        keyword, replacements = texts.keyword, texts.replacements
+        others, number = self._latest.get(keyword, ((), 0))
+        if others is not replacements:  # else they need not be hashed: a concept may have a hundred
+            number = self._candidates.setdefault((keyword, *replacements), len(self._candidates))
+            self._latest[keyword] = replacements, number
+        return number
 
     def wins(self) -> dict[str, Flags]:
         """The wins of ``keyword_prior`` and ``context_prior``."""

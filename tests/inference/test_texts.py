@@ -53,7 +53,7 @@ def test_auto_fills_batches_by_tokens_and_encodes_every_text_once(budget, seed):
     model, profile, asked = Counted(), Profile(), some_texts(seed)
     found = TextEncoder(model, "auto", profile).features(asked)
     assert sorted(model.encoded) == sorted(asked)
-    assert all(np.allclose(found[text], unit(text), atol=1e-6) for text in asked)
+    np.testing.assert_allclose(found, np.stack([unit(text) for text in asked]), atol=1e-6)
     sizes = [rows * width for rows, width in model.shapes]
     assert max(sizes) <= budget
     # One more text of the width would not have fitted.
@@ -64,9 +64,10 @@ def test_auto_fills_batches_by_tokens_and_encodes_every_text_once(budget, seed):
 
 def test_a_text_longer_than_the_budget_goes_alone(budget):
     model = Counted()
-    found = TextEncoder(model, "auto", Profile()).features(["short", "y" * 300, "x" * 100, "x" * 101])
+    asked = ["short", "y" * 300, "x" * 100, "x" * 101]
+    found = TextEncoder(model, "auto", Profile()).features(asked)
     assert model.shapes == [(1, 300), (2, 101), (1, 5)]
-    assert set(found) == {"short", "y" * 300, "x" * 100, "x" * 101}
+    np.testing.assert_allclose(found, np.stack([unit(text) for text in asked]), atol=1e-6)
 
 
 def test_a_given_batch_size_counts_texts(budget):
@@ -85,7 +86,7 @@ def test_batches_by_tokens_halve_when_memory_runs_out(budget):
     model, asked = Counted(room=100), some_texts(0)
     found = TextEncoder(model, "auto", Profile()).features(asked)
     assert sorted(model.encoded) == sorted(asked)
-    assert set(found) == set(asked)
+    np.testing.assert_allclose(found, np.stack([unit(text) for text in asked]), atol=1e-6)
     assert max(rows * width for rows, width in model.shapes) <= 64 + 63  # 256, 128, then 64; a text alone may be longer
 
 
@@ -105,10 +106,23 @@ def model(request, tmp_path_factory):
 def test_features_of_batches_are_those_of_single_texts(budget, model, batch_size):
     asked = [f"{words} {number}" for words in WORDS for number in range(9)]
     found = TextEncoder(model, batch_size, Profile()).features(asked)
-    for text in asked:
+    for text, feature in zip(asked, found, strict=True):
         with torch.no_grad():
             single = torch.nn.functional.normalize(model.text_features(model.tokenize([text])))[0]
-        np.testing.assert_allclose(found[text], single.numpy(), atol=1e-6)
+        np.testing.assert_allclose(feature, single.numpy(), atol=1e-6)
+
+
+def test_features_come_in_the_order_of_the_texts_whatever_is_known_or_alike(tmp_path):
+    """Some texts are in the cache already, and some are one prompt."""
+    from clipbench.inference.embedding_cache import open_cache
+
+    model, asked = load_model("demo"), ["bb", "A", "ccc", "B", "a"]
+    cache, profile = open_cache(model, str(tmp_path), pytest.fail), Profile()
+    TextEncoder(model, "auto", Profile(), cache).features(["ccc", "zz", "bb"])
+    found = TextEncoder(model, "auto", profile, cache, prompt=str.lower).features(asked)
+    alone = [TextEncoder(model, "auto", Profile()).features([text.lower()]) for text in asked]
+    np.testing.assert_allclose(found, np.concatenate(alone), atol=1e-6)
+    assert profile.texts == 2
 
 
 def test_some_of_the_texts_are_tokens_as_if_they_were_alone(model):
@@ -137,11 +151,11 @@ def test_texts_are_scored_as_prompts_and_cached_as_such(tmp_path, template, lowe
     cache = open_cache(model, str(tmp_path), lambda text: None)
     TextEncoder(model, "auto", Profile(), cache).features(["A Cat"])
     options = EvaluationOptions(text_template=template, lowercase=lowercase)
-    found = TextEncoder(model, "auto", Profile(), cache, options.prompt).features(["A Cat"])
-    plain = TextEncoder(model, "auto", Profile()).features([expected, "A Cat"])
-    assert found["A Cat"] == pytest.approx(plain[expected], abs=1e-6)
+    (found,) = TextEncoder(model, "auto", Profile(), cache, options.prompt).features(["A Cat"])
+    prompt, text = TextEncoder(model, "auto", Profile()).features([expected, "A Cat"])
+    assert found == pytest.approx(prompt, abs=1e-6)
     if template != "{}":
-        assert found["A Cat"] != pytest.approx(plain["A Cat"], abs=1e-3)
+        assert found != pytest.approx(text, abs=1e-3)
 
 
 def test_a_template_without_a_place_for_the_text_is_refused():
