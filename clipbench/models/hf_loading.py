@@ -133,9 +133,11 @@ def finish(module: Any, request: ModelSpec, *, config: Any, text: str, image: st
 
 def load_processor(source: str, config: Any, request: ModelSpec) -> Any:
     """The PIL image processor of a checkpoint; ``config`` is that of its image encoder or of the whole model."""
-    from transformers import AutoImageProcessor, TimmWrapperImageProcessor
+    from transformers import AutoImageProcessor
 
     if getattr(config, "model_type", None) == "timm_wrapper" and getattr(config, "pretrained_cfg", None):
+        from transformers import TimmWrapperImageProcessor  # imports timm, which takes as long as the demo model
+
         processor: Any = TimmWrapperImageProcessor  # its settings are in the configuration; its transforms are PIL's
         return processor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
     # The default backend, torchvision, resizes differently: pixels are off by up to 0.015.

@@ -13,8 +13,9 @@ encoder, ``network.py`` decides which way of batching is exact for a model, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -71,29 +72,45 @@ def pack(ids: Ints, ends: Ints, width: int) -> list[PackedRow]:
     differs = (ids[1:] != ids[:-1]) | (columns >= lengths[1:, None])
     shared = np.zeros(len(ids), dtype=np.int64)  # with the text before
     shared[1:] = np.where(differs.any(axis=1), differs.argmax(axis=1), ids.shape[1])
-    rows: list[PackedRow] = []
-    start = used = 0
+    starts = _row_starts(lengths, shared, width)
+    shared[starts] = 0
+    return sorted(_rows(ids, lengths, shared, order, starts), key=lambda row: -len(row.ids))
+
+
+def _row_starts(lengths: Ints, shared: Ints, width: int) -> list[int]:
+    """Which of the sorted texts begin a row, because the row before is full."""
+    starts: list[int] = []
+    used = width  # so that the first one does
     for index, (length, common) in enumerate(zip(lengths.tolist(), shared.tolist(), strict=True)):
-        if used + length - common > width:
-            rows.append(_row(ids[start:index], lengths[start:index], shared[start:index], order[start:index]))
-            start, used, common = index, 0, 0
         used += length - common
-    if len(ids):
-        rows.append(_row(ids[start:], lengths[start:], shared[start:], order[start:]))
-    return sorted(rows, key=lambda row: -len(row.ids))
+        if used > width:
+            starts.append(index)
+            used = length
+    return starts
 
 
-def _row(ids: Ints, lengths: Ints, shared: Ints, texts: Ints) -> PackedRow:
-    """The prefix tree of sorted texts; ``shared`` counts the tokens in common with the text before."""
-    shared = np.concatenate([[0], shared[1:]])
+def _rows(ids: Ints, lengths: Ints, shared: Ints, order: Ints, starts: Sequence[int]) -> Iterator[PackedRow]:
+    """The prefix trees of sorted texts, all at once; ``shared`` counts the tokens in common with the text before."""
     columns = np.arange(ids.shape[1])
-    new = (columns >= shared[:, None]) & (columns < lengths[:, None])  # (texts, L), in depth-first order
-    positions = np.nonzero(new)[1]
-    # A token's subtree ends before the next one that is no deeper.
-    outside = np.triu(positions[None, :] <= positions[:, None], k=1)
-    subtree_ends = np.where(outside.any(axis=1), outside.argmax(axis=1), len(positions))
-    ends = np.cumsum(lengths - shared) - 1  # a repeated text adds nothing, and ends where the one before does
-    return PackedRow(ids[new], positions, subtree_ends, tuple(texts.tolist()), tuple(ends.tolist()))
+    new = (columns >= shared[:, None]) & (columns < lengths[:, None])  # (N, L), in depth-first order
+    text_ends = np.cumsum(lengths - shared)  # a repeated text adds nothing, and ends where the one before does
+    texts, positions = np.nonzero(new)
+    tokens = ids[new]
+    # A token's subtree ends where a later text begins to differ at its depth or above: the first text of the next row
+    # does at any.
+    differing = np.full(ids.shape, len(tokens))
+    differing[:-1] = np.where(shared[1:, None] <= columns, text_ends[:-1, None], len(tokens))
+    subtree_ends = np.minimum.accumulate(differing[::-1], axis=0)[::-1][texts, positions]
+    for first, last in pairwise([*starts, len(ids)]):
+        begin, end = int(text_ends[first] - lengths[first]), int(text_ends[last - 1])
+        row_ends = text_ends[first:last] - begin - 1
+        yield PackedRow(
+            tokens[begin:end],
+            positions[begin:end],
+            subtree_ends[begin:end] - begin,
+            tuple(order[first:last].tolist()),
+            tuple(row_ends.tolist()),
+        )
 
 
 def texts_of(rows: Sequence[PackedRow]) -> list[int]:

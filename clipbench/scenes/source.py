@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from clipbench.data.dataset import Provenance
-from clipbench.data.records import Record, RecordSource
+from clipbench.data.records import Record, RecordSource, holds
 from clipbench.scenes.drawing import draw
 from clipbench.scenes.scene import Scene
-from clipbench.scenes.world import EDIT_CONCEPTS, Edit, World, edits
+from clipbench.scenes.world import EDIT_CONCEPTS, Edit, Picture, World, edits
 from clipbench.types import ImageRef
 
 WORLD_VERSION: Final = 1  # increase if any picture or caption changes, so that results of two versions never mix
+_KEPT: Final = 4096  # pictures, without pixels: each task of a run reads the same ones twice
 
 
 def open_pictures(split: str = "test", size: int = 1000, seed: int = 0) -> RecordSource:
@@ -42,9 +43,17 @@ def _provenance(what: str) -> Provenance:
 
 
 def _pictures(world: World, where: Mapping[str, object]) -> Iterator[Record]:
-    for index, picture in enumerate(world):
+    for index in range(len(world)):
+        if not holds(index % 10, where.get("tenth", index % 10)):
+            continue
+        picture = _picture(world.split, world.seed, index)
         images = partial(_refs, (picture.scene, picture.scene.key))
         yield Record(picture.scene.key, picture.captions, images, {"tenth": index % 10})
+
+
+@lru_cache(_KEPT)
+def _picture(split: str, seed: int, index: int) -> Picture:
+    return World(split, index + 1, seed)[index]
 
 
 def _pairs(split: str, pairs: int, seed: int, where: Mapping[str, object]) -> Iterator[Record]:

@@ -13,6 +13,7 @@ from clipbench.models import load_model, packing
 from clipbench.models.hf import TransformersModel
 from clipbench.models.packing import collate, pack, texts_of
 from tests.models.conftest import assert_same_directions
+from tests.reference import packing as reference
 
 PACKING = {"model_families": ("clip", "clip-legacy", "metaclip2"), "kinds": ("clip", "resnet", "custom-text", "timm")}
 NOT_PACKING = {
@@ -84,6 +85,17 @@ def test_every_end_token_sees_its_own_text_in_order_and_nothing_else(seed, width
         seen = batch.mask[row, 0, end] == 0
         assert batch.input_ids[row][seen].tolist() == texts[text]
         assert batch.position_ids[row][seen].tolist() == list(range(len(texts[text])))
+
+
+@pytest.mark.parametrize("width", [9, 13, 40, 1000])
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_are_those_of_a_tree_built_text_by_text(seed, width):
+    texts, ids, ends = random_texts(seed)
+    found = [
+        (row.ids.tolist(), row.positions.tolist(), row.subtree_ends.tolist(), list(row.texts), list(row.ends))
+        for row in pack(ids, ends, width)
+    ]
+    assert found == [tuple(row) for row in reference.pack(texts, width)]
 
 
 @pytest.mark.parametrize("seed", range(4))
