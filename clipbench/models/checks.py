@@ -23,6 +23,9 @@ DTYPES = {
     "fp16": torch.float16,
 }
 
+UNLIKE_ITS_KIND = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""Whatever a network answers with that is built otherwise than others of its kind, when a fast path is tried on it."""
+
 
 def resolve_dtype(name: str | None) -> torch.dtype:
     """Return the precision called ``name``; float32 by default, on every device.

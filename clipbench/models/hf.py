@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clipbench.errors import ModelError
-from clipbench.models import checks, packing, text_cleaning
+from clipbench.models import checks, last_block, packing, text_cleaning
 from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
 from clipbench.models.network import NetworkModel, input_of
@@ -124,6 +124,8 @@ class TransformersModel(NetworkModel):
         pixels = pixels.to(self.device, non_blocking=True)
         if self._packs_patches:
             return _features(self._module.get_image_features(**_unpack(pixels, self.dtype)), "image_embeds")
+        if self._reads_class_token and not last_block.called_whole(self._module.vision_model):
+            return cast(torch.Tensor, self._module.visual_projection(self._class_states(pixels.to(self.dtype))))
         return _features(self._module.get_image_features(pixel_values=pixels.to(self.dtype)), "image_embeds")
 
     def image_tower_features(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -137,6 +139,13 @@ class TransformersModel(NetworkModel):
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tokens.inputs.items()}
         return _features(self._module.get_text_features(**inputs), "text_embeds")
+
+    def _class_states(self, pixels: torch.Tensor) -> torch.Tensor:
+        tower = self._module.vision_model
+        states = tower.pre_layrnorm(tower.embeddings(pixels))  # spelled so
+        read = last_block.class_tokens(len(pixels), pixels.device)
+        pooled: torch.Tensor = tower.post_layernorm(last_block.transformers_states(tower.encoder, states, None, read))
+        return pooled
 
     def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
         texts = [self._clean(text) for text in texts]
@@ -165,6 +174,10 @@ class TransformersModel(NetworkModel):
 
     def _may_trim(self) -> bool:
         return not self._full_length
+
+    def _may_read_class_token(self) -> bool:
+        tower = getattr(self._module, "vision_model", None)
+        return hasattr(tower, "pre_layrnorm") and hasattr(self._module, "visual_projection")
 
     def _packed_text(self) -> PackedText | None:
         return _PackedText(self) if _may_pack(self._module) else None
@@ -207,11 +220,17 @@ class _PackedText(PackedText):
 
     def features(self, rows: Sequence[PackedRow]) -> torch.Tensor:
         batch = packing.collate(rows, self._model.device, self._model.dtype)
-        output = self._network.text_model(
-            input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids
-        )
-        features: torch.Tensor = self._network.text_projection(batch.at_ends(output.last_hidden_state))
+        features: torch.Tensor = self._network.text_projection(self._end_states(batch))
         return features
+
+    def _end_states(self, batch: packing.PackedBatch) -> torch.Tensor:
+        tower = self._network.text_model
+        inputs = {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
+        if last_block.called_whole(tower):
+            return batch.end_tokens.of(tower(**inputs, attention_mask=batch.mask).last_hidden_state)
+        states = last_block.transformers_states(tower.encoder, tower.embeddings(**inputs), batch.mask, batch.end_tokens)
+        normed: torch.Tensor = tower.final_layer_norm(states)
+        return normed
 
 
 def _features(output: Any, embeds: str) -> torch.Tensor:

@@ -37,6 +37,7 @@ class NetworkModel(Model):
         self.context_length = context_length
         self._module = module.eval()
         self._trims = False
+        self._reads_class_token = False  # of the last block of the image tower, see ``last_block.py``
         self._fingerprint = Fingerprint(module, self._settings)
         self._probe()
 
@@ -92,6 +93,7 @@ class NetworkModel(Model):
                 f"do not live in one space: {type(self._module).__name__} is not a CLIP-like model"
             )
         self.feature_dim = padded.shape[1]
+        self._reads_class_token = self._may_read_class_token() and self._reads_class_token_exactly()
         if self._may_trim():
             singly = [self.text_features(self._tokenize([text], trim=True)) for text in probes.TEXTS]
             difference = checks.largest_difference(padded, torch.cat(singly))
@@ -99,6 +101,17 @@ class NetworkModel(Model):
         packed_text = self._packed_text() if self._trims else None
         if packed_text is not None and packing.packs_exactly(self, packed_text):
             self.packed_text = packed_text
+
+    def _reads_class_token_exactly(self) -> bool:
+        pixels = self.preprocess(probes.noise_image(*probes.NOISE_SIZES[1]))[None]
+        whole = self.image_features(pixels)
+        self._reads_class_token = True
+        try:
+            return checks.largest_difference(whole, self.image_features(pixels)) <= checks.trimming_tolerance(
+                self.dtype
+            )
+        except checks.UNLIKE_ITS_KIND:
+            return False
 
     @abstractmethod
     def _tokenize(self, texts: Sequence[str], *, trim: bool) -> Tokens:
@@ -111,6 +124,10 @@ class NetworkModel(Model):
     @abstractmethod
     def _may_trim(self) -> bool:
         """Whether padding may be cut off, as far as the architecture tells; it is tried."""
+
+    def _may_read_class_token(self) -> bool:
+        """Whether image features are made of the class token's last state, as far as the architecture tells."""
+        return False
 
     @abstractmethod
     def _packed_text(self) -> PackedText | None:

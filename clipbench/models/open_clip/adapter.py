@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from clipbench.models import checks, packing, probes, text_cleaning
+from clipbench.models import checks, last_block, packing, probes, text_cleaning
 from clipbench.models.base import ModelInfo, PackedRow, PackedText, Tokens
 from clipbench.models.fingerprint import tokenizer_settings
 from clipbench.models.network import NetworkModel, input_of
@@ -138,11 +138,19 @@ class OpenClipModel(NetworkModel):
         return code if code != self._default_language else ""
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        pixels = pixels.to(self.device, self.dtype, non_blocking=True)
+        if self._reads_class_token and not last_block.called_whole(self._module.visual):
+            return self._class_features(pixels)
         # normalize=False because CoCa normalizes by default
-        features: torch.Tensor = self._module.encode_image(
-            pixels.to(self.device, self.dtype, non_blocking=True), normalize=False
-        )
+        features: torch.Tensor = self._module.encode_image(pixels, normalize=False)
         return features
+
+    def _class_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        visual = self._module.visual
+        read = last_block.class_tokens(len(pixels), pixels.device)
+        states = last_block.open_clip_states(visual.transformer, visual._embeds(pixels), None, read)
+        pooled: torch.Tensor = visual.ln_post(states)
+        return pooled if visual.proj is None else pooled @ visual.proj
 
     def image_tower_features(self, pixels: torch.Tensor) -> torch.Tensor:
         visual, head = self._module.visual, self._image_head()
@@ -195,6 +203,10 @@ class OpenClipModel(NetworkModel):
 
     def _may_trim(self) -> bool:
         return text_tower.is_causal(self._tower) and not getattr(self.tokenizer, "reduction_fn", None)
+
+    def _may_read_class_token(self) -> bool:
+        visual = self._module.visual
+        return getattr(visual, "pool_type", None) == "tok" and getattr(visual, "attn_pool", None) is None
 
     def _packed_text(self) -> PackedText:
         return _PackedText(self, self._tower)
@@ -257,8 +269,8 @@ class _PackedText(PackedText):
         batch = packing.collate(rows, self._model.device, self._model.dtype)
         heads = text_tower.heads(self._tower)
         mask = batch.mask.expand(-1, heads, -1, -1).flatten(0, 1)  # (B · heads, W, W), as MultiheadAttention wants it
-        states = text_tower.states(self._tower, batch.input_ids, batch.position_ids, mask)
-        return text_tower.project(self._tower, batch.at_ends(states))
+        states = text_tower.states(self._tower, batch.input_ids, batch.position_ids, mask, batch.end_tokens)
+        return text_tower.project(self._tower, states)
 
 
 def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:

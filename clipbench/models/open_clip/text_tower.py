@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from clipbench.models.last_block import ReadTokens, open_clip_states
+
 
 def is_causal(tower: Any) -> bool:
     """Whether a text tower looks left only and is pooled at the end token, so that padding cannot matter.
@@ -42,11 +44,22 @@ def encode_short(tower: Any, ids: torch.Tensor) -> torch.Tensor:
     return project(tower, text_global_pool(x, ids, pool, eos_token_id=end_id))
 
 
-def states(tower: Any, ids: torch.Tensor, positions: torch.Tensor | slice, mask: torch.Tensor) -> torch.Tensor:
-    """The last states ``(B, L, W)`` of tokens ``(B, L)`` at given positions under an additive mask."""
+def states(
+    tower: Any,
+    ids: torch.Tensor,
+    positions: torch.Tensor | slice,
+    mask: torch.Tensor,
+    read: ReadTokens | None = None,
+) -> torch.Tensor:
+    """The last states of tokens ``(B, L)`` at given positions under an additive mask.
+
+    Returns:
+        ``(B, L, W)``; or ``(N, W)`` for the tokens that are read.
+    """
     dtype = tower.transformer.get_cast_dtype()
     x = tower.token_embedding(ids).to(dtype) + tower.positional_embedding[positions].to(dtype)
-    last_states: torch.Tensor = tower.ln_final(tower.transformer(x, attn_mask=mask))
+    x = tower.transformer(x, attn_mask=mask) if read is None else open_clip_states(tower.transformer, x, mask, read)
+    last_states: torch.Tensor = tower.ln_final(x)
     return last_states
 
 
