@@ -220,15 +220,16 @@ class Scorer:
         sample_texts = [list(sample.texts) for sample in chunk]
         distinct = list(dict.fromkeys(chain.from_iterable(sample_texts)))
         self._progress.enter(group.samples, len(pending), len(distinct))
-        images = self._images.features(pending, namespace, list(images_of(chunk)))
-        broken = {key: str(image) for key, image in images.items() if isinstance(image, DataError)}
-        whole = {key: image for key, image in images.items() if not isinstance(image, DataError)}
         before = self._texts.truncated
         problems = self._texts.problems(distinct)
         faults = [next(filter(None, map(problems.get, own)), "") if problems else "" for own in sample_texts]
         usable = [text for text in distinct if text not in problems]
         places = {text: place for place, text in enumerate(usable)}
+        # Texts first, while images are still being decoded: those of the first chunk have only just been asked for.
         features = self._texts.features(usable)
+        images = self._images.features(pending, namespace, list(images_of(chunk)))
+        broken = {key: str(image) for key, image in images.items() if isinstance(image, DataError)}
+        whole = {key: image for key, image in images.items() if not isinstance(image, DataError)}
         self.profile.texts_asked += sum(map(len, sample_texts))
         items: list[Item] = []
         # Captions of one image mostly stand together, and are compared with it at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ from clipbench.models.text_cleaning import has_clip_vocabulary
 
 # OpenAI's pattern without its alternatives for special tokens.
 _CLIP_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+_KEPT_WORDS = 2**16
 
 
 def plain_tokenizer(tokenizer: Any) -> Any:
@@ -98,6 +101,8 @@ def hold_language(tokenizer: Any) -> None:
 
 def plain_open_clip_tokenizer(tokenizer: Any, clean: Callable[[str], str]) -> Any:
     """A copy of an open_clip tokenizer that cleans with ``clean`` and reads special tokens in a text as text."""
+    from open_clip.tokenizer import SimpleTokenizer
+
     plain = copy.copy(tokenizer)
     inner = getattr(tokenizer, "tokenizer", None)
     if inner is not None:
@@ -112,4 +117,17 @@ def plain_open_clip_tokenizer(tokenizer: Any, clean: Callable[[str], str]) -> An
         return text
 
     plain.clean_fn = cleaned
+    if type(tokenizer) is SimpleTokenizer:
+        plain.encode = _word_by_word(tokenizer, cleaned)
     return plain
+
+
+def _word_by_word(tokenizer: Any, clean: Callable[[str], str]) -> Callable[[str], list[int]]:
+    """``encode`` of open_clip's CLIP tokenizer, which encodes each distinct word once.
+
+    BPE never crosses words, and the variants of a caption have the same ones.
+    """
+    words = copy.copy(tokenizer)
+    words.clean_fn = str
+    ids_of = functools.lru_cache(_KEPT_WORDS)(words.encode)
+    return lambda text: [number for word in tokenizer.pat.findall(clean(text)) for number in ids_of(word)]

@@ -10,9 +10,9 @@ from clipbench.models.probes import gray_image
 from tests.models.conftest import TEXTS, assert_same_directions
 
 CLIPS = [("model_families", name) for name in ("clip", "clip-legacy", "metaclip2", "altclip", "chinese-clip")]
-CLIPS += [("kinds", name) for name in ("clip", "custom-text")]
+CLIPS += [("kinds", name) for name in ("clip", "custom-text", "siglip")]
 OTHERS = [("model_families", name) for name in ("siglip", "siglip2-naflex", "align")]
-OTHERS += [("kinds", name) for name in ("resnet", "timm", "siglip", "coca")]
+OTHERS += [("kinds", name) for name in ("resnet", "timm", "coca")]
 LIBRARIES = pytest.mark.parametrize("library", [0, 1], ids=["transformers", "open_clip"])
 
 
@@ -95,8 +95,10 @@ def test_gradients_are_those_of_whole_blocks(pair, library, monkeypatch):
     whole(monkeypatch)
     expected = gradients()
     assert found.keys() == expected.keys()
+    # Gradients of key biases are nothing but rounding errors of the others.
+    largest = max(gradient.abs().max().item() for gradient in expected.values())
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5 * gradient.abs().max().item(), msg=name)
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6 * largest, msg=name)
 
 
 @LIBRARIES
