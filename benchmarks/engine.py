@@ -12,6 +12,8 @@ Parts: `ranking`, coco_object's captions with 79 variants each, on --samples of 
 photographs there are; `choice`, captions against four shuffles; `classification`, 20 classes of 80 prompts; all also
 against bare forwards of the same batches. `tasks`: five COCO tasks, --limit samples
 each, in one run and in five. `cache`: coco_retrieval twice with --use_cache. `start`: `--help` and `ls tasks`.
+`dtype`: some tasks in float32 and in bfloat16, of the ViT-B/32 and of the demo model, which is trained: which share of
+the decisions turns.
 """
 
 from __future__ import annotations
@@ -20,14 +22,13 @@ import argparse
 import importlib.util
 import json
 import os
-import random
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,19 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+from benchmarks.engine_data import write_choice, write_classification
+from benchmarks.engine_table import Answer, Table, median
+from benchmarks.figures import JSON_FLAG, Figure, write_figures
 from clipbench.cli.values import parse_pairs
 from tests.seeded import build_clip
 
-Answer = dict[str, Any]
 CONTENDERS = Path(__file__).with_name("engine_contenders.py")
+_OVERHEAD = 1.05  # over bare forwards, at most
 COCO_TASKS = ("coco_object", "coco_color", "coco_location", "coco_size", "coco_retrieval")
+DTYPE_TASKS = {
+    "coco": ["coco_object", "coco_retrieval"],
+    "scenes": ["scenes_object", "scenes_inpaint_object", "scenes_retrieval"],
+}
 
 
 def contend(name: str, asked: Answer) -> Answer:
@@ -64,34 +72,21 @@ def in_turn(contenders: dict[str, Callable[[], Answer]], rounds: int) -> dict[st
     return answers
 
 
-def median(answers: list[Answer], clock: str) -> float:
-    """The median of a clock, `wall` or `cpu`, in seconds."""
-    return statistics.median(answer[clock] for answer in answers)
-
-
-def show(part: str, name: str, answers: list[Answer]) -> None:
-    """Print a contender's line of the table."""
-    print(f"| {part} | {name} | {median(answers, 'wall'):.2f} | {median(answers, 'cpu'):.2f} |", flush=True)
-
-
-def ratio(part: str, what: str, over: list[Answer], under: list[Answer], target: str) -> None:
-    """Print how many times the one's seconds are the other's."""
-    wall, cpu = (median(over, clock) / median(under, clock) for clock in ("wall", "cpu"))
-    print(f"| {part} | **{what}** (target {target}) | **{wall:.2f} ×** | **{cpu:.2f} ×** |", flush=True)
-
-
-def against_peer(part: str, task: str, target: str, asked: Answer, rounds: int, agreement: Callable[..., str]) -> None:
+def against_peer(
+    part: str, task: str, target: float, asked: Answer, options: argparse.Namespace, agreement: Callable[..., str]
+) -> None:
     """One task: clipbench, the peer, and the bare towers."""
-    asked = {**asked, "task": task}
-    answers = in_turn({"clipbench": lambda: contend("ours", asked), "peer": lambda: contend("peer", asked)}, rounds)
+    asked, table = {**asked, "task": task}, options.table
+    contenders = {"clipbench": lambda: contend("ours", asked), "peer": lambda: contend("peer", asked)}
+    answers = in_turn(contenders, options.rounds)
     ours, peer = answers["clipbench"], answers["peer"]
     floor = [answer["floor"] for answer in ours]
-    show(part, "clipbench", ours)
-    show(part, f"CLIP_benchmark, {peer[0]['tokens']:,} tokens", peer)
-    show(part, f"bare forwards of clipbench's {ours[0]['images']} images and {ours[0]['tokens']:,} tokens", floor)
-    ratio(part, "CLIP_benchmark ÷ clipbench", peer, ours, target)
-    ratio(part, "clipbench ÷ bare forwards", ours, floor, "≤ 1.15")
-    print(f"| {part} | {agreement(ours[0], peer[0])} | | |", flush=True)
+    table.show(part, "clipbench", ours, "clipbench")
+    table.show(part, f"CLIP_benchmark, {peer[0]['tokens']:,} tokens", peer)
+    table.show(part, f"bare forwards of clipbench's {ours[0]['images']} images and {ours[0]['tokens']:,} tokens", floor)
+    table.ratio(part, "CLIP_benchmark ÷ clipbench", peer, ours, "higher", target)
+    table.ratio(part, "clipbench ÷ bare forwards", ours, floor, "lower", _OVERHEAD)
+    table.say(part, agreement(ours[0], peer[0]))
 
 
 def same_decisions(ours: Answer, peer: Answer) -> str:
@@ -112,58 +107,26 @@ def ranking(options: argparse.Namespace, asked: Answer) -> None:
     """coco_object against image-caption selection."""
     # Many short batches suit the peer on a CPU: a sample of 80 texts at a time is its fastest.
     asked = {**asked, "samples": options.samples, "peer_batch": 1}
-    against_peer("ranking", "coco_object", "≥ 8", asked, options.rounds, same_decisions)
+    against_peer("ranking", "coco_object", 10, asked, options, same_decisions)
 
 
 def retrieval(options: argparse.Namespace, asked: Answer) -> None:
     """coco_retrieval against zero-shot retrieval."""
     asked = {**asked, "samples": 0, "peer_batch": 64}
-    against_peer("retrieval", "coco_retrieval", "≥ 3", asked, options.rounds, same_recall)
+    against_peer("retrieval", "coco_retrieval", 4, asked, options, same_recall)
 
 
 def choice(options: argparse.Namespace, asked: Answer) -> None:
     """Every photograph's first caption against four shuffles of its words, as ARO's order tasks."""
-    draw = random.Random(0)
-    lines = []
-    for name, caption in _first_captions(Path(asked["coco"])).items():
-        words = caption.split()
-        shuffled = [" ".join(draw.sample(words, len(words))) for _ in range(4)]
-        lines.append(json.dumps({"image": name, "caption": caption, "false_captions": shuffled}) + "\n")
-    folder = Path(asked["folder"])
-    (folder / "choice.jsonl").write_text("".join(lines))
-    (folder / "choice.yaml").write_text(
-        "name: order\ntask_type: choice\ndataset: {path: choice.jsonl, images: image, captions: caption,"
-        f" false_captions: false_captions, image_folder: {asked['coco']}/val2017}}\n"
-    )
     asked = {**asked, "samples": 0, "peer_batch": 16}
-    against_peer("choice", str(folder / "choice.yaml"), "≥ 3", asked, options.rounds, same_decisions)
+    against_peer("choice", str(write_choice(asked["coco"], asked["folder"])), 3, asked, options, same_decisions)
 
 
 def classification(options: argparse.Namespace, asked: Answer) -> None:
     """Every photograph and 20 classes of 80 prompts; classes are dealt out in turn, for lack of labels."""
-    from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
-
-    names = IMAGENET_CLASSNAMES[:20]
-    templates = [template("{}") for template in OPENAI_IMAGENET_TEMPLATES]
-    photographs = _first_captions(Path(asked["coco"]))
-    rows = [f"{asked['coco']}/val2017/{name},{number % len(names)}" for number, name in enumerate(photographs)]
-    folder = Path(asked["folder"])
-    (folder / "classes.csv").write_text("\n".join(["image,label", *rows]) + "\n")
-    declared = {"name": "classes", "task_type": "classification", "class_names": names, "templates": templates,
-                "dataset": {"path": "classes.csv", "images": "image", "label": "label"}}  # fmt: skip
-    (folder / "classes.yaml").write_text(json.dumps(declared))  # JSON is YAML
     asked = {**asked, "samples": 0, "peer_batch": 64}
-    against_peer("classification", str(folder / "classes.yaml"), "≥ 1", asked, options.rounds, same_answers)
-
-
-def _first_captions(coco: Path) -> dict[str, str]:
-    """Photographs that are there, each with its first caption."""
-    data = json.loads((coco / "annotations/captions_val2017.json").read_text())
-    names = {image["id"]: image["file_name"] for image in data["images"]}
-    found: dict[str, str] = {}
-    for line in data["annotations"]:
-        found.setdefault(names[line["image_id"]], line["caption"])
-    return {name: caption for name, caption in found.items() if (coco / "val2017" / name).exists()}
+    task = write_classification(asked["coco"], asked["folder"])
+    against_peer("classification", str(task), 1, asked, options, same_answers)
 
 
 def same_answers(ours: Answer, peer: Answer) -> str:
@@ -178,9 +141,10 @@ def tasks(options: argparse.Namespace, asked: Answer) -> None:
     together = contend("run", {**asked, "tasks": list(COCO_TASKS)})
     singly = [contend("run", {**asked, "tasks": [task]}) for task in COCO_TASKS]
     five = {key: sum(answer[key] for answer in singly) for key in ("wall", "cpu", "images")}
-    show("tasks", f"one run: {together['images']} images encoded, {together['distinct']} distinct", [together])
-    show("tasks", f"five runs: {five['images']} images encoded", [five])
-    ratio("tasks", "five runs ÷ one run", [five], [together], "> 1")
+    one_run = f"one run: {together['images']} images encoded, {together['distinct']} distinct"
+    options.table.show("tasks", one_run, [together], "one run")
+    options.table.show("tasks", f"five runs: {five['images']} images encoded", [five])
+    options.table.ratio("tasks", "five runs ÷ one run", [five], [together])
 
 
 def _command(arguments: list[str]) -> Answer:
@@ -197,9 +161,6 @@ def _command(arguments: list[str]) -> Answer:
 
 def cache(options: argparse.Namespace, asked: Answer) -> None:
     """coco_retrieval without the cache's help and with it; the task's seconds, loading and writing apart."""
-    if "--use_cache" not in _command(["eval", "--help"])["output"]:
-        print("| cache | `clipbench eval` has no --use_cache | | |")
-        return
     cold, warm = [], []
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
@@ -211,16 +172,48 @@ def cache(options: argparse.Namespace, asked: Answer) -> None:
     if any(json.loads(run["output"])["results"] != json.loads(cold[0]["output"])["results"] for run in cold + warm):
         sys.exit("cache: results differ")
     for name, runs in (("first run", cold), ("second run", warm)):
-        show("cache", f"{name}, the whole command; the task itself {median(runs, 'task'):.2f} s", runs)
+        options.table.show("cache", f"{name}, the whole command; the task itself {median(runs, 'task'):.2f} s", runs)
     times = median(cold, "task") / median(warm, "task")
-    print(f"| cache | **first ÷ second, the task itself** (target ≥ 20); same results | **{times:.1f} ×** | |")
+    figure = Figure("cache, first ÷ second run, the task itself", times, "×", "higher", 20)
+    options.table.say(
+        "cache", f"**first ÷ second, the task itself** (target ≥ 20): **{times:.1f} ×**; same results", figure
+    )
 
 
 def start(options: argparse.Namespace, asked: Answer) -> None:
     """What the command line takes before it does anything."""
     for arguments in (["--help"], ["ls", "tasks"]):
         runs = [_command(arguments) for _ in range(max(5, options.rounds))]
-        show("start", f"`clipbench {' '.join(arguments)}` (target < 0.4)", runs)
+        command = f"`clipbench {' '.join(arguments)}`"
+        options.table.show("start", command, runs, command, 0.4)
+
+
+def dtype(options: argparse.Namespace, asked: Answer) -> None:
+    """Ranking, pairs and retrieval in float32 and in bfloat16: seconds, and which share of the decisions turns."""
+    limit = max(2 * options.samples, options.limit)
+    models = {
+        "seeded ViT-B/32": {"model": f"open_clip:{asked['model']}", "tasks": DTYPE_TASKS["coco"], "limit": limit},
+        "demo": {"model": "demo", "tasks": DTYPE_TASKS["scenes"]},  # which is trained
+    }
+    for name, chosen in models.items():
+        contenders = {
+            precision: partial(contend, "precision", {**asked, **chosen, "dtype": precision})
+            for precision in ("float32", "bfloat16")
+        }
+        answers = in_turn(contenders, options.rounds)
+        full, half = answers["float32"], answers["bfloat16"]
+        options.table.ratio("dtype", f"{name}, float32 ÷ bfloat16", full, half)
+        for task, decisions in full[0]["decisions"].items():
+            turned = share_turned(decisions, half[0]["decisions"][task])
+            figure = Figure(f"dtype, {name}, {task}, decisions turned", 100 * turned, "%")
+            options.table.say("dtype", f"{name}, {task}: {100 * turned:.2f} % of {len(decisions):,} turn", figure)
+
+
+def share_turned(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """The share of samples whose decision differs."""
+    if one.keys() != other.keys():
+        sys.exit("dtype: not the same samples")
+    return sum(one[key] != other[key] for key in one) / len(one)
 
 
 PARTS = {
@@ -231,6 +224,7 @@ PARTS = {
     "tasks": tasks,
     "cache": cache,
     "start": start,
+    "dtype": dtype,
 }
 
 
@@ -245,6 +239,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of each contender; otherwise what OMP_NUM_THREADS or torch says")
     parser.add_argument("--workers", type=int, default=2, help="decoding threads, or the peer's processes")
+    parser.add_argument("--json", **JSON_FLAG)
     parser.add_argument("--amp", action="store_true", help="the peer under CPU autocast, its default: much slower")
     return parser.parse_args()
 
@@ -271,9 +266,10 @@ def main() -> None:
             "amp": options.amp,
         }
         print(f"{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}\n")
-        print("| part | what | wall s | CPU s |\n|---|---|---|---|")
+        options.table = Table()
         for part in parts:
             PARTS[part](options, asked)
+        write_figures(options.json, options.table.figures)
 
 
 if __name__ == "__main__":

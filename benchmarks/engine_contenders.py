@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -29,6 +30,7 @@ from clipbench.models.open_clip.adapter import WEIGHTS_NAME
 from clipbench.models.open_clip.text_tower import project, states
 from clipbench.task_types.base import Task
 from clipbench.types import Sample, SampleResult
+from clipbench.utils.allocator import keep_freed_memory
 
 Answer = dict[str, Any]
 CUTOFFS = [1, 5, 10]
@@ -103,7 +105,7 @@ class Recording:
         return sum(len(rows) * max(len(row.ids) for row in rows) for rows in self.rows)
 
     def replay(self) -> dict[str, float]:
-        """Time bare forwards of the same batches; masks are ready before the clock starts."""
+        """Time bare forwards of the same batches, all blocks whole; masks are ready before the clock starts."""
         module, tower = self.model.module, getattr(self.model.module, "text", self.model.module)
         heads = tower.transformer.resblocks[0].attn.num_heads
         batches = [packing.collate(rows, self.model.device, self.model.dtype) for rows in self.rows]
@@ -112,12 +114,13 @@ class Recording:
             for pixels in self.pixels:
                 module.encode_image(pixels)
             for batch, mask in zip(batches, masks, strict=True):
-                project(tower, batch.at_ends(states(tower, batch.input_ids, batch.position_ids, mask)))
+                project(tower, batch.end_tokens.of(states(tower, batch.input_ids, batch.position_ids, mask)))
         return times
 
 
 def ours(asked: Answer) -> Answer:
     """One task by clipbench, and the bare towers on what it gave them."""
+    keep_freed_memory()  # as the command line does
     task, _, samples = chosen(asked)
     model = load_model(f"open_clip:{asked['model']}")
     model.fingerprint  # noqa: B018  # hashes the weights, once a model
@@ -245,7 +248,25 @@ def run(asked: Answer) -> Answer:
     return {**times, "images": recording.images, "distinct": len(seen)}
 
 
+def precision(asked: Answer) -> Answer:
+    """Some tasks by clipbench in one precision: each sample's decision; the clock starts when the model is loaded."""
+    keep_freed_memory()
+    decisions: dict[str, dict[str, object]] = {}
+
+    def keep(name: str, outcome: SampleResult) -> None:
+        scores = outcome.record.get("scores")
+        ranked = isinstance(scores, list) and outcome.values.keys() == {"acc"}
+        decisions.setdefault(name, {})[outcome.sample_id] = int(np.argmax(scores)) if ranked else outcome.correct
+
+    model = load_model(asked["model"], model_args={"dtype": asked["dtype"]})
+    with clock() as times:
+        results = evaluate(model, asked["tasks"], on_sample=keep, **vars(options_of(asked)))
+    if results.failed:
+        raise SystemExit(f"{[results.tasks[name].error for name in results.failed]}")
+    return {**times, "decisions": decisions}
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
-    contender = {"ours": ours, "peer": peer, "run": run}[sys.argv[1]]
+    contender = {"ours": ours, "peer": peer, "run": run, "precision": precision}[sys.argv[1]]
     print(json.dumps(contender(json.loads(sys.argv[2]))))
