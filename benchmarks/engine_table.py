@@ -12,7 +12,7 @@ Answer = dict[str, Any]
 
 def median(answers: list[Answer], clock: str) -> float:
     """The median of a clock, `wall` or `cpu`, in seconds."""
-    return statistics.median(answer[clock] for answer in answers)
+    return float(statistics.median(answer[clock] for answer in answers))
 
 
 class Table:
