@@ -12,7 +12,7 @@ loaded; any error means that the tower is built differently.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -85,11 +85,12 @@ def transformers_states(encoder: Any, states: Tensor, mask: Tensor | None, read:
     for layer in layers:
         states = layer(states, mask)
     if called_whole(last, last.self_attn):
-        return read.of(last(states, mask))
+        whole: Tensor = last(states, mask)
+        return read.of(whole)
     attention = last.self_attn
 
     def by_head(features: Tensor) -> Tensor:  # (B, L, W) to (B, H, L, W / H)
-        return features.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        return features.view(*features.shape[:2], -1, attention.head_dim).transpose(1, 2)
 
     normed = last.layer_norm1(states)
     attended = functional.scaled_dot_product_attention(
@@ -100,8 +101,9 @@ def transformers_states(encoder: Any, states: Tensor, mask: Tensor | None, read:
         dropout_p=attention.dropout if last.training else 0.0,
         scale=attention.scale,
     )  # (B, H, Q, W / H)
-    found: Tensor = read.of(states) + attention.out_proj(attended.transpose(1, 2)[read.rows, read.slots].flatten(1))
-    return found + last.mlp(last.layer_norm2(found))
+    found = read.of(states) + attention.out_proj(attended.transpose(1, 2)[read.rows, read.slots].flatten(1))
+    found = found + last.mlp(last.layer_norm2(found))
+    return cast(Tensor, found)
 
 
 def open_clip_states(transformer: Any, states: Tensor, mask: Tensor | None, read: ReadTokens) -> Tensor:
@@ -112,11 +114,12 @@ def open_clip_states(transformer: Any, states: Tensor, mask: Tensor | None, read
     for block in blocks:
         states = block(states, attn_mask=mask)
     if mask is not None:
-        mask = read.queried_mask(mask.unflatten(0, (len(states), -1))).flatten(0, 1)
+        mask = read.queried_mask(mask.view(len(states), -1, *mask.shape[1:])).flatten(0, 1)
     normed = last.ln_1(states)
     attended = last.attention(read.queried(normed), normed, normed, attn_mask=mask)  # (B, Q, W)
-    found: Tensor = read.of(states) + last.ls_1(attended[read.rows, read.slots])
-    return found + last.ls_2(last.mlp(last.ln_2(found)))
+    found = read.of(states) + last.ls_1(attended[read.rows, read.slots])
+    found = found + last.ls_2(last.mlp(last.ln_2(found)))
+    return cast(Tensor, found)
 
 
 def called_whole(*modules: nn.Module) -> bool:
