@@ -6,7 +6,8 @@ COCO_FOLDER holds annotations/captions_val2017.json and val2017/, some of whose 
 is a ViT-B/32 of seeded weights. Contenders run in processes of their own, in turn, on the same samples, weights, pixels
 and threads, in float32; medians of the rounds are printed, and what was found is compared. The peer:
 
-    pip install clip-benchmark    (or, apart: pip install --no-deps --target DIR clip-benchmark, and PYTHONPATH=DIR)
+    pip install clip-benchmark    (or, apart, and PYTHONPATH=DIR: pip install --no-deps --target DIR clip-benchmark
+    scikit-learn joblib threadpoolctl cloudpickle narwhals)
 
 Parts: `ranking`, coco_object's captions with 79 variants each, on --samples of them; `retrieval`, coco_retrieval on all
 photographs there are; `choice`, captions against four shuffles; `classification`, 20 classes of 80 prompts; all also
