@@ -28,13 +28,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1]))
 sys.path.append(str(Path(__file__).parent / "finetuning"))
 
 from job import Job
 
+from benchmarks.figures import JSON_FLAG, Figure, write_figures
+
 SCRIPTS = Path(__file__).parent / "finetuning"
 TRAINERS = ("clipbench", "open_clip", "transformers")
 MODES = {0: "classical", 1: "one negative"}
+TARGETS = {0: 2.0, 1: 2.5}  # times the better peer, float32 on a CPU
 Runs = dict[str, list[dict[str, float]]]
 
 
@@ -111,6 +115,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--output_path", type=Path, help="a JSON file with every run")
+    parser.add_argument("--json", **JSON_FLAG)
     return parser.parse_args()
 
 
@@ -141,11 +146,22 @@ def report(options: argparse.Namespace, made: dict[str, float], runs: dict[int, 
         f" threads, {options.workers} workers; {made['pairs']:,} captions of {made['images']:,} photographs;"
         f" decoding each once: {made['decode_seconds']:.2f} s, {made['decode_cpu_seconds']:.2f} processor s"
     )
+    figures: list[Figure] = []
     written: dict[str, Any] = {"options": {key: str(value) for key, value in vars(options).items()}, "made": made}
     for mode, results in runs.items():
         found = summary(results, options.batch_size, made, options.epochs)
         print(f"\n{MODES[mode]}\n\n{table(results, found, options.batch_size, options.epochs)}")
         written[MODES[mode]] = {"runs": results, "summary": found}
+        ours, what = found["clipbench"], MODES[mode]
+        figures += [
+            Figure(
+                f"{what}, clipbench ÷ the better peer", ours["samples_per_second_ratio"], "×", "higher", TARGETS[mode]
+            ),
+            Figure(f"{what}, the same of processor time", ours["cpu_seconds_ratio"], "×", "higher"),
+            Figure(f"{what}, clipbench", ours["samples_per_second"], "samples/s", "higher"),
+            Figure(f"{what}, clipbench's peak memory", ours["peak_memory"] / 1e9, "GB"),
+        ]
+    write_figures(options.json, figures)
     if options.output_path:
         options.output_path.write_text(json.dumps(written, indent=2), encoding="utf-8")
 

@@ -101,7 +101,7 @@ def test_figures_of_the_photographs_study_are_those_of_its_report():
         assert cells == [percent(concept, *pair) for pair in pairs]
     gains = {
         f"{100 * cell['value']:.1f} ± {100 * cell['margin']:.1f}".replace("-", "−")
-        for name in ("gains", "methods")
+        for name in ("gains", "coco_gains", "methods")
         for row in tables[name]
         for cell in row["cells"]
         if cell and cell["value"] is not None

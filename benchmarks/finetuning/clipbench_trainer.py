@@ -10,10 +10,12 @@ from job import Clock, Job, run
 from clipbench.training.options import FinetuneOptions
 from clipbench.training.recipe import Recipe
 from clipbench.training.trainer import FineTuning
+from clipbench.utils.allocator import keep_freed_memory
 
 
 def work(job: Job) -> dict[str, float]:
     """Train, and measure."""
+    keep_freed_memory()  # as the command line does
     folder, clock = Path(job.folder), Clock(job)
     recipe = Recipe(
         concepts=(job.concept,),

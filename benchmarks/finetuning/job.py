@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from clipbench.utils.memory import peak_resident_memory
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,7 @@ def _peak_memory(device: str) -> int:
         import torch
 
         return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_resident_memory() or 0
 
 
 def run(work: Callable[[Job], dict[str, Any]]) -> None:

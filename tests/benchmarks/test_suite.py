@@ -50,7 +50,7 @@ def test_figures_are_stored_with_command_commit_and_time(tmp_path, scripts):
     outcome = report.benchmarks["one"]
     assert outcome.figures == (Figure("time", 1.5, "s", "lower", 2),)
     assert (outcome.status, outcome.command, outcome.commit) == ("measured", "python benchmarks/one.py", "abc")
-    assert outcome.seconds > 0
+    assert 0 <= outcome.seconds < 600
     assert outcome.started.endswith("Z")
     assert "    measuring" in lines
     assert report.machine == MACHINE
@@ -155,9 +155,8 @@ def test_benchmarks_are_chosen_by_name_or_script_in_the_catalogs_order():
 @pytest.mark.parametrize("benchmark", CATALOG, ids=lambda benchmark: benchmark.name)
 def test_a_benchmark_of_the_catalog_is_a_script_that_has_its_flags(benchmark):
     path = running.SCRIPTS / f"{benchmark.script}.py"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    if '"--json"' not in text:
-        pytest.skip(f"{path.name} does not write its figures yet")
+    text = path.read_text(encoding="utf-8")
+    assert '"--json"' in text
     words = benchmark.words(dict.fromkeys(benchmark.data, "FOLDER"))
     assert [word for word in words if word.startswith("--") and f'"{word}"' not in text] == []
 

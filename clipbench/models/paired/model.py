@@ -12,6 +12,7 @@ from torch import Tensor
 from clipbench.errors import ModelError
 from clipbench.models.base import ModelInfo, PackedText, Tokens
 from clipbench.models.hf import TransformersModel
+from clipbench.models.network import NetworkModel
 from clipbench.models.paired.dual_encoder import dual_encoder_config
 from clipbench.models.paired.network import PairedEncoders
 from clipbench.models.spec import TRAINED, TRANSFORMERS_CONFIG
@@ -59,6 +60,10 @@ class PairedModel(TransformersModel):
     def project_images(self, features: Tensor) -> Tensor:
         return self._module.project_images(features.to(self.device, self.dtype))
 
+    def add_logit_bias(self, value: float) -> None:
+        NetworkModel.add_logit_bias(self, value)
+        self._module.config = replace(self._module.config, logit_bias=value)
+
     def center_images(self, mean: Tensor) -> None:
         self._module.center_images(mean)
 
@@ -82,7 +87,15 @@ class PairedModel(TransformersModel):
 
         whole = dual_encoder_config(self._module)
         config = whole if whole is not None else self._module.config.to_dict()
+        # A bias is kept in the configuration, as of other models: transformers' dual encoder has no such weight.
+        bias = self._module._parameters.pop("logit_bias", None)
+        if bias is not None:
+            config["logit_bias"] = float(bias)
         (directory / TRANSFORMERS_CONFIG).write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
-        save_model(self._module, str(directory / WEIGHTS), metadata={"format": "pt"})
+        try:
+            save_model(self._module, str(directory / WEIGHTS), metadata={"format": "pt"})
+        finally:
+            if bias is not None:
+                self._module.logit_bias = bias
         self.tokenizer.save_pretrained(directory)
         self.image_processor.save_pretrained(directory)  # of timm: nothing, for it is in the encoder's configuration

@@ -35,6 +35,7 @@ class PairConfig:
         text_lowercase: Whether texts are lower-cased before they are tokenized.
         text_prompt: What is put before each text.
         centered: Whether a fixed mean is subtracted from pooled images.
+        logit_bias: Of a model that was trained with the sigmoid loss.
     """
 
     vision_config: Any
@@ -53,6 +54,7 @@ class PairConfig:
     text_lowercase: bool = False
     text_prompt: str = ""
     centered: bool = False
+    logit_bias: float | None = None
     model_type: str = PAIRED_ENCODERS
 
     @classmethod
