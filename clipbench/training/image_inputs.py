@@ -122,13 +122,16 @@ def _encode(model: Model, pixels: Tensor, recipe: Recipe) -> Tensor:
 def _tower_key(model: Model, recipe: Recipe) -> FeatureKey:
     """Identifies an image tower's features: by its weights, and by what it makes of fixed images.
 
-    The latter covers what is no parameter: preprocessing, pooling, statistics of batch normalization, libraries.
+    The latter covers what is no parameter: preprocessing, pooling, statistics of batch normalization, libraries. It is
+    taken in tenths of its largest value: some CPUs round by where weights lie in memory, which a reloaded model changes.
     """
     own = find_towers(model)["image"].parameters - model.projection_parameters("image")
     sha, weights = hashlib.sha256(), dict(model.module.named_parameters())
     for name in sorted(own):
         sha.update(name.encode() + weights[name].detach().float().cpu().contiguous().numpy().tobytes())
     pixels = torch.stack([model.preprocess(probes.noise_image(*size)) for size in probes.NOISE_SIZES])
-    sha.update(_encode(model, pixels.to(model.device), recipe).cpu().numpy().tobytes())
+    features = _encode(model, pixels.to(model.device), recipe).cpu()
+    tenths = torch.round(10 * features / features.abs().max().clamp(min=1e-12))
+    sha.update(tenths.to(torch.int8).numpy().tobytes())
     parts = ["image tower", sha.hexdigest(), recipe.precision, model.device.type, torch.__version__]
     return FeatureKey(digest(parts)[:32], f"{model.id} (image encoder)", recipe.precision, model.device.type)

@@ -74,7 +74,7 @@ def test_something_always_moves_and_an_interrupted_run_resumes(terminal, tmp_pat
         (tmp_path / "loading").touch()
         screen = window.wait_for(" encoded")
         assert "scenes_color" in screen[-2]
-        assert re.search(r"\d+ images encoded", screen[-1])
+        assert re.search(r"\d+ (images|texts) encoded", screen[-1])
         assert 0 < count_of(screen)[0] < 60  # of a chunk that is not finished
         window.wait_for_motion()
         (tmp_path / "first").touch()
