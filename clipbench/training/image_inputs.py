@@ -123,7 +123,7 @@ def _tower_key(model: Model, recipe: Recipe) -> FeatureKey:
     """Identifies an image tower's features: by its weights, and by what it makes of fixed images.
 
     The latter covers what is no parameter: preprocessing, pooling, statistics of batch normalization, libraries. It is
-    taken in tenths of its largest value: some CPUs round by where weights lie in memory, which a reloaded model changes.
+    taken in tenths of its largest value: some CPUs round by where weights lie in memory, and reloading moves them.
     """
     own = find_towers(model)["image"].parameters - model.projection_parameters("image")
     sha, weights = hashlib.sha256(), dict(model.module.named_parameters())
