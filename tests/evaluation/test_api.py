@@ -222,7 +222,7 @@ def test_a_bar_begins_where_the_work_is_resumed(capfd):
         advance("resumed", 60, 100)
         advance("resumed", 100, 100)
     err = capfd.readouterr().err
-    assert "0it" not in err
+    assert "resumed: 0it" not in err
     assert "60/100" in err
     assert "0/100 [" not in err.replace("100/100", "").replace("60/100", "")
 

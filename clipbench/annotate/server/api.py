@@ -113,13 +113,13 @@ def back(call: Call) -> dict[str, Any]:
 
 def segment(call: Call) -> dict[str, Any]:
     """Look for the object that a masking prompt names; the answer carries the job."""
-    return pair_view(call.bench, call.bench.find_mask(call.session, call.pair, call.text("prompt")))
+    return pair_view(call.bench, *call.bench.find_mask(call.session, call.pair, call.text("prompt")))
 
 
 def paint(call: Call) -> dict[str, Any]:
     """Paint candidates; the answer carries the job."""
-    pair = call.bench.paint(call.session, call.pair, call.text("prompt"), call.text("replacement"))
-    return pair_view(call.bench, pair)
+    painting = call.bench.paint(call.session, call.pair, call.text("prompt"), call.text("replacement"))
+    return pair_view(call.bench, *painting)
 
 
 def choose(call: Call) -> dict[str, Any]:

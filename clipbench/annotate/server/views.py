@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from clipbench.annotate.jobs import Job
 from clipbench.annotate.records import SKIPPED, Pair
 from clipbench.annotate.review import final_caption, status
 from clipbench.annotate.server.workbench import Workbench
@@ -14,9 +15,13 @@ from clipbench.annotate.suggestions import keyword_caption, suggested_order
 from clipbench.data.images import decode
 
 
-def pair_view(bench: Workbench, pair: Pair) -> dict[str, Any]:
-    """Everything a step needs: what has been entered, and suggestions for what has not."""
-    job = bench.job(pair.id)
+def pair_view(bench: Workbench, pair: Pair, submitted: Job | None = None) -> dict[str, Any]:
+    """Everything a step needs: what has been entered, and suggestions for what has not.
+
+    Args:
+        submitted: A job that this request began. It may have failed before the answer, and nothing else says why.
+    """
+    job = submitted or bench.job(pair.id)
     draft = bench.draft(pair.id)
     view = short_view(bench, pair) | {
         "step": pair.step,

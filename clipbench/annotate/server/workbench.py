@@ -97,8 +97,11 @@ class Workbench:
         with self._mutex:
             self._drafts.pop(pair, None)
 
-    def find_mask(self, session: Session, number: int, prompt: str) -> Pair:
+    def find_mask(self, session: Session, number: int, prompt: str) -> tuple[Pair, Job]:
         """Set the masking prompt and look for what it names; the mask becomes the pair's draft.
+
+        Returns:
+            The pair, and the job, which may have ended already.
 
         Raises:
             ConfigError: The pair is at another step, or work is going on for it.
@@ -121,11 +124,13 @@ class Workbench:
                 self._numbers += 1
                 self._drafts[number] = Draft(mask, pair.mask_prompt, self._numbers)
 
-        self._submit(number, "Finding the mask", work, keep, None)
-        return pair
+        return pair, self._submit(number, "Finding the mask", work, keep, None)
 
-    def paint(self, session: Session, number: int, prompt: str, replacement: str) -> Pair:
+    def paint(self, session: Session, number: int, prompt: str, replacement: str) -> tuple[Pair, Job]:
         """Set the inpainting prompt and paint candidates; each is in the set before the next is begun.
+
+        Returns:
+            The pair, and the job, which may have ended already.
 
         Raises:
             ConfigError: The pair is at another step, or work is going on for it.
@@ -149,8 +154,7 @@ class Workbench:
 
         each = self.painter.seconds_per_candidate()
         seconds = None if each is None else each * len(painting.seeds)
-        self._submit(number, f"Painting {len(painting.seeds)} candidates", work, keep, seconds)
-        return pair
+        return pair, self._submit(number, f"Painting {len(painting.seeds)} candidates", work, keep, seconds)
 
     def _paint(self, painting: Painting, index: int, on_step: OnStep, cancelled: IsCancelled) -> Painted:
         request = PaintRequest(
@@ -167,8 +171,10 @@ class Workbench:
         self._running = {pair: job.id for pair, job in unfinished.items()}
         return unfinished
 
-    def _submit(self, pair: int, label: str, work: Work, keep: Callable[[Any], None], seconds: float | None) -> None:
+    def _submit(self, pair: int, label: str, work: Work, keep: Callable[[Any], None], seconds: float | None) -> Job:
         with self._mutex:
             if pair in self._unfinished_jobs():
                 raise ConfigError(f"pair {pair}: work is going on for it: wait, or cancel it")
-            self._running[pair] = self.jobs.submit(label, work, keep, seconds=seconds).id
+            job = self.jobs.submit(label, work, keep, seconds=seconds)
+            self._running[pair] = job.id
+            return job

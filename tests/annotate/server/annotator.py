@@ -28,6 +28,7 @@ class Annotator:
         self.browser.type(name)
         self.browser.press("Enter")
         self.sees(PHOTOGRAPH)
+        self.until("!document.getElementById('progress').hidden")  # it comes late, and moves what is below
         self.actions = 0
         return self
 

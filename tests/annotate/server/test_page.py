@@ -108,13 +108,13 @@ def test_a_mask_by_hand(address, bench):
         ada.press("Enter", PROMPT)
         assert ada.share() == 0
         ada.drag((60, 40), (70, 50))
+        ada.until(f"{SHARE} > 0")
         brushed = ada.share()
-        assert brushed > 0
         ada.click("Eraser")
         ada.drag((65, 45), (75, 55))
-        assert ada.share() < brushed
+        ada.until(f"{SHARE} < {brushed}")
         ada.press("z")
-        assert ada.share() == brushed
+        ada.until(f"{SHARE} === {brushed}")
         ada.click("Box")
         ada.drag((30, 14), (98, 82))
         ada.until(f"Math.abs({SHARE} - {100 * box_mask().mean()}) < 3")
@@ -122,9 +122,9 @@ def test_a_mask_by_hand(address, bench):
         ada.press("g")
         ada.until(f"{SHARE} > {found}")
         ada.press("z")
-        assert ada.share() == found
+        ada.until(f"{SHARE} === {found}")
         ada.press("c")
-        assert ada.share() == 0
+        ada.until("document.querySelector('.card').textContent.includes('Nothing is masked')")
         ada.click("Stroke")
         ada.drag((50, 48), (78, 48))
         ada.until("document.querySelector('.card').textContent.includes(' %')")
@@ -174,7 +174,11 @@ def test_an_empty_mask_is_refused_where_it_is_drawn(address):
         ada.press("Enter", REPLACE)
 
 
-def test_what_is_not_found_is_said(address):
+@pytest.mark.parametrize("ends", ["after the answer", "before the answer"])
+def test_what_is_not_found_is_said(ends, address, bench, monkeypatch):
+    if ends == "before the answer":
+        submit = bench.jobs.submit
+        monkeypatch.setattr(bench.jobs, "submit", lambda *work, **how: bench.jobs.wait(submit(*work, **how).id))
     with Annotator(address) as ada:
         ada.start()
         ada.press("Enter", PROMPT)
