@@ -19,6 +19,8 @@ def pair_view(bench: Workbench, pair: Pair, submitted: Job | None = None) -> dic
     """Everything a step needs: what has been entered, and suggestions for what has not.
 
     Args:
+        bench: Where it lies.
+        pair: It.
         submitted: A job that this request began. It may have failed before the answer, and nothing else says why.
     """
     job = submitted or bench.job(pair.id)
