@@ -81,12 +81,13 @@ def against_peer(
     contenders = {"clipbench": lambda: contend("ours", asked), "peer": lambda: contend("peer", asked)}
     answers = in_turn(contenders, options.rounds)
     ours, peer = answers["clipbench"], answers["peer"]
-    floor = [answer["floor"] for answer in ours]
+    floor, own = ([answer[which] for answer in ours] for which in ("floor", "own"))
     table.show(part, "clipbench", ours, "clipbench")
     table.show(part, f"CLIP_benchmark, {peer[0]['tokens']:,} tokens", peer)
     table.show(part, f"bare forwards of clipbench's {ours[0]['images']} images and {ours[0]['tokens']:,} tokens", floor)
     table.ratio(part, "CLIP_benchmark ÷ clipbench", peer, ours, "higher", target)
     table.ratio(part, "clipbench ÷ bare forwards", ours, floor, "lower", _OVERHEAD)
+    table.ratio(part, "clipbench ÷ its own forwards", ours, own, "lower")
     table.say(part, agreement(ours[0], peer[0]))
 
 

@@ -180,7 +180,7 @@ class TransformersModel(NetworkModel):
         return hasattr(tower, "pre_layrnorm") and hasattr(self._module, "visual_projection")
 
     def _packed_text(self) -> PackedText | None:
-        return _PackedText(self) if _may_pack(self._module) else None
+        return ClipPackedText(self) if _may_pack(self._module) else None
 
     def _write(self, directory: Path) -> None:
         state: dict[str, torch.Tensor] | None = None  # the network's own
@@ -204,7 +204,7 @@ class TransformersModel(NetworkModel):
         }
 
 
-class _PackedText(PackedText):
+class ClipPackedText(PackedText):
     """Packed texts for CLIP's text tower."""
 
     def __init__(self, model: TransformersModel) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from clipbench.errors import ConfigError
-from clipbench.models.text_cleaning import has_clip_vocabulary
+from clipbench.models.text_cleaning import is_clip_backend
 
 # OpenAI's pattern without its alternatives for special tokens.
 _CLIP_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -28,21 +28,26 @@ def plain_tokenizer(tokenizer: Any) -> Any:
     plain.__dict__.update(tokenizer.__dict__)
     plain.split_special_tokens = True
     if tokenizer.is_fast:
-        plain._tokenizer = _plain_backend(tokenizer)
+        plain._tokenizer = plain_backend(tokenizer.backend_tokenizer, tokenizer.all_special_tokens)
     return plain
 
 
-def _plain_backend(tokenizer: Any) -> Any:
+def plain_backend(old: Any, special_tokens: Sequence[str] = ()) -> Any:
+    """As ``plain_tokenizer``, of a tokenizer of the tokenizers library.
+
+    Args:
+        old: The tokenizer.
+        special_tokens: Names of its special tokens, where its vocabulary contains them as words.
+    """
     from tokenizers import Regex, Tokenizer, pre_tokenizers
     from tokenizers.models import Unigram
 
-    old = tokenizer.backend_tokenizer
     new: Any = Tokenizer(old.model)
-    new.add_tokens([token for _, token in sorted(tokenizer.added_tokens_decoder.items())])
+    new.add_tokens([token for _, token in sorted(old.get_added_tokens_decoder().items())])
     if new.get_added_tokens_decoder().keys() != old.get_added_tokens_decoder().keys():  # if their ids have gaps
         new = copy.deepcopy(old)
     splits = [] if old.pre_tokenizer is None else [old.pre_tokenizer]
-    if has_clip_vocabulary(tokenizer):
+    if is_clip_backend(old):
         words = pre_tokenizers.Split(Regex(_CLIP_WORDS), behavior="removed", invert=True)
         splits = [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
         new.normalizer = None
@@ -50,7 +55,7 @@ def _plain_backend(tokenizer: Any) -> Any:
         new.normalizer = old.normalizer
     if isinstance(old.model, Unigram):
         # Its vocabulary contains the special tokens as words, so they are cut in two after everything else.
-        names = sorted(filter(lambda name: len(name) > 1, tokenizer.all_special_tokens))
+        names = sorted(filter(lambda name: len(name) > 1, special_tokens))
         cut = "|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in names)
         splits.append(pre_tokenizers.Split(Regex(cut), behavior="merged_with_previous"))
     if splits:

@@ -110,8 +110,12 @@ def cleaning_of_open_clip(tokenizer: Any, pool_type: str | None) -> str | None:
 
 def has_clip_vocabulary(tokenizer: Any) -> bool:
     """Whether a tokenizer of transformers is CLIP's byte-level BPE, with a mark at the end of each word."""
-    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
-    return getattr(model, "end_of_word_suffix", None) == "</w>"
+    return is_clip_backend(getattr(tokenizer, "backend_tokenizer", None))
+
+
+def is_clip_backend(backend: Any) -> bool:
+    """As ``has_clip_vocabulary``, of a tokenizer of the tokenizers library."""
+    return getattr(getattr(backend, "model", None), "end_of_word_suffix", None) == "</w>"
 
 
 def has_gemma_vocabulary(tokenizer: Any) -> bool:
