@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,19 +46,41 @@ def logged_samples(results_path: Path, task: str) -> Iterator[LoggedSample]:
     if not is_regular_file(path):
         raise ResultError(f"{path}: does not exist; evaluate with log_samples")
     seen: dict[str, int] = {}
+    offset = 0
     for number, line in _lines(path):
         try:
-            values = parse_json(line, lone_surrogates=True)
+            sample = _parse(line, task, offset)
         except ValueError as error:
-            raise ResultError(f"{path}:{number}: not a JSON line: {error}") from None
-        try:
-            sample = _parse(values)
-        except ValueError as error:
-            raise ResultError(f"{path}:{number}: not a sample of {task}: {error}") from None
+            raise ResultError(f"{path}:{number}: {error}") from None
         first = seen.setdefault(sample.id, number)
         if first != number:
             raise ResultError(f"{path}:{number}: sample {excerpt(sample.id, 60)!r} appears twice, also in line {first}")
+        offset += len(line)
         yield sample
+
+
+def samples_at(results_path: Path, task: str, offsets: Iterable[int]) -> Iterator[LoggedSample]:
+    """Read some of the samples again that ``logged_samples`` has read, without the rest of the log.
+
+    Args:
+        results_path: The result file.
+        task: The task.
+        offsets: Where their lines begin (``LoggedSample.offset``).
+
+    Raises:
+        ResultError: The log cannot be read, or no sample is there any longer; names file and byte.
+    """
+    path = samples_path(results_path, task)
+    try:
+        with open_regular(path) as handle:
+            for offset in sorted(offsets):
+                handle.seek(offset)
+                try:
+                    yield _parse(handle.readline(_LONGEST_LINE), task, offset)
+                except ValueError as error:
+                    raise ResultError(f"{path}: at byte {offset}: {error}") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def log_problem(results: Results, task: str, logged: int) -> str | None:
@@ -86,10 +108,26 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     raise ResultError(f"{path}:{number}: a line of more than {_LONGEST_LINE >> 20} MB is not a sample")
                 yield number, line
     except OSError as error:
-        raise ResultError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise _unreadable(path, error) from None
 
 
-def _parse(line: Any) -> LoggedSample:
+def _unreadable(path: Path, error: OSError) -> ResultError:
+    return ResultError(f"{path}: cannot be read: {error.strerror or error}")
+
+
+def _parse(raw: bytes, task: str, offset: int) -> LoggedSample:
+    """A line's sample, or a ``ValueError`` that says what is wrong with the line."""
+    try:
+        line = parse_json(raw, lone_surrogates=True)
+    except ValueError as error:
+        raise ValueError(f"not a JSON line: {error}") from None
+    try:
+        return _sample(line, offset)
+    except ValueError as error:
+        raise ValueError(f"not a sample of {task}: {error}") from None
+
+
+def _sample(line: Any, offset: int) -> LoggedSample:
     # Logs of schema version 1 hold one key in `image`, and have `acc` where `correct` is now.
     if not isinstance(line, dict):
         raise ValueError("not an object with fields")
@@ -105,6 +143,7 @@ def _parse(line: Any) -> LoggedSample:
         texts=texts,
         scores=_scores(line, len(images), len(texts)),
         values=line,
+        offset=offset,
     )
 
 
