@@ -92,6 +92,8 @@ def logged_answers(
 
 def common_samples(a: Answers, b: Answers) -> tuple[Whole, Whole]:
     """Places in A's and in B's columns of the samples that both scored, in A's order."""
+    if list(a.places) == list(b.places):  # as of runs on the same data
+        return np.arange(len(a)), np.arange(len(a))
     places = np.fromiter(map(b.places.get, a.places, repeat(-1)), np.int64, len(a))
     common = np.flatnonzero(places >= 0)
     return common, places[common]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 64 << 20  # bytes
 _LARGEST_FLOAT32 = 3.4e38
+_NUMBERS = {float, int}  # as JSON gives them: not its truth values
 
 
 def sample_line(task: str, result: SampleResult) -> Mapping[str, object]:
@@ -156,7 +157,7 @@ def _text(line: Mapping[str, Any], name: str) -> str:
 
 def _texts(line: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = line.get(name)
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or set(map(type, value)) != {str}:
         raise ValueError(f"`{name}` is {excerpt(repr(value), 40)}, not a list of texts")
     return tuple(value)
 
@@ -178,10 +179,10 @@ def _share(line: Mapping[str, Any], name: str) -> float:
 def _scores(line: Mapping[str, Any], images: int, texts: int) -> tuple[tuple[float, ...], ...]:
     scores = line.get("scores")
     rows: list[Any] = scores if isinstance(scores, list) and scores and isinstance(scores[0], list) else [scores]
-    if any(not isinstance(row, list) or len(row) != texts for row in rows) or len(rows) != images:
+    if [len(row) if isinstance(row, list) else None for row in rows] != [texts] * images:
         raise ValueError(f"`scores` are not {images} x {texts}, a row an image and a column a text")
     for row in rows:
-        for score in row:
-            if type(score) not in (float, int) or not -_LARGEST_FLOAT32 < score < _LARGEST_FLOAT32:
-                raise ValueError(f"`scores` hold {excerpt(repr(score), 40)}, not a number")
-    return tuple(tuple(map(float, row)) for row in rows)
+        if not set(map(type, row)) <= _NUMBERS or not -_LARGEST_FLOAT32 < min(row) <= max(row) < _LARGEST_FLOAT32:
+            wrong = next(score for score in row if type(score) not in _NUMBERS or not abs(score) < _LARGEST_FLOAT32)
+            raise ValueError(f"`scores` hold {excerpt(repr(wrong), 40)}, not a number")
+    return tuple([tuple(map(float, row)) for row in rows])

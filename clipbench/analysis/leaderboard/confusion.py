@@ -43,7 +43,7 @@ def answered(sample: LoggedSample, task_type: type[Task]) -> tuple[str, str] | N
         LookupError, ValueError: The sample lacks what the task type logs.
     """
     pair = task_type.confusion(sample)
-    if pair is not None and not all(isinstance(word, str) for word in pair):
+    if pair is not None and not (isinstance(pair[0], str) and isinstance(pair[1], str)):
         raise TypeError(f"sample {sample.id}: an answer that is not text")
     return pair
 
