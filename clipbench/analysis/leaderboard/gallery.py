@@ -94,8 +94,8 @@ def _choose(answers: Mapping[str, Answers], confusions: Sequence[Confused], most
     """
     chosen: dict[str, None] = {}
     for wanted, number in _purposes(answers, confusions, most):
-        missing = number - sum(name in chosen for name in wanted)
         fresh = [name for name in wanted if name not in chosen]
+        missing = number - (len(wanted) - len(fresh))
         for place in range(max(0, min(missing, len(fresh)))):
             chosen[fresh[place * len(fresh) // missing if missing < len(fresh) else place]] = None
     return list(chosen)
