@@ -136,6 +136,7 @@ class LoggedSample:
         texts: Its texts.
         scores: Similarities, one row per image and one column per text.
         values: Everything in the line: metrics by name, and what the task type logs in addition.
+        offset: The byte of the log at which the line begins.
     """
 
     id: str
@@ -147,3 +148,4 @@ class LoggedSample:
     texts: tuple[str, ...]
     scores: tuple[tuple[float, ...], ...]
     values: Mapping[str, Any]
+    offset: int = 0

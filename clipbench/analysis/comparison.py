@@ -7,18 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from clipbench.analysis.answers import differences_by_cluster, logged_answers, shared_samples
 from clipbench.analysis.comparison_table import Comparisons
 from clipbench.analysis.standings import SIGNIFICANT
 from clipbench.analysis.statistics import Interval, clustered_bootstrap, holm, mcnemar_exact, sign_flip_test
 from clipbench.errors import ResultError
 from clipbench.evaluation.task_totals import tie_note
 from clipbench.results import Results, read_results
-from clipbench.results.files import choose_tasks, logged_runs, samples_path
-from clipbench.results.sample_log import logged_samples
+from clipbench.results.files import choose_tasks, logged_runs
 from clipbench.task_types.registry import find_task_type
-from clipbench.types import LoggedSample
 
 
 @dataclass(frozen=True)
@@ -71,23 +68,6 @@ class Comparison:
         if self.p_holm >= SIGNIFICANT:
             return "not significant"
         return "B better" if self.interval.difference > 0 else "A better"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a run's log says of one sample.
-
-    Attributes:
-        right: Whether the model was right.
-        cluster: The sample's image.
-        content: Hash of its images and texts.
-        tied: An equal score withheld the win.
-    """
-
-    right: bool
-    cluster: str
-    content: int
-    tied: bool
 
 
 def compare_runs(
@@ -149,13 +129,13 @@ def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -
     if _metric(results_b, path_b, task) != metric:
         raise ResultError(f"{task}: {path_a} and {path_b} do not have the same primary metric")
     answers_a, answers_b = logged_answers(path_a, task, metric), logged_answers(path_b, task, metric)
-    altered = [name for name, one in answers_a.items() if name in answers_b and one.content != answers_b[name].content]
     shared = shared_samples(answers_a, answers_b)
     if not shared:
         raise ResultError(f"{task}: the two runs have no sample in common")
     sums, sizes = differences_by_cluster(answers_a, answers_b, shared)
-    only_a = [name for name in shared if answers_a[name].right and not answers_b[name].right]
-    only_b = [name for name in shared if answers_b[name].right and not answers_a[name].right]
+    right_a, right_b = answers_a.right[shared.a], answers_b.right[shared.b]
+    only_a, only_b = (answers_a.ids(shared.a[alone]) for alone in (right_a & ~right_b, right_b & ~right_a))
+    common = len(shared) + len(shared.altered)
     fields = {
         "task": task,
         "metric": metric,
@@ -163,23 +143,23 @@ def _compare(task: str, path_a: Path, path_b: Path, resamples: int, seed: int) -
         "model_b": results_b.model_name,
         "n": len(shared),
         "clusters": len(sums),
-        "value_a": sum(answers_a[name].right for name in shared) / len(shared),
-        "value_b": sum(answers_b[name].right for name in shared) / len(shared),
+        "value_a": float(right_a.mean()),
+        "value_b": float(right_b.mean()),
         "interval": clustered_bootstrap((-sums).astype(float), sizes.astype(float), resamples=resamples, seed=seed),
         "p_value": sign_flip_test(sums),
         "p_mcnemar": mcnemar_exact(len(only_a), len(only_b)),
         "only_a": only_a,
         "only_b": only_b,
-        "unshared_a": len(answers_a.keys() - answers_b.keys()),
-        "unshared_b": len(answers_b.keys() - answers_a.keys()),
-        "altered": altered,
+        "unshared_a": len(answers_a) - common,
+        "unshared_b": len(answers_b) - common,
+        "altered": answers_a.ids(shared.altered),
     }
     same = path_a.resolve() == path_b.resolve()
     itself = [f"{task}: A and B are the same results, {path_a}: a model compared with itself"] if same else []
     ties = [
         f"{task}: {side}: {said}"
-        for side, answers in (("A", answers_a), ("B", answers_b))
-        if (said := tie_note(sum(answers[name].tied for name in shared), len(shared)))
+        for side, tied in (("A", answers_a.tied[shared.a]), ("B", answers_b.tied[shared.b]))
+        if (said := tie_note(int(tied.sum()), len(shared)))
     ]
     return {**fields, "notes": [*itself, *_seen(fields), *_differing(task, results_a, results_b), *ties]}
 
@@ -188,50 +168,6 @@ def _metric(results: Results, path: Path, task: str) -> str:
     if task not in results.tasks:
         raise ResultError(f"{path}: has samples of {task}, but no such task")
     return results.tasks[task].primary_metric
-
-
-def logged_answers(
-    path: Path, task: str, metric: str, on_sample: Callable[[LoggedSample], None] = lambda sample: None
-) -> dict[str, Answer]:
-    """Each sample's answer in the log of a run.
-
-    Args:
-        path: The result file.
-        task: The task.
-        metric: Its primary metric.
-        on_sample: Called with every sample that the metric counts.
-
-    Raises:
-        ResultError: The log cannot be read, or the metric is not 0 or 1 for a sample.
-    """
-    found: dict[str, Answer] = {}
-    for sample in logged_samples(path, task):
-        if metric not in sample.values:
-            continue  # retrieval logs queries of the other direction too
-        value = sample.values[metric]
-        if value not in (0, 1):
-            raise ResultError(f"{samples_path(path, task)}: {metric} is {value!r}; only 0 and 1 can be compared")
-        found[sample.id] = Answer(bool(value), sample.cluster, hash((sample.images, sample.texts)), sample.tied)
-        on_sample(sample)
-    return found
-
-
-def shared_samples(a: Mapping[str, Answer], b: Mapping[str, Answer]) -> list[str]:
-    """Samples that both runs scored, with the same images and texts."""
-    return [name for name, one in a.items() if name in b and one.content == b[name].content]
-
-
-def differences_by_cluster(
-    a: Mapping[str, Answer], b: Mapping[str, Answer], names: list[str]
-) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """Each cluster's sum of differences, and its number of samples."""
-    totals: dict[str, list[int]] = {}
-    for name in names:
-        total = totals.setdefault(a[name].cluster, [0, 0])
-        total[0] += a[name].right - b[name].right
-        total[1] += 1
-    table = np.array(list(totals.values()), dtype=np.int64)
-    return table[:, 0], table[:, 1]
 
 
 def _seen(fields: Mapping[str, Any]) -> Iterator[str]:

@@ -60,20 +60,30 @@ def sign_flip_test(differences: Sequence[int] | NDArray[np.int64]) -> float:
     """
     observed = abs(int(np.sum(differences)))
     sizes = np.abs(np.asarray(differences, dtype=np.int64))
-    distribution = np.ones(1)  # P(sum = index − len // 2)
+    distribution = np.ones(1)  # P(sum = 2 · index − reach): a flip changes it by 2
     for size, count in zip(*np.unique(sizes[sizes > 0], return_counts=True), strict=True):
-        distribution = _trimmed(np.convolve(distribution, _trimmed(_flipped(int(size), int(count)))))
-    reach = len(distribution) // 2
-    sums = np.abs(np.arange(-reach, reach + 1))
+        distribution = _trimmed(_spread(distribution, int(size), _trimmed(_binomial(int(count)))))
+    reach = len(distribution) - 1
+    sums = np.abs(2 * np.arange(reach + 1) - reach)
     return float(min(1.0, distribution[sums >= observed].sum()))
 
 
-def _flipped(size: int, count: int) -> Numbers:
-    """The distribution of ``count`` values of ``±size``, over every sum from the least to the greatest."""
-    logs = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in range(count + 1)]
-    spread = np.zeros(2 * size * count + 1)
-    spread[:: 2 * size] = np.exp(np.array(logs) - count * math.log(2))
+def _spread(distribution: Numbers, step: int, weights: Numbers) -> Numbers:
+    """Convolve with weights that are ``step`` places apart.
+
+    ``np.convolve`` also multiplies the zeros between them, and starts BLAS's threads for every place of the result:
+    where another program keeps the cores busy, it takes seconds.
+    """
+    spread = np.zeros(len(distribution) + step * (len(weights) - 1))
+    for place, weight in enumerate(weights):
+        spread[step * place : step * place + len(distribution)] += weight * distribution
     return spread
+
+
+def _binomial(count: int) -> Numbers:
+    """The distribution of the number of heads of ``count`` coins, ``(count + 1,)``."""
+    logs = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in range(count + 1)]
+    return np.exp(np.array(logs) - count * math.log(2))
 
 
 def _trimmed(distribution: Numbers) -> Numbers:

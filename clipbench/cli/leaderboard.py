@@ -19,6 +19,7 @@ from clipbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from clipbench.analysis.leaderboard.board import Board
+    from clipbench.analysis.leaderboard.logs import BoardLogs
     from clipbench.analysis.site.build import Site
 
 _SUFFIXES = {"csv": ".csv", "markdown": ".md", "latex": ".tex", "html": ".html"}
@@ -101,6 +102,7 @@ def command(
     """
     from clipbench.analysis.leaderboard.board import board_lock
     from clipbench.analysis.leaderboard.lineage import set_bases
+    from clipbench.analysis.leaderboard.logs import BoardLogs
     from clipbench.analysis.leaderboard.merge import board_of
     from clipbench.analysis.leaderboard.reading import gather
     from clipbench.analysis.site.build import Site
@@ -124,7 +126,11 @@ def command(
         )
         set_bases(board, named_bases)
         display.advance("making the board", 0, None)
-        text = _page(board, title, gallery, places, include_path) if style == "html" else _text(board, style, table)
+        logs = BoardLogs(board, include_path)
+        logs.add_confusions(keep=style == "html")
+        text = (
+            _page(board, title, gallery, places, include_path, logs) if style == "html" else _text(board, style, table)
+        )
         _write(board, text, existing, target if style in _SUFFIXES else None, style)
     if site:
         _write_site(Site(board, title, gallery, places, include_path), site)
@@ -174,12 +180,12 @@ def _parse_bases(bases: tuple[str, ...]) -> dict[str, str]:
     return {model or "*": base for model, _, base in (each.rpartition("=") for each in bases)}
 
 
-def _page(board: Board, title: str, gallery: int, data: dict[str, str], include_path: tuple[Path, ...]) -> str:
+def _page(
+    board: Board, title: str, gallery: int, data: dict[str, str], include_path: tuple[Path, ...], logs: BoardLogs
+) -> str:
     from clipbench.analysis.leaderboard.gallery import find_samples
-    from clipbench.analysis.leaderboard.logs import BoardLogs
     from clipbench.analysis.leaderboard.page import html_page
 
-    logs = BoardLogs(board, include_path)
     found, problems = find_samples(board, gallery, data, include_path, logs)
     for problem in problems:
         note(problem)

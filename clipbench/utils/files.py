@@ -20,10 +20,14 @@ from clipbench.errors import ResultError
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
     """Open a regular file for reading bytes.
 
     File names come from data; a FIFO would block forever, and a device such as ``/dev/zero`` never ends.
+
+    Args:
+        path: The file.
+        buffering: Bytes that are read at once; by default, as ``open`` does.
 
     Raises:
         OSError: It cannot be opened, or is a directory, a FIFO, a device or a socket; ``strerror`` says so.
@@ -35,7 +39,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     except OSError:
         os.close(handle)
         raise
-    return os.fdopen(handle, "rb")
+    return os.fdopen(handle, "rb", buffering)
 
 
 def open_regular_text(

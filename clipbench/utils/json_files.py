@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import json
-import math
 import re
 from collections import Counter
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,9 +71,10 @@ def parse_json(raw: bytes, *, lone_surrogates: bool = False) -> Any:
         ValueError: It is not such JSON; the message is one short line.
     """
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.removeprefix(codecs.BOM_UTF8).decode()
         data = _DECODER.decode(text)
-        _check_depth(data, _DEEPEST)
+        if text.count("[") + text.count("{") > _DEEPEST:  # fewer cannot be nested deeper
+            _check_depth(data, _DEEPEST)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 (byte {error.start})") from None
     except RecursionError:
@@ -107,7 +109,7 @@ def _whole(digits: str) -> int:
 
 def _real(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
+    if not isfinite(value):
         raise ValueError(f"{excerpt(text, 20)} is too large a number")
     return value
 

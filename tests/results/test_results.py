@@ -21,7 +21,7 @@ from clipbench.results import (
     sanitize,
 )
 from clipbench.results.files import logged_runs, samples_path
-from clipbench.results.sample_log import logged_samples
+from clipbench.results.sample_log import logged_samples, samples_at
 from clipbench.types import SampleResult
 
 OUTCOME = SampleResult("7", {"acc": 1.0}, True, 1 / 9, False, "white", "photo 3", {"texts": ["a"], "scores": [0.5]})
@@ -325,3 +325,25 @@ def test_a_repeated_sample_is_refused_with_both_lines(tmp_path):
 def test_a_line_of_wrong_types_is_refused_by_field(tmp_path, field, value, message):
     with pytest.raises(ResultError, match=rf"samples_t_1\.jsonl:1: .*{message}"):
         log(tmp_path, {**GOOD, field: value})
+
+
+def test_a_sample_is_read_again_by_its_offset(tmp_path):
+    samples = log(tmp_path, *({**GOOD, "doc_id": name, "group": "é" * n} for n, name in enumerate("abc")))
+    path = tmp_path / "results_1.json"
+    assert list(samples_at(path, "t", [samples[2].offset, samples[0].offset])) == [samples[0], samples[2]]
+    with pytest.raises(ResultError, match=r"samples_t_1\.jsonl: at byte 3: not a JSON line"):
+        list(samples_at(path, "t", [3]))
+    (tmp_path / "samples_t_1.jsonl").unlink()
+    with pytest.raises(ResultError, match=r"samples_t_1\.jsonl: cannot be read: No such file"):
+        list(samples_at(path, "t", [0]))
+
+
+def test_a_line_may_be_wide_but_not_deep(tmp_path):
+    (sample,) = log(tmp_path, {**GOOD, "parts": [[]] * 100})
+    assert len(sample.values["parts"]) == 100
+    deep = []
+    for _ in range(46):  # with the line itself, 48
+        deep = [deep]
+    assert log(tmp_path, {**GOOD, "parts": deep})
+    with pytest.raises(ResultError, match="nested more than 48 deep"):
+        log(tmp_path, {**GOOD, "parts": [deep]})

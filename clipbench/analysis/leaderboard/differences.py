@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 
-from clipbench.analysis.comparison import differences_by_cluster, shared_samples
+from clipbench.analysis.answers import differences_by_cluster, shared_samples
 from clipbench.analysis.leaderboard.board import Score
 from clipbench.analysis.leaderboard.confusion import has_log
 from clipbench.analysis.leaderboard.estimate import Estimate
-from clipbench.analysis.leaderboard.logs import BoardLogs
-from clipbench.errors import ResultError
+from clipbench.analysis.leaderboard.logs import UNREADABLE, BoardLogs
 
 
 def difference(one: Score, other: Score, logs: BoardLogs | None = None) -> Estimate:
@@ -37,10 +36,10 @@ def _paired_stderr(one: Score, other: Score, logs: BoardLogs) -> float | None:
         return None
     try:
         ours, theirs = logs.answers(one), logs.answers(other)
-    except (ResultError, LookupError, TypeError, ValueError):  # the gallery reports it
+    except UNREADABLE:  # the gallery reports it
         return None
     shared = shared_samples(ours, theirs)
-    if not shared or not len(shared) == len(ours) == len(theirs):
+    if not len(shared) == len(ours) == len(theirs):
         return None
     sums, sizes = differences_by_cluster(ours, theirs, shared)
     if len(sums) < 2:

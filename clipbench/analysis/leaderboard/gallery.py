@@ -9,16 +9,16 @@ from itertools import permutations, zip_longest
 from pathlib import Path
 from typing import Any
 
-from clipbench.analysis.comparison import Answer
+import numpy as np
+
+from clipbench.analysis.answers import Answers, common_samples
 from clipbench.analysis.contact_sheet import data_uri, open_images
-from clipbench.analysis.leaderboard.board import Board, Score
-from clipbench.analysis.leaderboard.logs import BoardLogs
+from clipbench.analysis.leaderboard.board import Board
+from clipbench.analysis.leaderboard.logs import BoardLogs, Confused
 from clipbench.analysis.leaderboard.sample_data import sample_data
 from clipbench.errors import ClipbenchError
 from clipbench.results import read_results
-from clipbench.results.sample_log import logged_samples
 from clipbench.task_types.registry import find_task_type
-from clipbench.types import LoggedSample
 from clipbench.utils.text import pluralize
 
 MOST_BYTES = 2_500_000  # of images and texts in the page, which with its tables stays below 3 MB
@@ -69,8 +69,8 @@ def find_samples(
         task_type = find_task_type(board.tasks[task].task_type, include_path)
         try:
             answers = {model: logs.answers(score) for model, score in runs.items()}
-            chosen = _choose(answers, [logs.confusions(score) for score in runs.values()], most)
-            lines = {model: _lines(score, chosen) for model, score in runs.items()}
+            chosen = _choose(answers, [logs.confused(score) for score in runs.values()], most)
+            lines = {model: logs.samples(score, chosen) for model, score in runs.items()}
             samples = [sample_data({model: lines[model].get(name) for model in runs}, task_type) for name in chosen]
         except (ClipbenchError, LookupError, TypeError, ValueError, AttributeError) as error:
             problems.append(f"{task}: no gallery: its logged samples cannot be read: {error}")
@@ -87,45 +87,34 @@ def find_samples(
     return gallery, problems
 
 
-def _choose(
-    answers: Mapping[str, Mapping[str, Answer]], confusions: Sequence[Mapping[str, tuple[str, str]]], most: int
-) -> list[str]:
+def _choose(answers: Mapping[str, Answers], confusions: Sequence[Confused], most: int) -> list[str]:
     """Samples for every ordered pair of models, every model's failures and its most frequent confusions.
 
     Samples that serve several purposes are taken again rather than new ones; new ones are spread over the data.
     """
     chosen: dict[str, None] = {}
     for wanted, number in _purposes(answers, confusions, most):
-        missing = number - sum(name in chosen for name in wanted)
         fresh = [name for name in wanted if name not in chosen]
+        missing = number - (len(wanted) - len(fresh))
         for place in range(max(0, min(missing, len(fresh)))):
             chosen[fresh[place * len(fresh) // missing if missing < len(fresh) else place]] = None
     return list(chosen)
 
 
 def _purposes(
-    answers: Mapping[str, Mapping[str, Answer]], confusions: Sequence[Mapping[str, tuple[str, str]]], most: int
+    answers: Mapping[str, Answers], confusions: Sequence[Confused], most: int
 ) -> Iterator[tuple[list[str], int]]:
     """Samples that would do, and how many of them are wanted."""
     half = max(1, most // 2)
-    for one, other in permutations(answers, 2):
-        theirs = answers[other]
-        yield [name for name, answer in answers[one].items()
-               if answer.right and name in theirs and not theirs[name].right], half  # fmt: skip
+    for one, other in permutations(answers.values(), 2):
+        ours, theirs = common_samples(one, other)
+        yield one.ids(ours[one.right[ours] & ~other.right[theirs]]), half
     for found in answers.values():
-        yield [name for name, answer in found.items() if not answer.right], most
-    for pairs in confusions:
-        cells: dict[tuple[str, str], list[str]] = {}
-        for name, (right, answer) in pairs.items():
-            if right != answer:
-                cells.setdefault((right, answer), []).append(name)
-        for wanted in sorted(cells.values(), key=len, reverse=True)[:most]:
+        yield found.ids(np.flatnonzero(~found.right)), most
+    for confused in confusions:
+        cells = [names for (right, answer), names in confused.items() if right != answer]
+        for wanted in sorted(cells, key=len, reverse=True)[:most]:
             yield wanted, 1
-
-
-def _lines(score: Score, wanted: Sequence[str]) -> dict[str, LoggedSample]:
-    names = set(wanted)
-    return {sample.id: sample for sample in logged_samples(Path(score.file), score.task) if sample.id in names}
 
 
 def _add_images(

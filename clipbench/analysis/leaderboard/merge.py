@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from clipbench.analysis.leaderboard.board import MIXED, Board, GroupMean, ModelFacts, Score, TaskFacts, read_board
-from clipbench.analysis.leaderboard.confusion import add_confusions
+from clipbench.analysis.leaderboard.logs import BoardLogs
 from clipbench.analysis.leaderboard.reading import Gathered, gather
 from clipbench.analysis.leaderboard.reference import reference_board
 from clipbench.analysis.leaderboard.standards import Basis, compare_with_blind, find_standards, is_mixed, set_apart
@@ -48,7 +48,9 @@ def build_leaderboard(
         ResultError: A path is not there, none of the files could be used, or ``board`` is no board.
     """
     gathered = gather(paths)
-    return board_of(gathered, board=board, reference=reference, rank_mixed=rank_mixed, include_path=include_path)
+    made = board_of(gathered, board=board, reference=reference, rank_mixed=rank_mixed, include_path=include_path)
+    BoardLogs(made, include_path).add_confusions(keep=False)
+    return made
 
 
 def board_of(
@@ -59,7 +61,7 @@ def board_of(
     rank_mixed: bool = False,
     include_path: Sequence[str | Path] = (),
 ) -> Board:
-    """``build_leaderboard`` from inputs that have already been read."""
+    """``build_leaderboard`` from inputs that have already been read; ``BoardLogs.add_confusions`` does the rest."""
     if board is not None and Path(board).exists():
         gathered.add_board(read_board(Path(board)))
     gathered.require_scores()
@@ -80,7 +82,7 @@ def _add_reference(gathered: Gathered) -> None:
 
 
 def merge(gathered: Gathered, include_path: Sequence[str | Path] = (), *, rank_mixed: bool = False) -> Board:
-    """Choose among runs, flag, rank and average.
+    """Choose among runs, flag, rank and average; logs are not read.
 
     For each model and task the most recent comparable run counts; if none is, the most recent. All
     runs of a model and task are in the history where there are several.
@@ -103,7 +105,6 @@ def merge(gathered: Gathered, include_path: Sequence[str | Path] = (), *, rank_m
     notes += label_models(models)
     notes += set_apart(scores, models, standards, rank_mixed=rank_mixed)
     notes += compare_with_blind(scores, models)
-    notes += add_confusions(scores, tasks, include_path)
     ranked = [score for score in scores if score.comparable or (rank_mixed and is_mixed(score))]
     _rank(ranked, lambda score: score.task)
     return Board(

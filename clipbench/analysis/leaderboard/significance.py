@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from clipbench.analysis.comparison import Answer, differences_by_cluster, shared_samples
+from clipbench.analysis.answers import Answers, differences_by_cluster, shared_samples
 from clipbench.analysis.leaderboard.board import Board, GroupMean, Score
 from clipbench.analysis.leaderboard.confusion import has_log
-from clipbench.analysis.leaderboard.logs import BoardLogs
+from clipbench.analysis.leaderboard.logs import UNREADABLE, BoardLogs
 from clipbench.analysis.standings import SIGNIFICANT
 from clipbench.analysis.statistics import holm, sign_flip_test
-from clipbench.errors import ResultError
 
 LEVEL = SIGNIFICANT
 """Differences with a smaller p-value are called significant."""
@@ -61,17 +60,17 @@ def _of_column(items: Sequence[Score | GroupMean], logs: BoardLogs) -> dict[str,
     return found
 
 
-def _answers(score: Score, logs: BoardLogs) -> Mapping[str, Answer]:
-    """A score's logged answers; none where they were not logged or cannot be read."""
+def _answers(score: Score, logs: BoardLogs) -> Answers | None:
+    """A score's logged answers; None where they were not logged or cannot be read."""
     if not has_log(score):
-        return {}
+        return None
     try:
         return logs.answers(score)
-    except (ResultError, LookupError, TypeError, ValueError):  # the page's gallery reports it
-        return {}
+    except UNREADABLE:  # the page's gallery reports it
+        return None
 
 
-def _paired(answers: Mapping[str, Mapping[str, Answer]], one: str, other: str) -> float | None:
+def _paired(answers: Mapping[str, Answers], one: str, other: str) -> float | None:
     if one not in answers or other not in answers:
         return None
     shared = shared_samples(answers[one], answers[other])

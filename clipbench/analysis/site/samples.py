@@ -14,7 +14,6 @@ from clipbench.analysis.leaderboard.board import Board
 from clipbench.analysis.leaderboard.logs import BoardLogs
 from clipbench.errors import ClipbenchError
 from clipbench.results import read_results
-from clipbench.results.sample_log import logged_samples
 from clipbench.task_types.registry import find_task_type
 from clipbench.types import LoggedSample
 
@@ -75,7 +74,8 @@ def choose_samples(
 
     for model, score in runs.items():
         try:
-            outcomes[model] = {name: answer.right for name, answer in logs.answers(score).items()}
+            answers = logs.answers(score)
+            outcomes[model] = dict(zip(answers.places, answers.right.tolist(), strict=True))
         except _UNREADABLE as error:
             report(model, error)
     wrong = {model: [name for name, right in each.items() if not right] for model, each in outcomes.items()}
@@ -85,8 +85,8 @@ def choose_samples(
     for model in outcomes:
         wanted = {*names[model], *shared}
         try:
-            found = (one for one in logged_samples(Path(runs[model].file), task) if one.id in wanted)
-            lines[model] = {one.id: (one, show_sample(one, task_type.own_texts(one))) for one in found}
+            found = logs.samples(runs[model], wanted)
+            lines[model] = {name: (one, show_sample(one, task_type.own_texts(one))) for name, one in found.items()}
         except _UNREADABLE as error:
             report(model, error)
             continue
