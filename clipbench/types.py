@@ -5,7 +5,7 @@ Images travel as ``ImageRef``, a name and a way to open it. Nothing here decodes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +81,44 @@ class Sample:
     true_texts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+class Deferred(Mapping[str, object]):
+    """A mapping that is made when it is first read: most results are not logged.
+
+    Args:
+        make: Makes it.
+
+    Examples:
+        >>> Deferred(lambda: {"texts": ["a cat"]})
+        {'texts': ['a cat']}
+    """
+
+    __slots__ = ("_made",)
+
+    def __init__(self, make: Callable[[], dict[str, object]]) -> None:
+        self._made: dict[str, object] | Callable[[], dict[str, object]] = make
+
+    def _mapping(self) -> dict[str, object]:
+        if not isinstance(self._made, dict):
+            self._made = self._made()
+        return self._made
+
+    def __getitem__(self, name: str) -> object:
+        return self._mapping()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mapping())
+
+    def __len__(self) -> int:
+        return len(self._mapping())
+
+    def __repr__(self) -> str:
+        return repr(self._mapping())
+
+    def __reduce__(self) -> tuple[type[dict[str, object]], tuple[dict[str, object]]]:
+        return dict, (self._mapping(),)
+
+
+@dataclass(slots=True)  # not frozen: that takes four times as long to make, and there are millions
 class SampleResult:
     """How one sample was scored.
 

@@ -172,6 +172,39 @@ def test_a_mean_of_something_that_is_no_number_is_none(monkeypatch):
     assert math.isnan(mean.mean)
 
 
+@pytest.mark.parametrize("recent", [1, 3, 1000])
+def test_a_count_that_was_closed_stays(monkeypatch, recent):
+    monkeypatch.setattr(counting, "_RECENT", recent)
+    distinct = Distinct()
+    for number in range(100):
+        distinct.add(f"image {number % 30}")
+    assert len(distinct) == 30
+    distinct.close()
+    distinct.close()
+    assert len(distinct) == 30
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_a_balanced_mean_is_what_a_slow_computation_finds(monkeypatch, at_once):
+    monkeypatch.setattr(counting, "_AT_ONCE", at_once)
+    rng = np.random.default_rng(at_once)
+    clusters, groups = rng.integers(0, 40, 300).tolist(), rng.integers(0, 5, 300).tolist()
+    values = (rng.integers(0, 4, 300) / 3).tolist()
+    rows = list(zip(values, clusters, groups, strict=True))
+    one, many = balanced([(v, f"c{c}", f"g{g}") for v, c, g in rows]), BalancedMean()
+    many.extend(values, [f"c{c}" for c in clusters], [f"g{g}" for g in groups])
+    means = {k: np.mean([v for v, _, g in rows if g == k]) for k in set(groups)}
+    spread = {k: len({c for _, c, g in rows if g == k}) for k in set(groups)}
+    moves = dict.fromkeys(clusters, 0.0)
+    for value, cluster, group in rows:
+        widened = math.sqrt(spread[group] / (spread[group] - 1))
+        moves[cluster] += (value - means[group]) * widened / (len(means) * groups.count(group))
+    stderr = math.sqrt(sum(move**2 for move in moves.values()))
+    assert (one.mean, one.stderr) == (many.mean, many.stderr)
+    assert (many.count, many.clusters) == (300, len(set(clusters)))
+    assert (many.mean, many.stderr) == (pytest.approx(sum(means.values()) / 5), pytest.approx(stderr))
+
+
 def balanced(values):
     mean = BalancedMean()
     for value, cluster, group in values:

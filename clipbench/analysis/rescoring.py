@@ -86,7 +86,7 @@ def _rescore(name: str, results_path: Path, include_path: Sequence[str | Path]) 
             raise ResultError(f"{path}: {excerpt(sample.id, 60)} is not a sample of {name}: it has none of its metrics")
         for metric, value in values.items():
             means.setdefault(metric, ClusteredMean()).add(value, sample.cluster)
-        add_balanced(balanced, task, values, sample.cluster, sample.group)
+        add_balanced(balanced, task, [(values, sample.cluster, sample.group)])
         if task.primary_metric in values:
             part = rescored.breakdown.setdefault(sample.group, ClusteredMean())
             part.add(values[task.primary_metric], sample.cluster)

@@ -22,7 +22,7 @@ _EXAMPLES = 3  # names in a message
 
 
 class ExampleList:
-    """The number of distinct things, and the first few by name; memory grows by 8 bytes per thing.
+    """The number of distinct things, and the first few by name; memory grows by 10 bytes per thing.
 
     Attributes:
         examples: Name to description, for the first few.
@@ -152,6 +152,8 @@ class DataReport:
         """
         if self._checked is not None:
             return self._checked.blind_scores()
+        self.images.close()
+        self._distinct.close()
         if self._rules is not None:
             task, scores = self.task, self._rules.scores()
             averages = [name for name, averaged in task.balanced_metrics.items() if averaged == task.primary_metric]

@@ -125,4 +125,5 @@ def _score_samples(
         if write:
             with scorer.profile.stage("write"):
                 write(result)
+    totals.settle()
     totals.blind = totals.report.blind_scores()

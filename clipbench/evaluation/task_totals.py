@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from clipbench.data import Source
 from clipbench.evaluation.data_report import DataReport
@@ -11,6 +12,11 @@ from clipbench.task_types.base import Task
 from clipbench.types import SampleResult
 from clipbench.utils.counting import BalancedMean, ClusteredMean, JointMean, Mean
 from clipbench.utils.text import pluralize
+
+_AT_ONCE = 256  # samples
+
+Scored = tuple[Mapping[str, float], str, str]
+"""A sample's metrics, its cluster and its group."""
 
 
 @dataclass
@@ -47,37 +53,50 @@ class TaskTotals:
     error: str | None = None
     seconds: float = 0.0
 
+    _waiting: list[SampleResult] = field(default_factory=list, init=False, repr=False)
+
     def add(self, result: SampleResult) -> None:
-        """Add one sample."""
-        values, group = result.values, result.group
-        for name, value in values.items():
-            if name not in self.metrics:
-                self.metrics[name] = ClusteredMean()
-            self.metrics[name].add(value, result.cluster)
-        add_balanced(self.balanced, self.task, values, result.cluster, group)
-        if (primary := values.get(self.task.primary_metric)) is not None:
-            if group not in self.breakdown:
-                self.breakdown[group] = Mean()
-            self.breakdown[group].add(primary)
-            self.chance.add(result.chance)
-        self.scored += 1
-        self.tied += result.tied
+        """Add one sample; ``settle`` after the last one."""
+        self._waiting.append(result)
+        if len(self._waiting) >= _AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count the samples that were added, many at once."""
+        results, self._waiting = self._waiting, []
+        scored = [(result.values, result.cluster, result.group) for result in results]
+        for name in dict.fromkeys(chain.from_iterable(values for values, _, _ in scored)):
+            found, clusters, _ = _columns(scored, name)
+            self.metrics.setdefault(name, ClusteredMean()).extend(found, clusters)
+        add_balanced(self.balanced, self.task, scored)
+        parts: dict[str, list[float]] = {}
+        primary, _, groups = _columns(scored, self.task.primary_metric)
+        for group, value in zip(groups, primary, strict=True):
+            parts.setdefault(group, []).append(value)
+        for group, some in parts.items():
+            self.breakdown.setdefault(group, Mean()).extend(some)
+        self.chance.extend([result.chance for result in results if self.task.primary_metric in result.values])
+        self.scored += len(results)
+        self.tied += sum(result.tied for result in results)
 
 
-def add_balanced(
-    means: dict[str, BalancedMean], task: Task, values: Mapping[str, float], cluster: str, group: str
-) -> None:
-    """Add one sample to a task's balanced and joint metrics."""
+def add_balanced(means: dict[str, BalancedMean], task: Task, scored: Sequence[Scored]) -> None:
+    """Add samples to a task's balanced and joint metrics."""
     for name, averaged in task.balanced_metrics.items():
-        if averaged in values:
-            if name not in means:
-                means[name] = BalancedMean()
-            means[name].add(values[averaged], cluster, group)
+        values, clusters, groups = _columns(scored, averaged)
+        if values:
+            means.setdefault(name, BalancedMean()).extend(values, clusters, groups)
     for name, unit in task.joint_metrics.items():
-        if task.primary_metric in values:
-            if name not in means:
-                means[name] = JointMean()
-            means[name].add(values[task.primary_metric], cluster, f"{cluster} {group}" if unit == "group" else cluster)
+        values, clusters, groups = _columns(scored, task.primary_metric)
+        if values:
+            units = [f"{cluster} {group}" for cluster, group in zip(clusters, groups, strict=True)]
+            means.setdefault(name, JointMean()).extend(values, clusters, units if unit == "group" else clusters)
+
+
+def _columns(scored: Sequence[Scored], name: str) -> tuple[list[float], list[str], list[str]]:
+    """The values of a metric, and the clusters and groups of the samples that have it."""
+    having = [sample for sample in scored if name in sample[0]]
+    return [values[name] for values, _, _ in having], [cluster for _, cluster, _ in having], [g for _, _, g in having]
 
 
 def tie_note(tied: int, scored: int) -> str | None:

@@ -222,8 +222,10 @@ class Scorer:
         self._progress.enter(group.samples, len(pending), len(distinct))
         before = self._texts.truncated
         problems = self._texts.problems(distinct)
-        faults = [next(filter(None, map(problems.get, own)), "") if problems else "" for own in sample_texts]
-        usable = [text for text in distinct if text not in problems]
+        faults = [""] * len(chunk)
+        if problems:
+            faults = [next(filter(None, map(problems.get, own)), "") for own in sample_texts]
+        usable = [text for text in distinct if text not in problems] if problems else distinct
         places = {text: place for place, text in enumerate(usable)}
         # Texts first, while images are still being decoded: those of the first chunk have only just been asked for.
         features = self._texts.features(usable)
@@ -236,7 +238,7 @@ class Scorer:
         parts = zip(chunk, sample_texts, faults, strict=True)
         for (refs, fault), together in groupby(parts, key=lambda part: (part[0].images, part[2])):
             some = list(together)
-            unread = next((ref.key for ref in refs if ref.key in broken), "")
+            unread = next((ref.key for ref in refs if ref.key in broken), "") if broken else ""
             if unread or fault:
                 items.extend(SampleError(sample.id, unread, broken.get(unread, fault)) for sample, _, _ in some)
             else:

@@ -68,9 +68,12 @@ class TextEncoder:
             ModelError: A feature is not finite; names the text.
         """
         prompts = list(map(self._prompt, texts))
-        places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
-        found = self.prompt_features(list(places))
-        return found if len(found) == len(prompts) else found[[places[prompt] for prompt in prompts]]
+        distinct = list(dict.fromkeys(prompts))
+        found = self.prompt_features(distinct)
+        if len(distinct) == len(prompts):
+            return found
+        places = {prompt: place for place, prompt in enumerate(distinct)}
+        return found[[places[prompt] for prompt in prompts]]
 
     def prompt_features(self, prompts: Sequence[str]) -> Floats:
         """Unit features ``(M, D)`` of distinct texts as they are.

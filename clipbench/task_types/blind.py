@@ -7,6 +7,7 @@ one by one, keep a few bytes of each, and decide at the end.
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from array import array
@@ -20,10 +21,11 @@ import numpy.typing as npt
 from clipbench.concepts import Variants
 from clipbench.task_types.other_images import Flags, Ints, OtherImages, numbered
 from clipbench.types import Sample
+from clipbench.utils.columns import CodeColumn, HashColumn
 
 Numbers = npt.NDArray[np.float64]
 
-_AT_ONCE = 1 << 18  # candidates compared at once: a few megabytes
+_AT_ONCE = 1 << 16  # candidates compared at once: a few megabytes
 _DIGITS = 9  # log 2 + log 6 and log 3 + log 4 are equal, though not in their last bits: a tie
 _WORD = re.compile(r"\w+")
 
@@ -46,12 +48,12 @@ class BlindRules(ABC):
     """Named rules that are applied to a task's samples without looking at an image."""
 
     def __init__(self) -> None:
-        self._groups = array("q")  # a hash of each sample's group
+        self._groups = CodeColumn()
 
     @abstractmethod
     def add(self, sample: Sample) -> None:
         """Add one sample; subclasses call this for each sample that ``wins`` decides on."""
-        self._groups.append(hash(sample.group))
+        self._groups.append(sample.group)
 
     @abstractmethod
     def wins(self) -> dict[str, Flags]:
@@ -59,13 +61,14 @@ class BlindRules(ABC):
 
     def scores(self) -> BlindScores:
         """What each rule reaches on the added samples; empty if there are none."""
-        if not self._groups:
+        if not len(self._groups):
             return BlindScores({}, {})
-        groups, decided = numbered(self._groups), self.wins()
+        decided = self.wins()
+        groups = self._groups.numbers()
         sizes = np.bincount(groups)
         return BlindScores(
             {rule: float(wins.mean()) for rule, wins in decided.items()},
-            {rule: float((np.bincount(groups, wins) / sizes).mean()) for rule, wins in decided.items()},
+            {rule: math.fsum(np.bincount(groups, wins) / sizes) / len(sizes) for rule, wins in decided.items()},
         )
 
 
@@ -82,8 +85,8 @@ class KeywordRules(BlindRules):
         super().__init__()
         self._candidates: dict[tuple[str, ...], int] = {}
         self._latest: dict[str, tuple[tuple[str, ...], int]] = {}  # by keyword, replacements and number of the set
-        # For each sample: its set of candidates, and hashes of the image, the word before and the word after.
-        self._sets, self._clusters, self._before, self._after = array("i"), array("q"), array("q"), array("q")
+        # For each sample: its set of candidates, its image, the word before and the word after.
+        self._sets, self._clusters, self._before, self._after = CodeColumn(), HashColumn(), HashColumn(), HashColumn()
 
     def add(self, sample: Sample) -> None:
         """Add one sample; texts that are not ``Variants`` of a caption are ignored."""
@@ -92,10 +95,10 @@ class KeywordRules(BlindRules):
             return
         super().add(sample)
         self._sets.append(self._number(texts))
-        self._clusters.append(hash(sample.cluster))
+        self._clusters.append(sample.cluster)
         before, after = texts.caption[: texts.start].rsplit(None, 1), texts.caption[texts.end :].split(None, 1)
-        self._before.append(hash(before[-1].lower() if before else ""))
-        self._after.append(hash(after[0].lower() if after else ""))
+        self._before.append(before[-1].lower() if before else "")
+        self._after.append(after[0].lower() if after else "")
 
     def _number(self, texts: Variants) -> int:
         """The number of a set of candidates."""
@@ -110,9 +113,10 @@ class KeywordRules(BlindRules):
         """The wins of ``keyword_prior`` and ``context_prior``."""
         numbers: dict[str, int] = {}
         sets = [[numbers.setdefault(word, len(numbers)) for word in words] for words in self._candidates]
-        set_of, images = np.array(self._sets, dtype=np.int64), numbered(self._clusters)
-        keywords = np.array([words[0] for words in sets], dtype=np.int64)[set_of]
-        contexts = np.zeros_like(keywords), numbered(self._before), numbered(self._after)
+        set_of, images = self._sets.numbers(), self._clusters.numbers()
+        keywords = np.array([words[0] for words in sets], dtype=np.int32)[set_of]
+        alike = np.broadcast_to(np.int32(0), len(keywords))
+        contexts = alike, self._before.numbers(), self._after.numbers()
         counts = [OtherImages(images, context, keywords) for context in contexts]
         found: dict[str, list[Flags]] = {"keyword_prior": [], "context_prior": []}
         for samples, candidates, starts in _competitions(sets, set_of):
@@ -140,8 +144,8 @@ class TextRules(BlindRules):
 
     def __init__(self) -> None:
         super().__init__()
-        # For each sample: a hash of its image, the number of its texts, and how many of these are true.
-        self._images, self._texts, self._true = array("q"), array("q"), array("q")
+        # For each sample: its image, the number of its texts, and how many of these are true.
+        self._images, self._texts, self._true = HashColumn(), array("q"), array("q")
         self._lengths, self._sizes = array("q"), array("q")  # of each text, in characters and in words
         self._words = array("q")  # hashes of the words of all texts
 
@@ -149,7 +153,7 @@ class TextRules(BlindRules):
         """Add one sample."""
         super().add(sample)
         texts = list(sample.texts)
-        self._images.append(hash(sample.cluster))
+        self._images.append(sample.cluster)
         self._texts.append(len(texts))
         self._true.append(sample.true_texts)
         self._lengths.extend(map(len, texts))
@@ -164,7 +168,7 @@ class TextRules(BlindRules):
         is_true = np.arange(counts.sum()) < np.repeat(starts + np.array(self._true, dtype=np.int64), counts)
         lengths = np.array(self._lengths, dtype=np.int64)
         scores: dict[str, Ints | Numbers] = {"longest_text": lengths, "shortest_text": -lengths}
-        images = np.repeat(numbered(self._images), counts)
+        images = np.repeat(self._images.numbers(), counts)
         scores["word_frequency"] = self._frequencies(images, is_true, paired=False)
         scores["word_pair_frequency"] = self._frequencies(images, is_true, paired=True)
         return {rule: true_wins(values, is_true, starts) for rule, values in scores.items()}

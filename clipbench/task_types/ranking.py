@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 from clipbench.concepts import Concept, Variants, load_concept
 from clipbench.data.dataset import Source
 from clipbench.task_types.base import SampleTask, only_image
-from clipbench.types import LoggedSample, Sample, SampleResult
+from clipbench.types import Deferred, LoggedSample, Sample, SampleResult
 
 if TYPE_CHECKING:
     from clipbench.metrics import Floats
@@ -76,14 +76,7 @@ class RankingTask(SampleTask):
 
         scores: list[float] = similarities[0].tolist()
         won, tied = top1(scores)
-        record: dict[str, object] = {
-            "images": [sample.images[0].key],
-            "texts": list(sample.texts),
-            "scores": scores,
-            "keyword": sample.group,
-        }
-        if isinstance(sample.texts, Variants):
-            record["replacements"] = list(sample.texts.replacements)
+        record = Deferred(partial(_record, sample, scores))
         return SampleResult(
             sample.id, {"acc": float(won)}, won, 1 / len(scores), tied, sample.group, sample.cluster, record
         )
@@ -98,3 +91,16 @@ class RankingTask(SampleTask):
         keyword, others = str(sample.values["keyword"]), sample.scores[0][1:]
         answer = keyword if sample.correct else sample.values["replacements"][others.index(max(others))]
         return keyword, answer
+
+
+def _record(sample: Sample, scores: list[float]) -> dict[str, object]:
+    """What the log holds of a sample; its texts are made once more for it."""
+    record: dict[str, object] = {
+        "images": [sample.images[0].key],
+        "texts": list(sample.texts),
+        "scores": scores,
+        "keyword": sample.group,
+    }
+    if isinstance(sample.texts, Variants):
+        record["replacements"] = list(sample.texts.replacements)
+    return record
