@@ -2,6 +2,7 @@
 
     pip install "open_clip_torch[training]"
     python benchmarks/finetune.py --data coco=COCO_FOLDER [--batch_size 16] [--steps 3] [--rounds 2]
+    python benchmarks/finetune.py --data coco=COCO_FOLDER --profile
     python benchmarks/finetune.py --data coco=COCO_FOLDER --device cuda --precision bf16 --batch_size 64 --steps 50
 
 One seeded model in both libraries' formats, and one list of photographs and captions that hold a keyword of a concept,
@@ -10,7 +11,8 @@ appended texts padded to 77 (how is said in benchmarks/finetuning/). Each traine
 round after round; the first steps are not timed. What is printed are medians, with the least and the most in brackets.
 Processor seconds are those of all threads and loader processes; on a machine with other work, trust them rather than
 the samples per second. Peak memory is that of the training process, without its loader processes; on a GPU, of the
-GPU. clipbench decodes every image once, before the first step: its last column counts this in.
+GPU. clipbench decodes every image once, before the first step: its last column counts this in. --profile tells instead
+what the kinds of operations take in a step.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ TARGETS = {0: 2.0, 1: 2.5}  # times the better peer, float32 on a CPU
 Runs = dict[str, list[dict[str, float]]]
 
 
-def child(script: str, job: Job) -> dict[str, float]:
+def child(script: str, job: Job) -> dict[str, Any]:
     """Do a job in a process of its own."""
     folder = Path(job.folder)
     result = folder / "result.json"
@@ -52,7 +54,7 @@ def child(script: str, job: Job) -> dict[str, float]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{script} failed:\n{done.stderr[-4000:]}")
-    values: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return values
 
 
@@ -96,6 +98,16 @@ def table(runs: Runs, found: dict[str, dict[str, float]], batch_size: int, epoch
     return "\n".join(lines)
 
 
+def profile_table(results: dict[str, dict[str, Any]]) -> str:
+    """Seconds a step of each trainer by kind of operation, as Markdown."""
+    lines = [f"| s a step | {' | '.join(results)} |", "|---|" + "--:|" * len(results)]
+    for kind in next(iter(results.values()))["profile"]:
+        cells = (f"{result['profile'][kind]:.2f}" for result in results.values())
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    wall = (f"{result['seconds']:.2f}" for result in results.values())
+    return "\n".join([*lines, f"| a step, by the clock | {' | '.join(wall)} |"])
+
+
 def parsed() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,6 +126,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="that decode")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--profile", action="store_true", help="where the seconds of a step go, one run each")
     parser.add_argument("--output_path", type=Path, help="a JSON file with every run")
     parser.add_argument("--json", **JSON_FLAG)
     return parser.parse_args()
@@ -128,7 +141,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         given = {field.name: getattr(options, field.name) for field in fields(Job) if hasattr(options, field.name)}
         job = Job(folder=folder, negatives=0, **given)
-        made = child("prepare", job)
+        made = child("prepare", replace(job, profile=False))
+        if options.profile:
+            for mode in modes:
+                profiles = {name: child(f"{name}_trainer", replace(job, negatives=mode)) for name in TRAINERS}
+                print(f"{MODES[mode]}\n\n{profile_table(profiles)}\n", flush=True)
+            return
         runs: dict[int, Runs] = {mode: {name: [] for name in TRAINERS} for mode in modes}
         for number in range(options.rounds):
             for mode in modes:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from step_profile import StepProfile
+
 from clipbench.utils.memory import peak_resident_memory
 
 
@@ -32,6 +34,7 @@ class Job:
         precision: ``fp32`` or ``bf16``.
         learning_rate: AdamW's.
         weight_decay: AdamW's, on matrices only.
+        profile: Whether the timed steps are profiled, which slows them down a little.
     """
 
     folder: str
@@ -48,6 +51,7 @@ class Job:
     precision: str
     learning_rate: float = 5e-6
     weight_decay: float = 0.1
+    profile: bool = False
 
     def write(self, path: Path) -> Path:
         """Write it for a subprocess."""
@@ -79,6 +83,8 @@ class Clock:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._marks: dict[int, tuple[float, float]] = {}
+        self._profile = StepProfile() if job.profile else None
+        self._profiled: dict[str, float] = {}
 
     def tick(self, done: int) -> bool:
         """Note that so many steps are done; tells whether all are."""
@@ -89,16 +95,21 @@ class Clock:
 
                 torch.cuda.synchronize()
             self._marks[done] = (time.perf_counter(), _cpu_seconds())
+            if self._profile and done == last:
+                self._profiled = self._profile.stop(self._job.steps)
+            elif self._profile:
+                self._profile.start()
         return done >= last
 
-    def result(self) -> dict[str, float]:
-        """Seconds and processor seconds (workers' included) a step, and the training process's peak memory."""
+    def result(self) -> dict[str, Any]:
+        """Seconds and processor seconds (workers' included) a step, the training process's peak memory, the profile."""
         (start, cpu_start), (end, cpu_end) = self._marks.values()
         steps = self._job.steps
         return {
             "seconds": (end - start) / steps,
             "cpu_seconds": (cpu_end - cpu_start) / steps,
             "peak_memory": float(_peak_memory(self._job.device)),
+            **({"profile": self._profiled} if self._profile else {}),
         }
 
 

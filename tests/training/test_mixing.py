@@ -83,11 +83,11 @@ def test_captions_with_a_keyword_are_given_what_they_are_given_without_a_mix(sta
 
 
 def negative_texts(run, step):
-    """The hard negatives of the captions that have two, in the order of the batch."""
+    """The token ids of the hard negatives of the captions that have two, in the order of the batch."""
     batch = run.setup.batches.make(step)
     (part,) = batch.parts
-    ids = next(iter(part.tokens.inputs.values()))[part.pairs :]
-    texts = [run.setup.model.tokenizer.decode(row, skip_special_tokens=True) for row in ids]
+    ids, seen = (part.tokens.inputs[name][part.pairs :] for name in ("input_ids", "attention_mask"))
+    texts = [row[mask.bool()].tolist() for row, mask in zip(ids, seen, strict=True)]  # without the padding
     return [texts[2 * row : 2 * row + 2] for row, valid in enumerate(batch.valid) if valid.all()]
 
 
