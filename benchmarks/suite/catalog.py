@@ -1,6 +1,6 @@
 """The benchmarks that ``python -m benchmarks all`` runs, in this order: how each is called, and what it needs.
 
-Sizes and rounds are chosen so that all of them take about half an hour on two cores.
+Sizes and rounds are chosen so that all of them take about three quarters of an hour on two cores.
 """
 
 from __future__ import annotations
