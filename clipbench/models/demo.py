@@ -27,7 +27,6 @@ from clipbench.models.clip_network import ClipNetwork, Config
 from clipbench.models.hf import ClipPackedText, TransformersModel
 from clipbench.models.network import NetworkModel
 from clipbench.models.plain_text import plain_backend
-from clipbench.models.saving import checkpoint_directory
 from clipbench.models.spec import NATIVE, TRANSFORMERS_CONFIG, ModelSpec
 from clipbench.models.text_cleaning import CLEANINGS, requested
 
@@ -114,10 +113,6 @@ class DemoModel(TransformersModel):
 
     def _packed_text(self) -> PackedText:
         return ClipPackedText(self)
-
-    def save(self, directory: Path) -> None:
-        with checkpoint_directory(directory) as part:
-            self._write(part)
 
     def _write(self, directory: Path) -> None:
         from safetensors.torch import save_file
